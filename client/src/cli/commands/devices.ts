@@ -1,0 +1,35 @@
+// `bitwright devices`: what the worker can compute on, and why not where it cannot.
+import { exitCode, jsonOption, type Command } from '../command.js';
+import { byteSize } from '../format-text.js';
+import { startWorkerProcess } from '../processes.js';
+
+export const devicesCommand: Command = {
+  name: 'devices',
+  synopsis: '',
+  summary: 'List the devices that a run can use.',
+  description: 'A device that cannot be used is listed with the reason.',
+  operands: { least: 0, most: 0 },
+  options: { json: jsonOption },
+  run: async (invocation, terminal) => {
+    const worker = await startWorkerProcess(() => undefined);
+    try {
+      const devices = await worker.devices();
+      if (invocation.flag('json')) {
+        terminal.json(devices);
+        return exitCode.success;
+      }
+      for (const device of devices) {
+        const facts = [
+          ...(device.memory_bytes === null ? [] : [`${byteSize(device.memory_bytes)} memory`]),
+          ...(device.compute_capability === null ? [] : [`compute capability ${device.compute_capability}`]),
+        ];
+        terminal.out(`${device.kind}:${device.index}  ${[device.name, ...facts].join(', ')}`);
+        if (!device.usable) terminal.out(`  not usable: ${device.reason ?? 'the worker gave no reason'}`);
+        for (const [name, value] of Object.entries(device.details)) terminal.out(`  ${name}: ${value}`);
+      }
+      return exitCode.success;
+    } finally {
+      await worker.dispose();
+    }
+  },
+};

@@ -1,0 +1,135 @@
+// `bitwright inspect MODEL`: what a model folder holds, from its headers; with --layer the numbers of one tensor.
+import type { ModelDescription } from '../../../../schemas/src/generated/plan.js';
+import type { TensorStatistics } from '../../../../schemas/src/protocol/client-worker.js';
+import { RunFailureError } from '../../../../schemas/src/run-failure.js';
+import { exitCode, jsonOption, type Command } from '../command.js';
+import { byteSize, counted, schemeText, table, thousands } from '../format-text.js';
+import { describeModel } from '../model-folder.js';
+import { groupByName } from '../name-groups.js';
+import { startWorkerProcess } from '../processes.js';
+import type { Terminal } from '../terminal.js';
+
+export const inspectCommand: Command = {
+  name: 'inspect',
+  synopsis: 'MODEL',
+  summary: 'Show what a model folder holds; with --layer, the numbers of one layer.',
+  description: `Without --layer only headers and config.json are read. --layer takes a module or tensor name, e.g. model.layers.0.mlp.up_proj.
+With --json: the description of the model, or the statistics and histogram of the layer.`,
+  operands: { least: 1, most: 1 },
+  options: { layer: { value: 'NAME', description: 'statistics and histogram of this layer' }, json: jsonOption },
+  run: async (invocation, terminal) => {
+    const model = await describeModel(invocation.operands[0] ?? '', terminal);
+    if (model === null) return exitCode.problems;
+    const name = invocation.text('layer');
+    const json = invocation.flag('json');
+    if (name !== undefined) {
+      const statistics = await inspectTensor(model, name, terminal);
+      if (statistics === null) return exitCode.problems;
+      if (json) terminal.json(statistics);
+      else for (const line of statisticsLines(statistics)) terminal.out(line);
+    } else if (json) terminal.json(model);
+    else for (const line of modelLines(model)) terminal.out(line);
+    return exitCode.success;
+  },
+};
+
+async function inspectTensor(model: ModelDescription, name: string, terminal: Terminal): Promise<TensorStatistics | null> {
+  if (!(name in model.modules) && !model.tensors.some((tensor) => tensor.name === name || tensor.name.startsWith(`${name}.`))) {
+    terminal.err(`${model.dir} has no layer or tensor named ${name}. ${similarNames(model, name)}`);
+    return null;
+  }
+  const worker = await startWorkerProcess(() => undefined);
+  try {
+    const result = await worker.inspectTensor({ model, name });
+    if ('failure' in result) throw new RunFailureError(result.failure);
+    return result.statistics;
+  } finally {
+    await worker.dispose();
+  }
+}
+
+function similarNames(model: ModelDescription, name: string): string {
+  const last = name.split('.').at(-1) ?? name;
+  const similar = Object.keys(model.modules).filter((module) => module.endsWith(last) || module.includes(name));
+  const listed = similar.length === 0 ? Object.keys(model.modules) : similar;
+  return `${similar.length === 0 ? 'Layers' : 'Similar names'}: ${listed.slice(0, 4).join(', ')}${listed.length > 4 ? `, and ${listed.length - 4} more` : ''}.`;
+}
+
+function modelLines(model: ModelDescription): string[] {
+  const facts = model.architecture;
+  const quantization = model.quantization;
+  const moduleOf = (tensor: string): string => tensor.slice(0, Math.max(0, tensor.lastIndexOf('.')));
+  const schemeOf = (tensor: string): string => {
+    const scheme = quantization?.layers[moduleOf(tensor)];
+    return scheme === undefined ? '' : schemeText(scheme);
+  };
+  const bytes = model.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+  const elements = model.tensors.reduce((sum, tensor) => sum + tensor.shape.reduce((product, size) => product * size, 1), 0);
+  const groups = groupByName(
+    model.tensors,
+    (tensor) => tensor.name,
+    (tensor) => JSON.stringify([tensor.dtype, tensor.shape, schemeOf(tensor.name)]),
+  );
+  return [
+    `${model.dir}`,
+    `Architecture  ${model.architecture_name ?? 'not named in config.json'}${facts === null ? ' (not one that Bitwright can run: data-free methods only)' : ''}`,
+    ...(facts === null
+      ? []
+      : [
+          `              ${counted(facts.num_hidden_layers, 'block')}, hidden ${facts.hidden_size}, MLP ${facts.intermediate_size}, ${facts.num_attention_heads} heads (${facts.num_key_value_heads} key/value) of ${facts.head_dim}, vocabulary ${thousands(facts.vocab_size)}, context ${thousands(facts.max_position_embeddings)}${facts.tie_word_embeddings ? ', head tied to the embedding' : ''}`,
+        ]),
+    ...(quantization === null
+      ? []
+      : [`Quantized     ${quantization.format}, ${counted(Object.keys(quantization.layers).length, 'layer')}`]),
+    `Weights       ${counted(model.tensors.length, 'tensor')}, ${thousands(elements)} values, ${byteSize(bytes)} in ${counted(model.files.length, 'file')}, mostly ${model.dtype}`,
+    '',
+    ...table(
+      [
+        { title: 'tensor', align: 'left' },
+        { title: 'dtype', align: 'left' },
+        { title: 'shape', align: 'right' },
+        { title: 'size', align: 'right' },
+        { title: quantization === null ? '' : 'scheme', align: 'left' },
+      ],
+      groups.map(({ name, items }) => [
+        name,
+        items[0]?.dtype ?? '',
+        items[0]?.shape.join(' × ') ?? '',
+        byteSize(items.reduce((sum, tensor) => sum + tensor.bytes, 0)),
+        schemeOf(items[0]?.name ?? ''),
+      ]),
+    ),
+  ];
+}
+
+const HISTOGRAM_ROWS = 16;
+const HISTOGRAM_CELLS = 40;
+
+function statisticsLines(statistics: TensorStatistics): string[] {
+  const { min, max, mean, std, absmax, n_nan, n_inf, histogram } = statistics;
+  const figure = (value: number): string => value.toPrecision(5);
+  return [
+    `${statistics.name}  ${statistics.dtype} ${statistics.shape.join(' × ')}, ${thousands(statistics.count)} values`,
+    `min ${figure(min)}, max ${figure(max)}, mean ${figure(mean)}, standard deviation ${figure(std)}, largest magnitude ${figure(absmax)}`,
+    ...(n_nan + n_inf === 0
+      ? []
+      : [`${thousands(n_nan)} values are NaN and ${thousands(n_inf)} infinite: this tensor cannot be quantized as it is.`]),
+    '',
+    ...histogramLines(histogram.min, histogram.max, histogram.counts),
+  ];
+}
+
+function histogramLines(min: number, max: number, counts: readonly number[]): string[] {
+  const rows = Math.min(HISTOGRAM_ROWS, counts.length);
+  const merged = Array.from({ length: rows }, (_, row) =>
+    counts
+      .slice(Math.floor((row * counts.length) / rows), Math.floor(((row + 1) * counts.length) / rows))
+      .reduce((sum, count) => sum + count, 0),
+  );
+  const most = Math.max(1, ...merged);
+  return merged.map((count, row) => {
+    const from = min + ((max - min) * Math.floor((row * counts.length) / rows)) / counts.length;
+    const bar = '█'.repeat(Math.round((count / most) * HISTOGRAM_CELLS));
+    return `  ${from.toPrecision(4).padStart(11)}  ${bar.padEnd(HISTOGRAM_CELLS)}  ${thousands(count)}`.trimEnd();
+  });
+}

@@ -1,0 +1,23 @@
+// `bitwright lsp`: the language server on stdio, for any editor.
+import { spawn } from 'node:child_process';
+import { exitCode, type Command } from '../command.js';
+import { HostError, serverPath } from '../processes.js';
+
+export const lspCommand: Command = {
+  name: 'lsp',
+  synopsis: '',
+  summary: 'Run the language server on stdio, for any LSP editor.',
+  description: 'An editor starts this for files named *.quant.yaml. It speaks LSP on stdin and stdout and ends when stdin closes.',
+  operands: { least: 0, most: 0 },
+  // Editors add --stdio by themselves.
+  options: { stdio: { value: null, description: 'accepted for editors that pass it; stdio is the only transport' } },
+  run: async () => {
+    const child = spawn(process.execPath, [serverPath, '--stdio'], { stdio: 'inherit' });
+    const ended = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('exit', (code, signal) => resolve({ code, signal }));
+    });
+    if (ended.code === 0) return exitCode.success;
+    throw new HostError(`The language server ended with ${ended.signal ?? `exit code ${ended.code}`}.`);
+  },
+};

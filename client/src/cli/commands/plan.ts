@@ -1,0 +1,96 @@
+// `bitwright plan RECIPE`: what a run would do, without running it.
+import type { DatasetPlan, QuantizationPlan } from '../../../../schemas/src/generated/plan.js';
+import { deviceOption, exitCode, outOption, recipeOptions, type Command } from '../command.js';
+import { byteSize, change, counted, schemeText, table, thousands } from '../format-text.js';
+import { groupByName } from '../name-groups.js';
+import { problemCounts, problemLines } from '../problem-text.js';
+import { startServer } from '../processes.js';
+import { resolveRecipe } from '../recipe-file.js';
+
+export const planCommand: Command = {
+  name: 'plan',
+  synopsis: 'RECIPE',
+  summary: 'Show what a run would do: layers, schemes, sizes, memory.',
+  description: `Problems go to stderr. With --json: {"plan", "problems"}; plan is null when an error stands in the way (exit code 1).`,
+  operands: { least: 1, most: 1 },
+  options: {
+    out: outOption,
+    device: deviceOption,
+    ...recipeOptions,
+  },
+  run: async (invocation, terminal) => {
+    const server = await startServer();
+    try {
+      const { file, source, plan, problems } = await resolveRecipe(server, invocation.operands[0] ?? '', invocation);
+      if (invocation.flag('json')) terminal.json({ plan, problems });
+      else {
+        for (const problem of problems) for (const line of problemLines(file, source, problem)) terminal.err(line);
+        if (plan === null) terminal.err(`No plan: ${problemCounts(problems)}.`);
+        else for (const line of planLines(plan)) terminal.out(line);
+      }
+      return plan === null ? exitCode.problems : exitCode.success;
+    } finally {
+      await server.stop();
+    }
+  },
+};
+
+export function planLines(plan: QuantizationPlan): string[] {
+  const { model, estimate } = plan;
+  const quantized = plan.layers.filter((layer) => layer.scheme !== null);
+  const kept = plan.layers.filter((layer) => layer.scheme === null);
+  return [
+    `Model        ${model.dir} (${model.architecture_name ?? 'architecture unknown'}, ${model.dtype}, ${counted(model.tensors.length, 'tensor')})`,
+    ...plan.transforms.map(
+      (transform) =>
+        `Transform    ${transform.modifier}: ${transform.algorithm}, strength ${transform.smoothing_strength}, ${counted(transform.mappings.length, 'mapping')}`,
+    ),
+    `Quantize     ${thousands(quantized.length)} of ${counted(plan.layers.length, 'layer')}`,
+    ...table(
+      [
+        { title: 'layers', align: 'left' },
+        { title: 'rows × columns', align: 'right' },
+        { title: 'scheme', align: 'left' },
+        { title: 'by', align: 'left' },
+      ],
+      groupByName(
+        quantized,
+        (layer) => layer.name,
+        (layer) => JSON.stringify([layer.rows, layer.columns, layer.scheme, layer.quantizer?.modifier, layer.quantizer?.name]),
+      ).map(({ name, items: [layer] }) => [
+        name,
+        layer === undefined ? '' : `${layer.rows} × ${layer.columns}`,
+        schemeText(layer?.scheme ?? null),
+        layer?.quantizer === null || layer === undefined ? '' : `${layer.quantizer.name} (${layer.quantizer.modifier})`,
+      ]),
+    ),
+    ...(kept.length === 0
+      ? []
+      : [
+          `Kept         ${groupByName(
+            kept,
+            (layer) => layer.name,
+            () => '',
+          )
+            .map(({ name }) => name)
+            .join(', ')}`,
+        ]),
+    `Calibration  ${plan.calibration === null ? 'none needed' : datasetText(plan.calibration)}`,
+    `Evaluation   ${plan.evaluate === null ? 'none' : `perplexity on ${datasetText(plan.evaluate.perplexity)}`}`,
+    `Weights      ${byteSize(estimate.weights_bytes_before)} → ${byteSize(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight)`,
+    `Memory       about ${byteSize(estimate.peak_memory_bytes)} at most, while ${estimate.peak_memory_stage}`,
+    `Disk         ${byteSize(estimate.disk_bytes)} free needed`,
+    `Output       ${plan.output.dir}`,
+    `Device       ${plan.device}`,
+  ];
+}
+
+function datasetText(dataset: DatasetPlan): string {
+  const rows =
+    dataset.num_calibration_samples === null
+      ? 'all rows'
+      : `${dataset.shuffle ? '' : 'the first '}${counted(dataset.num_calibration_samples, 'row')}`;
+  const order = dataset.shuffle && dataset.num_calibration_samples !== null ? ` drawn with seed ${dataset.seed}` : '';
+  const length = dataset.max_seq_length === null ? 'whole' : `${thousands(dataset.max_seq_length)} tokens at most each`;
+  return `${dataset.dataset}: ${rows}${order}, ${length}`;
+}

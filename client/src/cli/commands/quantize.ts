@@ -1,0 +1,124 @@
+// `bitwright quantize RECIPE`: resolves the recipe, runs the plan in the worker, follows its events, and prints what came of it.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { QuantizationPlan } from '../../../../schemas/src/generated/plan.js';
+import type { RunReport } from '../../../../schemas/src/generated/report.js';
+import type { RunEvent } from '../../../../schemas/src/run-event.js';
+import { RunFailureError } from '../../../../schemas/src/run-failure.js';
+import { deviceOption, exitCode, outOption, recipeOptions, type Command, type ExitCode } from '../command.js';
+import { counted } from '../format-text.js';
+import { onInterrupt } from '../interrupt.js';
+import { problemCounts, problemLines } from '../problem-text.js';
+import { startServer, startWorkerProcess } from '../processes.js';
+import { resolveRecipe } from '../recipe-file.js';
+import { reportLines } from '../report-text.js';
+import type { Progress, Terminal } from '../terminal.js';
+
+type RunEnded = Extract<RunEvent, { kind: 'run-ended' }>;
+
+export const quantizeCommand: Command = {
+  name: 'quantize',
+  synopsis: 'RECIPE',
+  summary: 'Quantize a model as the recipe says, measure the result, write the report.',
+  description: `Running again after an interruption resumes after the last finished block, to the same bytes.
+Ctrl-C cancels in order (exit code 130), a second Ctrl-C ends the worker at once.
+With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "problems", "report"} at the end; progress stays on stderr.`,
+  operands: { least: 1, most: 1 },
+  options: {
+    out: outOption,
+    device: deviceOption,
+    threads: {
+      value: 'N',
+      description: 'threads of the CPU backend (default: one per physical core); never changes the bytes',
+      count: true,
+    },
+    ...recipeOptions,
+  },
+  run: async (invocation, terminal) => {
+    const server = await startServer();
+    const resolved = await resolveRecipe(server, invocation.operands[0] ?? '', invocation).finally(() => server.stop());
+    const { file, source, plan, problems } = resolved;
+    for (const problem of problems) for (const line of problemLines(file, source, problem)) terminal.err(line);
+    const json = invocation.flag('json');
+    if (plan === null) {
+      terminal.err(`Nothing was run: ${problemCounts(problems)}.`);
+      if (json)
+        terminal.json({ outcome: 'refused', run_id: null, output_dir: null, report_dir: null, failure: null, problems, report: null });
+      return exitCode.problems;
+    }
+    const ended = await runPlan(plan, invocation.count('threads') ?? null, terminal);
+    const report = ended.report_dir === null ? null : await readReport(ended.report_dir);
+    if (json) {
+      const { outcome, run_id, output_dir, report_dir, failure } = ended;
+      terminal.json({ outcome, run_id, output_dir, report_dir, failure, problems, report });
+    } else if (ended.outcome === 'completed' && report !== null) for (const line of reportLines(report, ended)) terminal.out(line);
+    return closingCode(ended, terminal);
+  },
+};
+
+/** Follows one run to its end, which always comes: from the worker, or from the host when the worker has died. */
+async function runPlan(plan: QuantizationPlan, threads: number | null, terminal: Terminal): Promise<RunEnded> {
+  const progress = terminal.progress();
+  let ended: (event: RunEnded) => void = () => undefined;
+  const end = new Promise<RunEnded>((resolve) => {
+    ended = resolve;
+  });
+  const worker = await startWorkerProcess((event) => {
+    if (event.kind === 'run-ended') ended(event);
+    else showEvent(event, progress);
+  }, threads);
+  let runId: string | null = null;
+  const cancel = (): void => {
+    progress.note('Cancelling; Ctrl-C again ends the worker at once.');
+    if (runId !== null)
+      worker.cancel(runId).catch((error: Error) => progress.note(`The run cannot be cancelled in order: ${error.message}`));
+  };
+  const interrupt = onInterrupt(cancel, worker.kill);
+  try {
+    const begun = await worker.run(plan);
+    if ('failure' in begun) throw new RunFailureError(begun.failure);
+    runId = begun.run_id;
+    if (interrupt.requested) cancel();
+    return await end;
+  } finally {
+    progress.end();
+    interrupt.dispose();
+    await worker.dispose();
+  }
+}
+
+function showEvent(event: Exclude<RunEvent, RunEnded>, progress: Progress): void {
+  switch (event.kind) {
+    case 'run-began': {
+      const resumed = event.resumed_blocks > 0 ? `; resuming after ${counted(event.resumed_blocks, 'finished block')}` : '';
+      progress.note(
+        `Run ${event.run_id} on ${event.device}: ${counted(event.n_layers, 'layer')} in ${counted(event.n_blocks, 'block')}${resumed}`,
+      );
+      return;
+    }
+    case 'progress':
+      progress.update(event.fraction, event.eta_seconds, event.message);
+      return;
+    case 'problem':
+      progress.note(`${event.problem.severity} ${event.problem.code}  ${event.problem.message}`);
+      return;
+    case 'stage-began':
+    case 'layer-finished':
+      // The progress message says the same; the report holds the numbers.
+      return;
+  }
+}
+
+function closingCode(ended: RunEnded, terminal: Terminal): ExitCode {
+  if (ended.outcome === 'completed') return exitCode.success;
+  if (ended.outcome === 'cancelled') {
+    terminal.err('Cancelled. Running again resumes after the last finished block.');
+    return exitCode.interrupted;
+  }
+  terminal.err(`The run failed: ${ended.failure?.message ?? 'the worker gave no reason'}`);
+  return exitCode.problems;
+}
+
+async function readReport(dir: string): Promise<RunReport> {
+  return JSON.parse(await readFile(path.join(dir, 'report.json'), 'utf8')) as RunReport;
+}

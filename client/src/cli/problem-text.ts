@@ -1,0 +1,50 @@
+// Problems of a recipe as lines for a terminal: place, message, the source line with carets, notes and ways out.
+import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
+import { counted } from './format-text.js';
+
+/** What `check --json` prints for each problem. */
+export interface ListedProblem {
+  file: string;
+  code: string;
+  severity: ProblemWithRange['severity'];
+  message: string;
+  range: ProblemWithRange['range'];
+}
+
+export function listedProblem(file: string, problem: ProblemWithRange): ListedProblem {
+  const { code, severity, message, range } = problem;
+  return { file, code, severity, message, range };
+}
+
+export function problemLines(file: string, source: string, problem: ProblemWithRange): string[] {
+  const { start, end } = problem.range;
+  const head = `${file}:${start.line + 1}:${start.character + 1} ${problem.severity} ${problem.code}`;
+  const lines = [`${head}  ${problem.message}`, ...quotedSource(source, start, end)];
+  for (const note of problem.notes ?? []) lines.push(`      note: ${note}`);
+  for (const fix of problem.fixes ?? []) lines.push(`      fix:  ${fix.title}`);
+  return lines;
+}
+
+function quotedSource(source: string, start: { line: number; character: number }, end: { line: number; character: number }): string[] {
+  const text = source.split(/\r\n|\r|\n/)[start.line];
+  if (text === undefined || text.trim() === '') return [];
+  const stop = end.line === start.line ? end.character : text.trimEnd().length;
+  const number = String(start.line + 1).padStart(5);
+  // A tab before the range stays a tab, so that the carets stand under their text at any tab width.
+  const indent = text.slice(0, start.character).replace(/[^\t]/g, ' ');
+  return [`${number} | ${text}`, `      | ${indent}${'^'.repeat(Math.max(1, stop - start.character))}`];
+}
+
+export function problemCounts(problems: readonly { severity: ProblemWithRange['severity'] }[]): string {
+  const count = (severity: ProblemWithRange['severity']): number => problems.filter((problem) => problem.severity === severity).length;
+  const [errors, warnings, others] = [count('error'), count('warning'), count('information') + count('hint')];
+  const parts = [
+    ...(errors > 0 ? [counted(errors, 'error')] : []),
+    ...(warnings > 0 ? [counted(warnings, 'warning')] : []),
+    ...(others > 0 ? [counted(others, 'remark')] : []),
+  ];
+  return parts.length === 0 ? 'no problems' : parts.join(', ');
+}
+
+export const hasErrors = (problems: readonly { severity: ProblemWithRange['severity'] }[]): boolean =>
+  problems.some((problem) => problem.severity === 'error');

@@ -1,0 +1,79 @@
+// A run report as the compact text at the end of `bitwright quantize`.
+import path from 'node:path';
+import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
+import { byteSize, change, counted, table, thousands, type Column } from './format-text.js';
+import { duration } from './terminal.js';
+
+const WORST_LAYERS = 5;
+
+export function reportLines(
+  report: RunReport,
+  { output_dir, report_dir }: { output_dir: string | null; report_dir: string | null },
+): string[] {
+  const quantized = report.layers.filter((layer) => layer.quantizer !== null);
+  return [
+    '',
+    `Quantized ${counted(quantized.length, 'layer')} in ${duration(report.seconds)} on ${report.device.name} (${counted(report.device.threads, 'thread')})`,
+    '',
+    ...beforeAfter(report),
+    '',
+    ...worstLayers(quantized),
+    ...problemSummary(report),
+    `Memory      ${byteSize(report.memory.measured_peak_bytes)} at most (estimated ${byteSize(report.memory.estimated_peak_bytes)})`,
+    `Checkpoint  ${output_dir ?? 'not written'}`,
+    `Report      ${report_dir === null ? 'not written' : path.join(report_dir, 'report.json')}`,
+  ];
+}
+
+function beforeAfter({ size, quality }: RunReport): string[] {
+  const rows = [
+    [
+      'weights',
+      byteSize(size.weights_bytes_before),
+      byteSize(size.weights_bytes_after),
+      `${change(size.weights_bytes_before, size.weights_bytes_after)}, quantized layers ${size.bits_per_weight.toFixed(2)} bits per weight`,
+    ],
+  ];
+  const { before, after } = quality ?? { before: null, after: null };
+  if (before !== null || after !== null)
+    rows.push([
+      'perplexity',
+      before?.perplexity.toFixed(4) ?? '–',
+      after?.perplexity.toFixed(4) ?? '–',
+      [
+        ...(before !== null && after !== null ? [change(before.perplexity, after.perplexity)] : []),
+        `${thousands((after ?? before)?.tokens ?? 0)} tokens`,
+      ].join(', '),
+    ]);
+  return table([left(''), right('before'), right('after'), left('change')], rows);
+}
+
+function worstLayers(layers: readonly LayerMetrics[]): string[] {
+  const calibrated = layers.filter((layer) => layer.relative_output_error !== null);
+  const error = (layer: LayerMetrics): number =>
+    calibrated.length > 0 ? (layer.relative_output_error ?? 0) : -(layer.weight_sqnr_db ?? Infinity);
+  const worst = [...(calibrated.length > 0 ? calibrated : layers)].sort((a, b) => error(b) - error(a)).slice(0, WORST_LAYERS);
+  if (worst.length === 0) return [];
+  const title = calibrated.length > 0 ? 'relative output error' : 'signal to noise';
+  const figure = (layer: LayerMetrics): string => {
+    if (calibrated.length > 0) return (layer.relative_output_error ?? 0).toExponential(2);
+    return layer.weight_sqnr_db === null ? '–' : `${layer.weight_sqnr_db.toFixed(1)} dB`;
+  };
+  return [
+    ...table(
+      [left('worst layers'), left('scheme'), right(title)],
+      worst.map((layer) => [layer.name, layer.scheme ?? '', figure(layer)]),
+    ),
+    '',
+  ];
+}
+
+function problemSummary({ problems }: RunReport): string[] {
+  if (problems.length === 0) return ['Problems    none'];
+  const codes = new Map<string, number>();
+  for (const { severity, code } of problems) codes.set(`${severity} ${code}`, (codes.get(`${severity} ${code}`) ?? 0) + 1);
+  return [`Problems    ${[...codes].map(([code, count]) => (count === 1 ? code : `${code} (${count} times)`)).join(', ')}`];
+}
+
+const left = (title: string): Column => ({ title, align: 'left' });
+const right = (title: string): Column => ({ title, align: 'right' });

@@ -1,0 +1,177 @@
+// A model folder → facts, from config.json and tensor headers alone; never a weight byte.
+import path from 'node:path';
+import type { ModelDescription, ModelFile, ModelTensor } from '../generated/plan.js';
+import { readConfig } from './model-config.js';
+import type { ModelFiles } from './model-files.js';
+import type { ModuleClass } from './match-targets.js';
+import { readQuantizationConfig } from './quantization-config.js';
+import { HeaderError, readSafetensorsHeader } from './safetensors-header.js';
+
+/** Something about the folder that stops its use, in one sentence; `place` is the file. */
+export interface ModelProblem {
+  code: 'model-not-found' | 'model-unreadable' | 'model-file-missing';
+  message: string;
+  place: string;
+}
+
+export interface DescribeModelAnswer {
+  model: ModelDescription | null;
+  problems: ModelProblem[];
+  /** Why model.architecture is null. */
+  architectureReason: string | null;
+}
+
+const sideFilePattern =
+  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|preprocessor_config|processor_config|chat_template)\.json$|^(merges|vocab)\.txt$|^chat_template\.jinja$|^tokenizer\.model$/;
+
+const failed = (code: ModelProblem['code'], place: string, message: string): DescribeModelAnswer => ({
+  model: null,
+  problems: [{ code, place, message }],
+  architectureReason: null,
+});
+
+/** Suffixes under which compressed-tensors stores a module's weight. */
+const weightSuffixes = ['.weight', '.weight_packed'];
+
+/** Modules with a 2-D weight. Embeddings and norms by name; every other 2-D weight is a Linear, as llm-compressor's model-free rule has it. */
+export function moduleClasses(tensors: readonly ModelTensor[], tied: boolean): Record<string, ModuleClass> {
+  const modules: Record<string, ModuleClass> = {};
+  for (const tensor of tensors) {
+    const suffix = weightSuffixes.find((ending) => tensor.name.endsWith(ending));
+    if (suffix === undefined || tensor.shape.length !== 2) continue;
+    const name = tensor.name.slice(0, -suffix.length);
+    const role = name.slice(name.lastIndexOf('.') + 1);
+    modules[name] = /norm$/.test(role) ? 'Other' : /embed|^wte$|^wpe$|_emb$/.test(role) ? 'Embedding' : 'Linear';
+  }
+  // A tied head has no tensor of its own but is a Linear module of the loaded model.
+  if (tied && modules['lm_head'] === undefined && Object.values(modules).includes('Embedding')) modules['lm_head'] = 'Linear';
+  return modules;
+}
+
+/** The safetensors files of a folder: by the index when there is one, else every *.safetensors. */
+async function shardNames(dir: string, entries: readonly string[], files: ModelFiles): Promise<string[] | ModelProblem> {
+  const index = entries.find((name) => name.endsWith('.safetensors.index.json'));
+  if (index === undefined) return entries.filter((name) => name.endsWith('.safetensors'));
+  let map: unknown;
+  try {
+    map = (JSON.parse(await files.readText(path.join(dir, index))) as { weight_map?: unknown }).weight_map;
+  } catch (error) {
+    return {
+      code: 'model-unreadable',
+      place: index,
+      message: `${index} is not JSON: ${error instanceof Error ? error.message : String(error)}. Download it again.`,
+    };
+  }
+  if (typeof map !== 'object' || map === null)
+    return { code: 'model-unreadable', place: index, message: `${index} has no weight_map. Download it again.` };
+  const names = [...new Set(Object.values(map as Record<string, unknown>).map(String))].sort();
+  const outside = names.find((name) => path.basename(name) !== name);
+  if (outside !== undefined)
+    return { code: 'model-unreadable', place: index, message: `${index} names the file ${outside}, which is not in the folder itself.` };
+  const missing = names.filter((name) => !entries.includes(name));
+  if (missing.length > 0)
+    return {
+      code: 'model-file-missing',
+      place: index,
+      message: `${index} names ${names.length} shards, of which ${missing.length} are missing: ${missing.join(', ')}. Download the model completely.`,
+    };
+  return names;
+}
+
+export async function describeModel(dir: string, files: ModelFiles): Promise<DescribeModelAnswer> {
+  const entries = await files.list(dir);
+  if (entries === null)
+    return failed(
+      'model-not-found',
+      dir,
+      `There is no model folder ${dir}. Give the path of a folder with config.json and safetensors files, or a hub id that is in the local cache.`,
+    );
+  let config: Record<string, unknown> = {};
+  if (entries.includes('config.json')) {
+    try {
+      config = JSON.parse(await files.readText(path.join(dir, 'config.json'))) as Record<string, unknown>;
+    } catch (error) {
+      return failed(
+        'model-unreadable',
+        'config.json',
+        `${path.join(dir, 'config.json')} is not JSON: ${error instanceof Error ? error.message : String(error)}. Repair it or download it again.`,
+      );
+    }
+    if (typeof config !== 'object' || config === null || Array.isArray(config))
+      return failed('model-unreadable', 'config.json', `${path.join(dir, 'config.json')} is not a JSON object. Download it again.`);
+  }
+  const shards = await shardNames(dir, entries, files);
+  if (!Array.isArray(shards)) return { model: null, problems: [shards], architectureReason: null };
+  if (shards.length === 0) {
+    const other = entries.filter((name) => /\.(bin|pt|pth|gguf|onnx)$/.test(name));
+    const hint = other.length > 0 ? ` It has ${other.join(', ')}, which are not read: convert the model to safetensors.` : '';
+    return failed('model-unreadable', dir, `${dir} holds no *.safetensors file.${hint}`);
+  }
+  const facts = readConfig(config);
+  const modelFiles: ModelFile[] = [];
+  const tensors: ModelTensor[] = [];
+  for (const name of shards) {
+    try {
+      const header = await readSafetensorsHeader(files, path.join(dir, name), name);
+      modelFiles.push({ name, size: (await files.size(path.join(dir, name))) ?? 0, header_sha256: header.sha256 });
+      tensors.push(...header.tensors);
+    } catch (error) {
+      if (!(error instanceof HeaderError))
+        return failed(
+          'model-unreadable',
+          name,
+          `${path.join(dir, name)} cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
+        );
+      return failed(
+        'model-unreadable',
+        name,
+        `${path.join(dir, name)} is not a sound safetensors file: ${error.detail}. Download or export it again.`,
+      );
+    }
+  }
+  tensors.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const twice = tensors.find((tensor, i) => tensors[i + 1]?.name === tensor.name);
+  if (twice !== undefined)
+    return failed(
+      'model-unreadable',
+      twice.file,
+      `The tensor ${twice.name} is in more than one file of ${dir}. Remove the files that do not belong to the model.`,
+    );
+
+  const tied = facts.tie_word_embeddings && !tensors.some((tensor) => tensor.name.startsWith('lm_head.'));
+  const modules = moduleClasses(tensors, tied);
+  const named = Object.entries(modules).map(([name, moduleClass]) => ({ name, class: moduleClass }));
+  let quantization: ModelDescription['quantization'] = null;
+  if (config['quantization_config'] !== undefined) {
+    const answer = readQuantizationConfig(config['quantization_config'], named);
+    if ('error' in answer)
+      return failed('model-unreadable', 'config.json', `quantization_config of ${path.join(dir, 'config.json')}: ${answer.error}.`);
+    quantization = answer.quantization;
+  }
+  return {
+    model: {
+      dir: path.resolve(dir),
+      model_type: facts.model_type,
+      architecture_name: facts.architecture_name,
+      architecture: facts.architecture,
+      dtype: commonDtype(tensors),
+      files: modelFiles,
+      tensors,
+      modules,
+      side_files: entries.filter((name) => sideFilePattern.test(name)),
+      bos_token_id: facts.bos_token_id,
+      eos_token_id: facts.eos_token_id,
+      quantization,
+    },
+    problems: [],
+    architectureReason: facts.reason,
+  };
+}
+
+/** The float dtype that holds most bytes. */
+function commonDtype(tensors: readonly ModelTensor[]): ModelTensor['dtype'] {
+  const bytes = new Map<ModelTensor['dtype'], number>();
+  for (const tensor of tensors)
+    if (/^(F64|F32|F16|BF16)$/.test(tensor.dtype)) bytes.set(tensor.dtype, (bytes.get(tensor.dtype) ?? 0) + tensor.bytes);
+  return [...bytes].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'F32';
+}

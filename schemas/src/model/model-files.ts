@@ -1,0 +1,42 @@
+// Reading files, handed in to the pure readers of this folder; and the one implementation on Node's file system.
+import { open, readFile, readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+
+export interface ModelFiles {
+  /** Names of the entries of a folder; null when it is not a readable folder. */
+  list(dir: string): Promise<string[] | null>;
+  /** null when there is no such file. */
+  size(file: string): Promise<number | null>;
+  /** Bytes [offset, offset + length), fewer at the end of the file. */
+  readRange(file: string, offset: number, length: number): Promise<Uint8Array>;
+  readText(file: string): Promise<string>;
+}
+
+export const nodeFiles: ModelFiles = {
+  async list(dir) {
+    try {
+      return (await readdir(dir)).sort();
+    } catch {
+      return null; // missing, no folder, no permission: the caller says which folder it wanted and why
+    }
+  },
+  async size(file) {
+    try {
+      const found = await stat(file);
+      return found.isFile() ? found.size : null;
+    } catch {
+      return null; // as above
+    }
+  },
+  async readRange(file, offset, length) {
+    const handle = await open(path.resolve(file), 'r');
+    try {
+      const bytes = new Uint8Array(length);
+      const { bytesRead } = await handle.read(bytes, 0, length, offset);
+      return bytes.subarray(0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  },
+  readText: (file) => readFile(file, 'utf8'),
+};

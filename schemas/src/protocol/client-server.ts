@@ -1,0 +1,38 @@
+// Custom requests that a host (extension or command line) sends to the language server, beside LSP itself.
+import type { ModelDescription, QuantizationPlan } from '../generated/plan.js';
+import type { Problem, TextRange } from '../problem.js';
+
+export interface ProblemWithRange extends Omit<Problem, 'range'> {
+  range: TextRange;
+}
+
+/** Host to server: resolve a recipe to a plan. `text` wins over the file when given (unsaved editor). */
+export const resolvePlanRequest = 'bitwright/resolvePlan';
+export interface ResolvePlanParams {
+  /** file: URI of the recipe; relative paths in it are relative to its folder. */
+  uri: string;
+  text?: string;
+  /** What a plain llm-compressor recipe does not say; these win over the recipe. */
+  overrides?: { model?: string; dataset?: string; output_dir?: string; device?: 'auto' | 'cpu' | 'cuda' };
+}
+export interface ResolvePlanResult {
+  /** null when an error-level problem stands in the way. */
+  plan: QuantizationPlan | null;
+  problems: ProblemWithRange[];
+}
+
+/** Host to server: describe a model folder or a hub id in the local cache. */
+export const describeModelRequest = 'bitwright/describeModel';
+export interface DescribeModelParams {
+  model: string;
+}
+export interface DescribeModelResult {
+  model: ModelDescription | null;
+  problems: ProblemWithRange[];
+}
+
+/** What a host passes in LSP's initializationOptions. */
+export interface ServerInitializationOptions {
+  /** Sent back in the ready log line. */
+  hostVersion: string;
+}

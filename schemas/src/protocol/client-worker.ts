@@ -1,0 +1,89 @@
+// Messages between a host (extension or command line) and the worker, JSON-RPC over stdio. Bulk arrays never travel here: they are files in the run folder.
+import type { DatasetPlan, ModelDescription, QuantizationPlan } from '../generated/plan.js';
+import type { Perplexity } from '../generated/report.js';
+import type { RunEvent, RunFailure } from '../run-event.js';
+
+/** Host to worker, first message. The worker refuses a different protocol number. */
+export const initializeRequest = 'worker/initialize';
+export interface InitializeParams {
+  protocol: number;
+  host: string;
+  /** Threads of the native pool; null: one per physical core. Never changes the bytes. */
+  threads: number | null;
+}
+export interface InitializeResult {
+  protocol: number;
+  version: string;
+  native_abi: number;
+  devices: DeviceDescription[];
+}
+export interface DeviceDescription {
+  kind: 'cpu' | 'cuda';
+  index: number;
+  name: string;
+  usable: boolean;
+  /** Why not usable, in one sentence; else null. */
+  reason: string | null;
+  memory_bytes: number | null;
+  compute_capability: string | null;
+  /** Facts worth showing: instruction sets, driver, libraries found. */
+  details: Record<string, string>;
+}
+
+/** Host to worker: list devices again. */
+export const devicesRequest = 'worker/devices';
+
+/** Host to worker: start (or resume) a run; answers at once, events follow until run-ended. */
+export const runRequest = 'worker/run';
+export interface RunParams {
+  plan: QuantizationPlan;
+}
+export type RunResult = { run_id: string; run_dir: string } | { failure: RunFailure };
+
+/** Host to worker: stop the active run; answers when the device is idle and the journal is written. */
+export const cancelRequest = 'worker/cancel';
+export interface CancelParams {
+  run_id: string;
+}
+
+/** Worker to host: a run event. */
+export const runEventNotification = 'worker/runEvent';
+export type RunEventParams = RunEvent;
+
+/** Host to worker: perplexity of a model folder (any that can be read, quantized or not) on a text. Cancellable by the request's token. */
+export const evaluateRequest = 'worker/evaluate';
+export interface EvaluateParams {
+  model: ModelDescription;
+  dataset: DatasetPlan;
+  device: 'auto' | 'cpu' | 'cuda';
+}
+export type EvaluateResult = { perplexity: Perplexity } | { failure: RunFailure };
+/** Worker to host while evaluating. */
+export const evaluateProgressNotification = 'worker/evaluateProgress';
+export interface EvaluateProgressParams {
+  fraction: number;
+  message: string;
+}
+
+/** Host to worker: statistics and histogram of one tensor, for `inspect --layer`. */
+export const inspectTensorRequest = 'worker/inspectTensor';
+export interface InspectTensorParams {
+  model: ModelDescription;
+  /** Module or tensor name. */
+  name: string;
+}
+export interface TensorStatistics {
+  name: string;
+  dtype: string;
+  shape: number[];
+  count: number;
+  n_nan: number;
+  n_inf: number;
+  min: number;
+  max: number;
+  mean: number;
+  std: number;
+  absmax: number;
+  histogram: { min: number; max: number; counts: number[] };
+}
+export type InspectTensorResult = { statistics: TensorStatistics } | { failure: RunFailure };

@@ -1,0 +1,34 @@
+// The progress union: the worker emits it, the client and the command line forward it, nobody reinterprets it.
+import type { LayerMetrics, RunProblem } from './generated/report.js';
+
+export type RunStage = 'prepare' | 'calibrate' | 'transform' | 'quantize' | 'forward' | 'write' | 'evaluate' | 'report';
+export type RunOutcome = 'completed' | 'cancelled' | 'failed';
+
+export type RunEvent =
+  /** First event. `resumed_blocks` > 0 when an earlier run of the same plan is continued. */
+  | { kind: 'run-began'; run_id: string; run_dir: string; n_blocks: number; n_layers: number; resumed_blocks: number; device: string }
+  /** A stage of a block began; block is null for work outside the blocks (embedding, head, evaluation). */
+  | { kind: 'stage-began'; run_id: string; stage: RunStage; block: number | null; detail: string }
+  /** `fraction` of the whole run in [0, 1], only rises; `eta_seconds` is null until it can be said honestly. */
+  | { kind: 'progress'; run_id: string; fraction: number; eta_seconds: number | null; message: string }
+  /** A layer is finished, with the numbers that the charts need. */
+  | { kind: 'layer-finished'; run_id: string; layer: LayerMetrics }
+  /** A loss, fallback or oddity found while running; also an entry of the report. */
+  | { kind: 'problem'; run_id: string; problem: RunProblem }
+  /** Last event, whatever happened. */
+  | {
+      kind: 'run-ended';
+      run_id: string;
+      outcome: RunOutcome;
+      report_dir: string | null;
+      output_dir: string | null;
+      failure: RunFailure | null;
+    };
+
+/** Why a run stopped: what happened, why and what to do. Codes are listed in run-failure.ts. */
+export interface RunFailure {
+  code: string;
+  message: string;
+  /** File, layer or tensor it happened at, when there is one. */
+  place: string | null;
+}

@@ -1,0 +1,100 @@
+// The closed list of ways a run can fail, one factory each: it takes the facts and writes what, why and what to do.
+import type { RunFailure } from './run-event.js';
+
+/** Thrown inside the worker and caught once, at the end of the run. Never used for cancellation, which is a result. */
+export class RunFailureError extends Error {
+  constructor(readonly failure: RunFailure) {
+    super(failure.message);
+    this.name = 'RunFailureError';
+  }
+}
+
+const fail = (code: string, place: string | null, message: string): RunFailureError => new RunFailureError({ code, place, message });
+
+export const runFailure = {
+  planInvalid: (detail: string) =>
+    fail(
+      'plan-invalid',
+      null,
+      `The plan does not fit this version of the worker: ${detail}. Resolve the recipe again with the matching version.`,
+    ),
+  protocolMismatch: (host: number, worker: number) =>
+    fail(
+      'protocol-mismatch',
+      null,
+      `The host speaks protocol ${host}, the worker ${worker}. Reinstall Bitwright so that both come from one version.`,
+    ),
+  runAlreadyActive: (runId: string) =>
+    fail('run-already-active', runId, `A run (${runId}) is active in this worker. Cancel it or wait for its end before starting another.`),
+  modelFileChanged: (file: string, detail: string) =>
+    fail(
+      'model-file-changed',
+      file,
+      `${file} is not what the plan was made from: ${detail}. Check the file, then run again to make a new plan.`,
+    ),
+  fileUnreadable: (file: string, detail: string) =>
+    fail('file-unreadable', file, `${file} cannot be read: ${detail}. Check that it exists, is complete, and that you may read it.`),
+  fileUnwritable: (file: string, detail: string) =>
+    fail(
+      'file-unwritable',
+      file,
+      `${file} cannot be written: ${detail}. Nothing was left behind as if whole; free the space or choose another output.dir and run again to resume.`,
+    ),
+  diskFull: (file: string, needed: string) =>
+    fail(
+      'disk-full',
+      file,
+      `The disk is full while writing ${file} (the run needs ${needed}). Free space or choose another output.dir; running again resumes after the last finished block.`,
+    ),
+  headerInvalid: (file: string, detail: string) =>
+    fail('safetensors-header-invalid', file, `${file} is not a sound safetensors file: ${detail}. Download or export it again.`),
+  tensorNotFinite: (tensor: string, file: string, count: number, index: number) =>
+    fail(
+      'tensor-not-finite',
+      tensor,
+      `${tensor} in ${file} holds ${count} values that are NaN or infinite, the first at flat index ${index}. Quantizing it would spread them; repair the model or add the layer to ignore.`,
+    ),
+  activationNotFinite: (layer: string, detail: string) =>
+    fail(
+      'activation-not-finite',
+      layer,
+      `The input of ${layer} became NaN or infinite while calibrating (${detail}). The model or a calibration row is broken; evaluate the unquantized model first.`,
+    ),
+  datasetInvalid: (file: string, line: number | null, detail: string) =>
+    fail('dataset-invalid', file, `${file}${line === null ? '' : `, line ${line}`}: ${detail}.`),
+  tokenizerInvalid: (file: string, detail: string) =>
+    fail(
+      'tokenizer-invalid',
+      file,
+      `${file} cannot be used as a tokenizer: ${detail}. Give input_ids in the dataset instead, or repair the file.`,
+    ),
+  architectureUnknown: (name: string, purpose: string) =>
+    fail(
+      'architecture-unknown',
+      name,
+      `${purpose} needs to run the model, and ${name} is not an architecture that Bitwright can run (it knows the Llama family). Use a data-free method, such as QuantizationModifier with a weight-only scheme.`,
+    ),
+  outputNotOurs: (dir: string) =>
+    fail('output-not-ours', dir, `${dir} exists and was not written by Bitwright. Choose another output.dir or move the folder away.`),
+  deviceUnavailable: (kind: string, reason: string) =>
+    fail('device-unavailable', kind, `The device ${kind} cannot be used: ${reason}. Choose device: cpu or auto.`),
+  memoryTooSmall: (needed: string, available: string, stage: string) =>
+    fail(
+      'memory-too-small',
+      stage,
+      `${stage} needs ${needed} and ${available} is free. Lower max_seq_length or num_calibration_samples, or use a machine with more memory.`,
+    ),
+  hessianNotPositiveDefinite: (layer: string, detail: string) =>
+    fail(
+      'hessian-not-positive-definite',
+      layer,
+      `The Hessian of ${layer} cannot be factored: ${detail}. Raise dampening_frac, or use more and more varied calibration rows.`,
+    ),
+  nativeCore: (operation: string, detail: string) => fail('native-core', operation, `The native operation ${operation} failed: ${detail}.`),
+  workerDied: (detail: string, lastLines: string) =>
+    fail(
+      'worker-died',
+      null,
+      `The worker process ended before its work was done (${detail}). A run resumes after its last finished block when it is started again.${lastLines ? `\nLast lines of its log:\n${lastLines}` : ''}`,
+    ),
+} as const;

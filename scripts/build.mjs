@@ -1,0 +1,51 @@
+// Bundles what ships into dist/: extension, server, worker, command line and webviews. `--watch` rebuilds on change.
+import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
+const inRoot = (...parts) => path.join(root, ...parts);
+
+async function bundleOptions() {
+  const { version } = JSON.parse(readFileSync(inRoot('package.json'), 'utf8'));
+  const common = {
+    bundle: true,
+    sourcemap: 'linked',
+    logLevel: 'warning',
+    absWorkingDir: root,
+    define: { BITWRIGHT_VERSION: JSON.stringify(version) },
+  };
+  const node = { ...common, platform: 'node', target: 'node20', format: 'cjs' };
+  return [
+    { ...node, entryPoints: ['client/src/extension.ts'], outfile: 'dist/client/extension.js', external: ['vscode'] },
+    { ...node, entryPoints: ['server/src/main.ts'], outfile: 'dist/server/main.js' },
+    { ...node, entryPoints: ['worker/src/main.ts'], outfile: 'dist/worker/main.js' },
+    { ...node, entryPoints: ['client/src/cli/bitwright.ts'], outfile: 'dist/cli/bitwright.js' },
+    {
+      ...common,
+      platform: 'browser',
+      target: 'es2022',
+      format: 'iife',
+      entryPoints: ['client/webviews/report/main.ts'],
+      outfile: 'dist/webviews/report.js',
+    },
+  ];
+}
+
+export async function buildBundles() {
+  const esbuild = await import('esbuild');
+  const present = (await bundleOptions()).filter((options) => existsSync(inRoot(options.entryPoints[0])));
+  await Promise.all(present.map((options) => esbuild.build(options)));
+  const commandLine = inRoot('dist/cli/bitwright.js');
+  if (existsSync(commandLine)) chmodSync(commandLine, 0o755);
+}
+
+async function watchBundles() {
+  const esbuild = await import('esbuild');
+  for (const options of await bundleOptions()) await (await esbuild.context({ ...options, logLevel: 'info' })).watch();
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.argv.includes('--watch')) await watchBundles();
+  else await buildBundles();
+}

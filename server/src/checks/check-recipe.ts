@@ -1,0 +1,41 @@
+// The one entry: recipe text and its surroundings → document, resolution, problems, and a plan when no error stands in the way.
+import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { Problem } from '../../../schemas/src/problem.js';
+import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
+import { buildPlan } from '../plan/build-plan.js';
+import { resolveRecipe } from '../plan/resolution.js';
+import type { ResolveContext, Resolution } from '../plan/resolution.js';
+import { parseRecipe } from '../recipe/parse-recipe.js';
+import type { RecipeDocument } from '../recipe/recipe-document.js';
+import { allChecks } from './all-checks.js';
+
+export interface CheckedRecipe {
+  document: RecipeDocument;
+  resolution: Resolution;
+  problems: ProblemWithRange[];
+  /** null when a problem of severity error stands in the way, or the recipe names no model or output. */
+  plan: QuantizationPlan | null;
+}
+
+export async function checkRecipe(text: string, context: ResolveContext): Promise<CheckedRecipe> {
+  const { document, problems } = parseRecipe(text);
+  const resolution = await resolveRecipe(document, context);
+  // A text that is no YAML mapping has nothing for the other checks to look at.
+  const unreadable = problems.some(({ code }) => code === 'yaml-syntax' || code === 'recipe-not-a-mapping' || code === 'recipe-too-long');
+  const all = unreadable
+    ? problems
+    : distinct([...problems, ...resolution.problems, ...allChecks.flatMap((check) => check.run(resolution))]);
+  const plan = all.some(({ severity }) => severity === 'error') ? null : buildPlan(resolution);
+  return { document, resolution, problems: document.attachRanges(all), plan };
+}
+
+/** The schema and the expansion may say the same of one place. */
+function distinct(problems: readonly Problem[]): Problem[] {
+  const seen = new Set<string>();
+  return problems.filter(({ code, path }) => {
+    const key = `${code} ${path.join('/')}`;
+    const isNew = !seen.has(key);
+    seen.add(key);
+    return isNew;
+  });
+}

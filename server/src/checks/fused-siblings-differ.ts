@@ -1,0 +1,49 @@
+// q/k/v or gate/up of one block with different schemes: vLLM fuses them and refuses the checkpoint when it loads it.
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { Problem } from '../../../schemas/src/problem.js';
+import { schemeText } from '../plan/expand-scheme.js';
+import type { Check } from './check.js';
+
+const fusedRoles: readonly (readonly string[])[] = [
+  ['q_proj', 'k_proj', 'v_proj'],
+  ['gate_proj', 'up_proj'],
+];
+
+export const fusedSiblingsDiffer: Check = {
+  code: 'fused-siblings-differ',
+  run({ layers, quantization }) {
+    const found = new Map<string, { members: LayerPlan[]; blocks: number }>();
+    for (const roles of fusedRoles)
+      for (const members of siblings(layers, roles)) {
+        const schemes = new Set(members.map(({ scheme }) => JSON.stringify(scheme)));
+        if (schemes.size < 2) continue;
+        const key = members.map((layer) => `${layer.role}: ${layer.scheme === null ? 'unquantized' : schemeText(layer.scheme)}`).join('; ');
+        const known = found.get(key);
+        if (known === undefined) found.set(key, { members, blocks: 1 });
+        else known.blocks += 1;
+      }
+    const [last] = quantization.slice(-1);
+    return [...found].map(([text, { members, blocks }]): Problem => {
+      const [first] = members;
+      return {
+        code: 'fused-siblings-differ',
+        severity: 'warning',
+        path: last?.modifier.path ?? [],
+        at: 'key',
+        message: `${members.map((layer) => layer.role).join(', ')} get different schemes in ${blocks} ${blocks === 1 ? 'block' : 'blocks'} (${text}). vLLM fuses these layers and refuses to load such a checkpoint. Give them one scheme, or ignore them together.`,
+        notes: first === undefined ? [] : [`first found at ${first.name}`],
+      };
+    });
+  },
+};
+
+function siblings(layers: readonly LayerPlan[], roles: readonly string[]): LayerPlan[][] {
+  const byParent = new Map<string, LayerPlan[]>();
+  for (const layer of layers)
+    if (roles.includes(layer.role)) {
+      const parent = layer.name.slice(0, -layer.role.length);
+      byParent.set(parent, [...(byParent.get(parent) ?? []), layer]);
+    }
+  const inOrder = (a: LayerPlan, b: LayerPlan): number => roles.indexOf(a.role) - roles.indexOf(b.role);
+  return [...byParent.values()].filter((members) => members.length > 1).map((members) => members.sort(inOrder));
+}

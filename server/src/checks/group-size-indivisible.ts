@@ -1,0 +1,68 @@
+// A group_size that does not divide the columns of a layer: llm-compressor stops when it starts, or later in a kernel.
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
+import type { ResolvedModifier } from '../plan/resolution.js';
+import { textsOf } from '../recipe/coerce.js';
+import type { Check } from './check.js';
+
+const usualSizes = [256, 128, 64, 32, 16, 8, 4];
+
+export const groupSizeIndivisible: Check = {
+  code: 'group-size-indivisible',
+  run: ({ quantization, layers }) => quantization.flatMap((resolved) => problemsOf(resolved, layers)),
+};
+
+function problemsOf({ modifier, groups }: ResolvedModifier, layers: readonly LayerPlan[]): Problem[] {
+  return groups.flatMap(({ scheme, path }) => {
+    const size = scheme?.weights?.group_size ?? null;
+    if (scheme === null || size === null) return [];
+    const members = layers.filter((layer) => layer.scheme === scheme);
+    const bad = members.filter((layer) => layer.columns % size !== 0);
+    if (bad.length === 0) return [];
+    const inGroups = path.includes('config_groups');
+    const at = inGroups ? [...path, 'weights', 'group_size'] : path;
+    const fitting = usualSizes.find((candidate) => members.every((layer) => layer.columns % candidate === 0));
+    const columns = [...new Set(bad.map((layer) => layer.columns))].sort((a, b) => a - b);
+    const fixes: ProblemFix[] = [];
+    if (inGroups && fitting !== undefined)
+      fixes.push({
+        title: `Use group_size ${fitting}, which divides all ${members.length} layers`,
+        preferred: true,
+        edits: [{ kind: 'replace-value', path: at, text: String(fitting) }],
+      });
+    const roles = [...new Set(bad.map((layer) => layer.role))];
+    if (bad.length < members.length)
+      fixes.push({ title: `Ignore ${roles.join(', ')}`, preferred: false, edits: ignoreEdits(modifier.path, modifier.body, roles) });
+    const choice = fitting === undefined ? 'use strategy channel' : `choose a group_size that divides them, such as ${fitting}`;
+    return [
+      {
+        code: 'group-size-indivisible',
+        severity: 'error' as const,
+        path: at,
+        at: 'value' as const,
+        message: `${bad.length} of ${members.length} targeted layers have columns that group_size ${size} does not divide (${columns.join(', ')}): ${listed(bad)}. Either ${choice}, or add them to ignore.`,
+        fixes,
+      },
+    ];
+  });
+}
+
+function ignoreEdits(path: ProblemPath, body: Readonly<Record<string, unknown>>, roles: readonly string[]): ProblemFix['edits'] {
+  const entries = roles.map((role) => `'re:.*${role}$'`);
+  if (Array.isArray(body['ignore'])) return entries.map((text) => ({ kind: 'append-item' as const, path: [...path, 'ignore'], text }));
+  const kept = textsOf(body['ignore']).map((entry) => (entry.includes(':') ? `'${entry}'` : entry));
+  const text = `[${[...kept, ...entries].join(', ')}]`;
+  return [
+    body['ignore'] === undefined
+      ? { kind: 'insert-key', path, key: 'ignore', text }
+      : { kind: 'replace-value', path: [...path, 'ignore'], text },
+  ];
+}
+
+type ProblemPath = Problem['path'];
+
+const listed = (layers: readonly LayerPlan[]): string =>
+  layers
+    .slice(0, 4)
+    .map((layer) => layer.name)
+    .join(', ') + (layers.length > 4 ? ` and ${layers.length - 4} more` : '');

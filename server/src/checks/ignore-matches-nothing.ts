@@ -1,0 +1,8 @@
+// An ignore entry that matches no module: silent in llm-compressor, and what was to be spared is quantized.
+import type { Check } from './check.js';
+import { patternMatchesNothing } from './pattern-matches-nothing.js';
+
+export const ignoreMatchesNothing: Check = {
+  code: 'ignore-matches-nothing',
+  run: (resolution) => patternMatchesNothing(resolution, 'ignore', 'warning'),
+};

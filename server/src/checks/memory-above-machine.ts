@@ -1,0 +1,28 @@
+// An estimated peak above what this machine has.
+import os from 'node:os';
+import { estimatePlan } from '../plan/estimate-size.js';
+import { estimateInput } from '../plan/build-plan.js';
+import { bytesOf } from '../recipe/coerce.js';
+import type { Check } from './check.js';
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+export const memoryAboveMachine: Check = {
+  code: 'memory-above-machine',
+  run(resolution) {
+    if (resolution.model === null) return [];
+    const { peak_memory_bytes: peak, peak_memory_stage: stage } = estimatePlan(estimateInput(resolution));
+    const cap = bytesOf(resolution.document.value['max_memory']);
+    const limit = cap ?? os.totalmem();
+    if (peak <= limit) return [];
+    return [
+      {
+        code: 'memory-above-machine',
+        severity: 'error',
+        path: cap === null ? ['model'] : ['max_memory'],
+        at: 'value',
+        message: `${stage} needs about ${gigabytes(peak)} of memory, ${cap === null ? 'this machine has' : 'max_memory allows'} ${gigabytes(limit)}. Lower calibration.max_seq_length or num_calibration_samples${cap === null ? '' : ', or raise max_memory'}.`,
+      },
+    ];
+  },
+};

@@ -1,0 +1,19 @@
+// A modifier that llm-compressor has and this version cannot run.
+import type { Check } from './check.js';
+import { knownModifiers, quantizationModifiers, transformModifiers } from '../plan/read-modifiers.js';
+
+const runnable = [...Object.keys(quantizationModifiers), ...transformModifiers];
+
+export const modifierNotRunnableYet: Check = {
+  code: 'modifier-not-runnable-yet',
+  run: ({ modifiers }) =>
+    modifiers
+      .filter(({ name }) => knownModifiers.includes(name) && !runnable.includes(name))
+      .map(({ name, path }) => ({
+        code: 'modifier-not-runnable-yet',
+        severity: 'error',
+        path,
+        at: 'key',
+        message: `${name} is a modifier of llm-compressor that this version of Bitwright cannot run; it runs ${runnable.join(', ')}.`,
+      })),
+};

@@ -1,0 +1,22 @@
+// SmoothQuant where inputs stay in 16 bits: it moves difficulty into the weights and nothing gains.
+import type { Check } from './check.js';
+
+export const smoothquantWithoutActivationQuantization: Check = {
+  code: 'smoothquant-without-activation-quantization',
+  run: ({ modifiers, quantization }) => {
+    const smooth = modifiers.find(({ name }) => name === 'SmoothQuantModifier');
+    const schemes = quantization.flatMap(({ groups }) => groups.map(({ scheme }) => scheme));
+    if (smooth === undefined || schemes.length === 0 || schemes.some((scheme) => scheme === null || scheme.input_activations !== null))
+      return [];
+    return [
+      {
+        code: 'smoothquant-without-activation-quantization',
+        severity: 'warning',
+        path: smooth.path,
+        at: 'key',
+        message:
+          'SmoothQuantModifier makes inputs easier to quantize at the cost of the weights, but no scheme of this recipe quantizes inputs: the result gets worse. Remove it, or use a scheme such as W8A8.',
+      },
+    ];
+  },
+};

@@ -1,0 +1,8 @@
+// A target that matches no module: llm-compressor logs a line and goes on without it.
+import type { Check } from './check.js';
+import { patternMatchesNothing } from './pattern-matches-nothing.js';
+
+export const targetMatchesNothing: Check = {
+  code: 'target-matches-nothing',
+  run: (resolution) => patternMatchesNothing(resolution, 'target', 'error'),
+};

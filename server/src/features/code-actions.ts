@@ -1,0 +1,32 @@
+// Quick fixes: the fixes that the problems in sight carry, as text edits.
+import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
+import type { TextRange } from '../../../schemas/src/problem.js';
+import type { RecipeDocument } from '../recipe/recipe-document.js';
+import { textReplacement, type TextReplacement } from './recipe-edits.js';
+
+export interface QuickFix {
+  title: string;
+  preferred: boolean;
+  problem: ProblemWithRange;
+  edits: TextReplacement[];
+}
+
+export function quickFixes(document: RecipeDocument, problems: readonly ProblemWithRange[], range: TextRange): QuickFix[] {
+  return problems
+    .filter((problem) => touches(problem.range, range))
+    .flatMap((problem) =>
+      (problem.fixes ?? []).flatMap((fix) => {
+        const edits = fix.edits.map((edit) => textReplacement(document, edit));
+        const complete = edits.filter((edit) => edit !== null);
+        // Half a fix is none.
+        return complete.length < edits.length ? [] : [{ title: fix.title, preferred: fix.preferred, problem, edits: complete }];
+      }),
+    );
+}
+
+function touches(a: TextRange, b: TextRange): boolean {
+  return !isBefore(a.end, b.start) && !isBefore(b.end, a.start);
+}
+
+const isBefore = (a: TextRange['start'], b: TextRange['start']): boolean =>
+  a.line < b.line || (a.line === b.line && a.character < b.character);

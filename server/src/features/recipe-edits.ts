@@ -1,0 +1,126 @@
+// Edits that name places by path → text edits, in block and in flow style, keeping the indentation of the recipe.
+import type { RecipeEdit, RecipePath, TextRange } from '../../../schemas/src/problem.js';
+import type { RecipeDocument, Span } from '../recipe/recipe-document.js';
+
+export interface TextReplacement {
+  range: TextRange;
+  newText: string;
+}
+
+/** null when the place is not in the text (a merge key brought it in, or it was edited away). */
+export function textReplacement(document: RecipeDocument, edit: RecipeEdit): TextReplacement | null {
+  if (!document.has(edit.path)) return null;
+  const replacement = replace(document, edit);
+  return replacement === null ? null : { range: document.rangeOfSpan(replacement.span), newText: replacement.text };
+}
+
+interface Replacement {
+  span: Span;
+  text: string;
+}
+
+function replace(document: RecipeDocument, edit: RecipeEdit): Replacement | null {
+  switch (edit.kind) {
+    case 'replace-value':
+      return isEmpty(document, edit.path)
+        ? { span: pointAt(afterColon(document, edit.path)), text: ` ${edit.text}` }
+        : { span: trimmed(document, document.spanOf(edit.path, 'value')), text: edit.text };
+    case 'replace-key':
+      return { span: document.spanOf(edit.path, 'key'), text: edit.text };
+    case 'remove':
+      return removal(document, edit.path);
+    case 'insert-key':
+      return keyInsertion(document, edit.path, edit.key, edit.text);
+    case 'append-item':
+      return itemAddition(document, edit.path, edit.text);
+  }
+}
+
+/** A block value's span ends in the blank lines after it; those are not part of it. */
+function trimmed(document: RecipeDocument, { begin, end }: Span): Span {
+  return { begin, end: begin + document.text.slice(begin, end).trimEnd().length };
+}
+
+const pointAt = (offset: number): Span => ({ begin: offset, end: offset });
+
+const isEmpty = (document: RecipeDocument, path: RecipePath): boolean =>
+  typeof path.at(-1) === 'string' &&
+  document.valueAt(path) === null &&
+  document.spanOf(path, 'value').begin === document.spanOf(path, 'key').begin;
+
+function afterColon(document: RecipeDocument, path: RecipePath): number {
+  const { end } = document.spanOf(path, 'key');
+  return end + (/^\s*:/.exec(document.text.slice(end))?.[0].length ?? 0);
+}
+
+/** Key and value together; a list item alone. */
+function entrySpan(document: RecipeDocument, path: RecipePath): Span {
+  if (typeof path.at(-1) === 'number') return trimmed(document, document.spanOf(path, 'value'));
+  const key = document.spanOf(path, 'key');
+  if (isEmpty(document, path)) return { begin: key.begin, end: afterColon(document, path) };
+  return { begin: key.begin, end: trimmed(document, document.spanOf(path, 'value')).end };
+}
+
+function isFlow(document: RecipeDocument, path: RecipePath): boolean {
+  return path.length > 0 && /[[{]/.test(document.text[document.spanOf(path, 'value').begin] ?? '');
+}
+
+function removal(document: RecipeDocument, path: RecipePath): Replacement {
+  const { text } = document;
+  const { begin, end } = entrySpan(document, path);
+  if (isFlow(document, path.slice(0, -1))) {
+    const following = /^\s*,\s*/.exec(text.slice(end));
+    if (following !== null) return { span: { begin, end: end + following[0].length }, text: '' };
+    const leading = /,\s*$/.exec(text.slice(0, begin));
+    return { span: { begin: begin - (leading?.[0].length ?? 0), end }, text: '' };
+  }
+  const lineStart = text.lastIndexOf('\n', begin - 1) + 1;
+  const lead = text.slice(lineStart, begin);
+  const lineEnd = text.indexOf('\n', end);
+  const stop = lineEnd < 0 ? text.length : lineEnd + 1;
+  // The first key of a list item shares its line with the dash, which stays for the next key.
+  const next = /^[ \t]*(?=\S)/.exec(text.slice(stop));
+  if (typeof path.at(-1) === 'string' && lead.includes('-') && next !== null && next[0].length === lead.length)
+    return { span: { begin, end: stop + next[0].length }, text: '' };
+  return { span: { begin: lineStart, end: stop }, text: '' };
+}
+
+function keyInsertion(document: RecipeDocument, path: RecipePath, key: string, value: string): Replacement {
+  const { text } = document;
+  const mapping = document.valueAt(path);
+  const keys = typeof mapping === 'object' && mapping !== null ? Object.keys(mapping).filter((name) => document.has([...path, name])) : [];
+  if (isFlow(document, path)) {
+    const { end } = document.spanOf(path, 'value');
+    const closing = end - 1 - (/\s*$/.exec(text.slice(0, end - 1))?.[0].length ?? 0);
+    return { span: pointAt(closing), text: `${keys.length > 0 ? ', ' : ''}${key}: ${value}` };
+  }
+  const first = keys[0];
+  if (first === undefined) {
+    if (path.length === 0) return { span: pointAt(text.length), text: `${lineBreakBefore(text)}${key}: ${value}\n` };
+    const indent = ' '.repeat(columnOf(document, document.spanOf(path, 'key').begin) + 2);
+    return { span: pointAt(afterColon(document, path)), text: `\n${indent}${indented(`${key}: ${value}`, indent)}` };
+  }
+  const indent = ' '.repeat(columnOf(document, document.spanOf([...path, first], 'key').begin));
+  const end = Math.max(...keys.map((name) => entrySpan(document, [...path, name]).end));
+  const lineEnd = text.indexOf('\n', end);
+  return { span: pointAt(lineEnd < 0 ? text.length : lineEnd), text: `\n${indent}${indented(`${key}: ${value}`, indent)}` };
+}
+
+function itemAddition(document: RecipeDocument, path: RecipePath, item: string): Replacement | null {
+  const { text } = document;
+  const list = document.valueAt(path);
+  if (list === null || list === undefined) return { span: pointAt(afterColon(document, path)), text: ` [${item}]` };
+  const span = trimmed(document, document.spanOf(path, 'value'));
+  // A lone string stands for a list of one.
+  if (!Array.isArray(list)) return { span, text: `[${text.slice(span.begin, span.end)}, ${item}]` };
+  if (isFlow(document, path)) return { span: pointAt(span.end - 1), text: list.length > 0 ? `, ${item}` : item };
+  const lead = text.slice(text.lastIndexOf('\n', span.begin - 1) + 1, document.spanOf([...path, 0], 'value').begin);
+  const indent = /^\s*/.exec(lead)?.[0] ?? '';
+  return { span: pointAt(span.end), text: `\n${indent}- ${item}` };
+}
+
+const lineBreakBefore = (text: string): string => (text === '' || text.endsWith('\n') ? '' : '\n');
+
+const columnOf = (document: RecipeDocument, offset: number): number => offset - (document.text.lastIndexOf('\n', offset - 1) + 1);
+
+const indented = (lines: string, indent: string): string => lines.replaceAll('\n', `\n${indent}`);

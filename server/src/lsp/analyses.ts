@@ -1,0 +1,74 @@
+// What is known of each open recipe, computed once per version; and the same for a recipe of a custom request.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { TextDocument } from 'vscode-languageserver-textdocument';
+import type { ModelDescription, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { locateModel } from '../../../schemas/src/model/hub-cache.js';
+import { nodeFiles } from '../../../schemas/src/model/model-files.js';
+import type { Problem } from '../../../schemas/src/problem.js';
+import type { DescribeModelResult, ProblemWithRange, ResolvePlanParams } from '../../../schemas/src/protocol/client-server.js';
+import { checkRecipe } from '../checks/check-recipe.js';
+import type { ResolveContext } from '../plan/resolution.js';
+import type { RecipeDocument } from '../recipe/recipe-document.js';
+import { createModelCache } from './model-cache.js';
+
+export interface Analysis {
+  document: RecipeDocument;
+  problems: ProblemWithRange[];
+  plan: QuantizationPlan | null;
+  model: ModelDescription | null;
+}
+
+export interface Analyses {
+  /** Of an open document, at its present version. */
+  of(text: TextDocument): Promise<Analysis>;
+  /** Of a recipe named by a request; `openText` is what an editor holds of it. Rejects when the file cannot be read. */
+  resolve(params: ResolvePlanParams, openText: string | undefined): Promise<Analysis>;
+  describe(model: string): Promise<DescribeModelResult>;
+  forget(uri: string): void;
+  forgetAll(): void;
+}
+
+export function createAnalyses(): Analyses {
+  const models = createModelCache(nodeFiles);
+  const kept = new Map<string, { version: number; analysis: Promise<Analysis> }>();
+  const analyse = async (text: string, uri: string, overrides: ResolvePlanParams['overrides']): Promise<Analysis> => {
+    const recipePath = uri.startsWith('file:') ? fileURLToPath(uri) : null;
+    const context: ResolveContext = {
+      recipePath,
+      baseDir: recipePath === null ? process.cwd() : path.dirname(recipePath),
+      files: nodeFiles,
+      environment: process.env,
+      describe: models.describe,
+      ...(overrides === undefined ? {} : { overrides }),
+    };
+    const { document, problems, plan, resolution } = await checkRecipe(text, context);
+    return { document, problems, plan, model: resolution.model };
+  };
+  return {
+    of: (text) => {
+      const known = kept.get(text.uri);
+      if (known?.version === text.version) return known.analysis;
+      const analysis = analyse(text.getText(), text.uri, undefined);
+      kept.set(text.uri, { version: text.version, analysis });
+      return analysis;
+    },
+    resolve: async (params, openText) =>
+      analyse(params.text ?? openText ?? (await readFile(fileURLToPath(params.uri), 'utf8')), params.uri, params.overrides),
+    describe: async (model) => {
+      const location = await locateModel(model, process.cwd(), nodeFiles, process.env);
+      if ('error' in location) return { model: null, problems: [placeless({ code: 'model-not-found', message: `${location.error}.` })] };
+      const answer = await models.describe(location.dir);
+      return { model: answer.model, problems: answer.problems.map(placeless) };
+    },
+    forget: (uri) => void kept.delete(uri),
+    forgetAll: () => kept.clear(),
+  };
+}
+
+/** A problem of a model that no recipe names. */
+function placeless({ code, message }: Pick<Problem, 'code' | 'message'>): ProblemWithRange {
+  const start = { line: 0, character: 0 };
+  return { code, message, severity: 'error', path: [], at: 'value', range: { start, end: start } };
+}

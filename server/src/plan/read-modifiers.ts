@@ -1,0 +1,42 @@
+// The modifiers of a recipe in document order: the only shape that produces any is *_stage → *_modifiers → name → mapping.
+import type { RecipePath } from '../../../schemas/src/problem.js';
+import { mappingOf } from '../recipe/coerce.js';
+
+export interface RecipeModifier {
+  name: string;
+  path: RecipePath;
+  body: Readonly<Record<string, unknown>>;
+}
+
+/** Modifiers that quantize, in this version. */
+export const quantizationModifiers: Readonly<Record<string, 'rtn' | 'gptq'>> = { QuantizationModifier: 'rtn', GPTQModifier: 'gptq' };
+export const transformModifiers: readonly string[] = ['SmoothQuantModifier'];
+
+/** Known to llm-compressor 0.13; the first three run here. */
+export const knownModifiers: readonly string[] = [
+  'QuantizationModifier',
+  'GPTQModifier',
+  'SmoothQuantModifier',
+  'AWQModifier',
+  'AutoRoundModifier',
+  'ConstantPruningModifier',
+  'LogarithmicEqualizationModifier',
+  'MagnitudePruningModifier',
+  'QuIPModifier',
+  'REAPPruningModifier',
+  'SparseGPTModifier',
+  'SpinQuantModifier',
+  'WandaPruningModifier',
+];
+
+export function readModifiers(recipe: Readonly<Record<string, unknown>>): RecipeModifier[] {
+  return Object.entries(recipe)
+    .filter(([key]) => key.endsWith('_stage'))
+    .flatMap(([stage, groups]) =>
+      Object.entries(mappingOf(groups))
+        .filter(([key]) => key.endsWith('_modifiers'))
+        .flatMap(([group, modifiers]) =>
+          Object.entries(mappingOf(modifiers)).map(([name, body]) => ({ name, path: [stage, group, name], body: mappingOf(body) })),
+        ),
+    );
+}

@@ -1,0 +1,276 @@
+// A recipe read against its model: which modules each pattern matches, which scheme each layer gets, which data is used. What checks look at and plans are made of.
+import path from 'node:path';
+import type { ArchitectureFacts, DatasetPlan, LayerPlan, ModelDescription, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
+import type { DescribeModelAnswer } from '../../../schemas/src/model/describe-model.js';
+import { locateModel } from '../../../schemas/src/model/hub-cache.js';
+import { compileTarget, targetRank } from '../../../schemas/src/model/match-targets.js';
+import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
+import type { ModelFiles } from '../../../schemas/src/model/model-files.js';
+import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import { booleanOf, coerceTo, integerOf, mappingOf, numberOf, textOf, textsOf } from '../recipe/coerce.js';
+import type { RecipeDocument } from '../recipe/recipe-document.js';
+import { expandScheme } from './expand-scheme.js';
+import type { SchemeGroup } from './expand-scheme.js';
+import { quantizationModifiers, readModifiers, transformModifiers } from './read-modifiers.js';
+import type { RecipeModifier } from './read-modifiers.js';
+import { resolveMappings } from './resolve-mappings.js';
+import type { ResolvedMapping } from './resolve-mappings.js';
+
+/** What resolving asks of the outside. */
+export interface ResolveContext {
+  /** Path of the recipe file; null for text that is not saved yet. */
+  recipePath: string | null;
+  /** Folder that relative paths in the recipe start from. */
+  baseDir: string;
+  files: ModelFiles;
+  environment: NodeJS.ProcessEnv;
+  describe(dir: string): Promise<DescribeModelAnswer>;
+  overrides?: { model?: string; dataset?: string; output_dir?: string; device?: 'auto' | 'cpu' | 'cuda' };
+}
+
+/** One entry of targets or ignore and what it matches in the model. */
+export interface PatternMatch {
+  entry: string;
+  path: RecipePath;
+  kind: 'target' | 'ignore';
+  modifier: RecipeModifier;
+  /** null while there is no model. */
+  matches: readonly NamedModule[] | null;
+  /** Why a `re:` pattern cannot be used. */
+  error: string | null;
+}
+
+export interface ResolvedModifier {
+  modifier: RecipeModifier;
+  groups: readonly SchemeGroup[];
+  patterns: readonly PatternMatch[];
+}
+
+export interface ResolvedTransform {
+  modifier: RecipeModifier;
+  mappings: readonly ResolvedMapping[];
+}
+
+export interface ResolvedDataset {
+  path: RecipePath;
+  plan: DatasetPlan;
+  exists: boolean;
+}
+
+export interface Resolution {
+  document: RecipeDocument;
+  context: ResolveContext;
+  modifiers: readonly RecipeModifier[];
+  /** null: the recipe names no model, or it cannot be read (then a problem says why). */
+  model: ModelDescription | null;
+  architectureReason: string | null;
+  quantization: readonly ResolvedModifier[];
+  transforms: readonly ResolvedTransform[];
+  layers: readonly LayerPlan[];
+  calibration: ResolvedDataset | null;
+  evaluation: ResolvedDataset | null;
+  outputDir: string | null;
+  /** Found while resolving. */
+  problems: Problem[];
+}
+
+export async function resolveRecipe(document: RecipeDocument, context: ResolveContext): Promise<Resolution> {
+  const problems: Problem[] = [];
+  const modifiers = readModifiers(document.value);
+  const answer = await findModel(document, context, problems);
+  const model = answer?.model ?? null;
+  const modules: NamedModule[] | null = model && Object.entries(model.modules).map(([name, moduleClass]) => ({ name, class: moduleClass }));
+  const quantization = modifiers
+    .filter((modifier) => quantizationModifiers[modifier.name] !== undefined)
+    .map((modifier) => resolveModifier(modifier, modules, problems));
+  const transforms: ResolvedTransform[] = [];
+  for (const modifier of modifiers.filter(({ name }) => transformModifiers.includes(name))) {
+    if (model === null || modules === null) continue;
+    const everyModule = [...modules, ...normModules(model)];
+    const resolved = resolveMappings(modifier, everyModule, model.architecture !== null);
+    problems.push(...resolved.problems);
+    transforms.push({ modifier, mappings: resolved.mappings });
+  }
+  const { value } = document;
+  const output = textOf(mappingOf(value['output'])['dir'], '');
+  const outputDir = context.overrides?.output_dir ?? (output === '' ? null : path.resolve(context.baseDir, output));
+  return {
+    document,
+    context,
+    modifiers,
+    model,
+    architectureReason: answer?.architectureReason ?? null,
+    quantization,
+    transforms,
+    layers: model === null || modules === null ? [] : assignLayers(model, modules, quantization),
+    calibration: await findDataset(
+      ['calibration'],
+      value['calibration'],
+      'num_calibration_samples',
+      512,
+      context,
+      context.overrides?.dataset,
+    ),
+    evaluation: await findDataset(
+      ['evaluate', 'perplexity'],
+      mappingOf(value['evaluate'])['perplexity'],
+      'num_samples',
+      null,
+      context,
+      undefined,
+    ),
+    outputDir: outputDir === null ? null : path.resolve(outputDir),
+    problems,
+  };
+}
+
+async function findModel(document: RecipeDocument, context: ResolveContext, problems: Problem[]): Promise<DescribeModelAnswer | null> {
+  const named = context.overrides?.model ?? coerceTo('string', document.value['model']);
+  if (typeof named !== 'string' || named === '') return null;
+  const location = await locateModel(named, context.baseDir, context.files, context.environment);
+  if ('error' in location) {
+    problems.push({ code: 'model-not-found', severity: 'error', path: ['model'], at: 'value', message: `${location.error}.` });
+    return null;
+  }
+  const answer = await context.describe(location.dir);
+  for (const { code, message } of answer.problems) problems.push({ code, severity: 'error', path: ['model'], at: 'value', message });
+  return answer;
+}
+
+/** Norms have 1-D weights and are no targets, but mappings name them. */
+function normModules(model: ModelDescription): NamedModule[] {
+  return model.tensors
+    .filter((tensor) => tensor.shape.length === 1 && tensor.name.endsWith('norm.weight'))
+    .map((tensor) => ({ name: tensor.name.slice(0, -'.weight'.length), class: 'Other' }));
+}
+
+function resolveModifier(modifier: RecipeModifier, modules: readonly NamedModule[] | null, problems: Problem[]): ResolvedModifier {
+  const expanded = expandScheme(modifier);
+  problems.push(...expanded.problems);
+  const patternOf = (entry: string, at: RecipePath, kind: 'target' | 'ignore'): PatternMatch => {
+    const compiled = compileTarget(entry);
+    if ('error' in compiled) return { entry, path: at, kind, modifier, matches: null, error: compiled.error };
+    return { entry, path: at, kind, modifier, matches: modules && modules.filter(compiled.matcher), error: null };
+  };
+  const listed = (entries: readonly string[], at: RecipePath, value: unknown, kind: 'target' | 'ignore'): PatternMatch[] =>
+    entries.map((entry, index) => patternOf(entry, Array.isArray(value) ? [...at, index] : at, kind));
+  const { body, path: at } = modifier;
+  const patterns = [
+    ...expanded.groups.flatMap((group) =>
+      listed(group.targets, group.targetsPath, valueOf(body, group.targetsPath.slice(at.length)), 'target'),
+    ),
+    ...listed(textsOf(body['ignore']), [...at, 'ignore'], body['ignore'], 'ignore'),
+  ];
+  return { modifier, groups: expanded.groups, patterns };
+}
+
+const valueOf = (root: unknown, at: RecipePath): unknown =>
+  at.reduce<unknown>((node, step) => (node as Record<string | number, unknown> | undefined)?.[step], root);
+
+/** Every module with its scheme: ignore wins, groups by compressed-tensors' order, a later modifier wins over an earlier one. */
+function assignLayers(model: ModelDescription, modules: readonly NamedModule[], quantization: readonly ResolvedModifier[]): LayerPlan[] {
+  const tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
+  const embedding = model.architecture?.embed_tokens ?? modules.find((module) => module.class === 'Embedding')?.name ?? null;
+  return modules.flatMap((module): LayerPlan[] => {
+    const own = tensors.get(`${module.name}.weight`);
+    const tied = own === undefined && module.name === 'lm_head' ? embedding : null;
+    const tensor = own ?? (tied === null ? undefined : tensors.get(`${tied}.weight`));
+    if (tensor === undefined || tensor.shape.length !== 2) return [];
+    const assigned = quantization.flatMap((resolved) => assignedBy(resolved, module)).at(-1) ?? null;
+    return [
+      {
+        name: module.name,
+        tensor: tensor.name,
+        kind: module.class,
+        rows: tensor.shape[0] ?? 0,
+        columns: tensor.shape[1] ?? 0,
+        dtype: tensor.dtype,
+        block: blockOf(module.name, model.architecture),
+        role: module.name.slice(module.name.lastIndexOf('.') + 1),
+        scheme: assigned?.group.scheme ?? null,
+        quantizer: assigned?.group.scheme?.weights ? quantizerOf(assigned.modifier) : null,
+        tied_to: tied,
+      },
+    ];
+  });
+}
+
+function assignedBy({ modifier, groups }: ResolvedModifier, module: NamedModule): { modifier: RecipeModifier; group: SchemeGroup }[] {
+  // Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor.
+  if (module.class === 'Other') return [];
+  const matches = (entry: string): boolean => {
+    const compiled = compileTarget(entry);
+    return 'matcher' in compiled && compiled.matcher(module);
+  };
+  if (textsOf(modifier.body['ignore']).some(matches)) return [];
+  const hits = groups.flatMap((group) =>
+    group.targets.filter(matches).map((target) => ({ target, rank: targetRank(target, module), group })),
+  );
+  hits.sort((a, b) => a.rank - b.rank || (a.target < b.target ? -1 : a.target > b.target ? 1 : 0));
+  const [first] = hits;
+  return first === undefined ? [] : [{ modifier, group: first.group }];
+}
+
+function quantizerOf(modifier: RecipeModifier): QuantizerPlan {
+  const name = quantizationModifiers[modifier.name] ?? 'rtn';
+  const gptq = name === 'gptq';
+  return {
+    name,
+    modifier: modifier.name,
+    recipe_path: [...modifier.path],
+    block_size: gptq ? integerOf(modifier.body['block_size'], 128) : null,
+    dampening_frac: gptq ? numberOf(modifier.body['dampening_frac'], 0.01) : null,
+    offload_hessians: gptq ? booleanOf(modifier.body['offload_hessians'], false) : null,
+  };
+}
+
+function blockOf(name: string, architecture: ArchitectureFacts | null): number | null {
+  const match =
+    architecture === null
+      ? /\.(?:layers|h|layer|blocks)\.(\d+)\./.exec(`.${name}`)
+      : name.startsWith(`${architecture.layers}.`)
+        ? /^(\d+)\./.exec(name.slice(architecture.layers.length + 1))
+        : null;
+  return match === null ? null : Number(match[1]);
+}
+
+async function findDataset(
+  at: RecipePath,
+  value: unknown,
+  countKey: string,
+  defaultCount: number | null,
+  context: ResolveContext,
+  override: string | undefined,
+): Promise<ResolvedDataset | null> {
+  const fields = mappingOf(value);
+  const named = override ?? coerceTo('string', fields['dataset']);
+  if (typeof named !== 'string') return null;
+  const file = override === undefined ? path.resolve(context.baseDir, named) : path.resolve(named);
+  const bytes = await context.files.size(file);
+  const count = fields[countKey];
+  return {
+    path: [...at, 'dataset'],
+    exists: bytes !== null,
+    plan: {
+      dataset: file,
+      text_column: textOf(fields['text_column'], 'text'),
+      num_calibration_samples: count === undefined ? defaultCount : ((coerceTo('integer', count) as number | undefined) ?? null),
+      max_seq_length: (coerceTo('integer', fields['max_seq_length']) as number | undefined) ?? null,
+      shuffle: booleanOf(fields['shuffle_calibration_samples'], false),
+      seed: integerOf(fields['seed'], 42),
+      sha256: null,
+      bytes: bytes ?? 0,
+    },
+  };
+}
+
+/** Whether anything in the recipe needs rows: GPTQ, SmoothQuant, calibrated activations. */
+export function needsCalibration(resolution: Resolution): RecipeModifier | null {
+  const byScheme = (groups: readonly SchemeGroup[]): boolean =>
+    groups.some(
+      ({ scheme }) =>
+        scheme !== null && [scheme.input_activations, scheme.output_activations].some((args) => args !== null && args.dynamic !== true),
+    );
+  const quantizer = resolution.quantization.find(({ modifier, groups }) => modifier.name === 'GPTQModifier' || byScheme(groups));
+  return quantizer?.modifier ?? resolution.modifiers.find(({ name }) => transformModifiers.includes(name)) ?? null;
+}

@@ -1,0 +1,92 @@
+// SmoothQuant mappings → module names: the ones that the recipe gives, else those of the architecture. Llama-family defaults as in llm-compressor 0.13.
+import { compileTarget } from '../../../schemas/src/model/match-targets.js';
+import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
+import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import { textsOf } from '../recipe/coerce.js';
+import type { RecipeModifier } from './read-modifiers.js';
+
+export interface ResolvedMapping {
+  smooth_layer: string;
+  balance_layers: string[];
+}
+
+export interface ResolvedMappings {
+  mappings: ResolvedMapping[];
+  problems: Problem[];
+}
+
+interface PatternMapping {
+  balance: string[];
+  smooth: string;
+  path: RecipePath;
+}
+
+const llamaDefaults: readonly [string[], string][] = [
+  [['re:.*q_proj', 're:.*k_proj', 're:.*v_proj'], 're:.*input_layernorm'],
+  [['re:.*gate_proj', 're:.*up_proj'], 're:.*post_attention_layernorm'],
+];
+
+/** `modules` holds every module with a weight, norms too. `isLlama`: the architecture has the default mappings. */
+export function resolveMappings(modifier: RecipeModifier, modules: readonly NamedModule[], isLlama: boolean): ResolvedMappings {
+  const { body, path, name } = modifier;
+  const said = Array.isArray(body['mappings']) ? (body['mappings'] as unknown[]) : null;
+  const problems: Problem[] = [];
+  if (said === null && !isLlama)
+    return {
+      mappings: [],
+      problems: [
+        {
+          code: 'smoothquant-mappings-unresolved',
+          severity: 'error',
+          path,
+          at: 'key',
+          message: `${name} has no default mappings for this architecture. Give mappings: pairs of [[balance layers], smooth layer].`,
+        },
+      ],
+    };
+  const patterns: PatternMapping[] =
+    said === null
+      ? llamaDefaults.map(([balance, smooth]) => ({ balance, smooth, path }))
+      : said.map((entry, index) => ({
+          balance: textsOf((entry as unknown[])[0]),
+          smooth: textsOf((entry as unknown[])[1])[0] ?? '',
+          path: [...path, 'mappings', index],
+        }));
+  const ignored = textsOf(body['ignore']).map(compileTarget);
+  const isIgnored = (module: string): boolean =>
+    ignored.some((compiled) => 'matcher' in compiled && compiled.matcher({ name: module, class: 'Linear' }));
+  const mappings = patterns
+    .flatMap((pattern) => resolveOne(pattern, name, modules, problems))
+    .filter((mapping) => ![mapping.smooth_layer, ...mapping.balance_layers].every(isIgnored));
+  return { mappings, problems };
+}
+
+function resolveOne(pattern: PatternMapping, modifier: string, modules: readonly NamedModule[], problems: Problem[]): ResolvedMapping[] {
+  const find = (entry: string): string[] => {
+    const compiled = compileTarget(entry);
+    return 'matcher' in compiled ? modules.filter(compiled.matcher).map((module) => module.name) : [];
+  };
+  const smooth = find(pattern.smooth);
+  const balance = pattern.balance.map((entry) => ({ entry, names: find(entry) }));
+  const empty = [
+    ...(smooth.length === 0 ? [pattern.smooth] : []),
+    ...balance.filter(({ names }) => names.length === 0).map(({ entry }) => entry),
+  ];
+  if (empty.length > 0) {
+    const everything = empty.length === pattern.balance.length + 1;
+    problems.push({
+      code: 'smoothquant-mappings-unresolved',
+      severity: everything ? 'warning' : 'error',
+      path: pattern.path,
+      at: 'key',
+      message: `${modifier}: ${empty.join(', ')} ${empty.length === 1 ? 'matches' : 'match'} no module of the model, so this mapping ${everything ? 'does nothing' : 'cannot be resolved'}. Give the names of this model's layers.`,
+    });
+    return [];
+  }
+  // A smooth layer and its balance layers stand in the same block: the longest common parent decides.
+  return smooth.flatMap((name) => {
+    const parent = name.slice(0, name.lastIndexOf('.') + 1);
+    const balance_layers = balance.flatMap(({ names }) => names.filter((candidate) => candidate.startsWith(parent)));
+    return balance_layers.length === 0 ? [] : [{ smooth_layer: name, balance_layers }];
+  });
+}

@@ -1,0 +1,183 @@
+// What the recipe schema refuses → problems in recipe words. What pydantic would convert is not refused.
+import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
+import { findingsOfRecipe, recipeSchemaFiles } from '../../../schemas/src/validate.js';
+import type { SchemaFinding } from '../../../schemas/src/validate.js';
+import { coerceTo } from './coerce.js';
+import type { FieldType } from './coerce.js';
+import { nearestName } from './did-you-mean.js';
+
+/** Fields of older releases → what became of them. */
+const retiredFields: Record<string, string> = {
+  percdamp: 'the field is called dampening_frac',
+  sequential_update: 'it was removed in llm-compressor 0.8; runs are always sequential',
+  sequential_targets: 'it became an argument of oneshot in 0.11',
+  quantize: 'it was removed; give scheme or config_groups',
+  num_calibration_steps: 'it was removed from the quantization modifiers; use calibration.num_calibration_samples',
+  disable_quantization_observer_epoch: 'it belonged to training and was removed',
+  group: 'the loader sets it itself, from the name of the *_modifiers key',
+};
+
+const valueAt = (root: unknown, path: RecipePath): unknown =>
+  path.reduce<unknown>((node, step) => (node as Record<string | number, unknown> | undefined)?.[step], root);
+const show = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value));
+const samePath = (a: RecipePath, b: RecipePath): boolean => a.length === b.length && a.every((step, i) => step === b[i]);
+
+export function schemaProblems(value: unknown): Problem[] {
+  const findings = findingsOfRecipe(value).filter((finding) => finding.keyword !== 'anyOf' && finding.keyword !== 'oneOf');
+  const problems: Problem[] = [];
+  for (const finding of findings) {
+    // The `null` branch of an optional object always fails beside the real reason.
+    if (finding.keyword === 'type' && finding.params['type'] === 'null' && !isAloneAt(finding, findings)) continue;
+    const problem = problemOf(finding, findings, value);
+    if (problem !== null && !problems.some((other) => other.message === problem.message && samePath(other.path, problem.path)))
+      problems.push(problem);
+  }
+  return problems;
+}
+
+const isAloneAt = (finding: SchemaFinding, findings: readonly SchemaFinding[]): boolean =>
+  !findings.some(
+    (other) => other !== finding && other.path.length >= finding.path.length && finding.path.every((step, i) => other.path[i] === step),
+  );
+
+function problemOf(finding: SchemaFinding, findings: readonly SchemaFinding[], root: unknown): Problem | null {
+  const { path, keyword, params } = finding;
+  const field = path.filter((step) => typeof step === 'string').at(-1) ?? 'the recipe';
+  const value = valueAt(root, path);
+  const at = (code: string, message: string, fixes?: ProblemFix[]): Problem => ({
+    code,
+    severity: 'error',
+    path,
+    at: 'value',
+    message,
+    ...(fixes ? { fixes } : {}),
+  });
+  switch (keyword) {
+    case 'additionalProperties': {
+      const key = String(params['additionalProperty']);
+      const known = knownKeys(path);
+      const near = nearestName(key, known);
+      const retired = retiredFields[key];
+      const what = `${key} is not a field of ${field}`;
+      const way = retired !== undefined ? `: ${retired}.` : near !== null ? `; did you mean ${near}?` : `; it has ${known.join(', ')}.`;
+      const fixes: ProblemFix[] = [];
+      if (retired === undefined && near !== null)
+        fixes.push({ title: `Rename to ${near}`, preferred: true, edits: [{ kind: 'replace-key', path: [...path, key], text: near }] });
+      if (key === 'percdamp')
+        fixes.push({
+          title: 'Rename to dampening_frac',
+          preferred: true,
+          edits: [{ kind: 'replace-key', path: [...path, key], text: 'dampening_frac' }],
+        });
+      fixes.push({ title: `Remove ${key}`, preferred: false, edits: [{ kind: 'remove', path: [...path, key] }] });
+      return { ...at('unknown-field', what + way, fixes), path: [...path, key], at: 'key' };
+    }
+    case 'required': {
+      const key = String(params['missingProperty']);
+      return { ...at('field-missing', `${field} needs ${key}. Add it under ${field}.`), at: 'key' };
+    }
+    case 'type': {
+      const types = ([] as unknown[]).concat(params['type']).flatMap((type) => String(type).split(',')) as FieldType[];
+      // Alternatives of one value are reported one by one; any that fits is enough.
+      const all = [
+        ...types,
+        ...findings
+          .filter((other) => other.keyword === 'type' && samePath(other.path, path))
+          .flatMap((other) => ([] as unknown[]).concat(other.params['type']) as FieldType[]),
+      ];
+      if (all.some((type) => coerceTo(type, value) !== undefined)) return null;
+      if (value === null && /Modifier$/.test(field))
+        return at('modifier-without-body', `${field} has no body, llm-compressor fails on it. Give it fields, or {} for its defaults.`, [
+          { title: 'Insert {}', preferred: true, edits: [{ kind: 'replace-value', path, text: '{}' }] },
+        ]);
+      return at(
+        'wrong-type',
+        `${field} is ${show(value)}; it must be ${[...new Set(all)]
+          .filter((type) => type !== 'null')
+          .map(typeName)
+          .join(' or ')}.`,
+      );
+    }
+    case 'enum': {
+      const allowed = (params['allowedValues'] as unknown[]).filter((item) => item !== null).map(String);
+      // Preset names are matched without case; a mapping from presets to targets has its own branch.
+      if (field === 'scheme') {
+        if (typeof value !== 'string' || allowed.some((name) => name.toLowerCase() === value.toLowerCase())) return null;
+      } else if (typeof value === 'string' && allowed.includes(value)) return null;
+      const near = nearestName(String(value), allowed);
+      const fixes: ProblemFix[] =
+        near === null ? [] : [{ title: `Change to ${near}`, preferred: true, edits: [{ kind: 'replace-value', path, text: near }] }];
+      return at(
+        field === 'scheme' ? 'unknown-scheme' : 'unknown-value',
+        `${field} is ${show(value)}, which is none of ${allowed.join(', ')}.${near === null ? '' : ` Did you mean ${near}?`}`,
+        fixes,
+      );
+    }
+    case 'minimum':
+      return coerceTo('number', value) === undefined
+        ? null
+        : at('value-too-small', `${field} is ${show(value)}; it must be at least ${String(params['limit'])}.`);
+    case 'minItems':
+    case 'maxItems':
+      return at(
+        'wrong-length',
+        `${field} has an entry of ${Array.isArray(value) ? value.length : 0} elements; a mapping is a pair [[balance layers], smooth layer].`,
+      );
+    default:
+      return at('schema', `${field} ${finding.message}.`);
+  }
+}
+
+const typeNames: Partial<Record<FieldType, string>> = {
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+  string: 'text',
+  array: 'a list',
+  object: 'a mapping',
+};
+const typeName = (type: FieldType): string => typeNames[type] ?? type;
+
+type Schema = Record<string, unknown>;
+
+/** Keys that the schema allows at a path, bookkeeping left out. */
+function knownKeys(path: RecipePath): string[] {
+  let here: { schema: Schema; file: string }[] = resolve({
+    schema: recipeSchemaFiles.files[recipeSchemaFiles.entry] as Schema,
+    file: recipeSchemaFiles.entry,
+  });
+  for (const step of path)
+    here = here.flatMap(({ schema, file }) => {
+      const properties = (schema['properties'] ?? {}) as Record<string, Schema>;
+      const patterns = Object.entries((schema['patternProperties'] ?? {}) as Record<string, Schema>);
+      const next =
+        typeof step === 'number'
+          ? schema['items']
+          : (properties[step] ?? patterns.find(([pattern]) => new RegExp(pattern).test(step))?.[1] ?? schema['additionalProperties']);
+      return typeof next === 'object' && next !== null ? resolve({ schema: next as Schema, file }) : [];
+    });
+  return here
+    .flatMap(({ schema }) => Object.keys((schema['properties'] ?? {}) as object))
+    .filter((key) => !key.endsWith('_') && !['index', 'start', 'end', 'update'].includes(key));
+}
+
+function resolve(place: { schema: Schema; file: string }): { schema: Schema; file: string }[] {
+  const reference = place.schema['$ref'];
+  if (typeof reference === 'string') {
+    const [name = '', fragment = ''] = reference.split('#');
+    const file = name === '' ? place.file : joinPath(place.file, name);
+    let target = recipeSchemaFiles.files[file] as unknown;
+    for (const part of fragment.split('/').filter(Boolean)) target = (target as Record<string, unknown>)[part];
+    return resolve({ schema: target as Schema, file });
+  }
+  const branches = place.schema['anyOf'] as Schema[] | undefined;
+  return branches === undefined ? [place] : branches.flatMap((schema) => resolve({ schema, file: place.file }));
+}
+
+function joinPath(from: string, to: string): string {
+  const parts = from.split('/').slice(0, -1);
+  for (const part of to.split('/'))
+    if (part === '..') parts.pop();
+    else parts.push(part);
+  return parts.join('/');
+}

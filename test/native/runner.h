@@ -1,0 +1,82 @@
+// The test runner of the native core: named cases, and a table form that runs one operation on 1, 2 and 5 threads, demands equal bytes,
+// and compares with a float64 reference. A second backend will run over the same table.
+#pragma once
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <future>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/convert.h"
+#include "core/device.h"
+
+namespace bitwright_test {
+
+using bitwright::DType;
+using bitwright::Options;
+using bitwright::Shape;
+using bitwright::Status;
+using bitwright::TensorSpec;
+
+/// Registers a case at start-up; a case throws Failure to fail.
+struct Case {
+  Case(const std::string& name, std::function<void()> body);
+};
+struct Failure {
+  std::string text;
+};
+inline void expect(bool condition, const std::string& text) {
+  if (!condition) throw Failure{text};
+}
+
+/// A tensor on the host: dtype, shape, bytes.
+struct Array {
+  TensorSpec spec;
+  std::vector<uint8_t> bytes;
+  template <class T>
+  const T* as() const {
+    return reinterpret_cast<const T*>(bytes.data());
+  }
+  double at(int64_t i) const {
+    switch (spec.dtype) {
+      case DType::I8: return as<int8_t>()[i];
+      case DType::U8: return as<uint8_t>()[i];
+      case DType::I32: return as<int32_t>()[i];
+      case DType::I64: return static_cast<double>(as<int64_t>()[i]);
+      case DType::F64: return as<double>()[i];
+      case DType::F16: return bitwright::f16_to_float(as<uint16_t>()[i]);
+      case DType::BF16: return bitwright::bf16_to_float(as<uint16_t>()[i]);
+      default: return as<float>()[i];
+    }
+  }
+  /// Element of a matrix.
+  double at(int64_t row, int64_t column) const { return at(row * spec.shape[1] + column); }
+};
+
+inline Array none() {
+  Array array;
+  array.spec.present = false;
+  return array;
+}
+Array array_of(DType dtype, Shape shape, const std::function<double(int64_t)>& value);
+/// Normal values, seeded.
+Array normal(DType dtype, Shape shape, uint32_t seed, double deviation = 1.0);
+Array ints(Shape shape, const std::vector<int32_t>& values);
+
+/// Options from a braced list.
+Options options(std::initializer_list<std::pair<const char*, Options::Value>> values);
+
+/// Runs an operation on one device; inputs that the operation changes in place are answered behind its results.
+std::vector<Array> run(const std::string& operation, const std::vector<Array>& inputs, const Options& options, int n_threads, size_t n_in_place = 0);
+
+/// Runs on 1, 2 and 5 threads, demands equal bytes, answers the result.
+std::vector<Array> run_everywhere(const std::string& operation, const std::vector<Array>& inputs, const Options& options, size_t n_in_place = 0);
+
+/// |result - reference| ≤ bound · max|reference| + absolute for every element.
+void expect_close(const Array& result, const std::vector<double>& reference, double bound, double absolute = 0);
+/// The call must be refused with a sentence that holds `part`.
+void expect_refused(const std::string& operation, const std::vector<Array>& inputs, const Options& options, const std::string& part);
+
+}  // namespace bitwright_test

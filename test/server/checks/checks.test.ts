@@ -1,0 +1,258 @@
+// Every check on a recipe with marks: what is found, where, and how severe; and the quiet of a sound recipe.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { tinyLlama } from '../../support/model-fixture.js';
+import { checkIn, checkMarked, inFolder, marked } from '../../support/recipe-fixture.js';
+
+test('a sound recipe has no problem and yields a plan', async () => {
+  const { plan } = await checkMarked(`
+    model: model
+    calibration: {dataset: rows.jsonl}
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: channel}}}}
+  `);
+  assert.ok(plan);
+  assert.equal(plan.layers.filter((layer) => layer.scheme !== null).length, 14);
+  assert.equal(plan.layers.find((layer) => layer.name === 'lm_head')?.scheme, null);
+});
+
+test('a target that matches nothing, with the name that was meant', async () => {
+  const { problems } = await checkMarked(`
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:
+          config_groups:
+            g:
+              targets: [q_proj, Linear]
+    #                   ^^^^^^ error target-matches-nothing: re:.*q_proj
+              weights: {num_bits: 4, strategy: channel}
+          ignore: [lm_head]
+  `);
+  assert.equal(problems[0]?.fixes?.[0]?.title, 'Change to re:.*q_proj$');
+});
+
+test(
+  'an ignore entry that matches nothing is a warning',
+  marked(`
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:
+          config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}
+          ignore: [lm_head, "re:visual.*"]
+    #                       ^^^^^^^^^^^^^ warning ignore-matches-nothing: spares nothing
+  `),
+);
+
+test('group_size that does not divide the columns lists layers, sizes and two ways out', async () => {
+  const { problems } = await checkMarked(`
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:
+          config_groups:
+            g:
+              targets: [Linear]
+              weights: {num_bits: 4, group_size: 32}
+    #                                            ^^ error group-size-indivisible: 2 of 14 targeted layers have columns that group_size 32 does not divide (172): model.layers.0.mlp.down_proj
+          ignore: [lm_head]
+  `);
+  assert.deepEqual(
+    problems[0]?.fixes?.map((fix) => fix.title),
+    ['Use group_size 4, which divides all 14 layers', 'Ignore down_proj'],
+  );
+});
+
+test('shapes that yield no modifier say what to write', async () => {
+  for (const [text, part] of [
+    ['quant_modifiers: {GPTQModifier: {scheme: W4A16}}', 'stands at the top'],
+    ['default_stage_0: {quant_modifiers: {GPTQModifier: {scheme: W4A16}}}', 'does not end in _stage'],
+    ['q_stage: {modifiers: {GPTQModifier: {scheme: W4A16}}}', 'does not end in _modifiers'],
+    ['q_stage: {GPTQModifier: {scheme: W4A16}}', 'directly under q_stage'],
+    ['GPTQModifier: {scheme: W4A16}', 'stands at the top'],
+    ['{}', 'no key ends in _stage'],
+  ] as const) {
+    const { problems, plan } = await inFolder({ model: null }, (dir) => checkIn(dir, text));
+    assert.equal(plan, null);
+    const found = problems.find((problem) => problem.code === 'recipe-yields-no-modifier');
+    assert.ok(found?.message.includes(part), `${text}: ${found?.message ?? 'nothing found'}`);
+  }
+});
+
+test(
+  'fused siblings with different schemes',
+  marked(`
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:
+    #   ^^^^^^^^^^^^^^^^^^^^ warning fused-siblings-differ: q_proj, k_proj, v_proj get different schemes in 2 blocks
+          config_groups:
+            a: {targets: ["re:.*q_proj"], weights: {num_bits: 4, strategy: channel}}
+            b: {targets: ["re:.*[kv]_proj"], weights: {num_bits: 8, strategy: channel}}
+  `),
+);
+
+test('unknown modifier, unknown field, modifier without body', async () => {
+  const { problems } = await checkMarked(`
+    q_stage:
+      q_modifiers:
+        GPTQModifer: {scheme: W4A16}
+    #   ^^^^^^^^^^^ error unknown-modifier: did you mean GPTQModifier?
+    #   ^^^^^^^^^^^ hint model-not-resolved
+        GPTQModifier: {scheme: W4A16, percdamp: 0.01}
+    #                                 ^^^^^^^^ error unknown-field: the field is called dampening_frac
+    #   ^^^^^^^^^^^^ information calibration-missing
+  `);
+  assert.equal(problems.find((problem) => problem.code === 'unknown-field')?.fixes?.[0]?.title, 'Rename to dampening_frac');
+});
+
+test(
+  'scheme and config_groups together; quantization args that contradict each other',
+  marked(`
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:
+          scheme: W4A16
+    #     ^^^^^^ error scheme-and-config-groups-together
+          config_groups:
+            g:
+              targets: [Linear]
+              weights: {num_bits: 4, strategy: channel, group_size: 128}
+    #                                                               ^^^ error quantization-args-invalid: group_size 128 goes with strategy group
+          ignore: [lm_head]
+  `),
+);
+
+test(
+  'uppercase actorder is accepted by llm-compressor and writes wrong weights',
+  marked(`
+    model: model
+    calibration: {dataset: rows.jsonl}
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        GPTQModifier:
+          config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: channel}}}
+          actorder: WEIGHT
+    #               ^^^^^^ error actorder-invalid: in lower case: weight
+  `),
+);
+
+test('data is asked for where a modifier needs it, and its file must be there', async () => {
+  await checkMarked(`
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        GPTQModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: channel}}}}
+    #   ^^^^^^^^^^^^ error calibration-missing: GPTQModifier needs calibration data
+  `);
+  await checkMarked(`
+    model: model
+    calibration: {dataset: missing.jsonl}
+    #                      ^^^^^^^^^^^^^ error dataset-not-found: There is no file
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        GPTQModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: channel}}}}
+  `);
+});
+
+test(
+  'SmoothQuant without quantized inputs, and behind the quantizer',
+  marked(`
+    model: model
+    calibration: {dataset: rows.jsonl}
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        GPTQModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: channel}}}}
+        SmoothQuantModifier: {smoothing_strength: 0.8}
+    #   ^^^^^^^^^^^^^^^^^^^ error transform-after-quantizer
+    #   ^^^^^^^^^^^^^^^^^^^ warning smoothquant-without-activation-quantization
+  `),
+);
+
+test('a model that cannot be run still takes data-free methods, and says what it cannot', async () => {
+  const gpt = tinyLlama({ config: { model_type: 'phantom', architectures: ['PhantomForCausalLM'] } });
+  await checkMarked(
+    `
+    model: model
+    calibration: {dataset: rows.jsonl}
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        GPTQModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: channel}}}}
+    #   ^^^^^^^^^^^^ error architecture-not-runnable: PhantomForCausalLM cannot be run here: its model_type phantom
+  `,
+    { model: gpt },
+  );
+  const { plan } = await checkMarked(
+    `
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: channel}}}}
+  `,
+    { model: gpt },
+  );
+  assert.ok(plan);
+});
+
+test(
+  'output inside the model folder, context exceeded, float schemes',
+  marked(`
+    model: model
+    evaluate: {perplexity: {dataset: rows.jsonl, max_seq_length: 4096}}
+    #                                                            ^^^^ warning sequence-longer-than-context: context of 128
+    output: {dir: model/out}
+    #             ^^^^^^^^^ error output-inside-model-folder
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:
+          scheme: FP8_DYNAMIC
+    #             ^^^^^^^^^^^ error scheme-not-runnable-yet: weights of 8 bits of type float
+          ignore: [lm_head]
+  `),
+);
+
+test(
+  'a broken pattern is told where it stands',
+  marked(`
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:
+          config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}
+          ignore: ["re:.*(gate", lm_head]
+    #              ^^^^^^^^^^^^ error invalid-regular-expression
+  `),
+);
+
+test('malformed YAML, duplicate keys, a list at the top', async () => {
+  for (const [text, code] of [
+    ['q_stage: [', 'yaml-syntax'],
+    ['a: b: c', 'yaml-syntax'],
+    ['- a', 'recipe-not-a-mapping'],
+    ['', 'recipe-not-a-mapping'],
+    ['q_stage: {q_modifiers: {GPTQModifier: {scheme: W4A16}, GPTQModifier: {scheme: W8A16}}}', 'duplicate-key'],
+  ] as const) {
+    const { problems } = await inFolder({ model: null }, (dir) => checkIn(dir, text));
+    assert.ok(
+      problems.some((problem) => problem.code === code),
+      `${JSON.stringify(text)}: ${problems.map((problem) => problem.code).join(', ')}`,
+    );
+  }
+});

@@ -1,0 +1,72 @@
+// A device: an in-order queue of operations on tensors, run by one executor thread. Results get their storage when the operation runs
+// and lose it when the release passes in the queue, so memory follows the work, not the calls.
+#pragma once
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "core/operation.h"
+
+namespace bitwright {
+
+/// Bytes of one or more tensors; counted by its device.
+struct Storage {
+  void* data = nullptr;
+  int64_t bytes = 0;
+  std::shared_ptr<std::atomic<int64_t>> counter;
+  ~Storage();
+};
+
+/// A tensor that JavaScript may hold before its bytes exist. `storage` is touched by the executor alone.
+struct TensorState {
+  TensorSpec spec;
+  std::shared_ptr<Storage> storage;
+  int64_t offset = 0;
+};
+using Tensor = std::shared_ptr<TensorState>;
+
+class Device {
+ public:
+  explicit Device(int n_threads);
+  ~Device();
+
+  int n_threads() const { return n_threads_; }
+  Tensor from_bytes(TensorSpec spec, const void* bytes);
+  Tensor from_file(TensorSpec spec, const std::string& path, int64_t offset);
+  Tensor zeros(TensorSpec spec);
+  /// Inputs may hold nullptr where an input is optional. Misuse is answered at once, failures of the work at the next read or sync.
+  Status enqueue(const std::string& name, const std::vector<Tensor>& inputs, const Options& options, std::vector<Tensor>& results);
+  void release(Tensor tensor);
+  /// `done` runs on the executor thread after all that was enqueued before: the first failure since the last read or sync, else the bytes.
+  void read(Tensor tensor, std::function<void(Status, std::vector<uint8_t>)> done);
+  void sync(std::function<void(Status)> done);
+  void cancel() { cancel_ = true; }
+  void resume();
+  int64_t current_bytes() const { return *current_bytes_; }
+  int64_t peak_bytes() const { return peak_bytes_; }
+  void reset_peak() { peak_bytes_ = current_bytes_->load(); }
+
+ private:
+  void push(std::function<void()> command);
+  void execute();
+  bool allocate(TensorState& tensor, bool clear);
+  void run(const Operation& operation, const std::vector<Tensor>& inputs, const std::vector<Tensor>& results, const Options& options);
+  Status take_failure();
+
+  int n_threads_;
+  Pool pool_;
+  std::atomic<bool> cancel_{false};
+  Status failure_;  // executor thread only
+  std::shared_ptr<std::atomic<int64_t>> current_bytes_ = std::make_shared<std::atomic<int64_t>>(0);
+  std::atomic<int64_t> peak_bytes_{0};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> queue_;
+  bool stop_ = false;
+  std::thread executor_;
+};
+
+}  // namespace bitwright

@@ -1,0 +1,74 @@
+// Matrix products on fixed tiles: see gemm.h.
+#include "core/gemm.h"
+
+#include <cblas.h>
+
+#include <algorithm>
+
+namespace bitwright {
+namespace {
+
+// Tiles hold enough work to hide BLAS's packing and are many enough for a few threads; they depend on the shape alone.
+constexpr int64_t tile_rows = 256, tile_columns = 512;
+// Below this many multiply-adds a product runs as one tile: waking a thread costs more.
+constexpr int64_t small_product = 1 << 18;
+
+template <class Fn>
+void over_tiles(Pool& pool, int64_t M, int64_t N, int64_t K, const Fn& fn) {
+  if (M == 0 || N == 0) return;
+  const int64_t rows = M * N * K <= small_product ? M : tile_rows;
+  const int64_t columns = M * N * K <= small_product ? N : tile_columns;
+  const int64_t n_column_tiles = (N + columns - 1) / columns;
+  pool.parallel_for((M + rows - 1) / rows * n_column_tiles, [&](int64_t tile) {
+    const int64_t row = tile / n_column_tiles * rows, column = tile % n_column_tiles * columns;
+    fn(row, column, std::min(rows, M - row), std::min(columns, N - column));
+  });
+}
+
+int narrow(int64_t value) { return static_cast<int>(value); }
+
+}  // namespace
+
+void gemm_nt(Pool& pool, int64_t M, int64_t N, int64_t K, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb, float beta, float* C, int64_t ldc) {
+  over_tiles(pool, M, N, K, [&](int64_t row, int64_t column, int64_t m, int64_t n) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, narrow(m), narrow(n), narrow(K), alpha, A + row * lda, narrow(lda), B + column * ldb, narrow(ldb), beta,
+                C + row * ldc + column, narrow(ldc));
+  });
+}
+
+void gemm_nn(Pool& pool, int64_t M, int64_t N, int64_t K, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb, float beta, float* C, int64_t ldc) {
+  over_tiles(pool, M, N, K, [&](int64_t row, int64_t column, int64_t m, int64_t n) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, narrow(m), narrow(n), narrow(K), alpha, A + row * lda, narrow(lda), B + column, narrow(ldb), beta,
+                C + row * ldc + column, narrow(ldc));
+  });
+}
+
+void gemm_tn(Pool& pool, int64_t M, int64_t N, int64_t K, float alpha, const float* A, int64_t lda, const float* B, int64_t ldb, float beta, float* C, int64_t ldc) {
+  over_tiles(pool, M, N, K, [&](int64_t row, int64_t column, int64_t m, int64_t n) {
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, narrow(m), narrow(n), narrow(K), alpha, A + row, narrow(lda), B + column, narrow(ldb), beta, C + row * ldc + column,
+                narrow(ldc));
+  });
+}
+
+void syrk_tn(Pool& pool, int64_t N, int64_t K, float alpha, const float* A, int64_t lda, float beta, float* C, int64_t ldc) {
+  const int64_t tile = N * N * K <= 2 * small_product ? N : tile_rows;
+  const int64_t n_tiles = (N + tile - 1) / tile;
+  // Lower triangle of tiles; each mirrors itself above the diagonal.
+  pool.parallel_for(n_tiles * (n_tiles + 1) / 2, [&](int64_t index) {
+    int64_t i = 0;
+    while (index >= i + 1) index -= ++i;
+    const int64_t row = i * tile, column = index * tile;
+    const int64_t m = std::min(tile, N - row), n = std::min(tile, N - column);
+    float* block = C + row * ldc + column;
+    if (row == column)
+      cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, narrow(m), narrow(K), alpha, A + row, narrow(lda), beta, block, narrow(ldc));
+    else
+      cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, narrow(m), narrow(n), narrow(K), alpha, A + row, narrow(lda), A + column, narrow(lda), beta, block, narrow(ldc));
+    for (int64_t r = 0; r < m; ++r)
+      for (int64_t c = 0; c < n && column + c < row + r; ++c) C[(column + c) * ldc + row + r] = block[r * ldc + c];
+  });
+}
+
+void make_blas_single_threaded() { openblas_set_num_threads(1); }
+
+}  // namespace bitwright

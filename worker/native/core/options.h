@@ -1,0 +1,37 @@
+// Named options of an operation, as they come from JavaScript: numbers, booleans, strings. Operations read them in `infer`, so a missing one is an error at the call.
+#pragma once
+#include <map>
+#include <string>
+#include <variant>
+
+namespace bitwright {
+
+class Options {
+ public:
+  using Value = std::variant<double, bool, std::string>;
+  void set(const std::string& name, Value value) { values_[name] = std::move(value); }
+  bool has(const std::string& name) const { return values_.count(name) != 0; }
+  /// A missing number reads as `otherwise`.
+  double number(const std::string& name, double otherwise = 0) const {
+    const auto found = values_.find(name);
+    if (found == values_.end()) return otherwise;
+    if (const double* value = std::get_if<double>(&found->second)) return *value;
+    return otherwise;
+  }
+  int64_t integer(const std::string& name, int64_t otherwise = 0) const { return static_cast<int64_t>(number(name, static_cast<double>(otherwise))); }
+  bool flag(const std::string& name) const {
+    const auto found = values_.find(name);
+    const bool* value = found == values_.end() ? nullptr : std::get_if<bool>(&found->second);
+    return value != nullptr && *value;
+  }
+  std::string text(const std::string& name) const {
+    const auto found = values_.find(name);
+    const std::string* value = found == values_.end() ? nullptr : std::get_if<std::string>(&found->second);
+    return value == nullptr ? std::string() : *value;
+  }
+
+ private:
+  std::map<std::string, Value> values_;
+};
+
+}  // namespace bitwright

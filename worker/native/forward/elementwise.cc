@@ -1,0 +1,44 @@
+// Elementwise operations: add, and silu(gate) · up (Shazeer, arXiv 2002.05202; silu(g) = g / (1 + e^-g)).
+#include "core/vector-math.h"
+#include "forward/forward.h"
+
+namespace bitwright {
+namespace {
+
+constexpr int64_t grain = 1 << 15;
+
+BITWRIGHT_VECTOR void add_values(const float* a, const float* b, float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
+}
+
+BITWRIGHT_VECTOR void silu_mul_values(const float* gate, const float* up, float* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = gate[i] / (1.0f + exp_lane(-gate[i])) * up[i];
+}
+
+Status same_shape(const Specs& in, const Options&, Specs& out) {
+  if (in.size() != 2 || in[0].dtype != DType::F32 || in[1].dtype != DType::F32 || in[0].shape != in[1].shape) return mismatch("two F32 tensors of one shape", in);
+  out = {in[0]};
+  return Status::fine();
+}
+
+}  // namespace
+
+Operation add_operation() {
+  return {"add", same_shape, [](RunContext& context, const Views& in, const Views& out, const Options&) {
+            context.pool.parallel_chunks(in[0].count(), grain, [&](int64_t begin, int64_t end) {
+              add_values(in[0].as<float>() + begin, in[1].as<float>() + begin, out[0].as<float>() + begin, end - begin);
+            });
+            return Status::fine();
+          }};
+}
+
+Operation silu_mul_operation() {
+  return {"silu_mul", same_shape, [](RunContext& context, const Views& in, const Views& out, const Options&) {
+            context.pool.parallel_chunks(in[0].count(), grain, [&](int64_t begin, int64_t end) {
+              silu_mul_values(in[0].as<float>() + begin, in[1].as<float>() + begin, out[0].as<float>() + begin, end - begin);
+            });
+            return Status::fine();
+          }};
+}
+
+}  // namespace bitwright

@@ -1,0 +1,18 @@
+// What calibration must run: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations.ts.
+#pragma once
+#include "core/operation.h"
+
+namespace bitwright {
+
+Operation embedding_operation();
+Operation linear_operation();
+Operation rmsnorm_operation();
+Operation add_operation();
+Operation silu_mul_operation();
+Operation rope_operation();
+Operation attention_operation();
+Operation cross_entropy_operation();
+Operation fake_quantize_dynamic_operation();
+Operation fake_quantize_static_operation();
+
+}  // namespace bitwright

@@ -1,0 +1,121 @@
+// The upper factor of the inverse Hessian for GPTQ, with damping; and what goes with it: column order and dead columns. Legend in gptq.h.
+//
+// With J the reversal of indices: J (H + damping) J = L Lᵀ, so (H + damping)⁻¹ = Uᵀ U for the upper U = J L⁻¹ J.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "quantizers/grid.h"
+#include "quantizers/gptq.h"
+#include "quantizers/quantizers.h"
+
+namespace bitwright {
+namespace {
+
+Status square_hessian(const Specs& in) {
+  if (in.empty() || in[0].dtype != DType::F32 || in[0].shape.size() != 2 || in[0].shape[0] != in[0].shape[1]) return mismatch("a Hessian F32 [I, I]", in);
+  return Status::fine();
+}
+
+template <class Real>
+bool factor(RunContext& context, int64_t n, const float* H, const int32_t* permutation, double damping, float* U) {
+  std::vector<Real> A(static_cast<size_t>(n * n));
+  auto source = [&](int64_t i) { return permutation != nullptr ? static_cast<int64_t>(permutation[n - 1 - i]) : n - 1 - i; };
+  context.pool.parallel_chunks(n, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* row = H + source(i) * n;
+      for (int64_t j = 0; j <= i; ++j) A[static_cast<size_t>(i * n + j)] = static_cast<Real>(row[source(j)]);
+      Real& diagonal = A[static_cast<size_t>(i * n + i)];
+      diagonal = static_cast<Real>((diagonal == 0 ? 1.0 : static_cast<double>(diagonal)) + damping);
+    }
+  });
+  if (!cholesky_lower(context.pool, n, A.data()) || context.cancelled()) return false;
+  invert_lower(context.pool, n, A.data());
+  std::atomic<bool> finite{true};
+  context.pool.parallel_chunks(n, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        const float value = j < i ? 0.0f : static_cast<float>(A[static_cast<size_t>((n - 1 - i) * n + (n - 1 - j))]);
+        if (!std::isfinite(value)) finite = false;
+        U[i * n + j] = value;
+      }
+  });
+  return finite;
+}
+
+}  // namespace
+
+Operation gptq_factor_operation() {
+  return {"gptq_factor",
+          [](const Specs& in, const Options& options, Specs& out) {
+            if (Status status = square_hessian(in); !status.ok()) return status;
+            if (in.size() != 2 || (in[1].present && (in[1].dtype != DType::I32 || in[1].count() != in[0].shape[0]))) return mismatch("H F32 [I, I] and a permutation I32 [I] or none", in);
+            if (!(options.number("dampening_frac", -1) >= 0)) return Status::error("dampening_frac " + std::to_string(options.number("dampening_frac", -1)) + " is not a number of at least 0");
+            out = {in[0], {DType::F64, {4}}};
+            return Status::fine();
+          },
+          [](RunContext& context, const Views& in, const Views& out, const Options& options) {
+            const int64_t n = in[0].extent(0);
+            const float* H = in[0].as<float>();
+            double mean = 0;
+            int64_t n_dead = 0;
+            for (int64_t i = 0; i < n; ++i) {
+              const float diagonal = H[i * n + i];
+              if (!std::isfinite(diagonal) || diagonal < 0) return Status::error("diag(H) at column " + std::to_string(i) + " is " + std::to_string(diagonal));
+              n_dead += diagonal == 0;
+              mean += diagonal == 0 ? 1.0 : static_cast<double>(diagonal);
+            }
+            mean /= static_cast<double>(n);
+            double fraction = options.number("dampening_frac");
+            int64_t n_retries = 0;
+            bool done = factor<float>(context, n, H, ints_or_null(in[1]), fraction * mean, out[0].as<float>());
+            // Single precision may fail where the matrix is fine: once in double with the same damping, then with ten times as much.
+            while (!done && !context.cancelled() && fraction <= 1.0) {
+              if (n_retries > 0) fraction = fraction == 0 ? 0.01 : fraction * 10;
+              ++n_retries;
+              done = factor<double>(context, n, H, ints_or_null(in[1]), fraction * mean, out[0].as<float>());
+            }
+            if (context.cancelled()) return Status::cancelled();
+            if (!done) return Status::error("not positive definite even with a damping of " + std::to_string(fraction) + " times its mean diagonal");
+            double* info = out[1].as<double>();
+            info[0] = fraction;
+            info[1] = static_cast<double>(n_dead);
+            info[2] = static_cast<double>(n_retries);
+            info[3] = mean;
+            return Status::fine();
+          }};
+}
+
+Operation hessian_order_operation() {
+  return {"hessian_order",
+          [](const Specs& in, const Options&, Specs& out) {
+            if (Status status = square_hessian(in); !status.ok()) return status;
+            out = {{DType::I32, {in[0].shape[0]}}};
+            return Status::fine();
+          },
+          [](RunContext&, const Views& in, const Views& out, const Options&) {
+            const int64_t n = in[0].extent(0);
+            const float* H = in[0].as<float>();
+            int32_t* order = out[0].as<int32_t>();
+            std::iota(order, order + n, 0);
+            std::stable_sort(order, order + n, [&](int32_t a, int32_t b) { return H[a * n + a] > H[b * n + b]; });
+            return Status::fine();
+          }};
+}
+
+Operation dead_columns_operation() {
+  return {"dead_columns",
+          [](const Specs& in, const Options&, Specs& out) {
+            if (Status status = square_hessian(in); !status.ok()) return status;
+            out = {{DType::U8, {in[0].shape[0]}}};
+            return Status::fine();
+          },
+          [](RunContext&, const Views& in, const Views& out, const Options&) {
+            const int64_t n = in[0].extent(0);
+            for (int64_t i = 0; i < n; ++i) out[0].as<uint8_t>()[i] = in[0].as<float>()[i * n + i] == 0;
+            return Status::fine();
+          }};
+}
+
+}  // namespace bitwright

@@ -1,0 +1,151 @@
+// GPTQ's column loop: see gptq.h for the legend.
+//
+// W is kept transposed so that a tile of 64 rows of W is contiguous per column; a tile goes through a block of columns alone, 16 columns at a time:
+// inside the 16 the update is immediate, the rest of the block gets all 16 at once. The columns behind the block are updated by one matrix product.
+#include "quantizers/gptq.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/convert.h"
+#include "core/gemm.h"
+#include "core/vector-math.h"
+#include "quantizers/grid.h"
+#include "quantizers/quantizers.h"
+
+namespace bitwright {
+namespace {
+
+constexpr int64_t row_tile = 64, sub_block = 16;
+
+/// w [count × 64] -= E [16 × 64]ᵀ weighted by U: w[k] -= Σ_c E[c] · U[c][k], for the columns behind a sub-block.
+BITWRIGHT_VECTOR void apply_errors(float* w, int64_t count, const float* E, int64_t n_errors, const float* U, int64_t ldu) {
+  for (int64_t k = 0; k < count; ++k) {
+    float sums[row_tile];
+    for (int64_t r = 0; r < row_tile; ++r) sums[r] = w[k * row_tile + r];
+    for (int64_t c = 0; c < n_errors; ++c) {
+      const float u = U[c * ldu + k];
+      for (int64_t r = 0; r < row_tile; ++r) sums[r] -= E[c * row_tile + r] * u;
+    }
+    for (int64_t r = 0; r < row_tile; ++r) w[k * row_tile + r] = sums[r];
+  }
+}
+
+/// One column of a tile: codes q, dequantized value in the type of the scale, scaled error, loss.
+template <class T>
+inline void quantize_column(const float* w, const float* scale, const float* zero_point, float diagonal, float qmin, float qmax, float* codes, float* E, double* loss) {
+  const float inverse = 1.0f / diagonal;
+  float error[row_tile];
+  for (int64_t r = 0; r < row_tile; ++r) {
+    // The quotient is taken in F32: the peer's solver works on F32 weights with scales of the weight's type.
+    const float q = code_of<F32Type>(w[r], scale[r], zero_point[r], qmin, qmax);
+    codes[r] = q;
+    error[r] = w[r] - rounded_to<T>(rounded_to<T>(q - zero_point[r]) * scale[r]);
+    E[r] = error[r] * inverse;
+  }
+  for (int64_t r = 0; r < row_tile; ++r) loss[r] += 0.5 * static_cast<double>(E[r]) * static_cast<double>(E[r]);
+}
+
+// One plain function per weight type, so that each gets its vector copies.
+BITWRIGHT_VECTOR void quantize_column_f32(const float* w, const float* s, const float* z, float d, float lo, float hi, float* q, float* E, double* loss) {
+  quantize_column<F32Type>(w, s, z, d, lo, hi, q, E, loss);
+}
+BITWRIGHT_VECTOR void quantize_column_bf16(const float* w, const float* s, const float* z, float d, float lo, float hi, float* q, float* E, double* loss) {
+  quantize_column<BF16Type>(w, s, z, d, lo, hi, q, E, loss);
+}
+BITWRIGHT_VECTOR void quantize_column_f16(const float* w, const float* s, const float* z, float d, float lo, float hi, float* q, float* E, double* loss) {
+  quantize_column<F16Type>(w, s, z, d, lo, hi, q, E, loss);
+}
+
+using ColumnFunction = void (*)(const float*, const float*, const float*, float, float, float, float*, float*, double*);
+ColumnFunction column_function(DType dtype) { return dtype == DType::BF16 ? quantize_column_bf16 : dtype == DType::F16 ? quantize_column_f16 : quantize_column_f32; }
+
+}  // namespace
+
+Operation quantize_gptq_operation() {
+  return {"quantize_gptq",
+          [](const Specs& in, const Options& options, Specs& out) {
+            if (in.size() != 7) return mismatch("weight, factor, scale, zero_point, permutation, g_idx, dead", in);
+            Cells cells;
+            if (Status status = check_scaled(in, options, 2, cells); !status.ok()) return status;
+            const int64_t I = cells.columns;
+            const bool fits = is_weight(in[0].dtype) && in[1].dtype == DType::F32 && in[1].shape == Shape{I, I} && in[3].present && in[3].dtype == DType::I8 && in[3].count() == in[2].count() &&
+                              (!in[4].present || (in[4].dtype == DType::I32 && in[4].count() == I)) && (!in[5].present || (in[5].dtype == DType::I32 && in[5].count() == I)) &&
+                              (!in[6].present || (in[6].dtype == DType::U8 && in[6].count() == I));
+            if (!fits) return mismatch("weight [O, I], factor F32 [I, I], scale, zero_point I8, permutation I32 [I], g_idx I32 [I], dead U8 [I]", in);
+            if (options.integer("block_size") < 1) return Status::error("block_size " + std::to_string(options.integer("block_size")) + " is below 1");
+            out = {{DType::I8, in[0].shape}, {DType::F64, {in[0].shape[0]}}};
+            return Status::fine();
+          },
+          [](RunContext& context, const Views& in, const Views& out, const Options& options) {
+            Cells cells;
+            Grid grid;
+            (void)Cells::from(options, in[0].shape, cells);
+            (void)grid_from(options, grid);
+            if (Status status = check_groups(in[5], cells); !status.ok()) return status;
+            const int64_t O = cells.rows, I = cells.columns, block_size = options.integer("block_size");
+            const float *U = in[1].as<float>(), qmin = grid.qmin(), qmax = grid.qmax();
+            const int32_t *permutation = ints_or_null(in[4]), *g_idx = ints_or_null(in[5]);
+            auto column_at = [&](int64_t j) { return permutation != nullptr ? static_cast<int64_t>(permutation[j]) : j; };
+            for (int64_t j = 0; j < I; ++j)
+              if (column_at(j) < 0 || column_at(j) >= I) return Status::error("the permutation names column " + std::to_string(column_at(j)));
+            const int64_t n_tiles = (O + row_tile - 1) / row_tile, padded = n_tiles * row_tile;
+
+            // Wt [I × padded O] in solving order, rows behind O zero.
+            std::vector<float> Wt(static_cast<size_t>(I * padded)), E(static_cast<size_t>(std::min(block_size, I) * padded));
+            const FloatView weight(in[0]), scales(in[2]);
+            context.pool.parallel_for(n_tiles, [&](int64_t t) {
+              const int64_t last = std::min(row_tile, O - t * row_tile);
+              for (int64_t j = 0; j < I; ++j) {
+                const int64_t column = column_at(j);
+                const bool dead = in[6].present && in[6].as<uint8_t>()[column] != 0;
+                for (int64_t r = 0; r < last && !dead; ++r) Wt[static_cast<size_t>(j * padded + t * row_tile + r)] = weight.data()[(t * row_tile + r) * I + column];
+              }
+            });
+
+            const ColumnFunction quantize_one = column_function(in[2].dtype);
+            double* loss = out[1].as<double>();
+            std::fill(loss, loss + O, 0.0);
+            for (int64_t begin = 0; begin < I; begin += block_size) {
+              if (context.cancelled()) return Status::cancelled();
+              const int64_t end = std::min(I, begin + block_size), count = end - begin;
+              context.pool.parallel_for(n_tiles, [&](int64_t t) {
+                const int64_t first_row = t * row_tile, n_rows = std::min(row_tile, O - first_row);
+                static thread_local std::vector<float> tile, errors;
+                tile.resize(static_cast<size_t>(count * row_tile));
+                errors.resize(static_cast<size_t>(count * row_tile));
+                for (int64_t k = 0; k < count; ++k) std::copy_n(Wt.data() + (begin + k) * padded + first_row, row_tile, tile.data() + k * row_tile);
+                float scale[row_tile], zero_point[row_tile], codes[row_tile];
+                std::fill_n(scale, row_tile, 1.0f);
+                std::fill_n(zero_point, row_tile, 0.0f);
+                double tile_loss[row_tile] = {};
+                int64_t group = -1;
+                for (int64_t sub = 0; sub < count; sub += sub_block) {
+                  const int64_t sub_end = std::min(count, sub + sub_block);
+                  for (int64_t k = sub; k < sub_end; ++k) {
+                    const int64_t column = column_at(begin + k);
+                    if (const int64_t here = cells.group_of(column, g_idx); here != group) {
+                      group = here;
+                      for (int64_t r = 0; r < n_rows; ++r) {
+                        const int64_t index = cells.index(first_row + r, group);
+                        scale[r] = scales.data()[index];
+                        zero_point[r] = static_cast<float>(in[3].as<int8_t>()[index]);
+                      }
+                    }
+                    const float* u = U + (begin + k) * I + begin;
+                    quantize_one(tile.data() + k * row_tile, scale, zero_point, u[k], qmin, qmax, codes, errors.data() + k * row_tile, tile_loss);
+                    for (int64_t r = 0; r < n_rows; ++r) out[0].as<int8_t>()[(first_row + r) * I + column] = static_cast<int8_t>(codes[r]);
+                    apply_errors(tile.data() + (k + 1) * row_tile, sub_end - k - 1, errors.data() + k * row_tile, 1, u + k + 1, I);
+                  }
+                  apply_errors(tile.data() + sub_end * row_tile, count - sub_end, errors.data() + sub * row_tile, sub_end - sub, U + (begin + sub) * I + begin + sub_end, I);
+                }
+                for (int64_t k = 0; k < count; ++k) std::copy_n(errors.data() + k * row_tile, row_tile, E.data() + k * padded + first_row);
+                for (int64_t r = 0; r < n_rows; ++r) loss[first_row + r] += tile_loss[r];
+              });
+              gemm_tn(context.pool, I - end, padded, count, -1.0f, U + begin * I + end, I, E.data(), padded, 1.0f, Wt.data() + end * padded, padded);
+            }
+            return Status::fine();
+          }};
+}
+
+}  // namespace bitwright

@@ -1,0 +1,13 @@
+// The list of quantizer operations.
+#include "quantizers/quantizers.h"
+
+#include "core/operations.h"
+
+namespace bitwright {
+
+OperationList quantizer_operations() {
+  return {weight_scales_operation(), quantize_rtn_operation(),  dequantize_operation(),   clipped_share_operation(),
+          gptq_factor_operation(),   hessian_order_operation(), dead_columns_operation(), quantize_gptq_operation()};
+}
+
+}  // namespace bitwright

@@ -1,0 +1,16 @@
+// Choosing the integers: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations.ts.
+#pragma once
+#include "core/operation.h"
+
+namespace bitwright {
+
+Operation weight_scales_operation();
+Operation quantize_rtn_operation();
+Operation dequantize_operation();
+Operation clipped_share_operation();
+Operation gptq_factor_operation();
+Operation hessian_order_operation();
+Operation dead_columns_operation();
+Operation quantize_gptq_operation();
+
+}  // namespace bitwright

@@ -1,0 +1,149 @@
+// Scales and zero points of a weight, by range (minmax) or by a shrink search that minimises Σ |x̂ - x|^norm per cell (mse).
+//
+// The search tries the range times p = 1 - i / grid for i = 0 … int(maxshrink · grid) - 1 and keeps what is strictly better; it stops after
+// `patience` steps in which no cell of the whole tensor improved. All steps are rounded to the dtype of the weight, the sum of a cell once at its end.
+// Source: llm-compressor 0.13, observers/mse_quant.py. Cost: steps · O · I.
+#include <limits>
+#include <vector>
+
+#include "core/convert.h"
+#include "quantizers/grid.h"
+#include "quantizers/quantizers.h"
+
+namespace bitwright {
+namespace {
+
+/// Calls fn(first, count, row, group) for the runs of columns of every cell of rows [begin, end); with a permutation a run is one column.
+template <class Fn>
+void over_runs(const Cells& cells, const int32_t* permutation, int64_t row, int64_t group, const Fn& fn) {
+  const int64_t begin = group * cells.group_size, end = begin + cells.group_size;
+  if (permutation == nullptr) return fn(row * cells.columns + begin, end - begin);
+  for (int64_t c = begin; c < end; ++c) fn(row * cells.columns + permutation[c], int64_t{1});
+}
+
+template <class T>
+struct Search {
+  const Cells& cells;
+  const Grid& grid;
+  const typename T::Stored* weight;
+  const int32_t* permutation;
+  double norm;
+
+  void range(int64_t row, int64_t group, float& mn, float& mx) const {
+    over_runs(cells, permutation, row, group, [&](int64_t first, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) {
+        const float x = T::load(weight[first + i]);
+        mn = x < mn ? x : mn;
+        mx = x > mx ? x : mx;
+      }
+    });
+  }
+
+  double error(int64_t row, int64_t group, const CellScale<T>& cell) const {
+    double sum = 0;
+    // PyTorch rounds the exponent to the dtype too: 2.4 is 2.40625 in BF16.
+    const float z = cell.zero_point, exponent = rounded_to<T>(static_cast<float>(norm));
+    over_runs(cells, permutation, row, group, [&](int64_t first, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) {
+        const float x = T::load(weight[first + i]);
+        const float q = code_of<T>(x, cell.scale, z, grid.qmin(), grid.qmax());
+        const float back = rounded_to<T>(rounded_to<T>(q - z) * cell.scale);
+        sum += rounded_to<T>(std::pow(std::fabs(rounded_to<T>(back - x)), exponent));
+      }
+    });
+    return sum;
+  }
+};
+
+template <class T>
+void find_scales(RunContext& context, const Views& in, const Views& out, const Options& options) {
+  Cells cells;
+  Grid grid;
+  (void)Cells::from(options, in[0].shape, cells);
+  (void)grid_from(options, grid);
+  const Search<T> search{cells, grid, in[0].as<typename T::Stored>(), ints_or_null(in[1]), options.number("norm", 2.4)};
+  const bool per_tensor = cells.strategy == Cells::Strategy::tensor;
+  const int64_t n_cells = per_tensor ? 1 : cells.rows * cells.n_groups;
+  std::vector<float> mn(static_cast<size_t>(n_cells), std::numeric_limits<float>::infinity()), mx(static_cast<size_t>(n_cells), -std::numeric_limits<float>::infinity());
+  const int64_t rows_per_tile = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, cells.columns));
+
+  if (per_tensor) {
+    for (int64_t row = 0; row < cells.rows; ++row) search.range(row, 0, mn[0], mx[0]);
+  } else {
+    context.pool.parallel_chunks(cells.rows, rows_per_tile, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row)
+        for (int64_t group = 0; group < cells.n_groups; ++group) {
+          const size_t i = static_cast<size_t>(cells.index(row, group));
+          search.range(row, group, mn[i], mx[i]);
+        }
+    });
+  }
+
+  if (options.text("observer") == "mse") {
+    const double steps_of_grid = options.number("grid", 100);
+    const int64_t n_steps = static_cast<int64_t>(options.number("maxshrink", 0.2) * steps_of_grid), patience = options.integer("patience", 5);
+    const std::vector<float> full_mn = mn, full_mx = mx;
+    std::vector<float> best(static_cast<size_t>(n_cells), std::numeric_limits<float>::infinity());
+    int64_t n_idle = 0;
+    for (int64_t step = 0; step < n_steps && n_idle < patience && !context.cancelled(); ++step) {
+      const float p = static_cast<float>(1.0 - static_cast<double>(step) / steps_of_grid);
+      std::atomic<bool> improved{false};
+      auto try_cell = [&](size_t i, auto&& error_of) {
+        const float low = rounded_to<T>(full_mn[i] * p), high = rounded_to<T>(full_mx[i] * p);
+        const float error = rounded_to<T>(static_cast<float>(error_of(scale_of_range<T>(grid, low, high))));
+        if (!(error < best[i])) return;
+        best[i] = error;
+        mn[i] = low;
+        mx[i] = high;
+        improved = true;
+      };
+      if (per_tensor) {
+        std::vector<double> row_errors(static_cast<size_t>(cells.rows));
+        try_cell(0, [&](const CellScale<T>& cell) {
+          context.pool.parallel_chunks(cells.rows, rows_per_tile, [&](int64_t begin, int64_t end) {
+            for (int64_t row = begin; row < end; ++row) row_errors[static_cast<size_t>(row)] = search.error(row, 0, cell);
+          });
+          double sum = 0;
+          for (double error : row_errors) sum += error;
+          return sum;
+        });
+      } else {
+        context.pool.parallel_chunks(cells.rows, rows_per_tile, [&](int64_t begin, int64_t end) {
+          for (int64_t row = begin; row < end; ++row)
+            for (int64_t group = 0; group < cells.n_groups; ++group)
+              try_cell(static_cast<size_t>(cells.index(row, group)), [&](const CellScale<T>& cell) { return search.error(row, group, cell); });
+        });
+      }
+      n_idle = improved ? 0 : n_idle + 1;
+    }
+  }
+
+  for (int64_t i = 0; i < n_cells; ++i) {
+    const CellScale<T> cell = scale_of_range<T>(grid, mn[static_cast<size_t>(i)], mx[static_cast<size_t>(i)]);
+    out[0].as<typename T::Stored>()[i] = T::store(cell.scale);
+    out[1].as<int8_t>()[i] = cell.zero_point;
+  }
+}
+
+}  // namespace
+
+Operation weight_scales_operation() {
+  return {"weight_scales",
+          [](const Specs& in, const Options& options, Specs& out) {
+            Cells cells;
+            Grid grid;
+            if (in.size() != 2 || !is_weight(in[0].dtype) || in[0].shape.size() != 2) return mismatch("weight [O, I] in BF16, F16 or F32 and a permutation or none", in);
+            if (in[1].present && (in[1].dtype != DType::I32 || in[1].count() != in[0].shape[1])) return mismatch("a permutation I32 [I]", in);
+            if (Status status = grid_from(options, grid); !status.ok()) return status;
+            if (Status status = Cells::from(options, in[0].shape, cells); !status.ok()) return status;
+            if (options.text("observer") != "minmax" && options.text("observer") != "mse") return Status::error("observer " + options.text("observer") + " is none of minmax, mse");
+            out = {{in[0].dtype, cells.scale_shape()}, {DType::I8, cells.scale_shape()}};
+            return Status::fine();
+          },
+          [](RunContext& context, const Views& in, const Views& out, const Options& options) {
+            with_weight_type(in[0].dtype, [&](auto type) { find_scales<decltype(type)>(context, in, out, options); });
+            return context.cancelled() ? Status::cancelled() : Status::fine();
+          }};
+}
+
+}  // namespace bitwright

@@ -1,0 +1,80 @@
+// What the calibration rows say about the inputs of a unit's linears: linears that share an input share one set of observers.
+import type { LayerPlan, QuantizationArgs } from '../../../schemas/src/generated/plan.js';
+import { HessianObserver } from '../observers/hessian.js';
+import { StaticRangeObserver } from '../observers/static-range.js';
+import type { ObservedBatch } from '../observers/observer.js';
+import type { Device, Tensor } from '../tensor/tensor.js';
+
+/** Observers of one input. */
+interface InputGroup {
+  hessian: HessianObserver;
+  ranges: Map<string, StaticRangeObserver>;
+}
+
+export class BlockStatistics implements Disposable {
+  private readonly groups: InputGroup[] = [];
+  private readonly groupOf = new Map<string, InputGroup>();
+  private readonly wanted: Map<string, LayerPlan>;
+  private last: { input: Tensor; group: InputGroup; ranges: Set<string> } | null = null;
+
+  constructor(
+    private readonly device: Device,
+    layers: readonly LayerPlan[],
+  ) {
+    this.wanted = new Map(layers.map((layer) => [layer.name, layer]));
+  }
+
+  /** To be called with every tapped input, linears with one input right after each other. */
+  observe(module: string, input: Tensor, batch: ObservedBatch): void {
+    const layer = this.wanted.get(module);
+    if (layer === undefined) return;
+    const shared = this.last?.input === input ? this.last : null;
+    const group = this.groupOf.get(module) ?? shared?.group ?? this.newGroup();
+    const current = shared ?? { input, group, ranges: new Set<string>() };
+    this.groupOf.set(module, group);
+    if (shared === null) group.hessian.observe(input, batch);
+    const args = layer.scheme?.input_activations;
+    if (args?.dynamic === false && !current.ranges.has(keyOf(args))) {
+      rangeObserver(this.device, group, args).observe(input, batch);
+      current.ranges.add(keyOf(args));
+    }
+    this.last = current;
+  }
+
+  /** Modules whose inputs were observed, one list for each input. */
+  sharedInputs(): string[][] {
+    return this.groups.map((group) => [...this.groupOf].filter(([, of]) => of === group).map(([module]) => module));
+  }
+
+  /** The Hessian of the input of a module, handed over to the caller. */
+  takeHessian(module: string): Tensor | null {
+    return this.groupOf.get(module)?.hessian.take() ?? null;
+  }
+
+  async staticRange(module: string): Promise<[number, number] | null> {
+    const args = this.wanted.get(module)?.scheme?.input_activations;
+    const observer = args ? this.groupOf.get(module)?.ranges.get(keyOf(args)) : undefined;
+    return observer ? observer.range() : null;
+  }
+
+  private newGroup(): InputGroup {
+    const group = { hessian: new HessianObserver(this.device), ranges: new Map() };
+    this.groups.push(group);
+    return group;
+  }
+
+  [Symbol.dispose](): void {
+    for (const { hessian, ranges } of this.groups) {
+      hessian[Symbol.dispose]();
+      for (const range of ranges.values()) range[Symbol.dispose]();
+    }
+  }
+}
+
+const keyOf = (args: QuantizationArgs): string => JSON.stringify(args);
+
+function rangeObserver(device: Device, group: InputGroup, args: QuantizationArgs): StaticRangeObserver {
+  const observer = group.ranges.get(keyOf(args)) ?? new StaticRangeObserver(device, args);
+  group.ranges.set(keyOf(args), observer);
+  return observer;
+}

@@ -1,0 +1,72 @@
+// All calibration rows through one decoder block: once to feed the observers, once more to hand the block's new output to the next block.
+import type { DecoderModel, Tap, TokenBatch, WeightSource } from '../models/model.js';
+import type { Device, Tensor } from '../tensor/tensor.js';
+import type { ActivationCache } from './activation-cache.js';
+
+export interface CalibrationRows {
+  model: DecoderModel;
+  batches: readonly TokenBatch[];
+  cache: ActivationCache;
+  device: Device;
+  /** Called when the device has finished a batch; throws to stop. */
+  onBatch(batch: TokenBatch): void;
+}
+
+/** Hidden states before the first block. */
+export function embedRows(rows: CalibrationRows, weights: WeightSource): Promise<void> {
+  return forEachBatch(rows, async (batch, index) => rows.cache.set(index, rows.model.embed(batch, weights)));
+}
+
+/** The block as `weights` have it; `tap` sees the input of every linear. Outputs are dropped. */
+export function observeBlock(
+  rows: CalibrationRows,
+  block: number,
+  weights: WeightSource,
+  tap: (...args: [...Parameters<Tap>, TokenBatch]) => void,
+): Promise<void> {
+  return forEachBatch(rows, (batch, index) => {
+    using hidden = rows.cache.get(index);
+    const output = rows.model.forwardBlock(block, hidden, batch, weights, (module, input) => tap(module, input, batch));
+    output.dispose();
+    return Promise.resolve();
+  });
+}
+
+/** The block as `weights` have it; its output is what the next block will see. */
+export function propagateBlock(rows: CalibrationRows, block: number, weights: WeightSource): Promise<void> {
+  return forEachBatch(rows, async (batch, index) => {
+    using hidden = rows.cache.get(index);
+    await rows.cache.set(index, rows.model.forwardBlock(block, hidden, batch, weights, null));
+  });
+}
+
+/** The input of the head: hidden states after the last block, normed. */
+export function observeHead(rows: CalibrationRows, weights: WeightSource, see: (input: Tensor, batch: TokenBatch) => void): Promise<void> {
+  return forEachBatch(rows, (batch, index) => {
+    using hidden = rows.cache.get(index);
+    using normed = rows.model.finalNorm(hidden, weights);
+    see(normed, batch);
+    return Promise.resolve();
+  });
+}
+
+/** The next batch is enqueued while the device works on the last one, so that it never waits for JavaScript; never more, so that a cancel is quick. */
+async function forEachBatch(rows: CalibrationRows, enqueue: (batch: TokenBatch, index: number) => Promise<void>): Promise<void> {
+  let previous: { batch: TokenBatch; done: Promise<void> } | null = null;
+  const finish = async (): Promise<void> => {
+    if (previous === null) return;
+    const { batch, done } = previous;
+    previous = null;
+    await done;
+    rows.onBatch(batch);
+  };
+  for (const [index, batch] of rows.batches.entries()) {
+    await enqueue(batch, index);
+    const done = rows.device.sync();
+    // Its failure is told by finish(), one batch later.
+    done.catch(() => undefined);
+    await finish();
+    previous = { batch, done };
+  }
+  await finish();
+}

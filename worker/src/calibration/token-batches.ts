@@ -1,0 +1,173 @@
+// Dataset rows → token batches: the model's BOS once, no EOS, cut at max_seq_length; documents packed behind each other, never mixed.
+import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
+import type { RunProblem } from '../../../schemas/src/generated/report.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+import type { TokenBatch } from '../models/model.js';
+import type { Device } from '../tensor/tensor.js';
+import { readDatasetRows, type DatasetRow } from './dataset-rows.js';
+import { openTokenizer, type TextTokenizer } from './tokenizer.js';
+
+/** Tokens per batch, about: enough to keep every core busy, few enough that the activations of a batch stay small. */
+const batchTokens = 4096;
+
+export interface TokenBatches extends Disposable {
+  batches: readonly TokenBatch[];
+  nDocuments: number;
+  nTokens: number;
+  /** Tokens of the longest document. */
+  longest: number;
+  problems: RunProblem[];
+}
+
+export async function loadTokenBatches(dataset: DatasetPlan, model: ModelDescription, device: Device): Promise<TokenBatches> {
+  const { documents, problems } = await tokenizeRows(dataset, model);
+  if (documents.length === 0) throw runFailure.datasetInvalid(dataset.dataset, null, 'it has no row with at least one token');
+  const batches: TokenBatch[] = [];
+  let pending: Int32Array[] = [];
+  let size = 0;
+  for (const document of documents) {
+    if (size > 0 && size + document.length > batchTokens) {
+      batches.push(packDocuments(pending, device));
+      [pending, size] = [[], 0];
+    }
+    pending.push(document);
+    size += document.length;
+  }
+  batches.push(packDocuments(pending, device));
+  return {
+    batches,
+    nDocuments: documents.length,
+    nTokens: documents.reduce((sum, document) => sum + document.length, 0),
+    longest: documents.reduce((longest, document) => Math.max(longest, document.length), 0),
+    problems,
+    [Symbol.dispose]: () => {
+      for (const { ids, positionIds, documentOffsets } of batches)
+        [ids, positionIds, documentOffsets].forEach((tensor) => tensor.dispose());
+    },
+  };
+}
+
+/** Tokens of every row that is used, in the order of use. */
+export async function tokenizeRows(
+  dataset: DatasetPlan,
+  model: ModelDescription,
+): Promise<{ documents: Int32Array[]; problems: RunProblem[] }> {
+  const rows = await chooseRows(dataset);
+  const limit = dataset.max_seq_length ?? model.architecture?.max_position_embeddings ?? Infinity;
+  const vocabulary = model.architecture?.vocab_size ?? Infinity;
+  const needsTokenizer = rows.some((row) => 'text' in row);
+  const tokenizer = needsTokenizer ? await openTokenizer(model.dir) : null;
+  const documents: Int32Array[] = [];
+  let [n_cut, tokensCut, n_messages] = [0, 0, 0];
+  for (const row of rows) {
+    const ids = idsOfRow(row, tokenizer, model, dataset.dataset);
+    const wrong = ids.find((id) => id < 0 || id >= vocabulary);
+    if (wrong !== undefined)
+      throw runFailure.datasetInvalid(dataset.dataset, row.line, `token id ${wrong} is outside the vocabulary of ${vocabulary}`);
+    if (ids.length > limit) {
+      n_cut += 1;
+      tokensCut += ids.length - limit;
+    }
+    if ('text' in row && row.fromMessages) n_messages += 1;
+    if (ids.length > 0) documents.push(Int32Array.from(ids.slice(0, limit)));
+  }
+  return { documents, problems: rowProblems(dataset, rows.length, { n_cut, tokensCut, n_messages, limit }) };
+}
+
+async function chooseRows(dataset: DatasetPlan): Promise<DatasetRow[]> {
+  const wanted = dataset.num_calibration_samples ?? Infinity;
+  const rows: DatasetRow[] = [];
+  for await (const row of readDatasetRows(dataset.dataset, dataset.text_column)) {
+    rows.push(row);
+    if (!dataset.shuffle && rows.length >= wanted) break;
+  }
+  return (dataset.shuffle ? shuffled(rows, dataset.seed) : rows).slice(0, wanted);
+}
+
+function idsOfRow(row: DatasetRow, tokenizer: TextTokenizer | null, { bos_token_id }: ModelDescription, dataset: string): number[] {
+  if ('input_ids' in row) return row.input_ids;
+  let ids: number[];
+  try {
+    ids = tokenizer?.encode(row.text) ?? [];
+  } catch (error) {
+    throw runFailure.tokenizerInvalid(
+      tokenizer?.file ?? '',
+      `${dataset}, line ${row.line}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  return bos_token_id === null || ids[0] === bos_token_id ? ids : [bos_token_id, ...ids];
+}
+
+function packDocuments(documents: readonly Int32Array[], device: Device): TokenBatch {
+  const offsets = [0];
+  for (const document of documents) offsets.push((offsets.at(-1) ?? 0) + document.length);
+  const nTokens = offsets.at(-1) ?? 0;
+  const tokens = new Int32Array(nTokens);
+  const positions = new Int32Array(nTokens);
+  documents.forEach((document, index) => {
+    const begin = offsets[index] ?? 0;
+    tokens.set(document, begin);
+    positions.set(
+      document.map((_, position) => position),
+      begin,
+    );
+  });
+  return {
+    ids: device.fromInts([nTokens], tokens),
+    positionIds: device.fromInts([nTokens], positions),
+    documentOffsets: device.fromInts([offsets.length], Int32Array.from(offsets)),
+    offsets,
+    nTokens,
+    tokens,
+  };
+}
+
+/** Fisher and Yates with a small generator of 32 bits (mulberry32), so that a seed means the same rows everywhere. */
+function shuffled<T>(items: readonly T[], seed: number): T[] {
+  const result = [...items];
+  let state = seed >>> 0;
+  const random = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  for (let last = result.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(random() * (last + 1));
+    [result[last], result[other]] = [result[other]!, result[last]!];
+  }
+  return result;
+}
+
+interface RowFindings {
+  n_cut: number;
+  tokensCut: number;
+  n_messages: number;
+  limit: number;
+}
+
+function rowProblems(dataset: DatasetPlan, n_rows: number, { n_cut, tokensCut, n_messages, limit }: RowFindings): RunProblem[] {
+  const problems: RunProblem[] = [];
+  const add = (code: string, severity: RunProblem['severity'], message: string): number =>
+    problems.push({ code, severity, message, layer: null, recipe_path: ['calibration'] });
+  const wanted = dataset.num_calibration_samples;
+  if (wanted !== null && n_rows < wanted)
+    add(
+      'dataset-too-short',
+      'warning',
+      `${dataset.dataset} has ${n_rows} rows and num_calibration_samples asks for ${wanted}; all of them are used.`,
+    );
+  if (n_cut > 0)
+    add(
+      'rows-truncated',
+      'information',
+      `${n_cut} of ${n_rows} rows of ${dataset.dataset} are longer than ${limit} tokens (max_seq_length) and were cut there; ${tokensCut} tokens are not used.`,
+    );
+  if (n_messages > 0)
+    add(
+      'messages-without-template',
+      'information',
+      `${n_messages} rows of ${dataset.dataset} hold messages; their contents were joined by line ends, without the chat template of the model. Write the rendered text into the dataset to calibrate on it.`,
+    );
+  return problems;
+}

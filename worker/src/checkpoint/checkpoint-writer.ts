@@ -1,0 +1,161 @@
+// Assembles the checkpoint folder: shards in a fixed order, index, config, side files, recipe; it appears whole, by one rename.
+import { copyFile, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+import { syncDirectory, syncFile, writeFailure, writeTextDurably } from './durable-file.js';
+import { addToConfig, makeQuantizationConfig } from './quantization-config.js';
+import { writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
+import type { PlacedTensor } from './tensor-reader.js';
+
+export interface CheckpointContent {
+  plan: QuantizationPlan;
+  /** Layers whose weights are stored quantized. */
+  stored: readonly LayerPlan[];
+  /** Every tensor of the checkpoint. */
+  tensors: readonly PlacedTensor[];
+  /** True when the head was tied to the embedding and has a weight of its own now. */
+  isUntied: boolean;
+  bitwrightVersion: string;
+}
+
+const recipeMark = '# Written by Bitwright';
+
+/** Before any work: a folder that is not ours is never replaced. */
+export async function checkOutputFolder(dir: string): Promise<void> {
+  let names: string[];
+  try {
+    names = await readdir(dir);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') return;
+    if (code === 'ENOTDIR') throw runFailure.outputNotOurs(dir);
+    throw runFailure.fileUnreadable(dir, error instanceof Error ? error.message : String(error));
+  }
+  if (names.length === 0) return;
+  const recipe = names.includes('recipe.yaml') ? await readFile(path.join(dir, 'recipe.yaml'), 'utf8') : '';
+  if (!recipe.startsWith(recipeMark)) throw runFailure.outputNotOurs(dir);
+}
+
+/** Writes into `<runDir>/checkpoint` and renames it to the output folder. Answers the bytes of all tensors. */
+export async function writeCheckpoint(content: CheckpointContent, runDir: string, onProgress: (bytes: number) => void): Promise<number> {
+  const { plan } = content;
+  const dir = path.join(runDir, 'checkpoint');
+  await rm(dir, { recursive: true, force: true });
+  try {
+    await mkdir(dir, { recursive: true });
+    const bytes = await writeShards(dir, content, onProgress);
+    await writeConfig(dir, content);
+    await copySideFiles(dir, plan);
+    await writeTextDurably(path.join(dir, 'recipe.yaml'), `${recipeMark} ${content.bitwrightVersion}\n${plan.recipe.text}`);
+    await syncDirectory(dir);
+    await replaceFolder(dir, plan.output.dir, path.join(runDir, 'replaced'));
+    return bytes;
+  } catch (error) {
+    await rm(dir, { recursive: true, force: true });
+    throw writeFailure(plan.output.dir, error, 'a new folder');
+  }
+}
+
+async function writeShards(dir: string, { plan, tensors }: CheckpointContent, onProgress: (bytes: number) => void): Promise<number> {
+  const shards = fillShards(tensors, plan.output.max_shard_bytes);
+  const total_size = tensors.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
+  const weight_map: Record<string, string> = {};
+  let done = 0;
+  for (const [index, shard] of shards.entries()) {
+    const name = shards.length === 1 ? 'model.safetensors' : `model-${fiveDigits(index + 1)}-of-${fiveDigits(shards.length)}.safetensors`;
+    for (const { tensor } of shard) weight_map[tensor.name] = name;
+    const toWrite = shard.map((placed) => fromFile(placed, (bytes) => onProgress((done += bytes))));
+    await writeSafetensors(path.join(dir, name), toWrite, `${total_size} bytes for the checkpoint`);
+  }
+  if (shards.length > 1) {
+    const total_parameters = tensors.reduce((sum, { tensor }) => sum + tensor.shape.reduce((n, extent) => n * extent, 1), 0);
+    const sorted = Object.fromEntries(Object.entries(weight_map).sort(([a], [b]) => (a < b ? -1 : 1)));
+    const index = { metadata: { total_parameters, total_size }, weight_map: sorted };
+    await writeTextDurably(path.join(dir, 'model.safetensors.index.json'), `${JSON.stringify(index, null, 2)}\n`);
+  }
+  return total_size;
+}
+
+const fiveDigits = (n: number): string => String(n).padStart(5, '0');
+
+/** Tensors in the order of their names, numbers by value, so that blocks stay together; a shard is closed when the next one would not fit. */
+function fillShards(tensors: readonly PlacedTensor[], max_shard_bytes: number): PlacedTensor[][] {
+  const { compare } = new Intl.Collator('en', { numeric: true });
+  const sorted = [...tensors].sort((a, b) => compare(a.tensor.name, b.tensor.name) || (a.tensor.name < b.tensor.name ? -1 : 1));
+  const shards: PlacedTensor[][] = [[]];
+  let bytes = 0;
+  for (const placed of sorted) {
+    if (bytes > 0 && bytes + placed.tensor.bytes > max_shard_bytes) {
+      shards.push([]);
+      bytes = 0;
+    }
+    shards.at(-1)?.push(placed);
+    bytes += placed.tensor.bytes;
+  }
+  return shards;
+}
+
+const chunkBytes = 8 * 1024 * 1024;
+
+function fromFile({ tensor, file }: PlacedTensor, onChunk: (bytes: number) => void): TensorToWrite {
+  async function* read(): AsyncIterable<Uint8Array> {
+    const handle = await open(file, 'r').catch((error: NodeJS.ErrnoException) => {
+      throw runFailure.fileUnreadable(file, error.message);
+    });
+    try {
+      for (let done = 0; done < tensor.bytes;) {
+        const chunk = new Uint8Array(Math.min(chunkBytes, tensor.bytes - done));
+        const { bytesRead } = await handle.read(chunk, 0, chunk.byteLength, tensor.offset + done);
+        if (bytesRead === 0)
+          throw runFailure.fileUnreadable(file, `${tensor.name} needs ${tensor.bytes} bytes at ${tensor.offset} and ${done} are there`);
+        yield chunk.subarray(0, bytesRead);
+        done += bytesRead;
+        onChunk(bytesRead);
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+  return { ...tensor, read };
+}
+
+async function writeConfig(dir: string, { plan, stored, isUntied }: CheckpointContent): Promise<void> {
+  const file = path.join(plan.model.dir, 'config.json');
+  const text = plan.model.side_files.includes('config.json') ? await readSideFile(file) : '{}';
+  const entries = { quantization_config: makeQuantizationConfig(plan.layers, stored), ...(isUntied ? { tie_word_embeddings: false } : {}) };
+  await writeTextDurably(path.join(dir, 'config.json'), stored.length > 0 ? addToConfig(file, text, entries) : text);
+}
+
+async function copySideFiles(dir: string, { model }: QuantizationPlan): Promise<void> {
+  for (const name of model.side_files) {
+    if (name === 'config.json' || name === 'recipe.yaml') continue;
+    const source = path.join(model.dir, name);
+    await mkdir(path.dirname(path.join(dir, name)), { recursive: true });
+    try {
+      await copyFile(source, path.join(dir, name));
+      await syncFile(path.join(dir, name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+        throw runFailure.fileUnreadable(source, 'it was there when the plan was made and is gone');
+      throw writeFailure(path.join(dir, name), error, 'a copy');
+    }
+  }
+}
+
+const readSideFile = (file: string): Promise<string> =>
+  readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw runFailure.fileUnreadable(file, error.message);
+  });
+
+/** A folder cannot be renamed over a filled one: the old checkpoint steps aside first and goes when the new one stands. */
+async function replaceFolder(from: string, to: string, aside: string): Promise<void> {
+  await rm(aside, { recursive: true, force: true });
+  await checkOutputFolder(to);
+  await rename(to, aside).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
+  await rename(from, to);
+  await syncDirectory(path.dirname(to));
+  await rm(aside, { recursive: true, force: true });
+}

@@ -1,0 +1,35 @@
+// The contract of a storage format: which tensors stand for a quantized layer, and how they become a weight again.
+import type { LayerPlan, QuantizationScheme } from '../../../../schemas/src/generated/plan.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { TensorReader } from '../tensor-reader.js';
+
+/** What a quantizer chose, and the static input range where the scheme has one. */
+export interface QuantizedLayer {
+  /** I8 [rows, columns]. */
+  q: Tensor;
+  /** Dtype of the weight: tensor [1], channel [rows, 1], group [rows, groups]. */
+  scale: Tensor;
+  /** I8, shape of the scale; zeros when symmetric. */
+  zeroPoint: Tensor;
+  /** I32 [columns], column → group; null for contiguous groups. */
+  gIdx: Tensor | null;
+  /** [1] in the dtype of the weight, with I8 [1]; null unless the scheme has static input activations. */
+  input: { scale: Tensor; zeroPoint: Tensor } | null;
+}
+
+export interface NamedTensor {
+  name: string;
+  tensor: Tensor;
+}
+
+export interface Format {
+  /** New tensors of the layer, by their names in the checkpoint; the caller disposes them. */
+  store(layer: LayerPlan, quantized: QuantizedLayer): NamedTensor[];
+  /** The weight [rows, columns] that a reader of the file computes, in the dtype of its scale. */
+  load(reader: TensorReader, module: string, scheme: QuantizationScheme): Promise<Tensor>;
+}
+
+/** Quantize-dequantize of the input of a linear, as the stored scheme says. */
+export interface InputQuantizer extends Disposable {
+  apply(input: Tensor): Tensor;
+}

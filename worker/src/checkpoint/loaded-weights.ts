@@ -1,0 +1,89 @@
+// The weights of a part of a model, loaded: as they are stored, or dequantized exactly as any reader of the file would get them.
+import type { QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { WeightSource } from '../models/model.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { loadInputQuantizer, loadQuantizedWeight } from './formats/compressed-tensors.js';
+import type { InputQuantizer } from './formats/format.js';
+import type { TensorReader } from './tensor-reader.js';
+
+export type SchemeOf = (module: string) => QuantizationScheme | null;
+
+/** Owns its tensors; a replaced one is freed at once. */
+export class LoadedWeights implements WeightSource, Disposable {
+  private readonly tensors = new Map<string, Tensor>();
+  private readonly inputs = new Map<string, InputQuantizer>();
+  /** Names of the tensors that a transform changed. */
+  readonly replaced = new Set<string>();
+
+  has(tensorName: string): boolean {
+    return this.tensors.has(tensorName);
+  }
+
+  tensor(tensorName: string): Tensor {
+    const tensor = this.tensors.get(tensorName);
+    if (tensor === undefined) throw new Error(`The tensor ${tensorName} was asked for and is not among the loaded weights.`);
+    return tensor;
+  }
+
+  linear(module: string): { weight: Tensor; bias: Tensor | null; quantizeInput: ((input: Tensor) => Tensor) | null } {
+    const quantizer = this.inputs.get(module);
+    return {
+      weight: this.tensor(`${module}.weight`),
+      bias: this.tensors.get(`${module}.bias`) ?? null,
+      quantizeInput: quantizer ? (input) => quantizer.apply(input) : null,
+    };
+  }
+
+  replace(tensorName: string, tensor: Tensor): void {
+    this.tensors.get(tensorName)?.dispose();
+    this.tensors.set(tensorName, tensor);
+    this.replaced.add(tensorName);
+  }
+
+  add(tensorName: string, tensor: Tensor): void {
+    this.tensors.get(tensorName)?.dispose();
+    this.tensors.set(tensorName, tensor);
+  }
+
+  addInputQuantizer(module: string, quantizer: InputQuantizer): void {
+    this.inputs.get(module)?.[Symbol.dispose]();
+    this.inputs.set(module, quantizer);
+  }
+
+  [Symbol.dispose](): void {
+    for (const tensor of this.tensors.values()) tensor.dispose();
+    for (const quantizer of this.inputs.values()) quantizer[Symbol.dispose]();
+    this.tensors.clear();
+    this.inputs.clear();
+  }
+}
+
+const partsOfQuantized = /\.(weight|weight_packed|weight_scale|weight_shape|weight_zero_point|weight_g_idx|input_scale|input_zero_point)$/;
+
+/** Loads the tensors whose names the caller wants, by their names in the unquantized model: `M.weight` stands for whatever M is stored as. */
+export async function loadWeights(
+  reader: TensorReader,
+  isWanted: (tensorName: string) => boolean,
+  schemeOf: SchemeOf,
+): Promise<LoadedWeights> {
+  const weights = new LoadedWeights();
+  try {
+    for (const name of reader.names) {
+      const module = name.replace(partsOfQuantized, '');
+      const scheme = module === name ? null : schemeOf(module);
+      if (scheme?.weights) {
+        if (name.endsWith('.weight_scale') && isWanted(`${module}.weight`)) await loadQuantized(reader, module, scheme, weights);
+      } else if (isWanted(name)) weights.add(name, reader.load(name));
+    }
+    return weights;
+  } catch (error) {
+    weights[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function loadQuantized(reader: TensorReader, module: string, scheme: QuantizationScheme, weights: LoadedWeights): Promise<void> {
+  weights.add(`${module}.weight`, await loadQuantizedWeight(reader, module, scheme));
+  const quantizer = loadInputQuantizer(reader, module, scheme);
+  if (quantizer !== null) weights.addInputQuantizer(module, quantizer);
+}

@@ -1,0 +1,163 @@
+// One unit from source weights to a shard on the disk: load, observe, transform, quantize, write.
+import path from 'node:path';
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+import { transforms } from '../algorithms.js';
+import { BlockStatistics } from '../calibration/block-statistics.js';
+import { observeBlock, observeHead, type CalibrationRows } from '../calibration/calibrate-block.js';
+import { writeDurably } from '../checkpoint/durable-file.js';
+import type { NamedTensor } from '../checkpoint/formats/format.js';
+import { loadWeights, type LoadedWeights } from '../checkpoint/loaded-weights.js';
+import { placeTensors, writeSafetensors, type TensorToWrite } from '../checkpoint/safetensors-writer.js';
+import type { TensorReader } from '../checkpoint/tensor-reader.js';
+import { ChannelRangeObserver } from '../observers/channel-range.js';
+import { Sidecar } from '../report/sidecar.js';
+import type { RunContext } from '../run-context.js';
+import { linear } from '../tensor/operations.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { WorkUnit } from './layer-jobs.js';
+import { quantizeOperations } from './operations-estimate.js';
+import { checkFinite, quantizeUnit } from './quantize-unit.js';
+import type { FinishedUnit } from './run-journal.js';
+
+export interface UnitInput {
+  context: RunContext;
+  unit: WorkUnit;
+  /** Tensors of the unquantized model. */
+  source: TensorReader;
+  /** Null without calibration. */
+  rows: CalibrationRows | null;
+}
+
+export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
+  const { context, unit, source } = input;
+  if (unit.layers.length === 0 && unit.transforms.length === 0) return { unit: unit.index, shard: null, layers: [], problems: [] };
+  using weights = await loadWeights(source, wantedTensors(input), () => null);
+  await checkFinite(unit.layers, weights, (name) => source.file(name));
+  if (unit.transforms.length > 0) await context.stage('transform', unit.block, detail(unit), () => transformUnit(input, weights));
+  using statistics = input.rows && (await context.stage('calibrate', unit.block, detail(unit), () => observeUnit(input, weights)));
+  const layers: LayerMetrics[] = [];
+  const problems: RunProblem[] = [];
+  const sidecar = new Sidecar(`blocks/${threeDigits(unit.index)}.arrays.bin`);
+  const onLayer = (layer: LayerPlan, metrics: LayerMetrics, found: RunProblem[]): void => {
+    layers.push(metrics);
+    problems.push(...found);
+    context.layerFinished(metrics);
+    for (const problem of found) context.problem(problem);
+    context.advance(quantizeOperations([layer]), `${layer.name} quantized`);
+    context.throwIfCancelled();
+  };
+  const quantized = await context.stage('quantize', unit.block, detail(unit), () =>
+    quantizeUnit({ layers: unit.layers, weights, statistics, sidecar, onLayer }),
+  );
+  try {
+    const tensors = [...quantized, ...transformedTensors(unit, weights)];
+    const shard = await context.stage('write', unit.block, detail(unit), () => writeShard(input, tensors, sidecar));
+    return { unit: unit.index, shard, layers, problems };
+  } finally {
+    for (const { tensor } of quantized) tensor.dispose();
+  }
+}
+
+const detail = (unit: WorkUnit): string =>
+  unit.block === null ? unit.layers.map((layer) => layer.name).join(', ') : `block ${unit.block}`;
+const threeDigits = (n: number): string => String(n).padStart(3, '0');
+
+/** A block that rows pass through is needed whole; without rows only what changes. */
+function wantedTensors({ context, unit, rows }: UnitInput): (name: string) => boolean {
+  const { architecture } = context.plan.model;
+  const own = new Set(unit.layers.map((layer) => layer.tensor));
+  if (rows === null || architecture === null) return (name) => own.has(name);
+  if (unit.block !== null) return (name) => name.startsWith(`${architecture.layers}.${unit.block}.`);
+  return (name) => own.has(name) || (unit.place === 'after' && rows.model.headTensors.includes(name));
+}
+
+async function observeUnit({ context, unit, rows }: UnitInput, weights: LoadedWeights): Promise<BlockStatistics> {
+  const statistics = new BlockStatistics(context.device, unit.layers);
+  const head = context.plan.model.architecture?.lm_head;
+  try {
+    if (rows !== null && unit.block !== null)
+      await observeBlock(rows, unit.block, weights, (module, tensor, batch) => statistics.observe(module, tensor, batch));
+    else if (rows !== null && head !== undefined && unit.layers.some((layer) => layer.name === head))
+      await observeHead(rows, weights, (tensor, batch) => statistics.observe(head, tensor, batch));
+    return statistics;
+  } catch (error) {
+    statistics[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Ranges of all mappings in one pass over the rows, then the weights change, mapping by mapping. */
+async function transformUnit({ context, unit, rows }: UnitInput, weights: LoadedWeights): Promise<void> {
+  if (rows === null || unit.block === null) throw runFailure.planInvalid('a transform needs calibration rows');
+  const observed = unit.transforms.map(({ plan, mapping }) => ({
+    plan,
+    mapping,
+    // The output of a norm is the input of what it feeds; the output of a linear is computed from its input.
+    isLinear: context.plan.model.modules[mapping.smooth_layer] === 'Linear',
+    ranges: new ChannelRangeObserver(context.device, plan.num_calibration_steps),
+  }));
+  try {
+    await observeBlock(rows, unit.block, weights, (module, input, batch) => {
+      for (const { mapping, isLinear, ranges } of observed) {
+        if (!isLinear && module === mapping.balance_layers[0]) ranges.observe(input, batch);
+        if (isLinear && module === mapping.smooth_layer) observeOutput(weights, module, input, (output) => ranges.observe(output, batch));
+      }
+    });
+    for (const { plan, mapping, ranges } of observed) {
+      using taken = ranges.take();
+      if (taken === null)
+        throw runFailure.planInvalid(`no calibration row reached ${mapping.smooth_layer}, which ${plan.modifier} is to smooth`);
+      checkWidths(weights, mapping, taken);
+      transforms[plan.name].apply({ plan, mapping, ranges: taken, weights });
+    }
+    await context.device.sync();
+  } finally {
+    for (const { ranges } of observed) ranges[Symbol.dispose]();
+  }
+}
+
+function observeOutput(weights: LoadedWeights, module: string, input: Tensor, see: (output: Tensor) => void): void {
+  const { weight, bias } = weights.linear(module);
+  using output = linear(input, weight, bias);
+  see(output);
+}
+
+/** With grouped-query attention v_proj has fewer rows than o_proj has columns: such a pair cannot be smoothed. */
+function checkWidths(weights: LoadedWeights, { smooth_layer, balance_layers }: UnitMapping, ranges: Tensor): void {
+  const width = ranges.shape[1];
+  for (const layer of balance_layers) {
+    const columns = weights.tensor(`${layer}.weight`).shape[1];
+    if (columns !== width)
+      throw runFailure.planInvalid(
+        `${smooth_layer} has ${width} outputs and ${layer} takes ${columns} inputs: they cannot be smoothed as a pair; remove the mapping`,
+      );
+  }
+}
+type UnitMapping = WorkUnit['transforms'][number]['mapping'];
+
+/** Transformed tensors that stay unquantized: norms, biases, balance layers without a scheme. */
+function transformedTensors(unit: WorkUnit, weights: LoadedWeights): NamedTensor[] {
+  const quantized = new Set(unit.layers.map((layer) => layer.tensor));
+  return [...weights.replaced].filter((name) => !quantized.has(name)).map((name) => ({ name, tensor: weights.tensor(name) }));
+}
+
+async function writeShard({ context, unit }: UnitInput, tensors: readonly NamedTensor[], sidecar: Sidecar): Promise<FinishedUnit['shard']> {
+  const file = `blocks/${threeDigits(unit.index)}.safetensors`;
+  const toWrite = tensors.map(({ name, tensor }): TensorToWrite => ({
+    name,
+    dtype: tensor.dtype,
+    shape: tensor.shape,
+    bytes: tensor.bytes,
+    read: () => readTensor(tensor),
+  }));
+  const needed = `${tensors.reduce((sum, { tensor }) => sum + tensor.bytes, 0)} bytes for this block`;
+  await writeDurably(path.join(context.runDir, sidecar.file), sidecar.chunks, needed);
+  const { sha256 } = await writeSafetensors(path.join(context.runDir, file), toWrite, needed);
+  return { file, sha256, tensors: placeTensors(file, toWrite) };
+}
+
+async function* readTensor(tensor: Tensor): AsyncIterable<Uint8Array> {
+  yield await tensor.read();
+}

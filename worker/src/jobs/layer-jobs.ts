@@ -1,0 +1,128 @@
+// Plan → work units in order: embeddings, then the decoder blocks, then what follows them. A unit is written and journalled as one.
+import type { LayerPlan, QuantizationArgs, QuantizationPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+
+export interface WorkUnit {
+  index: number;
+  /** Decoder block; null outside. */
+  block: number | null;
+  /** Embeddings come before the blocks because the calibration rows pass through them first. */
+  place: 'before' | 'block' | 'after';
+  /** Layers to quantize. */
+  layers: LayerPlan[];
+  transforms: { plan: TransformPlan; mapping: TransformPlan['mappings'][number] }[];
+}
+
+/** With calibration every block is a unit, because the rows must pass through all of them; without it only what changes is. */
+export function planUnits(plan: QuantizationPlan): WorkUnit[] {
+  const quantized = plan.layers.filter(isStored);
+  const n_blocks = plan.calibration === null ? 0 : (plan.model.architecture?.num_hidden_layers ?? 0);
+  const blocks = new Map<number, Omit<WorkUnit, 'index'>>();
+  const blockUnit = (block: number): Omit<WorkUnit, 'index'> => {
+    const unit = blocks.get(block) ?? { block, place: 'block' as const, layers: [], transforms: [] };
+    blocks.set(block, unit);
+    return unit;
+  };
+  for (let block = 0; block < n_blocks; block += 1) blockUnit(block);
+  for (const layer of quantized) if (layer.block !== null) blockUnit(layer.block).layers.push(layer);
+  for (const transform of plan.transforms)
+    for (const mapping of transform.mappings) blockUnit(blockOf(plan, mapping)).transforms.push({ plan: transform, mapping });
+  const outside = quantized.filter((layer) => layer.block === null);
+  const single = (place: 'before' | 'after') => (layer: LayerPlan) => ({ block: null, place, layers: [layer], transforms: [] });
+  return [
+    ...outside.filter((layer) => layer.kind === 'Embedding').map(single('before')),
+    ...[...blocks.values()].sort((a, b) => (a.block ?? 0) - (b.block ?? 0)),
+    ...outside.filter((layer) => layer.kind !== 'Embedding').map(single('after')),
+  ].map((unit, index) => ({ index, ...unit }));
+}
+
+/** Layers whose weight the checkpoint holds quantized: GPTQ leaves embeddings alone, and a tied weight is stored once. */
+export function isStored(layer: LayerPlan, _index: number, layers: readonly LayerPlan[]): boolean {
+  if (!layer.scheme?.weights || isSkippedEmbedding(layer)) return false;
+  const source = layers.find((other) => other.name === layer.tied_to);
+  const sharesStored =
+    source?.scheme?.weights && !isSkippedEmbedding(source) && JSON.stringify(source.scheme) === JSON.stringify(layer.scheme);
+  return !sharesStored;
+}
+
+/** A tied pair stays tied when both are stored as they were, or both as the one quantized embedding. */
+export function isUntied(plan: QuantizationPlan): boolean {
+  return plan.layers.some((layer, index) => {
+    const source = plan.layers.find((other) => other.name === layer.tied_to);
+    if (source === undefined) return false;
+    const sourceIsStored = isStored(source, 0, plan.layers);
+    const sharesStored = sourceIsStored && JSON.stringify(source.scheme) === JSON.stringify(layer.scheme);
+    return isStored(layer, index, plan.layers) || (sourceIsStored && !sharesStored);
+  });
+}
+
+export const isSkippedEmbedding = (layer: LayerPlan): boolean => layer.kind === 'Embedding' && layer.quantizer?.name === 'gptq';
+
+function blockOf(plan: QuantizationPlan, { smooth_layer, balance_layers }: TransformPlan['mappings'][number]): number {
+  const blocks = new Set(plan.layers.filter((layer) => balance_layers.includes(layer.name)).map((layer) => layer.block));
+  const [block] = blocks;
+  if (blocks.size !== 1 || block === null || block === undefined)
+    throw runFailure.planInvalid(`the mapping of ${smooth_layer} to ${balance_layers.join(', ')} does not lie in one decoder block`);
+  return block;
+}
+
+/** What this version cannot do is said before the first weight is read, all of it at once. */
+export function checkPlanIsSupported(plan: QuantizationPlan, observers: { weights: readonly string[]; inputs: readonly string[] }): void {
+  const faults = plan.layers.flatMap((layer) => (layer.scheme ? schemeFaults(layer, observers) : []));
+  for (const layer of plan.layers)
+    if (layer.scheme && plan.model.quantization) {
+      faults.push('the model is quantized already');
+      break;
+    }
+  if (plan.calibration === null && plan.transforms.length > 0)
+    faults.push(`${plan.transforms[0]?.modifier} needs calibration and the plan has none`);
+  if (faults.length > 0) throw runFailure.planInvalid(listed([...new Set(faults)]));
+}
+
+function schemeFaults(
+  { name, scheme, dtype, columns, quantizer }: LayerPlan,
+  observers: { weights: readonly string[]; inputs: readonly string[] },
+): string[] {
+  const faults: string[] = [];
+  const weights = scheme?.weights;
+  const inputs = scheme?.input_activations;
+  if (weights) {
+    if (weights.type !== 'int' || weights.num_bits > 8)
+      faults.push(`${name}: weights as ${weights.type}${weights.num_bits} cannot be stored yet (integers of 1 to 8 bits can)`);
+    if (!['tensor', 'channel', 'group'].includes(weights.strategy))
+      faults.push(`${name}: no quantizer makes weights per ${weights.strategy} yet`);
+    if (weights.strategy === 'group' && columns % (weights.group_size ?? 1) !== 0)
+      faults.push(`${name}: ${columns} columns are not a multiple of group_size ${weights.group_size}`);
+    if (!['BF16', 'F16', 'F32'].includes(dtype))
+      faults.push(`${name}: its weight is ${dtype}, and only BF16, F16 and F32 can be quantized`);
+    if (!observers.weights.includes(weights.observer ?? 'memoryless_minmax'))
+      faults.push(`${name}: there is no weight observer ${weights.observer} yet`);
+    if (scheme.format !== 'pack-quantized' && scheme.format !== 'int-quantized')
+      faults.push(`${name}: format ${scheme.format} cannot be written yet`);
+    if (quantizer === null) faults.push(`${name}: it has a scheme and no quantizer`);
+  }
+  if (inputs) faults.push(...inputFaults(name, inputs, observers.inputs));
+  if (scheme?.output_activations) faults.push(`${name}: output_activations cannot be calibrated yet`);
+  return faults;
+}
+
+function inputFaults(
+  name: string,
+  { type, num_bits, strategy, dynamic, observer }: QuantizationArgs,
+  observers: readonly string[],
+): string[] {
+  const faults: string[] = [];
+  if (type !== 'int' || num_bits > 8 || dynamic === 'local' || !['token', 'tensor'].includes(strategy))
+    faults.push(
+      `${name}: inputs as ${type}${num_bits} per ${strategy} cannot be done yet (integers of 1 to 8 bits, per token or per tensor, can)`,
+    );
+  if (dynamic === false && !observers.includes(observer ?? 'memoryless_minmax'))
+    faults.push(`${name}: there is no input observer ${observer} yet`);
+  return faults;
+}
+
+/** At most five of them in words: the rest is counted. */
+function listed(faults: readonly string[]): string {
+  const shown = faults.slice(0, 5).join('; ');
+  return faults.length > 5 ? `${shown}; and ${faults.length - 5} more` : shown;
+}

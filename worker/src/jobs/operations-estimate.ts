@@ -1,0 +1,35 @@
+// Multiply-adds of the parts of a run: what progress and the time left are told from.
+import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { WorkUnit } from './layer-jobs.js';
+
+const weightsOf = (layers: readonly LayerPlan[]): number => layers.reduce((sum, layer) => sum + layer.rows * layer.columns, 0);
+
+/** One pass of the calibration rows through a block. */
+export const forwardOperations = (plan: QuantizationPlan, block: number, n_tokens: number): number =>
+  n_tokens * weightsOf(plan.layers.filter((layer) => layer.block === block));
+
+/** Hessians of the inputs, half of each because it is symmetric; inputs shared by several layers are counted once for each width and role pair. */
+export function observeOperations(unit: WorkUnit, n_tokens: number): number {
+  const widths = new Map(
+    unit.layers.map((layer) => [
+      `${layer.columns} ${layer.role.replace(/^(k|v)_proj$/, 'q_proj').replace(/^up_proj$/, 'gate_proj')}`,
+      layer.columns,
+    ]),
+  );
+  return [...widths.values()].reduce((sum, columns) => sum + (columns * columns * n_tokens) / 2, 0);
+}
+
+/** GPTQ: factor ⅔ n³ and columns n² · rows. Rounding to nearest touches each weight a few times, packing and measuring included. */
+export function quantizeOperations(layers: readonly LayerPlan[]): number {
+  return layers.reduce((sum, { rows, columns, quantizer }) => {
+    const solver = quantizer?.name === 'gptq' ? (2 / 3) * columns ** 3 + rows * columns * columns : 0;
+    return sum + solver + 40 * rows * columns;
+  }, 0);
+}
+
+/** Both evaluations. The rows are counted when they are tokenized; before that, four bytes of text are taken for a token. */
+export function evaluateOperations(plan: QuantizationPlan): number {
+  const dataset = plan.evaluate?.perplexity;
+  if (!dataset) return 0;
+  return 2 * (dataset.bytes / 4) * weightsOf(plan.layers);
+}

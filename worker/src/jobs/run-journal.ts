@@ -1,0 +1,148 @@
+// The run folder's memory: what is finished, so that a killed run continues where it was and ends with the same bytes.
+//
+//   run.json         which work this folder belongs to (a hash of everything that decides the bytes)
+//   journal.jsonl    one line per finished unit: its shard, the shard's hash, its metrics and problems
+//   blocks/NNN.*     the shards and the sidecar arrays of the units
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
+import { syncDirectory, writeAll, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
+
+export interface FinishedUnit {
+  unit: number;
+  /** File in the run folder and the tensors in it; null when the unit changed nothing. */
+  shard: { file: string; sha256: string; tensors: ModelTensor[] } | null;
+  layers: LayerMetrics[];
+  problems: RunProblem[];
+}
+
+interface RunIdentity {
+  run_version: 1;
+  work: string;
+  bitwright_version: string;
+}
+
+/** SHA-256 over what decides the bytes of the shards. Threads, memory, evaluation and the place of the output do not. */
+export function hashOfWork(plan: QuantizationPlan, device: string, version: string): string {
+  const { plan_version, model, layers, transforms, calibration, seed } = plan;
+  const { dir: _dir, ...facts } = model;
+  return createHash('sha256')
+    .update(JSON.stringify({ plan_version, facts, layers, transforms, calibration, seed, device, version }))
+    .digest('hex');
+}
+
+export class RunJournal {
+  private constructor(
+    readonly dir: string,
+    readonly finished: FinishedUnit[],
+  ) {}
+
+  /** Continues the folder when it holds the same work, else begins it anew. */
+  static async open(dir: string, work: string, version: string): Promise<RunJournal> {
+    try {
+      await mkdir(path.join(dir, 'blocks'), { recursive: true });
+    } catch (error) {
+      throw writeFailure(dir, error, 'a folder');
+    }
+    const known = await readIdentity(dir);
+    const finished = known?.work === work ? await verifyUnits(dir, await readLines(dir)) : [];
+    if (known !== null && finished.length > 0) {
+      await rewriteJournal(dir, finished);
+      return new RunJournal(dir, finished);
+    }
+    for (const name of ['journal.jsonl', 'report.json', 'blocks', 'checkpoint'])
+      await rm(path.join(dir, name), { recursive: true, force: true });
+    await mkdir(path.join(dir, 'blocks'), { recursive: true });
+    const identity: RunIdentity = { run_version: 1, work, bitwright_version: version };
+    await writeTextDurably(path.join(dir, 'run.json'), `${JSON.stringify(identity, null, 2)}\n`);
+    return new RunJournal(dir, []);
+  }
+
+  /** The unit counts as finished when its line is on the disk. */
+  async append(unit: FinishedUnit): Promise<void> {
+    const file = path.join(this.dir, 'journal.jsonl');
+    try {
+      const handle = await open(file, 'a');
+      try {
+        await writeAll(handle, new TextEncoder().encode(`${JSON.stringify(unit)}\n`));
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await syncDirectory(this.dir);
+    } catch (error) {
+      throw writeFailure(file, error, 'one more line');
+    }
+    this.finished.push(unit);
+  }
+
+  /** After the checkpoint stands: the shards are copies of what it holds, and the next run begins anew. */
+  async close(): Promise<void> {
+    await rm(path.join(this.dir, 'journal.jsonl'), { force: true });
+    for (const { shard } of this.finished) if (shard) await rm(path.join(this.dir, shard.file), { force: true });
+  }
+}
+
+async function readIdentity(dir: string): Promise<RunIdentity | null> {
+  try {
+    return JSON.parse(await readFile(path.join(dir, 'run.json'), 'utf8')) as RunIdentity;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+/** A line that a kill cut short ends the journal: what follows was never finished. */
+async function readLines(dir: string): Promise<FinishedUnit[]> {
+  let text: string;
+  try {
+    text = await readFile(path.join(dir, 'journal.jsonl'), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+  const units: FinishedUnit[] = [];
+  for (const line of text.split('\n').slice(0, -1)) {
+    const unit = parseLine(line);
+    if (unit === null) break;
+    units.push(unit);
+  }
+  return units;
+}
+
+function parseLine(line: string): FinishedUnit | null {
+  try {
+    return JSON.parse(line) as FinishedUnit;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+/** The units whose shards are whole, up to the first that is not. */
+async function verifyUnits(dir: string, units: readonly FinishedUnit[]): Promise<FinishedUnit[]> {
+  const whole: FinishedUnit[] = [];
+  for (const [index, unit] of units.entries()) {
+    if (unit.unit !== index || (unit.shard && (await hashOfFile(path.join(dir, unit.shard.file))) !== unit.shard.sha256)) break;
+    whole.push(unit);
+  }
+  return whole;
+}
+
+async function rewriteJournal(dir: string, units: readonly FinishedUnit[]): Promise<void> {
+  await writeTextDurably(path.join(dir, 'journal.jsonl'), units.map((unit) => `${JSON.stringify(unit)}\n`).join(''));
+}
+
+async function hashOfFile(file: string): Promise<string | null> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,32 @@
+// The worker process: protocol on stdin and stdout, log on stderr. It ends with its host, and a crash says what crashed.
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { listen } from './connection.js';
+import { loadNativeCore } from './native-core.js';
+
+declare const BITWRIGHT_VERSION: string | undefined;
+const version = typeof BITWRIGHT_VERSION === 'undefined' ? 'unbundled' : BITWRIGHT_VERSION;
+
+// A stray line on stdout would break the protocol.
+console.log = console.error;
+console.info = console.error;
+
+function crash(what: string, error: unknown): void {
+  process.stderr.write(`${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`, () => process.exit(1));
+}
+process.on('uncaughtException', (error) => crash('The worker stops because of a fault', error));
+process.on('unhandledRejection', (error) => crash('The worker stops because of an unhandled failure', error));
+
+/** Beside the bundle in dist/, or from the compiled sources in build/. */
+function findNativeCore(): string {
+  const candidates = [path.join(__dirname, '..', 'native'), path.join(__dirname, '..', '..', '..', 'dist', 'native')];
+  const files = candidates.map((dir) => path.join(dir, 'bitwright.node'));
+  const found = files.find((file) => existsSync(file));
+  if (found === undefined) throw new Error(`The native core is missing: ${files[0]}. Build it with npm run build.`);
+  return found;
+}
+
+// The host is gone when its end of stdin is: what was journalled is kept, and the run can be resumed.
+const endWithHost = (): void => process.exit(0);
+process.stdin.on('end', endWithHost);
+listen({ input: process.stdin, output: process.stdout, core: loadNativeCore(findNativeCore()), version, onClose: endWithHost });

@@ -1,0 +1,98 @@
+// The Llama family: Llama 2 and 3, Mistral, Qwen2 (biases on q, k, v), Qwen3 (norms on q and k). Reads like the model's own description.
+import type { ArchitectureFacts } from '../../../schemas/src/generated/plan.js';
+import { add, attention, embedding, linear, rmsnorm, rope, siluMul } from '../tensor/operations.js';
+import type { Device, Tensor } from '../tensor/tensor.js';
+import type { DecoderModel, Tap, TokenBatch, WeightSource } from './model.js';
+import { makeRopeTables } from './rope.js';
+
+export class LlamaDecoder implements DecoderModel, Disposable {
+  readonly nBlocks: number;
+  readonly embeddingTensors: readonly string[];
+  readonly headTensors: readonly string[];
+  private readonly cos: Tensor;
+  private readonly sin: Tensor;
+
+  /** `n_positions`: the longest document that will come. */
+  constructor(
+    private readonly facts: ArchitectureFacts,
+    device: Device,
+    n_positions: number,
+  ) {
+    this.nBlocks = facts.num_hidden_layers;
+    this.embeddingTensors = [`${facts.embed_tokens}.weight`];
+    const head = facts.tie_word_embeddings ? facts.embed_tokens : facts.lm_head;
+    this.headTensors = [`${facts.norm}.weight`, `${head}.weight`, `${head}.bias`];
+    const tables = makeRopeTables(facts, n_positions);
+    const shape = [tables.n_positions, tables.n_pairs];
+    this.cos = device.fromFloats(shape, tables.cos);
+    this.sin = device.fromFloats(shape, tables.sin);
+  }
+
+  embed(batch: TokenBatch, weights: WeightSource): Tensor {
+    return embedding(weights.tensor(`${this.facts.embed_tokens}.weight`), batch.ids);
+  }
+
+  forwardBlock(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {
+    const prefix = `${this.facts.layers}.${block}`;
+    using attended = this.selfAttention(block, hidden, batch, weights, tap);
+    using between = add(hidden, attended);
+    using normed = this.norm(between, `${prefix}.post_attention_layernorm`, weights);
+    using gate = project(`${prefix}.mlp.gate_proj`, normed, weights, tap);
+    using up = project(`${prefix}.mlp.up_proj`, normed, weights, tap);
+    using activated = siluMul(gate, up);
+    using down = project(`${prefix}.mlp.down_proj`, activated, weights, tap);
+    return add(between, down);
+  }
+
+  finalNorm(hidden: Tensor, weights: WeightSource): Tensor {
+    return this.norm(hidden, this.facts.norm, weights);
+  }
+
+  logits(normed: Tensor, weights: WeightSource, tap: Tap | null): Tensor {
+    const { lm_head, embed_tokens, tie_word_embeddings } = this.facts;
+    if (!tie_word_embeddings) return project(lm_head, normed, weights, tap);
+    tap?.(lm_head, normed);
+    return linear(normed, weights.tensor(`${embed_tokens}.weight`), null);
+  }
+
+  private selfAttention(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {
+    const prefix = `${this.facts.layers}.${block}.self_attn`;
+    using normed = this.norm(hidden, `${this.facts.layers}.${block}.input_layernorm`, weights);
+    using q = this.turned(`${prefix}.q`, normed, batch, weights, tap);
+    using k = this.turned(`${prefix}.k`, normed, batch, weights, tap);
+    using v = project(`${prefix}.v_proj`, normed, weights, tap);
+    const { num_attention_heads, num_key_value_heads, head_dim, sliding_window } = this.facts;
+    using mixed = attention(q, k, v, batch.documentOffsets, {
+      n_heads: num_attention_heads,
+      n_kv_heads: num_key_value_heads,
+      head_dim,
+      scale: 1 / Math.sqrt(head_dim),
+      sliding_window: sliding_window[block] ?? 0,
+    });
+    return project(`${prefix}.o_proj`, mixed, weights, tap);
+  }
+
+  /** Queries or keys: projected, normed per head where the model does so, and turned by their positions. */
+  private turned(name: string, normed: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {
+    using projected = project(`${name}_proj`, normed, weights, tap);
+    if (!this.facts.qk_norm) return rope(projected, this.cos, this.sin, batch.positionIds, this.facts.head_dim);
+    using perHead = this.norm(projected, `${name}_norm`, weights);
+    return rope(perHead, this.cos, this.sin, batch.positionIds, this.facts.head_dim);
+  }
+
+  private norm(x: Tensor, module: string, weights: WeightSource): Tensor {
+    return rmsnorm(x, weights.tensor(`${module}.weight`), this.facts.rms_norm_eps);
+  }
+
+  [Symbol.dispose](): void {
+    this.cos.dispose();
+    this.sin.dispose();
+  }
+}
+
+function project(module: string, input: Tensor, weights: WeightSource, tap: Tap | null): Tensor {
+  tap?.(module, input);
+  const { weight, bias, quantizeInput } = weights.linear(module);
+  using quantized = quantizeInput?.(input);
+  return linear(quantized ?? input, weight, bias);
+}

@@ -1,0 +1,67 @@
+// The only importer of the .node file: its typed face. Every operation is enqueued by name on the in-order queue of a device.
+import { createRequire } from 'node:module';
+
+export type DType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I8' | 'U8';
+export type OperationOptions = Readonly<Record<string, number | boolean | string>>;
+
+/** An opaque handle inside the native core. */
+export interface NativeHandle {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** What the .node file exports for one opened device. Shapes and options are checked at the call; failures of the work itself come out at the next read or sync. */
+export interface NativeDevice {
+  readonly kind: 'cpu' | 'cuda';
+  readonly name: string;
+  readonly threads: number;
+  /** Copies `bytes` now. */
+  fromBytes(dtype: DType, shape: readonly number[], bytes: Uint8Array): NativeHandle;
+  /** Reads the file region when the queue reaches it. */
+  fromFile(path: string, offset: number, dtype: DType, shape: readonly number[]): NativeHandle;
+  /** Zero-filled. */
+  zeros(dtype: DType, shape: readonly number[]): NativeHandle;
+  /** Appends an operation; answers its results. `inputs` may hold null where an input is optional. */
+  enqueue(operation: string, inputs: readonly (NativeHandle | null)[], options: OperationOptions): NativeHandle[];
+  /** Frees the storage when the queue has passed all its uses; the handle is dead for JavaScript at once. */
+  release(handle: NativeHandle): void;
+  /** Resolves with a copy of the bytes after all that was enqueued before; rejects with the first failure since the last read or sync. */
+  read(handle: NativeHandle): Promise<Uint8Array>;
+  /** Resolves when the queue is empty; rejects like read. */
+  sync(): Promise<void>;
+  /** Makes running and queued operations end early; they fail with `cancelled: `. `resume` clears the flag and the queue's failure. */
+  cancel(): void;
+  resume(): void;
+  memory(): { current_bytes: number; peak_bytes: number; live_handles: number };
+  resetPeakMemory(): void;
+  close(): void;
+}
+
+export interface NativeDeviceInfo {
+  kind: 'cpu' | 'cuda';
+  index: number;
+  name: string;
+  usable: boolean;
+  reason: string | null;
+  memory_bytes: number | null;
+  compute_capability: string | null;
+  details: Record<string, string>;
+}
+
+export interface NativeCore {
+  readonly abi: number;
+  devices(): NativeDeviceInfo[];
+  /** threads 0: one per physical core. */
+  openDevice(kind: 'cpu' | 'cuda', index: number, threads: number): NativeDevice;
+}
+
+export const NATIVE_ABI = 1;
+
+export function loadNativeCore(nodeFile: string): NativeCore {
+  const core = createRequire(__filename)(nodeFile) as NativeCore;
+  if (core.abi !== NATIVE_ABI)
+    throw new Error(
+      `The native core at ${nodeFile} has ABI ${core.abi}, this worker needs ${NATIVE_ABI}. Build it again with npm run build.`,
+    );
+  return core;
+}

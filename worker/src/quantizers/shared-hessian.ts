@@ -1,0 +1,49 @@
+// The Hessian of a group of linears with one input: ordered and factored once, whoever asks.
+import { deadColumns, gptqFactor, hessianOrder } from '../tensor/operations.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { FactorFindings, SharedHessian } from './quantizer.js';
+
+interface Factored {
+  factor: Tensor;
+  findings: FactorFindings;
+}
+
+/** Takes the Hessian over and frees it with the rest. */
+export class HessianFactors implements SharedHessian, Disposable {
+  readonly dead: Tensor;
+  private permutation: Tensor | null = null;
+  private readonly factors = new Map<string, Factored>();
+
+  constructor(readonly hessian: Tensor) {
+    this.dead = deadColumns(hessian);
+  }
+
+  order(): Tensor {
+    this.permutation ??= hessianOrder(this.hessian);
+    return this.permutation;
+  }
+
+  async factor(order: 'original' | 'descending', dampening_frac: number): Promise<Factored> {
+    const key = `${order} ${dampening_frac}`;
+    const known = this.factors.get(key);
+    if (known !== undefined) return known;
+    const [factor, info] = gptqFactor(this.hessian, order === 'descending' ? this.order() : null, { dampening_frac });
+    using numbers = info;
+    try {
+      const [used = NaN, dead = NaN, retries = NaN] = await numbers.readDoubles();
+      const factored = { factor, findings: { dampening_frac: used, dead_columns: dead, retries } };
+      this.factors.set(key, factored);
+      return factored;
+    } catch (error) {
+      factor.dispose();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const { factor } of this.factors.values()) factor.dispose();
+    this.permutation?.dispose();
+    this.dead.dispose();
+    this.hessian.dispose();
+  }
+}

@@ -1,0 +1,121 @@
+// The numbers of one quantized layer: how far its weights and its outputs moved, and the arrays that its picture needs.
+//
+//   W     weight before quantization (after transforms)
+//   What  weight that a reader of the checkpoint computes
+//   H     Hessian of the calibration inputs
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import { clippedShare, compare, hessianError, histogram, type WeightArgs } from '../tensor/operations.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { Sidecar } from './sidecar.js';
+
+const n_bins = 128;
+
+export interface MeasuredLayer {
+  layer: LayerPlan;
+  args: WeightArgs;
+  W: Tensor;
+  What: Tensor;
+  H: Tensor | null;
+  scale: Tensor;
+  zeroPoint: Tensor;
+  gIdx: Tensor | null;
+  /** Of W: smallest and largest value. */
+  range: { min: number; max: number };
+  bytesAfter: number;
+  seconds: number;
+  findings: { dampening_frac: number; dead_columns: number } | null;
+}
+
+export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): Promise<LayerMetrics> {
+  const { layer, args, W, What, H, scale, zeroPoint, gIdx, range, bytesAfter, findings } = measured;
+  using sums = compare(W, What);
+  using errors = H && hessianError(W, What, H);
+  using clipped = clippedShare(W, scale, zeroPoint, gIdx, args);
+  const width = range.max > range.min ? range : { min: range.min - 0.5, max: range.max + 0.5 };
+  using counts = histogram(W, { ...width, n_bins });
+  const [squaresBefore = 0, squaresAfter = 0, squaredError = 0, product = 0] = await sums.readDoubles();
+  const [outputError = 0, output = 0] = errors ? await errors.readDoubles() : [];
+  const [clippedPart = 0] = await clipped.readDoubles();
+  const count = layer.rows * layer.columns;
+  return {
+    name: layer.name,
+    role: layer.role,
+    block: layer.block,
+    rows: layer.rows,
+    columns: layer.columns,
+    quantizer: layer.quantizer?.name ?? null,
+    scheme: schemeText(layer),
+    num_bits: args.num_bits,
+    group_size: args.strategy === 'group' ? args.group_size : null,
+    symmetric: args.symmetric,
+    strategy: args.strategy,
+    bits_per_weight: (bytesAfter * 8) / count,
+    bytes_before: W.bytes,
+    bytes_after: bytesAfter,
+    weight_mse: squaredError / count,
+    weight_sqnr_db: squaredError > 0 ? 10 * Math.log10(squaresBefore / squaredError) : null,
+    weight_cosine: squaresBefore > 0 && squaresAfter > 0 ? product / Math.sqrt(squaresBefore * squaresAfter) : null,
+    relative_output_error: errors && output > 0 ? outputError / output : null,
+    clipped_share: clippedPart,
+    dampening_frac: findings?.dampening_frac ?? null,
+    dead_columns: findings?.dead_columns ?? null,
+    seconds: measured.seconds,
+    histogram: sidecar.counts(await readCounts(counts), width),
+    grid: sidecar.floats(await gridOfMedianScale(scale, zeroPoint, args)),
+  };
+}
+
+/** Short text of the scheme in force, e.g. int4 g128 sym. */
+export function schemeText(layer: LayerPlan): string | null {
+  const weights = layer.scheme?.weights;
+  if (!weights) return null;
+  const scope = { group: `g${weights.group_size}`, channel: 'channel', tensor: 'tensor' }[weights.strategy as string] ?? weights.strategy;
+  const inputs = layer.scheme?.input_activations;
+  const inputText = inputs
+    ? `, inputs ${inputs.type}${inputs.num_bits} per ${inputs.strategy} ${inputs.dynamic ? 'dynamic' : 'static'}`
+    : '';
+  return `${weights.type}${weights.num_bits} ${scope} ${weights.symmetric ? 'sym' : 'asym'}${inputText}`;
+}
+
+/** All bins lie inside [min, max], so the counts below and above are zero and left out. */
+async function readCounts(counts: Tensor): Promise<Uint32Array> {
+  const bytes = await counts.read();
+  return Uint32Array.from(new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8).slice(0, n_bins), Number);
+}
+
+/**
+ * Representable values (code − zero_point) · scale of one cell: the cell whose scale is the median of the layer, since a picture has room for
+ * one grid and a layer has one per channel or group.
+ */
+async function gridOfMedianScale(scale: Tensor, zeroPoint: Tensor, { num_bits, symmetric }: WeightArgs): Promise<Float32Array> {
+  const scales = decodeFloats(await scale.read(), scale.dtype);
+  const zeroPoints = new Int8Array(await zeroPoint.read());
+  const order = [...scales.keys()].sort((a, b) => (scales[a] ?? 0) - (scales[b] ?? 0) || a - b);
+  const cell = order[Math.floor(order.length / 2)] ?? 0;
+  const lowest = -(2 ** (num_bits - 1));
+  const offset = symmetric ? 0 : (zeroPoints[cell] ?? 0);
+  return Float32Array.from({ length: 2 ** num_bits }, (_, code) => (lowest + code - offset) * (scales[cell] ?? 0));
+}
+
+function decodeFloats(bytes: Uint8Array, dtype: string): Float32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (dtype === 'F32') return Float32Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
+  const halves = { length: bytes.byteLength / 2 };
+  if (dtype === 'F16') return Float32Array.from(halves, (_, i) => decodeHalf(view.getUint16(2 * i, true)));
+  const word = new DataView(new ArrayBuffer(4));
+  return Float32Array.from(halves, (_, i) => {
+    word.setUint32(0, view.getUint16(2 * i, true) << 16);
+    return word.getFloat32(0);
+  });
+}
+
+/** IEEE 754 binary16: 1 sign bit, 5 of exponent, 10 of mantissa. */
+function decodeHalf(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const mantissa = bits & 0x3ff;
+  if (exponent === 0) return sign * mantissa * 2 ** -24;
+  if (exponent === 0x1f) return mantissa ? NaN : sign * Infinity;
+  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+}

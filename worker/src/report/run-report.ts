@@ -1,0 +1,61 @@
+// report.json: the numbers of a run, from what the run collected. Written before the last event, whatever happened.
+import path from 'node:path';
+import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerMetrics, Perplexity, RunProblem, RunReport } from '../../../schemas/src/generated/report.js';
+
+export interface RunFacts {
+  plan: QuantizationPlan;
+  run_id: string;
+  bitwright_version: string;
+  outcome: RunReport['outcome'];
+  startedAt: Date;
+  finishedAt: Date;
+  device: RunReport['device'];
+  /** Folder of the checkpoint, null when it was not written. */
+  output_dir: string | null;
+  /** Null when nothing was written. */
+  weightsBytesAfter: number | null;
+  before: Perplexity | null;
+  after: Perplexity | null;
+  measured_peak_bytes: number;
+  peakStage: string;
+  stages: RunReport['stages'];
+  layers: LayerMetrics[];
+  problems: RunProblem[];
+}
+
+export const reportFile = (runDir: string): string => path.join(runDir, 'report.json');
+
+export function makeReport(facts: RunFacts): RunReport {
+  const { plan, startedAt, finishedAt, layers, before, after } = facts;
+  const weights_bytes_before = plan.model.tensors.reduce((sum: number, tensor: ModelTensor) => sum + tensor.bytes, 0);
+  const n_weights = layers.reduce((sum, layer) => sum + layer.rows * layer.columns, 0);
+  const n_bits = layers.reduce((sum, layer) => sum + layer.bytes_after * 8, 0);
+  return {
+    report_version: 1,
+    run_id: facts.run_id,
+    outcome: facts.outcome,
+    started_at: startedAt.toISOString(),
+    finished_at: finishedAt.toISOString(),
+    seconds: (finishedAt.getTime() - startedAt.getTime()) / 1000,
+    bitwright_version: facts.bitwright_version,
+    device: facts.device,
+    model: { dir: plan.model.dir, architecture_name: plan.model.architecture_name, dtype: plan.model.dtype },
+    recipe: plan.recipe,
+    output_dir: facts.output_dir,
+    size: {
+      weights_bytes_before,
+      weights_bytes_after: facts.weightsBytesAfter ?? plan.estimate.weights_bytes_after,
+      bits_per_weight: n_weights > 0 ? n_bits / n_weights : plan.estimate.bits_per_weight,
+    },
+    quality: before || after ? { before, after } : null,
+    memory: {
+      estimated_peak_bytes: plan.estimate.peak_memory_bytes,
+      measured_peak_bytes: facts.measured_peak_bytes,
+      stage: facts.peakStage,
+    },
+    stages: facts.stages,
+    layers,
+    problems: facts.problems,
+  };
+}

@@ -1,0 +1,128 @@
+// What every stage of a run may use: the plan, the device, the event sink, the cancel flag, the stage timer. And the words for its failures.
+import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
+import type { LayerMetrics, RunProblem, RunReport } from '../../schemas/src/generated/report.js';
+import type { RunEvent, RunFailure, RunStage } from '../../schemas/src/run-event.js';
+import { RunFailureError, runFailure } from '../../schemas/src/run-failure.js';
+import type { Device } from './tensor/tensor.js';
+
+/** Thrown to leave a cancelled run from any depth; caught once, in run.ts. Cancellation is a result, not a failure. */
+export class RunCancelled extends Error {
+  constructor() {
+    super('The run was cancelled.');
+    this.name = 'RunCancelled';
+  }
+}
+
+export type RunEventSink = (event: RunEvent) => void;
+
+export class RunContext {
+  readonly startedAt = new Date();
+  readonly layers: LayerMetrics[] = [];
+  readonly problems: RunProblem[] = [];
+  readonly stageSeconds = new Map<RunStage, number>();
+  /** Stage during which the native core held the most. */
+  peakStage: RunStage = 'prepare';
+  private peakBytes = 0;
+  private isCancelled = false;
+  private totalOperations = 0;
+  private doneOperations = 0;
+  private resumedOperations = 0;
+  private fraction = 0;
+  private n_stages_measured = 0;
+  private progressBegan = 0;
+  private lastProgress = 0;
+
+  constructor(
+    readonly plan: QuantizationPlan,
+    readonly device: Device,
+    readonly deviceFacts: RunReport['device'],
+    readonly runDir: string,
+    readonly version: string,
+    private readonly sink: RunEventSink,
+    readonly runId: string,
+  ) {}
+
+  emit(event: RunEvent): void {
+    this.sink(event);
+  }
+
+  problem(problem: RunProblem): void {
+    this.problems.push(problem);
+    this.emit({ kind: 'problem', run_id: this.runId, problem });
+  }
+
+  layerFinished(layer: LayerMetrics): void {
+    this.layers.push(layer);
+    this.emit({ kind: 'layer-finished', run_id: this.runId, layer });
+  }
+
+  /** Times the work, and says that it began. */
+  async stage<T>(stage: RunStage, block: number | null, detail: string, work: () => Promise<T>): Promise<T> {
+    this.throwIfCancelled();
+    this.emit({ kind: 'stage-began', run_id: this.runId, stage, block, detail });
+    const began = performance.now();
+    try {
+      return await work();
+    } finally {
+      this.stageSeconds.set(stage, (this.stageSeconds.get(stage) ?? 0) + (performance.now() - began) / 1000);
+      this.n_stages_measured += 1;
+      const { peak_bytes } = this.device.native.memory();
+      if (peak_bytes > this.peakBytes) [this.peakBytes, this.peakStage] = [peak_bytes, stage];
+    }
+  }
+
+  /** Multiply-adds of the whole run, from which progress is told. `done`: what an earlier run has finished already. */
+  expectOperations(total: number, done: number): void {
+    this.totalOperations = total;
+    this.doneOperations = done;
+    this.fraction = total > 0 ? done / total : 0;
+    this.progressBegan = performance.now();
+    this.resumedOperations = done;
+  }
+
+  /** The fraction only rises; time left is told from the speed so far, after two stages have shown it. */
+  advance(operations: number, message: string): void {
+    this.doneOperations += operations;
+    const reached = this.totalOperations > 0 ? Math.min(1, this.doneOperations / this.totalOperations) : 0;
+    this.fraction = Math.max(this.fraction, reached);
+    const now = performance.now();
+    if (now - this.lastProgress < 100 && reached < 1) return;
+    this.lastProgress = now;
+    const speed = (this.doneOperations - this.resumedOperations) / (now - this.progressBegan);
+    const left = Math.max(0, this.totalOperations - this.doneOperations);
+    const eta_seconds = this.n_stages_measured >= 2 && speed > 0 ? left / speed / 1000 : null;
+    this.emit({ kind: 'progress', run_id: this.runId, fraction: this.fraction, eta_seconds, message });
+  }
+
+  cancel(): void {
+    this.isCancelled = true;
+    this.device.native.cancel();
+  }
+
+  get cancelled(): boolean {
+    return this.isCancelled;
+  }
+
+  throwIfCancelled(): void {
+    if (this.isCancelled) throw new RunCancelled();
+  }
+}
+
+/** Any error in the words of the closed list. What the native core says begins with the operation or the file. */
+export function asRunFailure(error: unknown): RunFailure {
+  if (error instanceof RunFailureError) return error.failure;
+  const message = error instanceof Error ? error.message : String(error);
+  const read = /^read (.+?): (.+)$/s.exec(message);
+  if (read?.[1] !== undefined && read[2] !== undefined) return runFailure.fileUnreadable(read[1], read[2]).failure;
+  const operation = /^([a-z0-9_]+)(?: of|:) (.+)$/s.exec(message);
+  if (operation?.[1] !== undefined && operation[2] !== undefined) return runFailure.nativeCore(operation[1], operation[2]).failure;
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  if (code !== undefined) return runFailure.fileUnreadable((error as NodeJS.ErrnoException).path ?? 'A file', message).failure;
+  // A fault of ours: its trace goes to the log, so that a report of it can be acted on.
+  if (error instanceof Error) console.error(error.stack);
+  return runFailure.nativeCore('worker', message).failure;
+}
+
+/** True for what the native core answers after cancel(). */
+export const isCancellation = (error: unknown): boolean =>
+  error instanceof RunCancelled || (error instanceof Error && error.message.includes('cancelled: '));

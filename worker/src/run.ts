@@ -1,0 +1,246 @@
+// The pipeline of a run: plan → calibrated, transformed, quantized, written, measured. Unit by unit: what is finished is on the disk, and what
+// the next block sees is what a reader of the file would compute, so that a resumed run and an unbroken one are the same run.
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { ModelDescription } from '../../schemas/src/generated/plan.js';
+import type { Perplexity } from '../../schemas/src/generated/report.js';
+import { describeModel } from '../../schemas/src/model/describe-model.js';
+import { nodeFiles } from '../../schemas/src/model/model-files.js';
+import type { RunFailure, RunOutcome } from '../../schemas/src/run-event.js';
+import { runFailure } from '../../schemas/src/run-failure.js';
+import { observers } from './algorithms.js';
+import { ActivationCache } from './calibration/activation-cache.js';
+import { embedRows, propagateBlock, type CalibrationRows } from './calibration/calibrate-block.js';
+import { loadTokenBatches } from './calibration/token-batches.js';
+import { checkOutputFolder, writeCheckpoint } from './checkpoint/checkpoint-writer.js';
+import { writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
+import { loadWeights } from './checkpoint/loaded-weights.js';
+import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
+import { measurePerplexity } from './evaluate/perplexity.js';
+import { finishUnit } from './jobs/finish-unit.js';
+import { checkPlanIsSupported, isUntied, planUnits, type WorkUnit } from './jobs/layer-jobs.js';
+import { availableMemory, checkDisk, checkMemory, residentPeakBytes } from './jobs/memory-estimate.js';
+import { evaluateOperations, forwardOperations, observeOperations, quantizeOperations } from './jobs/operations-estimate.js';
+import { hashOfWork, RunJournal } from './jobs/run-journal.js';
+import { WrittenModel } from './jobs/written-model.js';
+import { openDecoder } from './models/open-decoder.js';
+import { makeReport, reportFile } from './report/run-report.js';
+import { asRunFailure, isCancellation, type RunContext } from './run-context.js';
+
+/** What a run has reached, kept here so that the report of a failed run tells it too. */
+interface Reached {
+  outputDir: string | null;
+  weightsBytes: number | null;
+  before: Perplexity | null;
+  after: Perplexity | null;
+}
+
+/** Never throws: the outcome is the last event, and the report says the same. */
+export async function run(context: RunContext): Promise<void> {
+  const reached: Reached = { outputDir: null, weightsBytes: null, before: null, after: null };
+  let outcome: RunOutcome = 'completed';
+  let failure: RunFailure | null = null;
+  let journal: RunJournal | null = null;
+  try {
+    journal = await prepare(context);
+    await carryOut(context, journal, reached);
+  } catch (error) {
+    outcome = isCancellation(error) || context.cancelled ? 'cancelled' : 'failed';
+    failure = outcome === 'failed' ? asRunFailure(error) : null;
+  }
+  if (context.cancelled) await idle(context);
+  let reportDir: string | null = null;
+  try {
+    if (journal !== null) reportDir = await writeReport(context, outcome, reached);
+  } catch (error) {
+    outcome = outcome === 'completed' ? 'failed' : outcome;
+    failure ??= asRunFailure(writeFailure(reportFile(context.runDir), error, 'the report'));
+  }
+  context.emit({ kind: 'run-ended', run_id: context.runId, outcome, report_dir: reportDir, output_dir: reached.outputDir, failure });
+}
+
+/** All that can be refused is refused here, before the first byte of weights is read. */
+async function prepare(context: RunContext): Promise<RunJournal> {
+  const { plan, runDir } = context;
+  checkPlanIsSupported(plan, observers);
+  checkMemory(plan);
+  await checkOutputFolder(plan.output.dir);
+  await verifyModelFiles(plan.model);
+  await mkdir(runDir, { recursive: true }).catch((error: unknown) => {
+    throw writeFailure(runDir, error, 'the run folder');
+  });
+  await checkDisk(plan, runDir);
+  const journal = await RunJournal.open(runDir, hashOfWork(plan, context.device.native.kind, context.version), context.version);
+  const units = planUnits(plan);
+  context.emit({
+    kind: 'run-began',
+    run_id: context.runId,
+    run_dir: runDir,
+    n_blocks: units.filter((unit) => unit.block !== null).length,
+    n_layers: units.reduce((sum, unit) => sum + unit.layers.length, 0),
+    resumed_blocks: journal.finished.filter(({ unit }) => units[unit]?.block !== null).length,
+    device: `${context.deviceFacts.name} (${context.deviceFacts.kind})`,
+  });
+  return journal;
+}
+
+async function carryOut(context: RunContext, journal: RunJournal, reached: Reached): Promise<void> {
+  const { plan } = context;
+  const units = planUnits(plan);
+  for (const { layers, problems } of journal.finished) {
+    layers.forEach((layer) => context.layerFinished(layer));
+    problems.forEach((problem) => context.problem(problem));
+  }
+  for (const layer of plan.layers.filter(({ scheme, kind, quantizer }) => scheme && kind === 'Embedding' && quantizer?.name === 'gptq'))
+    context.problem({
+      code: 'gptq-embedding-skipped',
+      severity: 'warning',
+      message: `${layer.name} is an embedding, which GPTQ does not quantize; it is stored as it is. Quantize it with QuantizationModifier, or add it to ignore.`,
+      layer: layer.name,
+      recipe_path: layer.quantizer?.recipe_path ?? null,
+    });
+  await quantizeUnits(context, journal, units);
+  const written = new WrittenModel(plan, units, journal);
+  await context.stage('write', null, plan.output.dir, async () => {
+    const content = { plan, stored: written.stored, tensors: written.tensors, isUntied: isUntied(plan), bitwrightVersion: context.version };
+    reached.weightsBytes = await writeCheckpoint(content, context.runDir, () => context.throwIfCancelled());
+    reached.outputDir = plan.output.dir;
+    await journal.close();
+  });
+  if (plan.evaluate !== null) {
+    const file = await describeModel(plan.output.dir, nodeFiles);
+    if (file.model === null) throw runFailure.fileUnreadable(plan.output.dir, file.problems.map((problem) => problem.message).join(' '));
+    reached.after = await evaluate(context, file.model, 'the written checkpoint');
+    reached.before = await evaluate(context, plan.model, 'the model before');
+  }
+}
+
+/** Every unit is finished on the disk before the calibration rows pass through it, so that they see what is written. */
+async function quantizeUnits(context: RunContext, journal: RunJournal, units: readonly WorkUnit[]): Promise<void> {
+  const { plan, device } = context;
+  if (plan.calibration === null || journal.finished.length === units.length) {
+    expectWork(context, units, journal.finished.length, 0);
+    for (const unit of units.slice(journal.finished.length)) await finish(context, journal, unit, null);
+    return;
+  }
+  const { architecture } = plan.model;
+  if (architecture === null) throw runFailure.architectureUnknown(plan.model.architecture_name ?? plan.model.dir, 'Calibration');
+  const dataset = plan.calibration;
+  using tokens = await context.stage('prepare', null, 'tokenizing', () => loadTokenBatches(dataset, plan.model, device));
+  tokens.problems.forEach((problem) => context.problem(problem));
+  using model = openDecoder(plan.model, device, tokens.longest, 'Calibration');
+  using cache = new ActivationCache(device, path.join(context.runDir, 'activations'), availableMemory(plan) * 0.4);
+  let operations = 0;
+  let message = '';
+  const rows: CalibrationRows = {
+    model,
+    device,
+    cache,
+    batches: tokens.batches,
+    onBatch: (batch) => {
+      context.throwIfCancelled();
+      context.advance((operations * batch.nTokens) / tokens.nTokens, message);
+    },
+  };
+  expectWork(context, units, journal.finished.length, tokens.nTokens);
+  const lastConsumer = units.findLastIndex(
+    (unit) => unit.place === 'block' || unit.layers.some((layer) => layer.name === architecture.lm_head),
+  );
+  const written = new WrittenModel(plan, units, journal);
+  let isEmbedded = false;
+  for (const unit of units) {
+    if (unit.place !== 'before' && !isEmbedded) {
+      using weights = await loadWeights(written.reader(device), (name) => model.embeddingTensors.includes(name), written.schemeOf());
+      await context.stage('forward', null, 'embedding', () => embedRows(rows, weights));
+      isEmbedded = true;
+    }
+    [operations, message] = [observeWork(context, unit, tokens.nTokens), `calibrating ${describeUnit(unit)}`];
+    if (unit.index >= journal.finished.length) await finish(context, journal, unit, rows);
+    if (unit.block === null || unit.index >= lastConsumer) continue;
+    [operations, message] = [forwardOperations(plan, unit.block, tokens.nTokens), `passing the rows through ${describeUnit(unit)}`];
+    const block = unit.block;
+    using weights = await loadWeights(
+      written.reader(device),
+      (name) => name.startsWith(`${architecture.layers}.${block}.`),
+      written.schemeOf(),
+    );
+    await context.stage('forward', block, `block ${block}`, () => propagateBlock(rows, block, weights));
+  }
+  await cache.removeFiles();
+}
+
+async function finish(context: RunContext, journal: RunJournal, unit: WorkUnit, rows: CalibrationRows | null): Promise<void> {
+  context.throwIfCancelled();
+  const source = openTensorReader(context.device, modelTensors(context.plan.model));
+  await journal.append(await finishUnit({ context, unit, source, rows }));
+}
+
+const describeUnit = (unit: WorkUnit): string =>
+  unit.block === null ? unit.layers.map((layer) => layer.name).join(', ') : `block ${unit.block}`;
+
+const observeWork = ({ plan }: RunContext, unit: WorkUnit, n_tokens: number): number => {
+  const passes = unit.layers.length === 0 ? 0 : unit.transforms.length > 0 ? 2 : 1;
+  return (
+    (unit.block === null ? 0 : forwardOperations(plan, unit.block, n_tokens)) + observeOperations(unit, n_tokens) / Math.max(1, passes)
+  );
+};
+
+/** Resuming passes the rows through the finished blocks again, so only the rest of their work is counted as done. */
+function expectWork(context: RunContext, units: readonly WorkUnit[], n_finished: number, n_tokens: number): void {
+  const { plan } = context;
+  let [total, done] = [evaluateOperations(plan), 0];
+  for (const unit of units) {
+    const passes = unit.layers.length === 0 ? 0 : unit.transforms.length > 0 ? 2 : 1;
+    const work = quantizeOperations(unit.layers) + passes * observeWork(context, unit, n_tokens);
+    total += work + (unit.block === null ? 0 : forwardOperations(plan, unit.block, n_tokens));
+    if (unit.index < n_finished) done += work;
+  }
+  context.expectOperations(total, done);
+}
+
+/** Perplexity of a folder on the plan's text, read as any reader would. */
+async function evaluate(context: RunContext, model: ModelDescription, what: string): Promise<Perplexity | null> {
+  const dataset = context.plan.evaluate?.perplexity;
+  if (!dataset) return null;
+  const operations = evaluateOperations(context.plan) / 2;
+  let known = 0;
+  const watch = {
+    onProgress: (fraction: number): void => {
+      context.advance((fraction - known) * operations, `evaluating ${what}`);
+      known = fraction;
+    },
+    throwIfCancelled: () => context.throwIfCancelled(),
+  };
+  return context.stage('evaluate', null, what, () => measurePerplexity(model, dataset, context.device, watch));
+}
+
+/** After a cancel: the queue is empty and takes work again. */
+async function idle(context: RunContext): Promise<void> {
+  await context.device.sync().catch((error: unknown) => {
+    if (!isCancellation(error)) console.error(error);
+  });
+  context.device.native.resume();
+}
+
+async function writeReport(context: RunContext, outcome: RunOutcome, reached: Reached): Promise<string> {
+  const report = makeReport({
+    plan: context.plan,
+    run_id: context.runId,
+    bitwright_version: context.version,
+    outcome,
+    startedAt: context.startedAt,
+    finishedAt: new Date(),
+    device: context.deviceFacts,
+    output_dir: reached.outputDir,
+    weightsBytesAfter: reached.weightsBytes,
+    before: reached.before,
+    after: reached.after,
+    measured_peak_bytes: Math.max(context.device.native.memory().peak_bytes, residentPeakBytes()),
+    peakStage: context.peakStage,
+    stages: [...context.stageSeconds].map(([name, seconds]) => ({ name, seconds })),
+    layers: context.layers,
+    problems: context.problems,
+  });
+  await writeTextDurably(reportFile(context.runDir), `${JSON.stringify(report, null, 2)}\n`);
+  return context.runDir;
+}

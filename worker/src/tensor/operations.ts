@@ -1,0 +1,187 @@
+// The list of native operations as typed functions: shapes, units and sources. The same names stand in worker/native/core/backend.h.
+// Shapes: T tokens, I in_features (columns), O out_features (rows), V vocabulary, G scale groups per row.
+// All activations are F32. Accumulating operations change their first input in place and answer nothing.
+import type { DType } from '../native-core.js';
+import type { Tensor } from './tensor.js';
+
+function one(results: Tensor[]): Tensor {
+  const [result] = results;
+  if (result === undefined || results.length !== 1)
+    throw new Error(`A native operation answered ${results.length} results where one was expected.`);
+  return result;
+}
+
+function two(results: Tensor[]): [Tensor, Tensor] {
+  const [first, second] = results;
+  if (first === undefined || second === undefined || results.length !== 2)
+    throw new Error(`A native operation answered ${results.length} results where two were expected.`);
+  return [first, second];
+}
+
+// ---- storage -------------------------------------------------------------------------------------------------------
+
+/** Converts between float types, round to nearest even. */
+export const cast = (x: Tensor, dtype: DType): Tensor => one(x.device.enqueue('cast', [x], { dtype }));
+/** Same storage, another shape of equal size. */
+export const reshape = (x: Tensor, shape: readonly number[]): Tensor => one(x.device.enqueue('reshape', [x], { shape: shape.join(',') }));
+/** Rows start … start+length of the leading dimension; shares storage. */
+export const narrow = (x: Tensor, start: number, length: number): Tensor => one(x.device.enqueue('narrow', [x], { start, length }));
+/** x[:, permutation] for x [O, I], permutation I32 [I]; any dtype. */
+export const gatherColumns = (x: Tensor, permutation: Tensor): Tensor => one(x.device.enqueue('gather_columns', [x, permutation]));
+
+// ---- forward -------------------------------------------------------------------------------------------------------
+
+/** table [V, I] (any float type), ids I32 [T] → F32 [T, I]. An id outside [0, V) fails. */
+export const embedding = (table: Tensor, ids: Tensor): Tensor => one(table.device.enqueue('embedding', [table, ids]));
+/** x F32 [T, I] · weightᵀ, weight [O, I] (any float type), bias [O] or null → F32 [T, O]. */
+export const linear = (x: Tensor, weight: Tensor, bias: Tensor | null): Tensor => one(x.device.enqueue('linear', [x, weight, bias]));
+/** Root-mean-square norm over the last `weight.shape[0]` columns of each row (x [T, n·I] is normed per head): x / sqrt(mean(x²) + eps) · weight. Zhang and Sennrich, arXiv 1910.07467. */
+export const rmsnorm = (x: Tensor, weight: Tensor, eps: number): Tensor => one(x.device.enqueue('rmsnorm', [x, weight], { eps }));
+export const add = (a: Tensor, b: Tensor): Tensor => one(a.device.enqueue('add', [a, b]));
+/** silu(gate) · up. Shazeer, arXiv 2002.05202. */
+export const siluMul = (gate: Tensor, up: Tensor): Tensor => one(gate.device.enqueue('silu_mul', [gate, up]));
+/** Rotary embedding, half-split layout: x F32 [T, heads·head_dim]; cos, sin F32 [positions, rotary_dim/2]; position_ids I32 [T]. Su et al., arXiv 2104.09864. */
+export const rope = (x: Tensor, cos: Tensor, sin: Tensor, positionIds: Tensor, headDim: number): Tensor =>
+  one(x.device.enqueue('rope', [x, cos, sin, positionIds], { head_dim: headDim }));
+/**
+ * Causal grouped-query attention over documents that lie behind each other: q F32 [T, n_heads·head_dim], k and v F32 [T, n_kv_heads·head_dim],
+ * offsets I32 [documents + 1] with offsets[0] = 0 and the last = T. sliding_window 0 = none, else a token sees itself and the window − 1 before it.
+ */
+export const attention = (
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  offsets: Tensor,
+  options: { n_heads: number; n_kv_heads: number; head_dim: number; scale: number; sliding_window: number },
+): Tensor => one(q.device.enqueue('attention', [q, k, v, offsets], options));
+/** −log softmax(logits)[target] per row in nats: logits F32 [T, V], targets I32 [T] (−1: 0) → F64 [T]. */
+export const crossEntropy = (logits: Tensor, targets: Tensor): Tensor => one(logits.device.enqueue('cross_entropy', [logits, targets]));
+/** Quantize-dequantize of inputs per token at run time: x F32 [T, I]; the scale follows compressed-tensors (symmetric: absmax / ((2^b − 1)/2)). */
+export const fakeQuantizeDynamic = (x: Tensor, options: { num_bits: number; symmetric: boolean; strategy: 'token' | 'tensor' }): Tensor =>
+  one(x.device.enqueue('fake_quantize_dynamic', [x], options));
+/** Quantize-dequantize of inputs with a stored scale [1] and zero point I8 [1] or null. */
+export const fakeQuantizeStatic = (
+  x: Tensor,
+  scale: Tensor,
+  zeroPoint: Tensor | null,
+  options: { num_bits: number; symmetric: boolean },
+): Tensor => one(x.device.enqueue('fake_quantize_static', [x, scale, zeroPoint], options));
+
+// ---- observers -----------------------------------------------------------------------------------------------------
+
+/** H ← decay · H + weight · xᵀx, H F32 [I, I] (both triangles kept), x F32 [T, I]. */
+export const hessianAccumulate = (hessian: Tensor, x: Tensor, options: { decay: number; weight: number }): void => {
+  hessian.device.enqueue('hessian_accumulate', [hessian, x], options);
+};
+/** Running per-column extremes: ranges F32 [2, I] (minima, maxima; begin at +inf, −inf), x F32 [T, I]. */
+export const columnRangeAccumulate = (ranges: Tensor, x: Tensor): void => {
+  ranges.device.enqueue('column_range_accumulate', [ranges, x]);
+};
+/** Running extremes of the whole tensor: range F32 [2], x F32 [T, I]. */
+export const rangeAccumulate = (range: Tensor, x: Tensor): void => {
+  range.device.enqueue('range_accumulate', [range, x]);
+};
+
+// ---- scales, quantize, dequantize (compressed-tensors arithmetic: every step rounded to the dtype of the weight) -----
+
+export interface WeightArgs {
+  num_bits: number;
+  symmetric: boolean;
+  strategy: 'tensor' | 'channel' | 'group';
+  /** 0 unless strategy is group. */
+  group_size: number;
+}
+export interface WeightObserverArgs extends WeightArgs {
+  observer: 'minmax' | 'mse';
+  /** Shrink search of the mse observer; ignored by minmax. */
+  maxshrink: number;
+  patience: number;
+  grid: number;
+  norm: number;
+}
+
+/**
+ * Scale and zero point of weight [O, I] (BF16, F16 or F32). scale: dtype of the weight, tensor [1], channel [O, 1], group [O, G]; zero_point: I8, same shape (zeros when symmetric).
+ * permutation I32 [I] or null: groups are formed over weight[:, permutation] (actorder group).
+ */
+export const weightScales = (weight: Tensor, permutation: Tensor | null, options: WeightObserverArgs): [Tensor, Tensor] =>
+  two(weight.device.enqueue('weight_scales', [weight, permutation], { ...options }));
+/** Round to nearest: weight [O, I], scale, zero_point as weightScales gives, g_idx I32 [I] (column → group) or null → I8 [O, I]. */
+export const quantizeRtn = (weight: Tensor, scale: Tensor, zeroPoint: Tensor, gIdx: Tensor | null, options: WeightArgs): Tensor =>
+  one(weight.device.enqueue('quantize_rtn', [weight, scale, zeroPoint, gIdx], { ...options }));
+/** (q − zero_point) · scale in the dtype of the scale: q I8 [O, I] → [O, I]. */
+export const dequantize = (q: Tensor, scale: Tensor, zeroPoint: Tensor | null, gIdx: Tensor | null, options: WeightArgs): Tensor =>
+  one(q.device.enqueue('dequantize', [q, scale, zeroPoint, gIdx], { ...options }));
+/** Scale [1] F32 and zero point I8 [1] of static activations from a range F32 [2]. */
+export const activationScale = (range: Tensor, options: { num_bits: number; symmetric: boolean; scale_dtype: DType }): [Tensor, Tensor] =>
+  two(range.device.enqueue('activation_scale', [range], options));
+
+// ---- GPTQ (Frantar et al., arXiv 2210.17323) --------------------------------------------------------------------------
+
+/**
+ * Upper factor U with (H + damping)⁻¹ = UᵀU for columns in the given order. H F32 [I, I], permutation I32 [I] or null.
+ * Dead columns (zero diagonal) get diagonal 1. Answers U F32 [I, I] and info F64 [4]: damping used as a multiple of mean diag(H), dead columns, retries, mean diag(H).
+ * A factorization that fails in single precision is retried in double with the same damping, then with damping × 10 up to 1.0: info says so, nothing is silent; a failure after that is an error.
+ */
+export const gptqFactor = (hessian: Tensor, permutation: Tensor | null, options: { dampening_frac: number }): [Tensor, Tensor] =>
+  two(hessian.device.enqueue('gptq_factor', [hessian, permutation], options));
+/** Columns ordered by descending diag(H) (stable): F32 [I, I] → I32 [I]. */
+export const hessianOrder = (hessian: Tensor): Tensor => one(hessian.device.enqueue('hessian_order', [hessian]));
+/**
+ * Column-by-column rounding with error feedback. weight [O, I] in original order, factor U in permuted order, scale and zero_point by group, permutation I32 [I] or null,
+ * g_idx I32 [I] (original column → group) or null for contiguous groups of the original order. Columns whose entry of `dead` (U8 [I], original order, or null) is 1 are set to zero first. → q I8 [O, I] in original order, loss F64 [O].
+ */
+export const quantizeGptq = (
+  weight: Tensor,
+  factor: Tensor,
+  scale: Tensor,
+  zeroPoint: Tensor,
+  permutation: Tensor | null,
+  gIdx: Tensor | null,
+  dead: Tensor | null,
+  options: WeightArgs & { block_size: number },
+): [Tensor, Tensor] =>
+  two(weight.device.enqueue('quantize_gptq', [weight, factor, scale, zeroPoint, permutation, gIdx, dead], { ...options }));
+
+// ---- SmoothQuant (Xiao et al., arXiv 2211.10438) ------------------------------------------------------------------------
+
+/** Running max over the rows of |weight| per column: absmax F32 [I] in place, weight [O, I]. */
+export const columnAbsmaxAccumulate = (absmax: Tensor, weight: Tensor): void => {
+  absmax.device.enqueue('column_absmax_accumulate', [absmax, weight]);
+};
+/** s [I] from column ranges F32 [2, I] of the activations and column absmax F32 [I] of the balance weights, as llm-compressor computes it. */
+export const smoothquantScales = (
+  ranges: Tensor,
+  absmax: Tensor,
+  options: { smoothing_strength: number; algorithm: 'smoothquant' | 'log_equalization' },
+): Tensor => one(ranges.device.enqueue('smoothquant_scales', [ranges, absmax], options));
+/** weight [O, I] · s per column, in the dtype of the weight. */
+export const multiplyColumns = (weight: Tensor, s: Tensor): Tensor => one(weight.device.enqueue('multiply_columns', [weight, s]));
+/** weight [O, …] / s per leading row (norm weight [I], bias [O] or matrix rows), in the dtype of the weight. */
+export const divideRows = (weight: Tensor, s: Tensor): Tensor => one(weight.device.enqueue('divide_rows', [weight, s]));
+
+// ---- formats (reference: compressed-tensors pack-quantized) -------------------------------------------------------------
+
+/** q I8 [O, I] → I32: axis 1 packs along columns [O, ⌈I·b/32⌉], axis 0 along rows [⌈O·b/32⌉, I]. Offset 2^(b−1), low bits first, dense. */
+export const packInt32 = (q: Tensor, options: { num_bits: number; axis: 0 | 1 }): Tensor =>
+  one(q.device.enqueue('pack_int32', [q], options));
+export const unpackInt32 = (packed: Tensor, options: { num_bits: number; axis: 0 | 1; rows: number; columns: number }): Tensor =>
+  one(packed.device.enqueue('unpack_int32', [packed], options));
+
+// ---- metrics -----------------------------------------------------------------------------------------------------------
+
+/** F64 [6]: Σa², Σb², Σ(a−b)², Σab, max|a−b|, max|a|. Any float types, equal shapes. */
+export const compare = (a: Tensor, b: Tensor): Tensor => one(a.device.enqueue('compare', [a, b]));
+/** F64 [2]: tr(ΔW H ΔWᵀ) and tr(W H Wᵀ) with ΔW = W − What. */
+export const hessianError = (weight: Tensor, quantized: Tensor, hessian: Tensor): Tensor =>
+  one(weight.device.enqueue('hessian_error', [weight, quantized, hessian]));
+/** I64 [n_bins + 2]: counts in equal bins over [min, max], then below, then above. */
+export const histogram = (x: Tensor, options: { min: number; max: number; n_bins: number }): Tensor =>
+  one(x.device.enqueue('histogram', [x], options));
+/** F64 [9]: count, NaNs, infinities, min, max, sum, sum of squares, absmax (of the finite values), index of the first value that is not finite or −1. */
+export const summary = (x: Tensor): Tensor => one(x.device.enqueue('summary', [x]));
+/** Share of weights whose unclamped code lies outside the grid: F64 [1]. */
+export const clippedShare = (weight: Tensor, scale: Tensor, zeroPoint: Tensor, gIdx: Tensor | null, options: WeightArgs): Tensor =>
+  one(weight.device.enqueue('clipped_share', [weight, scale, zeroPoint, gIdx], { ...options }));
+/** U8 [I]: 1 where diag(H) is zero. */
+export const deadColumns = (hessian: Tensor): Tensor => one(hessian.device.enqueue('dead_columns', [hessian]));
