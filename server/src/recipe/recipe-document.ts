@@ -1,6 +1,6 @@
 // The parsed recipe with ranges: plain value, path ↔ range, offset → path. Ranges are attached to problems here, late, from their path.
 import { isMap, isPair, isScalar, isSeq } from 'yaml';
-import type { Document, Node, Pair, Range , LineCounter} from 'yaml';
+import type { Document, Node, Pair, Range, LineCounter } from 'yaml';
 import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
 import type { Problem, RecipePath, TextRange } from '../../../schemas/src/problem.js';
 
