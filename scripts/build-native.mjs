@@ -1,6 +1,6 @@
 // Builds the native core and its Node addon with CMake into build/native; `--test` also runs the C++ tests.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,7 +33,9 @@ export async function buildNative() {
   if (existsSync(addon) && statSync(addon).mtimeMs >= statSync(built).mtimeMs) return;
   checkSymbols(built);
   mkdirSync(path.dirname(addon), { recursive: true });
-  copyFileSync(built, addon);
+  // A running worker has the old file mapped: writing into it would kill that worker, a rename does not.
+  copyFileSync(built, `${addon}.new`);
+  renameSync(`${addon}.new`, addon);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

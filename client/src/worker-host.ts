@@ -183,12 +183,14 @@ async function shakeHands(request: Requester, child: Child, options: WorkerOptio
     child.kill();
   }, HANDSHAKE_MILLISECONDS);
   try {
-    const result = await request<InitializeResult | { failure: RunFailure }>(initializeRequest, params);
-    if ('failure' in result) throw new RunFailureError(result.failure);
+    const result = await request<InitializeResult>(initializeRequest, params);
     if (result.protocol !== PROTOCOL_VERSION) throw runFailure.protocolMismatch(PROTOCOL_VERSION, result.protocol);
     return result;
   } catch (error) {
     await child.stop();
+    // The worker's way to refuse the protocol; its sentence names both numbers.
+    if (error instanceof ResponseError && error.code === ErrorCodes.InvalidRequest)
+      throw new RunFailureError({ ...runFailure.protocolMismatch(PROTOCOL_VERSION, 0).failure, message: error.message });
     throw error;
   } finally {
     clearTimeout(timer);

@@ -60,6 +60,12 @@ export const runFailure = {
       layer,
       `The input of ${layer} became NaN or infinite while calibrating (${detail}). The model or a calibration row is broken; evaluate the unquantized model first.`,
     ),
+  lossNotFinite: (dir: string, detail: string) =>
+    fail(
+      'loss-not-finite',
+      dir,
+      `The perplexity of ${dir} is not a number: ${detail}. A weight or scale is NaN or infinite, or the activations overflow; bitwright inspect shows which tensor holds such values.`,
+    ),
   datasetInvalid: (file: string, line: number | null, detail: string) =>
     fail('dataset-invalid', file, `${file}${line === null ? '' : `, line ${line}`}: ${detail}.`),
   tokenizerInvalid: (file: string, detail: string) =>

@@ -72,10 +72,12 @@ test('a worker program that does not exist', async () => {
   await assert.rejects(starting, failsWith('worker-died', /exit code 1/, /no-such-worker/));
 });
 
-test('another protocol is refused, with both numbers', async () => {
-  const { start: starting, exit } = start('other-protocol');
-  await assert.rejects(starting, failsWith('protocol-mismatch', /\b1\b.*\b2\b/));
-  await exit;
+test('another protocol is refused, by either side, with both numbers', async () => {
+  for (const behaviour of ['other-protocol', 'refuse-protocol']) {
+    const { start: starting, exit } = start(behaviour);
+    await assert.rejects(starting, failsWith('protocol-mismatch', /\b1\b.*\b2\b/));
+    await exit;
+  }
 });
 
 test('a worker that closes its output is ended and reported', async () => {

@@ -1,5 +1,5 @@
 // Runs the built command line, and says in a sentence what was not built.
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 
@@ -27,8 +27,8 @@ export interface Ended {
 export interface RunOptions {
   cwd?: string;
   input?: string;
-  /** Called with the growing stderr; returns a signal to send once. */
-  signalWhen?: (stderr: string) => NodeJS.Signals | null;
+  /** Called with each piece of stderr. */
+  onStderr?: (text: string, child: ChildProcess) => void;
 }
 
 export function runBitwright(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
@@ -36,14 +36,10 @@ export function runBitwright(args: readonly string[], options: RunOptions = {}):
     const child = spawn(process.execPath, [commandLinePath, ...args], { cwd: options.cwd ?? root, env: { ...process.env, NO_COLOR: '1' } });
     let stdout = '';
     let stderr = '';
-    let signalled = false;
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => {
       stderr += chunk.toString();
-      const signal = signalled ? null : (options.signalWhen?.(stderr) ?? null);
-      if (signal === null) return;
-      signalled = true;
-      child.kill(signal);
+      options.onStderr?.(chunk.toString(), child);
     });
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, stdout, stderr }));

@@ -26,6 +26,7 @@ connection.onRequest(initializeRequest, () => {
     process.stderr.write('the native core is missing\n', () => process.exit(3));
     return new Promise(() => undefined);
   }
+  if (behaviour === 'refuse-protocol') return new ResponseError(-32600, 'The host speaks protocol 1, the worker 2.');
   return { protocol: behaviour === 'other-protocol' ? PROTOCOL_VERSION + 1 : PROTOCOL_VERSION, version: '0', native_abi: 1, devices: [] };
 });
 connection.onRequest(devicesRequest, () => {

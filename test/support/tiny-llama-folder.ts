@@ -1,16 +1,18 @@
-// Writes a Llama folder of two blocks with zero weights: enough for everything that reads headers and config.json only.
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+// Writes a Llama folder of two blocks: zero weights for what reads headers and config.json only (and to make every token equally likely), random ones for runs.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 export const tinyLlama = { hidden: 64, mlp: 176, blocks: 2, vocabulary: 96 } as const;
 
-/** A new folder under the system's temporary folder. */
+/** A new folder under the system's temporary folder, gone when the test process ends. */
 export function temporaryFolder(name: string): string {
-  return mkdtempSync(path.join(tmpdir(), `bitwright-${name}-`));
+  const dir = mkdtempSync(path.join(tmpdir(), `bitwright-${name}-`));
+  process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+  return dir;
 }
 
-export function writeTinyLlama(dir: string): void {
+export function writeTinyLlama(dir: string, weights: 'zero' | 'random' = 'zero'): void {
   const { hidden, mlp, blocks, vocabulary } = tinyLlama;
   const shapes: Record<string, number[]> = { 'model.embed_tokens.weight': [vocabulary, hidden] };
   for (let block = 0; block < blocks; block += 1) {
@@ -23,7 +25,7 @@ export function writeTinyLlama(dir: string): void {
   shapes['model.norm.weight'] = [hidden];
   shapes['lm_head.weight'] = [vocabulary, hidden];
   mkdirSync(dir, { recursive: true });
-  writeFileSync(path.join(dir, 'model.safetensors'), safetensorsOfZeros(shapes));
+  writeFileSync(path.join(dir, 'model.safetensors'), safetensorsOf(shapes, weights === 'zero' ? () => 0 : randomValues(1)));
   const config = {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',
@@ -44,7 +46,16 @@ export function writeTinyLlama(dir: string): void {
   writeFileSync(path.join(dir, 'config.json'), JSON.stringify(config));
 }
 
-function safetensorsOfZeros(shapes: Record<string, number[]>): Buffer {
+/** Uniform in [-0.1, 0.1), the same each time. */
+function randomValues(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state / 2 ** 32 - 0.5) / 5;
+  };
+}
+
+function safetensorsOf(shapes: Record<string, number[]>, nextValue: () => number): Buffer {
   const header: Record<string, unknown> = {};
   let offset = 0;
   for (const [name, shape] of Object.entries(shapes)) {
@@ -55,5 +66,5 @@ function safetensorsOfZeros(shapes: Record<string, number[]>): Buffer {
   const text = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
-  return Buffer.concat([length, text, Buffer.alloc(offset)]);
+  return Buffer.concat([length, text, Buffer.from(Float32Array.from({ length: offset / 4 }, nextValue).buffer)]);
 }

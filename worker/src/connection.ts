@@ -10,7 +10,7 @@ import {
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
-import type { RunReport } from '../../schemas/src/generated/report.js';
+import type { RunProblem, RunReport } from '../../schemas/src/generated/report.js';
 import {
   cancelRequest,
   devicesRequest,
@@ -153,7 +153,9 @@ async function evaluate(
   try {
     const onProgress = (fraction: number): void =>
       void connection.sendNotification(evaluateProgressNotification, { fraction, message: `evaluating ${model.dir}` });
-    return { perplexity: await measurePerplexity(model, dataset, device, { onProgress, throwIfCancelled }) };
+    const problems: RunProblem[] = [];
+    const onProblem = (problem: RunProblem): void => void problems.push(problem);
+    return { perplexity: await measurePerplexity(model, dataset, device, { onProgress, onProblem, throwIfCancelled }), problems };
   } finally {
     subscription.dispose();
     if (token.isCancellationRequested) {

@@ -3,7 +3,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModelDescription } from '../../schemas/src/generated/plan.js';
-import type { Perplexity } from '../../schemas/src/generated/report.js';
+import type { Perplexity, RunProblem } from '../../schemas/src/generated/report.js';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import type { RunFailure, RunOutcome } from '../../schemas/src/run-event.js';
@@ -208,6 +208,10 @@ async function evaluate(context: RunContext, model: ModelDescription, what: stri
     onProgress: (fraction: number): void => {
       context.advance((fraction - known) * operations, `evaluating ${what}`);
       known = fraction;
+    },
+    // The model before and the checkpoint are measured on one text: its findings are told once.
+    onProblem: (problem: RunProblem): void => {
+      if (model !== context.plan.model) context.problem(problem);
     },
     throwIfCancelled: () => context.throwIfCancelled(),
   };

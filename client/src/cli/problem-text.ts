@@ -48,3 +48,9 @@ export function problemCounts(problems: readonly { severity: ProblemWithRange['s
 
 export const hasErrors = (problems: readonly { severity: ProblemWithRange['severity'] }[]): boolean =>
   problems.some((problem) => problem.severity === 'error');
+
+/** A plan also needs a model and an output folder, which a plain llm-compressor recipe does not name. */
+export function whyNoPlan(problems: readonly { severity: ProblemWithRange['severity'] }[]): string {
+  if (hasErrors(problems)) return `${problemCounts(problems)}.`;
+  return 'the recipe does not name a model and an output folder. Give --model DIR and --out DIR, or write model: and output: into it.';
+}

@@ -51,15 +51,15 @@ export async function startServer(): Promise<ServerProcess> {
   };
 }
 
-/** Starts the worker; `onEvent` gets the events of its runs, `threads` null means one per physical core. */
-export function startWorkerProcess(onEvent: (event: RunEvent) => void, threads: number | null = null): Promise<WorkerHost> {
+/** Starts the worker; `onEvent` gets the events of its runs. */
+export function startWorkerProcess(onEvent: (event: RunEvent) => void): Promise<WorkerHost> {
   requireBundle(workerPath);
   return startWorker({
     workerPath,
     execPath: process.execPath,
     env: process.env,
     host: `bitwright command line ${version}`,
-    threads,
+    threads: null,
     onEvent,
     onLog: logOf('worker'),
     onExit: () => undefined,

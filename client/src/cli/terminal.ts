@@ -48,8 +48,9 @@ function progressBar(stream: NodeJS.WriteStream): Progress {
       drawnAt = now;
       const filled = Math.round(fraction * BAR_CELLS);
       const bar = '█'.repeat(filled) + '░'.repeat(BAR_CELLS - filled);
-      const line = [`${bar} ${percent(fraction)}`, ...(etaSeconds === null ? [] : [`${duration(etaSeconds)} left`]), message].join(' · ');
-      stream.write(clear + line.slice(0, Math.max(20, stream.columns - 1)));
+      const parts = [`${bar} ${percent(fraction)}`, etaSeconds === null ? '' : `${remaining(etaSeconds)} left`, message];
+      const line = parts.filter((part) => part !== '').join(' · ');
+      stream.write(clear + line.slice(0, (stream.columns || 80) - 1));
     },
     note: (line) => void stream.write(`${clear}${line}\n`),
     end: () => void stream.write(clear),
@@ -62,9 +63,11 @@ function progressLines(stream: NodeJS.WriteStream): Progress {
   return {
     update: (fraction, etaSeconds, message) => {
       const tenth = Math.floor(fraction * 10 + 1e-9);
-      if (tenth <= lastTenth) return;
+      // The very beginning says nothing yet.
+      if (tenth <= lastTenth || (tenth === 0 && message === '')) return;
       lastTenth = tenth;
-      stream.write(`${percent(fraction)}  ${message}${etaSeconds === null ? '' : ` (${duration(etaSeconds)} left)`}\n`);
+      const left = etaSeconds === null ? '' : ` (${remaining(etaSeconds)} left)`;
+      stream.write(`${percent(fraction)}  ${message}${left}`.trimEnd() + '\n');
     },
     note: (line) => void stream.write(`${line}\n`),
     end: () => undefined,
@@ -72,6 +75,9 @@ function progressLines(stream: NodeJS.WriteStream): Progress {
 }
 
 const percent = (fraction: number): string => `${Math.floor(fraction * 100 + 1e-9)} %`.padStart(5);
+
+/** An estimate has no fractions of a second. */
+const remaining = (seconds: number): string => duration(Math.max(1, Math.ceil(seconds))).replace('.0 s', ' s');
 
 /** Seconds for a reader: 0.42 s, 41 s, 3 min 05 s, 2 h 07 min. */
 export function duration(seconds: number): string {

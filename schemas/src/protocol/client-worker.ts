@@ -1,6 +1,6 @@
 // Messages between a host (extension or command line) and the worker, JSON-RPC over stdio. Bulk arrays never travel here: they are files in the run folder.
 import type { DatasetPlan, ModelDescription, QuantizationPlan } from '../generated/plan.js';
-import type { Perplexity } from '../generated/report.js';
+import type { Perplexity, RunProblem } from '../generated/report.js';
 import type { RunEvent, RunFailure } from '../run-event.js';
 
 /** Host to worker, first message. The worker refuses a different protocol number. */
@@ -57,7 +57,8 @@ export interface EvaluateParams {
   dataset: DatasetPlan;
   device: 'auto' | 'cpu' | 'cuda';
 }
-export type EvaluateResult = { perplexity: Perplexity } | { failure: RunFailure };
+/** `problems`: what was found about the text, such as rows that were cut. */
+export type EvaluateResult = { perplexity: Perplexity; problems: RunProblem[] } | { failure: RunFailure };
 /** Worker to host while evaluating. */
 export const evaluateProgressNotification = 'worker/evaluateProgress';
 export interface EvaluateProgressParams {

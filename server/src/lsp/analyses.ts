@@ -7,7 +7,12 @@ import type { ModelDescription, QuantizationPlan } from '../../../schemas/src/ge
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import type { Problem } from '../../../schemas/src/problem.js';
-import type { DescribeModelResult, ProblemWithRange, ResolvePlanParams } from '../../../schemas/src/protocol/client-server.js';
+import type {
+  DescribeModelResult,
+  ProblemWithRange,
+  ResolvePlanParams,
+  ResolvePlanResult,
+} from '../../../schemas/src/protocol/client-server.js';
 import { checkRecipe } from '../checks/check-recipe.js';
 import type { ResolveContext } from '../plan/resolution.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
@@ -23,8 +28,8 @@ export interface Analysis {
 export interface Analyses {
   /** Of an open document, at its present version. */
   of(text: TextDocument): Promise<Analysis>;
-  /** Of a recipe named by a request; `openText` is what an editor holds of it. Rejects when the file cannot be read. */
-  resolve(params: ResolvePlanParams, openText: string | undefined): Promise<Analysis>;
+  /** Of a recipe named by a request; `openText` is what an editor holds of it. */
+  resolve(params: ResolvePlanParams, openText: string | undefined): Promise<ResolvePlanResult>;
   describe(model: string): Promise<DescribeModelResult>;
   forget(uri: string): void;
   forgetAll(): void;
@@ -54,8 +59,12 @@ export function createAnalyses(): Analyses {
       kept.set(text.uri, { version: text.version, analysis });
       return analysis;
     },
-    resolve: async (params, openText) =>
-      analyse(params.text ?? openText ?? (await readFile(fileURLToPath(params.uri), 'utf8')), params.uri, params.overrides),
+    resolve: async (params, openText) => {
+      const text = params.text ?? openText ?? (await readRecipe(params.uri));
+      if (typeof text !== 'string') return { plan: null, problems: [text] };
+      const { plan, problems } = await analyse(text, params.uri, params.overrides);
+      return { plan, problems };
+    },
     describe: async (model) => {
       const location = await locateModel(model, process.cwd(), nodeFiles, process.env);
       if ('error' in location) return { model: null, problems: [placeless({ code: 'model-not-found', message: `${location.error}.` })] };
@@ -67,7 +76,16 @@ export function createAnalyses(): Analyses {
   };
 }
 
-/** A problem of a model that no recipe names. */
+async function readRecipe(uri: string): Promise<string | ProblemWithRange> {
+  try {
+    return await readFile(fileURLToPath(uri), 'utf8');
+  } catch (error) {
+    const message = `${uri} cannot be read: ${error instanceof Error ? error.message : String(error)}. Check the path and the permissions.`;
+    return placeless({ code: 'recipe-unreadable', message });
+  }
+}
+
+/** A problem that has no place in a text. */
 function placeless({ code, message }: Pick<Problem, 'code' | 'message'>): ProblemWithRange {
   const start = { line: 0, character: 0 };
   return { code, message, severity: 'error', path: [], at: 'value', range: { start, end: start } };

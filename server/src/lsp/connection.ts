@@ -13,9 +13,7 @@ import {
   describeModelRequest,
   resolvePlanRequest,
   type DescribeModelParams,
-  type DescribeModelResult,
   type ResolvePlanParams,
-  type ResolvePlanResult,
   type ServerInitializationOptions,
 } from '../../../schemas/src/protocol/client-server.js';
 import { quickFixes } from '../features/code-actions.js';
@@ -89,14 +87,11 @@ export function serveRecipes(connection: Connection): void {
   connection.onCodeLens(onDocument('codeLens', [], ({ document, plan }) => codeLens(document, plan).map(toCodeLens)));
   connection.onRequest(
     resolvePlanRequest,
-    fence.request('resolvePlan', async (params: ResolvePlanParams): Promise<ResolvePlanResult> => {
-      const { plan, problems } = await analyses.resolve(params, documents.get(params.uri)?.getText());
-      return { plan, problems };
-    }),
+    fence.request('resolvePlan', (params: ResolvePlanParams) => analyses.resolve(params, documents.get(params.uri)?.getText())),
   );
   connection.onRequest(
     describeModelRequest,
-    fence.request('describeModel', (params: DescribeModelParams): Promise<DescribeModelResult> => analyses.describe(params.model)),
+    fence.request('describeModel', (params: DescribeModelParams) => analyses.describe(params.model)),
   );
 
   const timers = new Map<string, NodeJS.Timeout>();

@@ -4,6 +4,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace bitwright {
 namespace {
@@ -26,6 +27,30 @@ void over_tiles(Pool& pool, int64_t M, int64_t N, int64_t K, const Fn& fn) {
 }
 
 int narrow(int64_t value) { return static_cast<int>(value); }
+
+void mirror(int64_t N, float* C, int64_t ldc) {
+  for (int64_t r = 0; r < N; ++r)
+    for (int64_t c = 0; c < r; ++c) C[c * ldc + r] = C[r * ldc + c];
+}
+
+// A tall product with few columns is one tile: it is split along K instead, into fixed parts that are added in order.
+constexpr int64_t part_rows = 2048;
+
+void tall_syrk(Pool& pool, int64_t N, int64_t K, float alpha, const float* A, int64_t lda, float beta, float* C, int64_t ldc) {
+  const int64_t n_parts = (K + part_rows - 1) / part_rows;
+  std::vector<float> parts(static_cast<size_t>(n_parts * N * N));
+  pool.parallel_for(n_parts, [&](int64_t part) {
+    const int64_t begin = part * part_rows, rows = std::min(part_rows, K - begin);
+    cblas_ssyrk(CblasRowMajor, CblasLower, CblasTrans, narrow(N), narrow(rows), alpha, A + begin * lda, narrow(lda), 0.0f, parts.data() + part * N * N, narrow(N));
+  });
+  for (int64_t r = 0; r < N; ++r)
+    for (int64_t c = 0; c <= r; ++c) {
+      float sum = beta == 0 ? 0.0f : beta * C[r * ldc + c];
+      for (int64_t part = 0; part < n_parts; ++part) sum += parts[static_cast<size_t>(part * N * N + r * N + c)];
+      C[r * ldc + c] = sum;
+    }
+  mirror(N, C, ldc);
+}
 
 }  // namespace
 
@@ -51,6 +76,7 @@ void gemm_tn(Pool& pool, int64_t M, int64_t N, int64_t K, float alpha, const flo
 }
 
 void syrk_tn(Pool& pool, int64_t N, int64_t K, float alpha, const float* A, int64_t lda, float beta, float* C, int64_t ldc) {
+  if (N <= tile_rows && K > part_rows) return tall_syrk(pool, N, K, alpha, A, lda, beta, C, ldc);
   const int64_t tile = N * N * K <= 2 * small_product ? N : tile_rows;
   const int64_t n_tiles = (N + tile - 1) / tile;
   // Lower triangle of tiles; each mirrors itself above the diagonal.

@@ -10,6 +10,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "core/vector-math.h"
@@ -46,32 +47,105 @@ BITWRIGHT_VECTOR void softmax_row(float* row, int64_t begin, int64_t end, int64_
   for (i = end; i < width; ++i) row[i] = 0;
 }
 
-/// scores[query][key] = Σ q k over head_dim columns, for small heads where BLAS spends its time packing: keys are transposed once per block.
-BITWRIGHT_VECTOR void small_head_scores(const float* q, int64_t ldq, const float* keys, int64_t n_queries, int64_t n_keys, int64_t head_dim, float* scores) {
-  for (int64_t query = 0; query < n_queries; ++query) {
-    float* row = scores + query * n_keys;
-    for (int64_t key = 0; key < n_keys; ++key) row[key] = 0;
+using Lanes = float __attribute__((vector_size(n_lanes * sizeof(float)), aligned(alignof(float))));
+using IntLanes = int32_t __attribute__((vector_size(n_lanes * sizeof(int32_t)), aligned(alignof(int32_t))));
+
+/// row[i] ← e^(row[i] - peak) for 64 values; below -87 it is e^-87. As exp_lane computes it, four vectors abreast: each step waits for the one before.
+inline __attribute__((always_inline)) void exponentials(Lanes* row, float peak) {
+  Lanes x[4], scale[4], p[4];
+  for (int i = 0; i < 4; ++i) x[i] = row[i] - peak;
+  for (int i = 0; i < 4; ++i) x[i] = x[i] < -87.0f ? Lanes{} - 87.0f : x[i];
+  for (int i = 0; i < 4; ++i) p[i] = x[i] * 1.44269504f + 12582912.0f;
+  for (int i = 0; i < 4; ++i) {
+    const IntLanes exponent = (reinterpret_cast<const IntLanes&>(p[i]) - (0x4b400000 - 127)) << 23;
+    scale[i] = reinterpret_cast<const Lanes&>(exponent);
+  }
+  for (int i = 0; i < 4; ++i) p[i] -= 12582912.0f;
+  for (int i = 0; i < 4; ++i) x[i] = (x[i] - p[i] * 0.693359375f) - p[i] * -2.12194440e-4f;
+  for (int i = 0; i < 4; ++i) p[i] = x[i] * (1.0f / 720.0f) + 1.0f / 120.0f;
+  for (const float coefficient : {1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f})
+    for (int i = 0; i < 4; ++i) p[i] = p[i] * x[i] + coefficient;
+  for (int i = 0; i < 4; ++i) row[i] = p[i] * scale[i];
+}
+
+/// Σ lanes by halves: a fixed order, and short.
+inline __attribute__((always_inline)) float sum_by_halves(const Lanes& lanes) {
+  using Eight = float __attribute__((vector_size(32)));
+  using Four = float __attribute__((vector_size(16)));
+  Eight eight[2];
+  std::memcpy(eight, &lanes, sizeof eight);
+  eight[0] += eight[1];
+  Four four[2];
+  std::memcpy(four, eight, sizeof four);
+  four[0] += four[1];
+  return (four[0][0] + four[0][2]) + (four[0][1] + four[0][3]);
+}
+
+/// One query of a small head, for which BLAS would spend its time packing: scores in registers over 64 keys, then exponentials and the mix of 8 columns
+/// at a time. keys and values are transposed (head_dim × stride) and zero beyond their end; stride and the row are whole multiples of 64 keys.
+BITWRIGHT_VECTOR void small_head_row(const float* q, const float* keys, const float* values, int64_t stride, int64_t head_dim, int64_t begin, int64_t end, float scale, float* row, float* out) {
+  constexpr int64_t tile = 4 * n_lanes;
+  const int64_t first = begin / tile * tile, last = (end + tile - 1) / tile * tile;
+  for (int64_t key = first; key < last; key += tile) {
+    Lanes sums[4] = {};
     for (int64_t d = 0; d < head_dim; ++d) {
-      const float value = q[query * ldq + d];
-      const float* column = keys + d * n_keys;
-      for (int64_t key = 0; key < n_keys; ++key) row[key] += value * column[key];
+      const Lanes* column = reinterpret_cast<const Lanes*>(keys + d * stride + key);
+      for (int i = 0; i < 4; ++i) sums[i] += q[d] * column[i];
     }
+    for (int i = 0; i < 4; ++i) reinterpret_cast<Lanes*>(row + key)[i] = sums[i] * scale;
+  }
+  constexpr float nothing = -std::numeric_limits<float>::infinity();
+  std::fill(row + first, row + begin, nothing);
+  std::fill(row + end, row + last, nothing);
+  Lanes maxima[4] = {Lanes{} + nothing, Lanes{} + nothing, Lanes{} + nothing, Lanes{} + nothing};
+  for (int64_t key = first; key < last; key += tile)
+    for (int i = 0; i < 4; ++i) {
+      const Lanes x = reinterpret_cast<const Lanes*>(row + key)[i];
+      maxima[i] = x > maxima[i] ? x : maxima[i];
+    }
+  for (int i = 1; i < 4; ++i) maxima[0] = maxima[i] > maxima[0] ? maxima[i] : maxima[0];
+  float peaks[n_lanes];
+  std::memcpy(peaks, maxima, sizeof peaks);
+  for (int width = n_lanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) peaks[i] = peaks[i + width] > peaks[i] ? peaks[i + width] : peaks[i];
+  const float peak = peaks[0];
+  Lanes totals[4] = {};
+  for (int64_t key = first; key < last; key += tile) {
+    Lanes* weights = reinterpret_cast<Lanes*>(row + key);
+    exponentials(weights, peak);
+    for (int i = 0; i < 4; ++i) totals[i] += weights[i];
+  }
+  // Keys outside [begin, end) weigh e^-87 at most: nothing beside the e^0 of the peak.
+  const float inverse = 1.0f / sum_by_halves((totals[0] + totals[1]) + (totals[2] + totals[3]));
+  for (int64_t d = 0; d < head_dim; d += 8) {
+    const int64_t n = head_dim - d < 8 ? head_dim - d : 8;
+    Lanes sums[8] = {};
+    for (int64_t key = first; key < last; key += n_lanes) {
+      const Lanes p = *reinterpret_cast<const Lanes*>(row + key);
+      if (n == 8) {
+        for (int i = 0; i < 8; ++i) sums[i] += p * *reinterpret_cast<const Lanes*>(values + (d + i) * stride + key);
+      } else {
+        for (int64_t i = 0; i < n; ++i) sums[i] += p * *reinterpret_cast<const Lanes*>(values + (d + i) * stride + key);
+      }
+    }
+    for (int64_t i = 0; i < n; ++i) out[d + i] = sum_by_halves(sums[i]) * inverse;
   }
 }
 
-/// out[query][d] = Σ p[query][key] values[d][key], values transposed; 16 fixed lanes per sum.
-BITWRIGHT_VECTOR void small_head_mix(const float* p, const float* values, int64_t n_queries, int64_t n_keys, int64_t head_dim, float* out, int64_t ldo) {
-  for (int64_t query = 0; query < n_queries; ++query)
-    for (int64_t d = 0; d < head_dim; ++d) {
-      const float *row = p + query * n_keys, *column = values + d * n_keys;
-      float lanes[n_lanes] = {};
-      int64_t key = 0;
-      for (; key + n_lanes <= n_keys; key += n_lanes)
-        for (int lane = 0; lane < n_lanes; ++lane) lanes[lane] += row[key + lane] * column[key + lane];
-      for (; key < n_keys; ++key) lanes[0] += row[key] * column[key];
-      out[query * ldo + d] = sum_lanes(lanes);
-    }
-}
+/// Floats on a cache line's border: a vector load that straddles two lines costs two.
+class AlignedFloats {
+ public:
+  float* resized(int64_t n) {
+    lines_.resize(static_cast<size_t>((n + n_lanes - 1) / n_lanes));
+    return lines_.data()->values;
+  }
+
+ private:
+  struct alignas(64) Line {
+    float values[n_lanes];
+  };
+  std::vector<Line> lines_;
+};
 
 struct Block {
   int64_t document_begin, query_begin, query_end, head;
@@ -109,36 +183,33 @@ Operation attention_operation() {
               const int64_t kv_column = block.head / (n_heads / n_kv_heads) * head_dim;
               const int64_t first_key = window > 0 ? std::max(block.document_begin, block.query_begin - window + 1) : block.document_begin;
               const int64_t n_queries = block.query_end - block.query_begin, n_keys = block.query_end - first_key;
-              static thread_local std::vector<float> scores, transposed;
-              scores.resize(static_cast<size_t>(n_queries * n_keys));
+              static thread_local AlignedFloats scores, keys, values;
               const float* q = in[0].as<float>() + block.query_begin * width + block.head * head_dim;
               const float *k = in[1].as<float>() + first_key * kv_width + kv_column, *v = in[2].as<float>() + first_key * kv_width + kv_column;
               float* y = out[0].as<float>() + block.query_begin * width + block.head * head_dim;
-              const bool small = head_dim < 32;
-              auto transpose = [&](const float* source) {
-                transposed.resize(static_cast<size_t>(head_dim * n_keys));
-                for (int64_t key = 0; key < n_keys; ++key)
-                  for (int64_t d = 0; d < head_dim; ++d) transposed[static_cast<size_t>(d * n_keys + key)] = source[key * kv_width + d];
-              };
-              if (small) {
-                transpose(k);
-                small_head_scores(q, width, transposed.data(), n_queries, n_keys, head_dim, scores.data());
-              } else {
-                cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(n_queries), static_cast<int>(n_keys), static_cast<int>(head_dim), 1.0f, q,
-                            static_cast<int>(width), k, static_cast<int>(kv_width), 0.0f, scores.data(), static_cast<int>(n_keys));
+              auto seen_from = [&](int64_t row) { return window > 0 ? std::max<int64_t>(0, block.query_begin + row - window + 1 - first_key) : 0; };
+              auto seen_to = [&](int64_t row) { return block.query_begin + row - first_key + 1; };
+              if (head_dim < 32) {
+                const int64_t stride = (n_keys + 63) / 64 * 64;
+                float* row_of_scores = scores.resized(stride);
+                auto transpose = [&](const float* source, float* target) {
+                  for (int64_t key = 0; key < n_keys; ++key)
+                    for (int64_t d = 0; d < head_dim; ++d) target[d * stride + key] = source[key * kv_width + d];
+                  for (int64_t d = 0; d < head_dim; ++d) std::fill(target + d * stride + n_keys, target + (d + 1) * stride, 0.0f);
+                  return target;
+                };
+                const float* columns_of_k = transpose(k, keys.resized(head_dim * stride));
+                const float* columns_of_v = transpose(v, values.resized(head_dim * stride));
+                for (int64_t row = 0; row < n_queries; ++row)
+                  small_head_row(q + row * width, columns_of_k, columns_of_v, stride, head_dim, seen_from(row), seen_to(row), scale, row_of_scores, y + row * width);
+                return;
               }
-              for (int64_t row = 0; row < n_queries; ++row) {
-                const int64_t query = block.query_begin + row;
-                const int64_t begin = window > 0 ? std::max<int64_t>(0, query - window + 1 - first_key) : 0;
-                softmax_row(scores.data() + row * n_keys, begin, query - first_key + 1, n_keys, scale);
-              }
-              if (small) {
-                transpose(v);
-                small_head_mix(scores.data(), transposed.data(), n_queries, n_keys, head_dim, y, width);
-              } else {
-                cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(n_queries), static_cast<int>(head_dim), static_cast<int>(n_keys), 1.0f, scores.data(),
-                            static_cast<int>(n_keys), v, static_cast<int>(kv_width), 0.0f, y, static_cast<int>(width));
-              }
+              float* all_scores = scores.resized(n_queries * n_keys);
+              cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(n_queries), static_cast<int>(n_keys), static_cast<int>(head_dim), 1.0f, q, static_cast<int>(width), k,
+                          static_cast<int>(kv_width), 0.0f, all_scores, static_cast<int>(n_keys));
+              for (int64_t row = 0; row < n_queries; ++row) softmax_row(all_scores + row * n_keys, seen_from(row), seen_to(row), n_keys, scale);
+              cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(n_queries), static_cast<int>(head_dim), static_cast<int>(n_keys), 1.0f, all_scores,
+                          static_cast<int>(n_keys), v, static_cast<int>(kv_width), 0.0f, y, static_cast<int>(width));
             });
             return context.cancelled() ? Status::cancelled() : Status::fine();
           }};

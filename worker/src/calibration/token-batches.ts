@@ -1,4 +1,6 @@
 // Dataset rows → token batches: the model's BOS once, no EOS, cut at max_seq_length; documents packed behind each other, never mixed.
+// Rows of input_ids are used as they are.
+import { stat } from 'node:fs/promises';
 import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
@@ -7,8 +9,11 @@ import type { Device } from '../tensor/tensor.js';
 import { readDatasetRows, type DatasetRow } from './dataset-rows.js';
 import { openTokenizer, type TextTokenizer } from './tokenizer.js';
 
-/** Tokens per batch, about: enough to keep every core busy, few enough that the activations of a batch stay small. */
-const batchTokens = 4096;
+/** Tokens per batch, about: many enough to keep every core busy in a small model, few enough that the widest activation of a batch stays near 256 MiB. */
+function tokensPerBatch({ architecture }: ModelDescription): number {
+  const widest = Math.max(architecture?.intermediate_size ?? 1, architecture?.hidden_size ?? 1);
+  return Math.min(16384, Math.max(2048, Math.floor(2 ** 26 / widest)));
+}
 
 export interface TokenBatches extends Disposable {
   batches: readonly TokenBatch[];
@@ -19,10 +24,17 @@ export interface TokenBatches extends Disposable {
   problems: RunProblem[];
 }
 
-export async function loadTokenBatches(dataset: DatasetPlan, model: ModelDescription, device: Device): Promise<TokenBatches> {
-  const { documents, problems } = await tokenizeRows(dataset, model);
+/** `recipePath`: where the recipe names the dataset; its findings are told there. */
+export async function loadTokenBatches(
+  dataset: DatasetPlan,
+  model: ModelDescription,
+  device: Device,
+  recipePath: readonly string[] = ['calibration'],
+): Promise<TokenBatches> {
+  const { documents, problems } = await tokenizeRows(dataset, model, recipePath);
   if (documents.length === 0) throw runFailure.datasetInvalid(dataset.dataset, null, 'it has no row with at least one token');
   const batches: TokenBatch[] = [];
+  const batchTokens = tokensPerBatch(model);
   let pending: Int32Array[] = [];
   let size = 0;
   for (const document of documents) {
@@ -51,14 +63,16 @@ export async function loadTokenBatches(dataset: DatasetPlan, model: ModelDescrip
 export async function tokenizeRows(
   dataset: DatasetPlan,
   model: ModelDescription,
+  recipePath: readonly string[],
 ): Promise<{ documents: Int32Array[]; problems: RunProblem[] }> {
+  await verifySize(dataset);
   const rows = await chooseRows(dataset);
   const limit = dataset.max_seq_length ?? model.architecture?.max_position_embeddings ?? Infinity;
   const vocabulary = model.architecture?.vocab_size ?? Infinity;
   const needsTokenizer = rows.some((row) => 'text' in row);
   const tokenizer = needsTokenizer ? await openTokenizer(model.dir) : null;
   const documents: Int32Array[] = [];
-  let [n_cut, tokensCut, n_messages] = [0, 0, 0];
+  let [n_cut, tokensCut, n_messages, n_empty] = [0, 0, 0, 0];
   for (const row of rows) {
     const ids = idsOfRow(row, tokenizer, model, dataset.dataset);
     const wrong = ids.find((id) => id < 0 || id >= vocabulary);
@@ -70,8 +84,16 @@ export async function tokenizeRows(
     }
     if ('text' in row && row.fromMessages) n_messages += 1;
     if (ids.length > 0) documents.push(Int32Array.from(ids.slice(0, limit)));
+    else n_empty += 1;
   }
-  return { documents, problems: rowProblems(dataset, rows.length, { n_cut, tokensCut, n_messages, limit }) };
+  return { documents, problems: rowProblems(dataset, recipePath, { n_rows: rows.length, n_cut, tokensCut, n_messages, n_empty, limit }) };
+}
+
+async function verifySize({ dataset, bytes }: DatasetPlan): Promise<void> {
+  const { size } = await stat(dataset).catch((error: NodeJS.ErrnoException) => {
+    throw runFailure.fileUnreadable(dataset, error.message);
+  });
+  if (size !== bytes) throw runFailure.modelFileChanged(dataset, `it has ${size} bytes and had ${bytes}`);
 }
 
 async function chooseRows(dataset: DatasetPlan): Promise<DatasetRow[]> {
@@ -84,7 +106,7 @@ async function chooseRows(dataset: DatasetPlan): Promise<DatasetRow[]> {
   return (dataset.shuffle ? shuffled(rows, dataset.seed) : rows).slice(0, wanted);
 }
 
-function idsOfRow(row: DatasetRow, tokenizer: TextTokenizer | null, { bos_token_id }: ModelDescription, dataset: string): number[] {
+function idsOfRow(row: DatasetRow, tokenizer: TextTokenizer | null, model: ModelDescription, dataset: string): number[] {
   if ('input_ids' in row) return row.input_ids;
   let ids: number[];
   try {
@@ -95,10 +117,11 @@ function idsOfRow(row: DatasetRow, tokenizer: TextTokenizer | null, { bos_token_
       `${dataset}, line ${row.line}: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-  return bos_token_id === null || ids[0] === bos_token_id ? ids : [bos_token_id, ...ids];
+  const bos = tokenizer?.bos === undefined ? model.bos_token_id : tokenizer.bos;
+  return bos === null || ids[0] === bos ? ids : [bos, ...ids];
 }
 
-function packDocuments(documents: readonly Int32Array[], device: Device): TokenBatch {
+export function packDocuments(documents: readonly Int32Array[], device: Device): TokenBatch {
   const offsets = [0];
   for (const document of documents) offsets.push((offsets.at(-1) ?? 0) + document.length);
   const nTokens = offsets.at(-1) ?? 0;
@@ -140,16 +163,22 @@ function shuffled<T>(items: readonly T[], seed: number): T[] {
 }
 
 interface RowFindings {
+  n_rows: number;
   n_cut: number;
   tokensCut: number;
   n_messages: number;
+  n_empty: number;
   limit: number;
 }
 
-function rowProblems(dataset: DatasetPlan, n_rows: number, { n_cut, tokensCut, n_messages, limit }: RowFindings): RunProblem[] {
+function rowProblems(
+  dataset: DatasetPlan,
+  recipePath: readonly string[],
+  { n_rows, n_cut, tokensCut, n_messages, n_empty, limit }: RowFindings,
+): RunProblem[] {
   const problems: RunProblem[] = [];
   const add = (code: string, severity: RunProblem['severity'], message: string): number =>
-    problems.push({ code, severity, message, layer: null, recipe_path: ['calibration'] });
+    problems.push({ code, severity, message, layer: null, recipe_path: [...recipePath] });
   const wanted = dataset.num_calibration_samples;
   if (wanted !== null && n_rows < wanted)
     add(
@@ -166,8 +195,14 @@ function rowProblems(dataset: DatasetPlan, n_rows: number, { n_cut, tokensCut, n
   if (n_messages > 0)
     add(
       'messages-without-template',
-      'information',
-      `${n_messages} rows of ${dataset.dataset} hold messages; their contents were joined by line ends, without the chat template of the model. Write the rendered text into the dataset to calibrate on it.`,
+      'warning',
+      `${n_messages} rows of ${dataset.dataset} hold messages; their contents were joined by line ends, without roles and without the chat template of the model, which Bitwright cannot render. Write the rendered conversation into ${dataset.text_column} (text_column) of each row, so that the model sees what it will see in use.`,
+    );
+  if (n_empty > 0)
+    add(
+      'rows-empty',
+      'warning',
+      `${n_empty} of ${n_rows} rows of ${dataset.dataset} have no token (an empty text, and the tokenizer of the model puts no BOS before it) and were left out. Remove them from the dataset.`,
     );
   return problems;
 }

@@ -4,18 +4,21 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
-import type { Perplexity } from '../../../schemas/src/generated/report.js';
+import type { Perplexity, RunProblem } from '../../../schemas/src/generated/report.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
 import { ActivationCache } from '../calibration/activation-cache.js';
 import { embedRows, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
 import { loadTokenBatches } from '../calibration/token-batches.js';
 import { loadWeights } from '../checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader } from '../checkpoint/tensor-reader.js';
-import type { DecoderModel, TokenBatch, WeightSource } from '../models/model.js';
+import type { TokenBatch, WeightSource } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
 import { crossEntropy, narrow } from '../tensor/operations.js';
 import type { Device } from '../tensor/tensor.js';
 
 export interface EvaluationWatch {
+  /** Findings about the text: rows that were cut, and the like. */
+  onProblem(problem: RunProblem): void;
   onProgress(fraction: number): void;
   /** Called between batches; throws to stop. */
   throwIfCancelled(): void;
@@ -32,7 +35,15 @@ export async function measurePerplexity(
   device: Device,
   watch: EvaluationWatch,
 ): Promise<Perplexity> {
-  using tokens = await loadTokenBatches(dataset, model, device);
+  using tokens = await loadTokenBatches(dataset, model, device, ['evaluate', 'perplexity']);
+  tokens.problems.forEach((problem) => watch.onProblem(problem));
+  const n_predicted = tokens.nTokens - tokens.nDocuments;
+  if (n_predicted === 0)
+    throw runFailure.datasetInvalid(
+      dataset.dataset,
+      null,
+      `none of its ${tokens.nDocuments} documents has two tokens, so that there is nothing to predict`,
+    );
   using decoder = openDecoder(model, device, tokens.longest, 'Evaluation');
   const dir = await mkdtemp(path.join(os.tmpdir(), 'bitwright-evaluate-'));
   using cache = new ActivationCache(device, dir, os.freemem() * cacheShare);
@@ -47,7 +58,6 @@ export async function measurePerplexity(
   try {
     await passBlocks(rows, model);
     const nll = await totalLoss(rows, model);
-    const n_predicted = tokens.nTokens - tokens.nDocuments;
     return { dataset: dataset.dataset, perplexity: Math.exp(nll / n_predicted), nll, tokens: n_predicted, documents: tokens.nDocuments };
   } finally {
     await rm(dir, { recursive: true, force: true });
@@ -69,45 +79,46 @@ async function passBlocks(rows: CalibrationRows, model: ModelDescription): Promi
 
 async function totalLoss(rows: CalibrationRows, model: ModelDescription): Promise<number> {
   using weights = await partLoader(rows.device, model)((name) => rows.model.headTensors.includes(name));
-  let total = 0;
+  let [total, n_before] = [0, 0];
   for (const [index, batch] of rows.batches.entries()) {
-    total += await batchLoss(rows, index, batch, weights, model.architecture?.vocab_size ?? 1);
+    const losses = await batchLosses(rows, index, batch, weights, model.architecture?.vocab_size ?? 1);
+    const wrong = losses.findIndex((loss) => !Number.isFinite(loss));
+    if (wrong >= 0) {
+      const document = batch.offsets.findLastIndex((offset) => offset <= wrong);
+      throw runFailure.lossNotFinite(
+        model.dir,
+        `the loss of token ${wrong - (batch.offsets[document] ?? 0) + 1} of document ${n_before + document + 1} is ${losses[wrong]}`,
+      );
+    }
+    total = losses.reduce((sum, loss) => sum + loss, total);
+    n_before += batch.offsets.length - 1;
     rows.onBatch(batch);
   }
   return total;
 }
 
-/** Σ −log p of every token given those before it in its document; the head is run on as many rows at a time as the logits leave room for. */
-async function batchLoss(
+/** −log p of the token behind each token, given its document up to there; the head is run on as many rows at a time as the logits leave room for. */
+async function batchLosses(
   rows: CalibrationRows,
   index: number,
   batch: TokenBatch,
   weights: WeightSource,
   vocab_size: number,
-): Promise<number> {
+): Promise<Float64Array> {
   using hidden = rows.cache.get(index);
   using normed = rows.model.finalNorm(hidden, weights);
   using targets = rows.device.fromInts([batch.nTokens], nextTokens(batch));
   const n_rows = Math.max(1, Math.floor(logitsAtATime / vocab_size));
-  let total = 0;
+  const losses = new Float64Array(batch.nTokens);
   for (let begin = 0; begin < batch.nTokens; begin += n_rows) {
     const length = Math.min(n_rows, batch.nTokens - begin);
-    total += await sumOfLosses(rows.model, weights, narrowPair(normed, targets, begin, length));
+    using states = narrow(normed, begin, length);
+    using wanted = narrow(targets, begin, length);
+    using logits = rows.model.logits(states, weights, null);
+    using part = crossEntropy(logits, wanted);
+    losses.set(await part.readDoubles(), begin);
   }
-  return total;
-}
-
-const narrowPair = (normed: Parameters<typeof narrow>[0], targets: Parameters<typeof narrow>[0], begin: number, length: number) => ({
-  states: narrow(normed, begin, length),
-  wanted: narrow(targets, begin, length),
-});
-
-async function sumOfLosses(model: DecoderModel, weights: WeightSource, part: ReturnType<typeof narrowPair>): Promise<number> {
-  using states = part.states;
-  using wanted = part.wanted;
-  using logits = model.logits(states, weights, null);
-  using losses = crossEntropy(logits, wanted);
-  return (await losses.readDoubles()).reduce((sum, loss) => sum + loss, 0);
+  return losses;
 }
 
 /** The last token of a document predicts nothing: −1. */

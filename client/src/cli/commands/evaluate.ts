@@ -44,6 +44,7 @@ With --json: {"perplexity", "nll" (nats), "tokens"}.`,
         return exitCode.interrupted;
       }
       if ('failure' in result) throw new RunFailureError(result.failure);
+      for (const { severity, code, message } of result.problems) terminal.err(`${severity} ${code}  ${message}`);
       const { perplexity, nll, tokens, documents } = result.perplexity;
       if (invocation.flag('json')) terminal.json({ perplexity, nll, tokens });
       else

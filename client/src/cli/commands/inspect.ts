@@ -60,6 +60,7 @@ function modelLines(model: ModelDescription): string[] {
   const quantization = model.quantization;
   const moduleOf = (tensor: string): string => tensor.slice(0, Math.max(0, tensor.lastIndexOf('.')));
   const schemeOf = (tensor: string): string => {
+    if (!/\.(weight|weight_packed)$/.test(tensor)) return '';
     const scheme = quantization?.layers[moduleOf(tensor)];
     return scheme === undefined ? '' : schemeText(scheme);
   };

@@ -3,7 +3,7 @@ import type { DatasetPlan, QuantizationPlan } from '../../../../schemas/src/gene
 import { deviceOption, exitCode, outOption, recipeOptions, type Command } from '../command.js';
 import { byteSize, change, counted, schemeText, table, thousands } from '../format-text.js';
 import { groupByName } from '../name-groups.js';
-import { problemCounts, problemLines } from '../problem-text.js';
+import { problemLines, whyNoPlan } from '../problem-text.js';
 import { startServer } from '../processes.js';
 import { resolveRecipe } from '../recipe-file.js';
 
@@ -25,7 +25,7 @@ export const planCommand: Command = {
       if (invocation.flag('json')) terminal.json({ plan, problems });
       else {
         for (const problem of problems) for (const line of problemLines(file, source, problem)) terminal.err(line);
-        if (plan === null) terminal.err(`No plan: ${problemCounts(problems)}.`);
+        if (plan === null) terminal.err(`No plan: ${whyNoPlan(problems)}`);
         else for (const line of planLines(plan)) terminal.out(line);
       }
       return plan === null ? exitCode.problems : exitCode.success;

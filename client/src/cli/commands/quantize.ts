@@ -5,11 +5,12 @@ import type { QuantizationPlan } from '../../../../schemas/src/generated/plan.js
 import type { RunReport } from '../../../../schemas/src/generated/report.js';
 import type { RunEvent } from '../../../../schemas/src/run-event.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
+import { asReport } from '../../../../schemas/src/validate.js';
 import { deviceOption, exitCode, outOption, recipeOptions, type Command, type ExitCode } from '../command.js';
 import { counted } from '../format-text.js';
 import { onInterrupt } from '../interrupt.js';
-import { problemCounts, problemLines } from '../problem-text.js';
-import { startServer, startWorkerProcess } from '../processes.js';
+import { problemLines, whyNoPlan } from '../problem-text.js';
+import { HostError, startServer, startWorkerProcess } from '../processes.js';
 import { resolveRecipe } from '../recipe-file.js';
 import { reportLines } from '../report-text.js';
 import type { Progress, Terminal } from '../terminal.js';
@@ -41,12 +42,13 @@ With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "probl
     for (const problem of problems) for (const line of problemLines(file, source, problem)) terminal.err(line);
     const json = invocation.flag('json');
     if (plan === null) {
-      terminal.err(`Nothing was run: ${problemCounts(problems)}.`);
+      terminal.err(`Nothing was run: ${whyNoPlan(problems)}`);
       if (json)
         terminal.json({ outcome: 'refused', run_id: null, output_dir: null, report_dir: null, failure: null, problems, report: null });
       return exitCode.problems;
     }
-    const ended = await runPlan(plan, invocation.count('threads') ?? null, terminal);
+    const threads = invocation.count('threads');
+    const ended = await runPlan(threads === undefined ? plan : { ...plan, threads }, terminal);
     const report = ended.report_dir === null ? null : await readReport(ended.report_dir);
     if (json) {
       const { outcome, run_id, output_dir, report_dir, failure } = ended;
@@ -57,7 +59,7 @@ With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "probl
 };
 
 /** Follows one run to its end, which always comes: from the worker, or from the host when the worker has died. */
-async function runPlan(plan: QuantizationPlan, threads: number | null, terminal: Terminal): Promise<RunEnded> {
+async function runPlan(plan: QuantizationPlan, terminal: Terminal): Promise<RunEnded> {
   const progress = terminal.progress();
   let ended: (event: RunEnded) => void = () => undefined;
   const end = new Promise<RunEnded>((resolve) => {
@@ -66,7 +68,7 @@ async function runPlan(plan: QuantizationPlan, threads: number | null, terminal:
   const worker = await startWorkerProcess((event) => {
     if (event.kind === 'run-ended') ended(event);
     else showEvent(event, progress);
-  }, threads);
+  });
   let runId: string | null = null;
   const cancel = (): void => {
     progress.note('Cancelling; Ctrl-C again ends the worker at once.');
@@ -120,5 +122,8 @@ function closingCode(ended: RunEnded, terminal: Terminal): ExitCode {
 }
 
 async function readReport(dir: string): Promise<RunReport> {
-  return JSON.parse(await readFile(path.join(dir, 'report.json'), 'utf8')) as RunReport;
+  const file = path.join(dir, 'report.json');
+  const checked = asReport(JSON.parse(await readFile(file, 'utf8')));
+  if ('error' in checked) throw new HostError(`${file} is not a report of this version: ${checked.error}.`);
+  return checked.report;
 }

@@ -1,0 +1,12 @@
+// Show Plan: what a run of the recipe would do, as a document beside it.
+import type * as vscode from 'vscode';
+import type { RunController } from '../run-controller.js';
+import type { PlanPreview } from '../views/plan-preview.js';
+import { recipeOf } from './recipe-of.js';
+
+export async function showPlan(controller: RunController, preview: PlanPreview, uri?: vscode.Uri): Promise<void> {
+  const document = await recipeOf(uri);
+  if (document === null) return;
+  const plan = await controller.planOf(document);
+  if (plan !== null) await preview.show(document.uri, plan);
+}

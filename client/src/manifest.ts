@@ -1,0 +1,24 @@
+// Ids of commands, settings, views and context keys as constants, so that a misspelt one does not compile; a repository test compares them with package.json.
+
+export const LANGUAGE_ID = 'bitwright-recipe';
+
+export const commands = {
+  quantize: 'bitwright.quantize',
+  cancelRun: 'bitwright.cancelRun',
+  showPlan: 'bitwright.showPlan',
+  openReport: 'bitwright.openReport',
+  restartWorker: 'bitwright.restartWorker',
+  showLog: 'bitwright.showLog',
+} as const;
+
+export const settings = {
+  device: 'bitwright.device',
+  threads: 'bitwright.threads',
+} as const;
+
+export const contextKeys = {
+  runActive: 'bitwright.runActive',
+} as const;
+
+export const REPORT_VIEW = 'bitwright.report';
+export const PLAN_SCHEME = 'bitwright-plan';

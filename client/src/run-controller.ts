@@ -1,0 +1,186 @@
+// The one owner of the current run: plan → worker → events → views. Everything that starts, cancels or watches a run goes through it.
+import * as vscode from 'vscode';
+import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
+import type { ResolvePlanResult } from '../../schemas/src/protocol/client-server.js';
+import type { RunEvent, RunFailure } from '../../schemas/src/run-event.js';
+import { RunFailureError } from '../../schemas/src/run-failure.js';
+import { commands, contextKeys } from './manifest.js';
+import type { ServerClient } from './server-client.js';
+import { deviceSetting, threadsSetting } from './settings.js';
+import type { ReportPanels } from './views/report-panel.js';
+import type { RunStatus } from './views/run-status.js';
+import { startWorker } from './worker-host.js';
+import type { WorkerHost } from './worker-host.js';
+
+export interface RunController extends vscode.Disposable {
+  /** The plan of an open recipe, or null after its problems were shown. */
+  planOf(document: vscode.TextDocument): Promise<QuantizationPlan | null>;
+  start(document: vscode.TextDocument): Promise<void>;
+  /** Resolves when the device is idle and the journal is written. */
+  cancel(): Promise<void>;
+  /** Ends the worker; the next run starts a fresh one. */
+  restartWorker(): Promise<void>;
+  /** Report folder of the last finished run of this window. */
+  readonly lastReport: string | null;
+}
+
+interface ActiveRun {
+  run_id: string | null;
+  recipe: vscode.Uri;
+  cancelled: boolean;
+}
+
+export interface RunControllerParts {
+  context: vscode.ExtensionContext;
+  server: ServerClient;
+  status: RunStatus;
+  reports: ReportPanels;
+  log: vscode.LogOutputChannel;
+}
+
+export function createRunController({ context, server, status, reports, log }: RunControllerParts): RunController {
+  let worker: WorkerHost | null = null;
+  let active: ActiveRun | null = null;
+  let lastReport: string | null = null;
+
+  const setActive = (run: ActiveRun | null): void => {
+    active = run;
+    void vscode.commands.executeCommand('setContext', contextKeys.runActive, run !== null);
+    if (run === null) status.ended();
+  };
+
+  async function ensureWorker(): Promise<WorkerHost> {
+    if (worker !== null) return worker;
+    worker = await startWorker({
+      workerPath: context.asAbsolutePath('dist/worker/main.js'),
+      execPath: process.execPath,
+      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
+      host: `VS Code ${vscode.version}`,
+      threads: threadsSetting(),
+      onEvent,
+      onLog: (line) => log.info(`worker: ${line}`),
+      onExit: ({ failure }) => {
+        worker = null;
+        if (failure !== null) log.error(failure.message);
+      },
+    });
+    log.info(`Worker ${worker.initialized.version} started, process ${worker.pid}`);
+    return worker;
+  }
+
+  function onEvent(event: RunEvent): void {
+    status.show(event);
+    if (event.kind === 'problem') log.warn(`${event.problem.code}: ${event.problem.message}`);
+    if (event.kind === 'layer-finished')
+      log.debug(`${event.layer.name} finished, relative output error ${event.layer.relative_output_error?.toExponential(2) ?? 'unknown'}`);
+    if (event.kind !== 'run-ended') return;
+    log.info(`Run ${event.run_id} ${event.outcome}`);
+    const recipe = active?.recipe ?? null;
+    setActive(null);
+    if (event.outcome === 'failed') void showFailure(event.failure, recipe);
+    else if (event.outcome === 'cancelled') void showCancelled(recipe);
+    else if (event.report_dir !== null) {
+      lastReport = event.report_dir;
+      void showCompleted(event.report_dir, event.output_dir);
+    }
+  }
+
+  async function showCompleted(reportDir: string, outputDir: string | null): Promise<void> {
+    await reports.open(reportDir);
+    void vscode.window.showInformationMessage(`Quantized. The checkpoint is ${outputDir ?? 'not written'}.`);
+  }
+
+  async function showCancelled(recipe: vscode.Uri | null): Promise<void> {
+    const resume = 'Resume';
+    const choice = await vscode.window.showInformationMessage(
+      'The run was cancelled. What is finished is kept; running the recipe again continues there.',
+      resume,
+    );
+    if (choice === resume && recipe !== null) await vscode.commands.executeCommand(commands.quantize, recipe);
+  }
+
+  async function showFailure(failure: RunFailure | null, recipe: vscode.Uri | null): Promise<void> {
+    const [resume, showLog] = ['Run Again', 'Show Log'];
+    log.error(failure?.message ?? 'The run failed.');
+    const [sentence] = (failure?.message ?? 'The run failed.').split('\n');
+    const choice = await vscode.window.showErrorMessage(sentence ?? '', resume, showLog);
+    if (choice === resume && recipe !== null) await vscode.commands.executeCommand(commands.quantize, recipe);
+    if (choice === showLog) log.show();
+  }
+
+  async function resolve(document: vscode.TextDocument): Promise<ResolvePlanResult> {
+    const device = deviceSetting(document.uri);
+    return server.resolvePlan({
+      uri: document.uri.toString(),
+      text: document.getText(),
+      ...(device === 'auto' ? {} : { overrides: { device } }),
+    });
+  }
+
+  async function planOf(document: vscode.TextDocument): Promise<QuantizationPlan | null> {
+    const { plan, problems } = await resolve(document);
+    if (plan !== null) return plan;
+    const errors = problems.filter(({ severity }) => severity === 'error');
+    const [first] = errors;
+    const text =
+      first === undefined
+        ? 'The recipe names no model or no output.dir yet, so there is no plan. Add model: and output: with dir.'
+        : `${errors.length === 1 ? 'An error' : `${errors.length} errors`} in the recipe: ${first.message}`;
+    const show = 'Show Problems';
+    void vscode.window.showErrorMessage(text, show).then((choice) => {
+      if (choice === show) void vscode.commands.executeCommand('workbench.actions.view.problems');
+    });
+    return null;
+  }
+
+  return {
+    get lastReport() {
+      return lastReport;
+    },
+    planOf,
+    async start(document) {
+      if (active !== null) {
+        void vscode.window.showWarningMessage('A run is active. Cancel it or wait for its end before starting another.');
+        return;
+      }
+      if (document.isDirty && !(await document.save())) return;
+      const run: ActiveRun = { run_id: null, recipe: document.uri, cancelled: false };
+      setActive(run);
+      try {
+        const plan = await planOf(document);
+        if (plan === null) return setActive(null);
+        status.begin(`Quantizing ${vscode.workspace.asRelativePath(document.uri)}`, () => void this.cancel());
+        const host = await ensureWorker();
+        const answer = await host.run(plan);
+        if ('failure' in answer) {
+          setActive(null);
+          return void showFailure(answer.failure, document.uri);
+        }
+        run.run_id = answer.run_id;
+        if (run.cancelled) await host.cancel(answer.run_id);
+      } catch (error) {
+        setActive(null);
+        await showFailure(
+          error instanceof RunFailureError ? error.failure : { code: 'unexpected', message: String(error), place: null },
+          document.uri,
+        );
+      }
+    },
+    async cancel() {
+      if (active === null) {
+        void vscode.window.showInformationMessage('No run is active.');
+        return;
+      }
+      active.cancelled = true;
+      if (active.run_id !== null) await worker?.cancel(active.run_id);
+    },
+    async restartWorker() {
+      await worker?.dispose();
+      worker = null;
+      log.info('The worker was ended; the next run starts a fresh one.');
+    },
+    dispose() {
+      worker?.kill();
+    },
+  };
+}

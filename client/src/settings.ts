@@ -1,0 +1,18 @@
+// Typed reading of the settings.
+import * as vscode from 'vscode';
+import { settings } from './manifest.js';
+
+const read = <T>(key: string, otherwise: T, scope?: vscode.Uri): T =>
+  vscode.workspace.getConfiguration(undefined, scope ?? null).get<T>(key, otherwise);
+
+/** auto leaves the choice to the recipe. */
+export function deviceSetting(recipe: vscode.Uri): 'auto' | 'cpu' | 'cuda' {
+  const device = read<string>(settings.device, 'auto', recipe);
+  return device === 'cpu' || device === 'cuda' ? device : 'auto';
+}
+
+/** null: one thread per physical core. */
+export function threadsSetting(): number | null {
+  const threads = read<number>(settings.threads, 0);
+  return Number.isInteger(threads) && threads > 0 ? threads : null;
+}

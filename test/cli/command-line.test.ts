@@ -1,0 +1,159 @@
+// The built command line: usage, exit codes, and what check, plan and inspect print. No worker takes part.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import type { ModelDescription } from '../../schemas/src/generated/plan.js';
+import type { ResolvePlanResult } from '../../schemas/src/protocol/client-server.js';
+import { commandLinePath, requireBuild, runBitwright } from '../support/bitwright-process.js';
+import { startLanguageServer } from '../support/language-server.js';
+import { temporaryFolder, writeTinyLlama } from '../support/tiny-llama-folder.js';
+
+const folder = temporaryFolder('cli');
+const run = (...args: string[]) => runBitwright(args, { cwd: folder });
+const recipe = (modifier: string): string => `model: model
+output: {dir: out}
+quant_stage:
+  quant_modifiers:
+    QuantizationModifier: ${modifier}
+`;
+
+before(() => {
+  requireBuild('cli', 'server');
+  writeTinyLlama(path.join(folder, 'model'));
+  writeFileSync(path.join(folder, 'good.quant.yaml'), recipe('{scheme: W8A8, ignore: [lm_head]}'));
+  writeFileSync(path.join(folder, 'bad.quant.yaml'), recipe('{scheme: W8A8, targets: [q_proj]}'));
+  writeFileSync(
+    path.join(folder, 'plain.yaml'),
+    'quant_stage:\n  quant_modifiers:\n    QuantizationModifier: {scheme: W8A8, ignore: [lm_head]}\n',
+  );
+});
+
+const misuses: [string, string[], RegExp][] = [
+  ['no command', [], /^$/],
+  ['an unknown command', ['quantise'], /no command quantise/],
+  ['an operand is missing', ['check'], /check needs RECIPE/],
+  ['an operand too many', ['plan', 'a', 'b'], /b is one more/],
+  ['an unknown option', ['check', '--fast', 'a'], /--fast/],
+  ['an option without its value', ['check', 'a', '--model'], /--model/],
+  ['a count that is none', ['evaluate', 'm', '--text', 't', '--max-seq-length', '0'], /--max-seq-length takes a positive whole number/],
+  ['a device that is none', ['quantize', 'a', '--device', 'tpu'], /--device takes auto, cpu, cuda; tpu is none/],
+  ['evaluate without a text', ['evaluate', 'model'], /needs --text FILE/],
+  [
+    'evaluate with a text that is not there',
+    ['evaluate', 'model', '--text', 'none.txt'],
+    /none\.txt cannot be read: there is no such file/,
+  ],
+];
+for (const [name, args, message] of misuses)
+  test(`usage: ${name}`, async () => {
+    const { code, stderr } = await run(...args);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, message);
+  });
+
+test('help of every command and the version', async () => {
+  for (const command of ['check', 'plan', 'quantize', 'evaluate', 'inspect', 'devices', 'lsp']) {
+    const { code, stdout } = await run(command, '--help');
+    assert.equal(code, 0);
+    assert.match(stdout, new RegExp(`Usage: bitwright ${command}`));
+    assert.match((await run('--help')).stdout, new RegExp(`^ {2}${command} `, 'm'));
+  }
+  const manifest = JSON.parse(readFileSync(path.join(__dirname, '../../../package.json'), 'utf8')) as { version: string };
+  assert.deepEqual(await run('--version'), { code: 0, stdout: `${manifest.version}\n`, stderr: '' });
+});
+
+test('check of a sound recipe', async () => {
+  assert.deepEqual(await run('check', 'good.quant.yaml'), { code: 0, stdout: '1 recipe: no problems\n', stderr: '' });
+  assert.deepEqual(await run('check', '--json', 'good.quant.yaml'), { code: 0, stdout: '[]\n', stderr: '' });
+});
+
+test('check --json: file, code, severity, message and a zero-based range; exit 1', async () => {
+  const { code, stdout } = await run('check', '--json', 'good.quant.yaml', 'bad.quant.yaml');
+  assert.equal(code, 1);
+  const problems = JSON.parse(stdout) as Record<string, unknown>[];
+  for (const problem of problems) assert.deepEqual(Object.keys(problem), ['file', 'code', 'severity', 'message', 'range']);
+  const target = problems.find((problem) => problem['code'] === 'target-matches-nothing');
+  assert.equal(target?.['file'], 'bad.quant.yaml');
+  assert.equal(target?.['severity'], 'error');
+  assert.deepEqual(target?.['range'], { start: { line: 4, character: 51 }, end: { line: 4, character: 57 } });
+});
+
+test('check for a reader: one-based place, the line, carets under the place', async () => {
+  const { code, stdout } = await run('check', 'bad.quant.yaml');
+  assert.equal(code, 1);
+  const lines = stdout.split('\n');
+  const at = lines.findIndex((line) => line.startsWith('bad.quant.yaml:5:52 error target-matches-nothing  q_proj matches none'));
+  assert.ok(at >= 0, stdout);
+  assert.equal(lines[at + 1], '    5 |     QuantizationModifier: {scheme: W8A8, targets: [q_proj]}');
+  assert.equal((lines[at + 2] ?? '').indexOf('^'), (lines[at + 1] ?? '').indexOf('q_proj]'));
+  assert.match(lines[at + 2] ?? '', /\^{6}$/);
+});
+
+test('check of a file that is not there is a problem, not a crash', async () => {
+  const { code, stdout } = await run('check', '--json', 'none.quant.yaml');
+  assert.equal(code, 1);
+  assert.deepEqual(
+    (JSON.parse(stdout) as { code: string }[]).map((problem) => problem.code),
+    ['recipe-unreadable'],
+  );
+});
+
+test('plan --json: the plan, or null with the problems', async () => {
+  const good = await run('plan', '--json', 'good.quant.yaml');
+  const { plan } = JSON.parse(good.stdout) as ResolvePlanResult;
+  assert.equal(good.code, 0);
+  assert.equal(plan?.layers.filter((layer) => layer.scheme !== null).length, 14);
+  const bad = await run('plan', '--json', 'bad.quant.yaml');
+  assert.equal(bad.code, 1);
+  assert.equal((JSON.parse(bad.stdout) as ResolvePlanResult).plan, null);
+});
+
+test('plan for a reader tells layers by block, sizes and memory', async () => {
+  const { code, stdout } = await run('plan', 'good.quant.yaml');
+  assert.equal(code, 0);
+  assert.match(stdout, /^Quantize +14 of 16 layers$/m);
+  assert.match(
+    stdout,
+    /^ {2}model\.layers\.\{0–1\}\.mlp\.down_proj +64 × 176 +int8 channel sym, inputs int8 token sym dynamic +rtn \(QuantizationModifier\)$/m,
+  );
+  assert.match(stdout, /^Kept +.*lm_head/m);
+});
+
+test('a plain llm-compressor recipe needs --model and --out to be planned, and says so', async () => {
+  const without = await run('plan', 'plain.yaml');
+  assert.equal(without.code, 1);
+  assert.match(without.stderr, /--model DIR/);
+  const given = await run('plan', 'plain.yaml', '--model', 'model', '--out', 'elsewhere', '--device', 'cpu', '--json');
+  const { plan } = JSON.parse(given.stdout) as ResolvePlanResult;
+  assert.equal(plan?.output.dir, path.join(folder, 'elsewhere'), given.stdout);
+  assert.equal(plan?.device, 'cpu');
+});
+
+test('inspect: text, JSON, and a folder that is no model', async () => {
+  const { code, stdout } = await run('inspect', 'model');
+  assert.equal(code, 0);
+  assert.match(stdout, /^Architecture +LlamaForCausalLM$/m);
+  assert.match(stdout, /^ {2}model\.layers\.\{0–1\}\.mlp\.down_proj\.weight +F32 +64 × 176 /m);
+  const json = JSON.parse((await run('inspect', '--json', 'model')).stdout) as ModelDescription;
+  assert.equal(json.architecture?.hidden_size, 64);
+  const none = await run('inspect', 'nowhere');
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /model-not-found/);
+});
+
+test('inspect --layer of a name that the model lacks names similar ones', async () => {
+  const { code, stderr } = await run('inspect', 'model', '--layer', 'down_proj');
+  assert.equal(code, 1);
+  assert.match(stderr, /model\.layers\.0\.mlp\.down_proj, model\.layers\.1\.mlp\.down_proj/);
+});
+
+test('lsp is the same server on stdio', async () => {
+  const server = await startLanguageServer([commandLinePath, 'lsp', '--stdio']);
+  const uri = pathToFileURL(path.join(folder, 'bad.quant.yaml')).href;
+  await server.open(uri, recipe('{scheme: W8A8, targets: [q_proj]}'));
+  const found = await server.diagnostics(uri, 1);
+  assert.ok(found.some(({ code }) => code === 'target-matches-nothing'));
+  assert.equal(await server.stop(), 0);
+});

@@ -1,0 +1,153 @@
+// The built command line with the real worker and native core: runs, cancellation, death of the worker, evaluation.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { before, test } from 'node:test';
+import type { RunReport } from '../../schemas/src/generated/report.js';
+import type { DeviceDescription, TensorStatistics } from '../../schemas/src/protocol/client-worker.js';
+import { requireBuild, runBitwright } from '../support/bitwright-process.js';
+import { temporaryFolder, tinyLlama, writeTinyLlama } from '../support/tiny-llama-folder.js';
+
+const folder = temporaryFolder('cli-run');
+const run = (...args: string[]) => runBitwright(args, { cwd: folder });
+
+/** Rows of token ids, so that no tokenizer is needed. */
+function rows(count: number, length: number): string {
+  const ids = (row: number): number[] => Array.from({ length }, (_, column) => (row * 31 + column * 7) % tinyLlama.vocabulary);
+  return Array.from({ length: count }, (_, row) => `${JSON.stringify({ input_ids: ids(row) })}\n`).join('');
+}
+
+const recipe = (dataset: string, out: string): string => `model: model
+calibration: {dataset: ${dataset}, num_calibration_samples: null}
+evaluate: {perplexity: {dataset: rows.jsonl}}
+output: {dir: ${out}}
+quant_stage:
+  quant_modifiers:
+    GPTQModifier:
+      ignore: [lm_head]
+      config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: group, group_size: 16}}}
+`;
+
+before(() => {
+  requireBuild('cli', 'server', 'worker');
+  writeTinyLlama(path.join(folder, 'model'), 'random');
+  writeTinyLlama(path.join(folder, 'uniform'));
+  writeFileSync(path.join(folder, 'rows.jsonl'), rows(8, 24));
+  writeFileSync(path.join(folder, 'many.jsonl'), rows(6000, 100));
+  writeFileSync(path.join(folder, 'r.quant.yaml'), recipe('rows.jsonl', 'out'));
+  writeFileSync(path.join(folder, 'long.quant.yaml'), recipe('many.jsonl', 'long'));
+});
+
+test('devices --json lists the CPU as usable', async () => {
+  const { code, stdout, stderr } = await run('devices', '--json');
+  assert.equal(code, 0, stderr);
+  const devices = JSON.parse(stdout) as DeviceDescription[];
+  assert.ok(devices.some((device) => device.kind === 'cpu' && device.usable));
+  for (const device of devices) assert.equal(device.usable, device.reason === null);
+});
+
+test('evaluate --json: a model of zero weights finds every token equally likely', async () => {
+  const { code, stdout, stderr } = await run('evaluate', 'uniform', '--text', 'rows.jsonl', '--max-seq-length', '16', '--json');
+  assert.equal(code, 0, stderr);
+  const result = JSON.parse(stdout) as { perplexity: number; nll: number; tokens: number };
+  assert.deepEqual(Object.keys(result), ['perplexity', 'nll', 'tokens']);
+  assert.equal(result.tokens, 8 * 15);
+  assert.ok(Math.abs(result.perplexity - tinyLlama.vocabulary) < 1e-3, String(result.perplexity));
+  assert.ok(Math.abs(result.nll - 120 * Math.log(tinyLlama.vocabulary)) < 1e-3, String(result.nll));
+});
+
+test('evaluate of a text that holds no rows is a failed run, with the file named', async () => {
+  writeFileSync(path.join(folder, 'broken.jsonl'), '{"text": \n');
+  const { code, stdout, stderr } = await run('evaluate', 'uniform', '--text', 'broken.jsonl', '--json');
+  assert.equal(code, 1);
+  assert.equal(stdout, '');
+  assert.match(stderr, /broken\.jsonl, line 1/);
+});
+
+test('inspect --layer --json counts every value', async () => {
+  const { code, stdout, stderr } = await run('inspect', 'model', '--layer', 'model.layers.0.mlp.up_proj', '--json');
+  assert.equal(code, 0, stderr);
+  const statistics = JSON.parse(stdout) as TensorStatistics;
+  assert.equal(statistics.count, tinyLlama.hidden * tinyLlama.mlp);
+  assert.equal(
+    statistics.histogram.counts.reduce((sum, count) => sum + count, 0),
+    statistics.count,
+  );
+});
+
+test('quantize writes a checkpoint and a report, and says so to a reader', async () => {
+  const { code, stdout, stderr } = await run('quantize', 'r.quant.yaml', '--out', 'text-out');
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^Quantized 14 layers in /m);
+  assert.match(stdout, /^ {2}weights .* bits per weight$/m);
+  assert.match(stdout, /^ {2}perplexity +\d+\.\d{4} +\d+\.\d{4} /m);
+  assert.match(stdout, /relative output error/);
+  assert.match(stdout, new RegExp(`^Checkpoint +${path.join(folder, 'text-out')}$`, 'm'));
+  assert.ok(existsSync(path.join(folder, 'text-out', 'config.json')));
+  assert.doesNotMatch(stderr, /\x1b/, 'no terminal codes in a pipe');
+});
+
+test('quantize --json: one object on stdout; one and two threads give the same bytes', async () => {
+  const bytes: Buffer[] = [];
+  for (const threads of ['1', '2']) {
+    const out = `json-${threads}`;
+    const { code, stdout, stderr } = await run('quantize', 'r.quant.yaml', '--json', '--threads', threads, '--out', out);
+    assert.equal(code, 0, stderr);
+    const result = JSON.parse(stdout) as { outcome: string; output_dir: string; report: RunReport; failure: null };
+    assert.deepEqual([result.outcome, result.output_dir, result.failure], ['completed', path.join(folder, out), null]);
+    assert.equal(result.report.layers.filter((layer) => layer.quantizer === 'gptq').length, 14);
+    assert.equal(result.report.device.threads, Number(threads));
+    const shards = readdirSync(path.join(folder, out))
+      .filter((name) => name.endsWith('.safetensors'))
+      .sort();
+    bytes.push(Buffer.concat(shards.map((name) => readFileSync(path.join(folder, out, name)))));
+  }
+  assert.ok(bytes[0]?.equals(bytes[1] ?? Buffer.alloc(0)));
+});
+
+test('a recipe with an error is not run: exit 1, outcome refused', async () => {
+  writeFileSync(path.join(folder, 'bad.quant.yaml'), recipe('none.jsonl', 'bad'));
+  const { code, stdout, stderr } = await run('quantize', 'bad.quant.yaml', '--json');
+  assert.equal(code, 1);
+  assert.equal((JSON.parse(stdout) as { outcome: string }).outcome, 'refused');
+  assert.match(stderr, /bad\.quant\.yaml:2:\d+ error/);
+  assert.ok(!existsSync(path.join(folder, 'bad.run')));
+});
+
+test('Ctrl-C cancels in order: exit 130, no checkpoint', async () => {
+  const { code, stdout, stderr } = await runBitwright(['quantize', 'long.quant.yaml', '--json'], {
+    cwd: folder,
+    onStderr: (text, child) => void (/block 0/.test(text) && child.kill('SIGINT')),
+  });
+  assert.equal(code, 130, stderr);
+  assert.equal((JSON.parse(stdout) as { outcome: string }).outcome, 'cancelled');
+  assert.match(stderr, /Running again resumes/);
+  assert.ok(!existsSync(path.join(folder, 'long')));
+});
+
+test('Ctrl-C in an evaluation: exit 130, nothing on stdout', async () => {
+  const { code, stdout, stderr } = await runBitwright(['evaluate', 'model', '--text', 'many.jsonl', '--json'], {
+    cwd: folder,
+    onStderr: (text, child) => void (/%/.test(text) && child.kill('SIGINT')),
+  });
+  assert.equal(code, 130, stderr);
+  assert.equal(stdout, '');
+  assert.match(stderr, /^Cancelled\.$/m);
+});
+
+test('a worker that is killed: the run is failed, exit 1, and it says how the worker died', async (t) => {
+  if (process.platform !== 'linux') return t.skip('finds the worker through /proc');
+  const { code, stdout, stderr } = await runBitwright(['quantize', 'long.quant.yaml', '--json'], {
+    cwd: folder,
+    onStderr: (text, child) => {
+      if (!/block 0/.test(text)) return;
+      const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(/\s+/);
+      for (const pid of children) process.kill(Number(pid), 'SIGKILL');
+    },
+  });
+  assert.equal(code, 1, stderr);
+  const result = JSON.parse(stdout) as { outcome: string; failure: { code: string } };
+  assert.deepEqual([result.outcome, result.failure.code], ['failed', 'worker-died']);
+  assert.match(stderr, /killed by SIGKILL/);
+  assert.ok(!existsSync(path.join(folder, 'long')));
+});

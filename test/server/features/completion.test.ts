@@ -1,0 +1,127 @@
+// Completion at cursors in whole, half-written and broken recipes.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { chooseCompletion, complete } from '../../support/recipe-features.js';
+
+const inModifier = (lines: string): string => `quant_stage:
+  quant_modifiers:
+    GPTQModifier:
+${lines
+  .split('\n')
+  .map((line) => `      ${line}`)
+  .join('\n')}
+`;
+
+test('top level of an empty recipe: own keys and a stage', async () => {
+  const { labels } = await complete('$0');
+  for (const key of ['model', 'calibration', 'evaluate', 'output', 'device', 'quant_stage']) assert.ok(labels.includes(key), key);
+});
+
+test('keys that the mapping has already are not offered again', async () => {
+  const { labels } = await complete('model: m\ndevice: cpu\n$0');
+  assert.ok(!labels.includes('model') && !labels.includes('device') && labels.includes('calibration'));
+});
+
+test('a half-written key between two others', async () => {
+  const { labels, begin, end } = await complete(inModifier('scheme: W4A16\nign$0\ntargets: [Linear]'));
+  assert.ok(labels.includes('ignore') && labels.includes('dampening_frac'));
+  assert.ok(!labels.includes('scheme') && !labels.includes('targets'));
+  assert.equal(end - begin, 3);
+});
+
+test('fields that only llm-compressor itself writes are not offered', async () => {
+  const { labels } = await complete(inModifier('$0'));
+  assert.deepEqual(
+    labels.filter((label) => label.endsWith('_') || label === 'index'),
+    [],
+  );
+});
+
+test('a modifier brings its usual fields', async () => {
+  const recipe = 'quant_stage:\n  quant_modifiers:\n    $0\n';
+  assert.deepEqual((await complete(recipe)).labels, ['QuantizationModifier', 'GPTQModifier', 'SmoothQuantModifier']);
+  assert.equal(await chooseCompletion(recipe, 'GPTQModifier'), inModifier('scheme: W4A16\ntargets: [Linear]\nignore: [lm_head]'));
+});
+
+test('presets with their meaning', async () => {
+  const { entries } = await complete(inModifier('scheme: W4$0'));
+  const preset = entries.find(({ label }) => label === 'W4A16');
+  assert.equal(preset?.detail, '4-bit integer weights, groups of 128, inputs in 16 bits');
+  assert.match(preset?.documentation ?? '', /`group_size: 128`/);
+});
+
+test('a value replaces what is typed of it, before and after the cursor', async () => {
+  assert.equal(await chooseCompletion(inModifier('scheme: W4$0A1'), 'W8A8'), inModifier('scheme: W8A8'));
+});
+
+test('true and false with the default marked', async () => {
+  const { entries } = await complete(inModifier('offload_hessians: $0'));
+  assert.deepEqual(
+    entries.map(({ label, detail }) => [label, detail]),
+    [
+      ['true', undefined],
+      ['false', 'default'],
+    ],
+  );
+});
+
+test('an enumeration at top level', async () => {
+  assert.deepEqual((await complete('device: $0')).labels, ['auto', 'cpu', 'cuda']);
+});
+
+test('keys and values inside a flow mapping', async () => {
+  const group = (args: string): string => inModifier(`config_groups:\n  g:\n    targets: [Linear]\n    weights: {${args}}`);
+  const { labels } = await complete(group('num_bits: 4, $0'));
+  assert.ok(labels.includes('group_size') && !labels.includes('num_bits'));
+  assert.deepEqual((await complete(group('num_bits: 4, strategy: $0'))).labels, ['tensor', 'channel', 'group', 'token']);
+});
+
+test('targets: classes, patterns by role and layer names of the model, with counts', async () => {
+  const { entries } = await complete(inModifier('targets: [$0]'));
+  const detail = (label: string): string | undefined => entries.find((entry) => entry.label === label)?.detail;
+  assert.equal(detail('Linear'), '15 of 16 layers');
+  assert.equal(detail('re:.*q_proj$'), '2 of 16 layers');
+  assert.equal(detail('re:.*mlp.*'), '6 of 16 layers');
+  assert.equal(detail('model.layers.1.mlp.down_proj'), '64 × 176 F32');
+  assert.ok(entries.every((entry) => !entry.label.includes('norm')));
+});
+
+test('targets in a block list, in a flow list, and as the first item of a list', async () => {
+  assert.equal(await chooseCompletion(inModifier('targets:\n  - re:$0'), 're:.*q_proj$'), inModifier('targets:\n  - re:.*q_proj$'));
+  assert.equal(await chooseCompletion(inModifier('ignore: [lm_head, $0]'), 're:.*mlp.*'), inModifier('ignore: [lm_head, re:.*mlp.*]'));
+  assert.equal(await chooseCompletion(inModifier('targets:\n  $0'), 'Linear'), inModifier('targets:\n  - Linear'));
+  assert.equal(await chooseCompletion(inModifier('ignore: $0'), 'lm_head'), inModifier('ignore: [lm_head$0]'));
+});
+
+test('a pattern with brackets is quoted inside a flow list', async () => {
+  const chosen = await chooseCompletion(inModifier('ignore: [$0]'), 're:model.layers.0[.]');
+  assert.equal(chosen, inModifier("ignore: ['re:model.layers.0[.]']"));
+});
+
+test('files for a dataset, folders for a model', async () => {
+  const files = [
+    { name: 'data', isFolder: true },
+    { name: 'rows.jsonl', isFolder: false },
+    { name: 'notes.md', isFolder: false },
+  ];
+  assert.deepEqual((await complete('calibration:\n  dataset: $0', files)).labels, ['data', 'rows.jsonl']);
+  assert.deepEqual((await complete('model: $0', files)).labels, ['data']);
+});
+
+test('nothing in a comment', async () => {
+  assert.deepEqual((await complete('model: m # the $0')).labels, []);
+});
+
+test('completing a key that has its colon leaves the colon', async () => {
+  assert.equal(await chooseCompletion(inModifier('sche$0: W4A16'), 'scheme'), inModifier('scheme: W4A16'));
+});
+
+test('a recipe that is no YAML below the cursor is completed above it', async () => {
+  const { labels } = await complete('device: $0\nquant_stage: [unclosed\n  more: {');
+  assert.deepEqual(labels, ['auto', 'cpu', 'cuda']);
+});
+
+test('Windows line ends and Markdown front matter', async () => {
+  assert.equal(await chooseCompletion('device: c$0\r\nmodel: m\r\n', 'cuda'), 'device: cuda\r\nmodel: m\r\n');
+  assert.ok((await complete('---\ndevice: $0\n---\n# A model card\n')).labels.includes('cpu'));
+});
