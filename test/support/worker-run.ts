@@ -79,7 +79,8 @@ export function runPlan(plan: QuantizationPlan, { threads = 2, onEvent }: RunWis
       device,
       { kind: 'cpu', name, threads },
       `${plan.output.dir}.run`,
-      'test',
+      // As the compiled worker process calls itself, so that a run may begin there and end here.
+      'unbundled',
       (event) => {
         events.push(event);
         onEvent?.(event, context);

@@ -13,13 +13,24 @@ test.after(() => rmSync(folder, { recursive: true, force: true }));
 async function rowsOf(name: string, content: string | Uint8Array, textColumn = 'text'): Promise<DatasetRow[]> {
   const file = path.join(folder, name);
   writeFileSync(file, content);
-  return Array.fromAsync(readDatasetRows(file, textColumn));
+  return collect(readDatasetRows(file, textColumn));
+}
+
+async function collect(source: AsyncIterable<DatasetRow>): Promise<DatasetRow[]> {
+  const rows: DatasetRow[] = [];
+  for await (const row of source) rows.push(row);
+  return rows;
 }
 
 const text = (line: number, value: string): DatasetRow => ({ line, text: value, fromMessages: false });
 
 test('.jsonl: text, input_ids and messages, with their lines', async () => {
-  const content = ['{"text": "one\\ntwo"}', '', '{"input_ids": [3, 4]}', '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'];
+  const content = [
+    '{"text": "one\\ntwo"}',
+    '',
+    '{"input_ids": [3, 4]}',
+    '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}',
+  ];
   assert.deepEqual(await rowsOf('a.jsonl', content.join('\n')), [
     text(1, 'one\ntwo'),
     { line: 3, input_ids: [3, 4] },
@@ -39,7 +50,10 @@ test('.jsonl: every way of writing lines', async () => {
   assert.deepEqual(await rowsOf('empty.jsonl', ''), []);
   // Longer than one read of the file, with characters of several bytes across its borders.
   const long = 'é日🙂'.repeat(40_000);
-  assert.deepEqual(await rowsOf('e.jsonl', `${JSON.stringify({ text: long })}\n${JSON.stringify({ text: 'behind' })}\n`), [text(1, long), text(2, 'behind')]);
+  assert.deepEqual(await rowsOf('e.jsonl', `${JSON.stringify({ text: long })}\n${JSON.stringify({ text: 'behind' })}\n`), [
+    text(1, long),
+    text(2, 'behind'),
+  ]);
 });
 
 test('.txt: a row per line that is not blank, spaces kept', async () => {
@@ -59,7 +73,13 @@ const refusals: [name: string, file: string, content: string | Uint8Array, ...pa
   ['a text that is null', 'k2.jsonl', '{"text": null, "input_ids": [1]}\n', /line 1/, /null/],
   ['ids that are no integers', 'l.jsonl', '{"input_ids": [1, 2.5]}\n', /line 1/, /2\.5/],
   ['messages without text', 'm.jsonl', '{"messages": [{"role": "user"}]}\n', /line 1/, /message/],
-  ['bytes that are not UTF-8', 'n.jsonl', Buffer.concat([Buffer.from('{"text": "a"}\n{"text": "'), Buffer.from([0xe9]), Buffer.from('"}\n')]), /line 2/, /UTF-8/],
+  [
+    'bytes that are not UTF-8',
+    'n.jsonl',
+    Buffer.concat([Buffer.from('{"text": "a"}\n{"text": "'), Buffer.from([0xe9]), Buffer.from('"}\n')]),
+    /line 2/,
+    /UTF-8/,
+  ],
   ['a .txt that is not UTF-8', 'o.txt', Buffer.from([0x61, 0x0a, 0xff, 0x0a]), /line 2/, /UTF-8/],
   ['a .csv that is not UTF-8', 'p.csv', Buffer.from([...Buffer.from('text\na\n'), 0xff, 0x0a]), /line 3/, /UTF-8/],
   ['a .csv without the column', 'q.csv', 'id,story\n1,a\n', /line 1/, /no column text/, /id, story/],
@@ -74,8 +94,9 @@ for (const [name, file, content, ...patterns] of refusals)
     assert.rejects(rowsOf(file, content), failureCode('dataset-invalid', new RegExp(file.replace('.', '\\.')), ...patterns)));
 
 test('refuses what cannot be read', async () => {
-  const read = (file: string): Promise<DatasetRow[]> => Array.fromAsync(readDatasetRows(path.join(folder, file), 'text'));
-  for (const ending of ['jsonl', 'txt', 'csv']) await assert.rejects(read(`missing.${ending}`), failureCode('file-unreadable', /missing\./, /no such file/));
+  const read = (file: string): Promise<DatasetRow[]> => collect(readDatasetRows(path.join(folder, file), 'text'));
+  for (const ending of ['jsonl', 'txt', 'csv'])
+    await assert.rejects(read(`missing.${ending}`), failureCode('file-unreadable', /missing\./, /no such file/));
   mkdirSync(path.join(folder, 'folder.jsonl'));
   await assert.rejects(read('folder.jsonl'), failureCode('file-unreadable', /folder\.jsonl/));
   writeFileSync(path.join(folder, 'secret.csv'), 'text\na\n');

@@ -44,7 +44,11 @@ test('BOS comes from the tokenizer', async () => {
     (await openTokenizer(tokenizerFolder(name, config))).bos;
   assert.equal(await bosOf('llama2', { add_bos_token: true, bos_token: '<s>' }), 1, 'Llama 2 and Mistral');
   assert.equal(await bosOf('llama2', { add_bos_token: true, bos_token: { content: '<s>' } }), 1, 'the older form of a token');
-  assert.equal(await bosOf('qwen2', { add_bos_token: true, bos_token: '<|end|>' }), 2, 'DeepSeek-R1-Distill-Qwen: not the one of config.json');
+  assert.equal(
+    await bosOf('qwen2', { add_bos_token: true, bos_token: '<|end|>' }),
+    2,
+    'DeepSeek-R1-Distill-Qwen: not the one of config.json',
+  );
   assert.equal(await bosOf('qwen2', { add_bos_token: false, bos_token: null }), null, 'Qwen 2.5 and 3');
   assert.equal(await bosOf('qwen2', { bos_token: null }), null, 'Qwen 2');
   assert.equal(await bosOf('llama3', { bos_token: '<s>' }), 0, 'Llama 3: by its template');

@@ -34,7 +34,14 @@ const layer = (name: string, kind: LayerPlan['kind'], its: QuantizationScheme | 
   block: null,
   role: name,
   scheme: its,
-  quantizer: its && { name: 'rtn', modifier: 'QuantizationModifier', recipe_path: [], block_size: null, dampening_frac: null, offload_hessians: null },
+  quantizer: its && {
+    name: 'rtn',
+    modifier: 'QuantizationModifier',
+    recipe_path: [],
+    block_size: null,
+    dampening_frac: null,
+    offload_hessians: null,
+  },
   tied_to: null,
 });
 
@@ -68,7 +75,8 @@ test('two schemes are told by the names of their layers', () => {
 });
 
 test('actorder weight leaves nothing in the file, actorder group does; implied dtypes are not written', () => {
-  const weightsOf = (its: QuantizationScheme): Record<string, unknown> => configFor([layer('a', 'Linear', its)]).config_groups['group_0']!.weights;
+  const weightsOf = (its: QuantizationScheme): Record<string, unknown> =>
+    configFor([layer('a', 'Linear', its)]).config_groups['group_0']!.weights;
   assert.equal(weightsOf(scheme(4, 'weight'))['actorder'], null);
   assert.equal(weightsOf(scheme(4, 'group'))['actorder'], 'group');
   assert.ok(!('scale_dtype' in weightsOf(scheme(4))) && !('zp_dtype' in weightsOf(scheme(4))));
@@ -87,5 +95,8 @@ test('the text of the config stays as it is, numbers spelled as they were', () =
 test('an empty config takes the entry, a broken one is named', () => {
   assert.deepEqual(JSON.parse(addToConfig('config.json', '{}', { quantization_config: 1 })), { quantization_config: 1 });
   assert.throws(() => addToConfig('/m/config.json', '{', { quantization_config: 1 }), /\/m\/config\.json cannot be read/);
-  assert.throws(() => addToConfig('/m/config.json', '{"quantization_config": {}}', { quantization_config: 1 }), /has an entry quantization_config already/);
+  assert.throws(
+    () => addToConfig('/m/config.json', '{"quantization_config": {}}', { quantization_config: 1 }),
+    /has an entry quantization_config already/,
+  );
 });

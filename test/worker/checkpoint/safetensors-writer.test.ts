@@ -34,7 +34,10 @@ test('length, header with format pt padded to 8 bytes, wide types first and then
     const length = Number(bytes.readBigUInt64LE(0));
     assert.equal(length % 8, 0);
     assert.equal(
-      bytes.subarray(8, 8 + length).toString().trimEnd(),
+      bytes
+        .subarray(8, 8 + length)
+        .toString()
+        .trimEnd(),
       '{"__metadata__":{"format":"pt"},"shape":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"a":{"dtype":"BF16","shape":[1],"data_offsets":[8,10]},"z":{"dtype":"BF16","shape":[1],"data_offsets":[10,12]},"b":{"dtype":"I8","shape":[3],"data_offsets":[12,15]}}',
     );
     assert.deepEqual([...bytes.subarray(8 + length)], [8, 0, 0, 0, 0, 0, 0, 0, 6, 7, 4, 5, 1, 2, 3]);

@@ -40,10 +40,14 @@ test('several shards hold what one file holds, and the index names them all', ()
     for (const [name, tensors] of shards) for (const tensor of tensors.keys()) assert.equal(index.weight_map[tensor], name);
     const all = new Map(shards.flatMap(([, tensors]) => [...tensors]));
     assertSameTensors(all, await readTensors(path.join(dir, 'whole', 'model.safetensors')));
-    assert.equal(index.metadata.total_size, [...all.values()].reduce((sum, { bytes }) => sum + bytes.length, 0));
+    assert.equal(
+      index.metadata.total_size,
+      [...all.values()].reduce((sum, { bytes }) => sum + bytes.length, 0),
+    );
     assert.equal(report.size.weights_bytes_after, index.metadata.total_size);
     // No shard but one that holds a single large tensor is over the limit.
-    for (const [, tensors] of shards) assert.ok(tensors.size === 1 || [...tensors.values()].reduce((sum, { bytes }) => sum + bytes.length, 0) <= 40_000);
+    for (const [, tensors] of shards)
+      assert.ok(tensors.size === 1 || [...tensors.values()].reduce((sum, { bytes }) => sum + bytes.length, 0) <= 40_000);
   }));
 
 test('side files are copied, the recipe is written, nothing else is left', () =>
@@ -96,16 +100,27 @@ for (const { name, targets, tied, packed, dense } of tiedCases)
       const weights = 'weights: {num_bits: 8, type: int, strategy: channel, symmetric: true}';
       await runToCompletion(await resolvePlan({ recipe: rtn(`config_groups: {g: {targets: ${targets}, ${weights}}}`), model, output }));
       const tensors = await readTensors(path.join(output, 'model.safetensors'));
-      const found = (suffix: string): string[] => [...tensors.keys()].filter((tensor) => /^(lm_head|model\.embed_tokens)\./.test(tensor) && tensor.endsWith(suffix));
-      assert.deepEqual(found('.weight_packed'), packed.map((module) => `${module}.weight_packed`));
-      assert.deepEqual(found('.weight'), dense.map((module) => `${module}.weight`));
+      const found = (suffix: string): string[] =>
+        [...tensors.keys()].filter((tensor) => /^(lm_head|model\.embed_tokens)\./.test(tensor) && tensor.endsWith(suffix));
+      assert.deepEqual(
+        found('.weight_packed'),
+        packed.map((module) => `${module}.weight_packed`),
+      );
+      assert.deepEqual(
+        found('.weight'),
+        dense.map((module) => `${module}.weight`),
+      );
       const config = JSON.parse(readFileSync(path.join(output, 'config.json'), 'utf8')) as { tie_word_embeddings: boolean };
       assert.equal(config.tie_word_embeddings, tied);
       // Eight bits move the logits little; a head that reads the wrong weight moves them altogether.
       await withDevice(async (device) => {
-        const documents = rowsOf(Int32Array.from({ length: 12 }, (_, i) => 5 + i), 12);
+        const documents = rowsOf(
+          Int32Array.from({ length: 12 }, (_, i) => 5 + i),
+          12,
+        );
         const before = await forwardPass(device, await describedModel(model), documents);
         const after = await forwardPass(device, await describedModel(output), documents);
         assert.ok(maxRelative(after.logits, before.logits) < 0.03, String(maxRelative(after.logits, before.logits)));
       });
-    }));
+    }),
+  );

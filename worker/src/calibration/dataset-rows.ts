@@ -115,18 +115,21 @@ const describe = (value: unknown): string =>
 
 /** RFC 4180: a quoted field may hold line ends. `line` is the last line of the row. */
 async function* readCsv(file: string, textColumn: string): AsyncGenerator<DatasetRow> {
-  const parser = parse({ info: true, relax_column_count: true, skip_empty_lines: true });
+  const parser = parse({ info: true, record_delimiter: ['\r\n', '\n'], relax_column_count: true, skip_empty_lines: true });
+  // The parser counts bytes; its own count of lines takes a \r\n in quotes for two.
+  const lineEnds: number[] = [];
   // A failing source ends the parser with its failure, which the loop below meets.
-  pipeline(Readable.from(rawLines(file)), parser, () => undefined);
-  let column = -1;
+  pipeline(Readable.from(rawLines(file, lineEnds)), parser, () => undefined);
+  let [line, column] = [0, -1];
   try {
-    for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
+    for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { bytes: number } }>) {
+      while ((lineEnds[line] ?? Infinity) < info.bytes) line += 1;
       const text = record[column];
-      if (text !== undefined) yield { line: info.lines, text, fromMessages: false };
+      if (text !== undefined) yield { line: line + 1, text, fromMessages: false };
       else if (column >= 0)
         throw runFailure.datasetInvalid(
           file,
-          info.lines,
+          line + 1,
           `the row has ${record.length} columns and ${textColumn} (text_column) is column ${column + 1}`,
         );
       else {
@@ -141,6 +144,12 @@ async function* readCsv(file: string, textColumn: string): AsyncGenerator<Datase
   }
 }
 
-async function* rawLines(file: string): AsyncGenerator<string> {
-  for await (const { content, end } of readLines(file)) yield content + end;
+/** Fills `lineEnds` with the number of bytes up to the end of each line. */
+async function* rawLines(file: string, lineEnds: number[]): AsyncGenerator<string> {
+  let bytes = 0;
+  for await (const { content, end } of readLines(file)) {
+    const line = content + end;
+    lineEnds.push((bytes += Buffer.byteLength(line)));
+    yield line;
+  }
 }

@@ -73,7 +73,10 @@ export async function loadWeights(
       const scheme = module === name ? null : schemeOf(module);
       if (scheme?.weights) {
         if (name.endsWith('.weight_scale') && isWanted(`${module}.weight`)) await loadQuantized(reader, module, scheme, weights);
-      } else if (isWanted(name)) weights.add(name, reader.load(name));
+      } else if (isWanted(name)) {
+        weights.add(name, reader.load(name));
+        if (scheme && name.endsWith('.weight')) addInputQuantizer(reader, module, scheme, weights);
+      }
     }
     return weights;
   } catch (error) {
@@ -84,6 +87,10 @@ export async function loadWeights(
 
 async function loadQuantized(reader: TensorReader, module: string, scheme: QuantizationScheme, weights: LoadedWeights): Promise<void> {
   weights.add(`${module}.weight`, await loadQuantizedWeight(reader, module, scheme));
+  addInputQuantizer(reader, module, scheme, weights);
+}
+
+function addInputQuantizer(reader: TensorReader, module: string, scheme: QuantizationScheme, weights: LoadedWeights): void {
   const quantizer = loadInputQuantizer(reader, module, scheme);
   if (quantizer !== null) weights.addInputQuantizer(module, quantizer);
 }

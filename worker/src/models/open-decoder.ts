@@ -2,6 +2,7 @@
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import type { Device } from '../tensor/tensor.js';
+import { checkTensors } from './check-tensors.js';
 import { LlamaDecoder } from './llama.js';
 import type { DecoderModel } from './model.js';
 
@@ -9,5 +10,6 @@ import type { DecoderModel } from './model.js';
 export function openDecoder(model: ModelDescription, device: Device, n_positions: number, purpose: string): DecoderModel & Disposable {
   const { architecture } = model;
   if (architecture === null) throw runFailure.architectureUnknown(model.architecture_name ?? model.dir, purpose);
+  checkTensors(model, architecture);
   return new LlamaDecoder(architecture, device, n_positions);
 }

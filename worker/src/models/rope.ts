@@ -43,7 +43,7 @@ function frequencies(facts: ArchitectureFacts, length: number): Frequencies {
     case 'linear':
       return { inv_freq: plain.map((frequency) => frequency / factor), attention_factor: 1 };
     case 'dynamic': {
-      // The base grows with texts beyond the context the model was trained on.
+      // The base grows with texts beyond the context the model was trained on. One table serves all documents of a dataset, so the longest counts.
       const stretch = (factor * Math.max(length, max_position_embeddings)) / max_position_embeddings - (factor - 1);
       return { inv_freq: inverseFrequencies(rope.rope_theta * stretch ** (dim / (dim - 2)), dim), attention_factor: 1 };
     }

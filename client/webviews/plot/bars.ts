@@ -1,0 +1,85 @@
+// A histogram: bars of counts over a value axis, logarithmic or linear counts, and lines for values that are marked on the axis.
+import { round } from './cells.js';
+import { draw } from './element.js';
+import type { Drawing } from './element.js';
+import { linearScale, logScale } from './scale.js';
+
+export interface Histogram {
+  title: string;
+  counts: readonly number[];
+  /** Values at the outer edges of the first and last bin. */
+  min: number;
+  max: number;
+  /** Values drawn as lines over the whole height. */
+  marks: readonly number[];
+  logCounts: boolean;
+  width: number;
+  height: number;
+  format(value: number): string;
+}
+
+const margin = { left: 46, right: 10, top: 8, bottom: 26 };
+
+export function drawHistogram({ title, counts, min, max, marks, logCounts, width, height, format }: Histogram): Drawing {
+  const inner = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
+  const largest = Math.max(1, ...counts);
+  // A logarithmic count begins below one, so that single weights are seen.
+  const countScale = logCounts ? logScale(0.5, largest) : linearScale(0, largest);
+  const low = Math.min(min, ...marks);
+  const high = Math.max(max, ...marks);
+  const values = linearScale(low, high);
+  const x = (value: number): number => margin.left + values.share(value) * inner.width;
+  const y = (count: number): number => margin.top + (1 - countScale.share(count)) * inner.height;
+  const binWidth = (max - min) / counts.length;
+  const bottom = margin.top + inner.height;
+  const bars = counts.flatMap((count, i) => {
+    if (count === 0) return [];
+    const begin = x(min + i * binWidth);
+    const end = x(min + (i + 1) * binWidth);
+    return [
+      draw('rect', {
+        class: 'bar',
+        x: round(begin),
+        y: round(y(count)),
+        width: round(Math.max(0.6, end - begin - 0.4)),
+        height: round(bottom - y(count)),
+      }),
+    ];
+  });
+  // Too many lines would hide the bars: the widest grid is drawn as ticks at the axis.
+  const dense = marks.length > inner.width / 6;
+  const lines = marks.map((mark) =>
+    draw('line', { class: 'mark', x1: round(x(mark)), x2: round(x(mark)), y1: dense ? bottom - 6 : margin.top, y2: bottom }),
+  );
+  const countTicks = (logCounts ? powersOfTen(largest) : linearScale(0, largest).ticks(4)).map((tick) =>
+    draw(
+      'g',
+      { 'aria-hidden': 'true' },
+      draw('line', { class: 'grid-line', x1: margin.left, x2: width - margin.right, y1: round(y(tick)), y2: round(y(tick)) }),
+      draw('text', { class: 'axis-label', x: margin.left - 6, y: round(y(tick) + 4), 'text-anchor': 'end' }, shortCount(tick)),
+    ),
+  );
+  const valueTicks = values
+    .ticks(Math.max(2, Math.floor(inner.width / 80)))
+    .map((tick) =>
+      draw('text', { class: 'axis-label', x: round(x(tick)), y: height - 8, 'text-anchor': 'middle', 'aria-hidden': 'true' }, format(tick)),
+    );
+  const axis = draw('line', { class: 'axis', x1: margin.left, x2: width - margin.right, y1: bottom, y2: bottom });
+  return draw(
+    'svg',
+    { class: 'histogram', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': title },
+    ...countTicks,
+    ...bars,
+    ...lines,
+    axis,
+    ...valueTicks,
+  );
+}
+
+function powersOfTen(largest: number): number[] {
+  const ticks: number[] = [];
+  for (let tick = 1; tick <= largest; tick *= 10) ticks.push(tick);
+  return ticks;
+}
+
+const shortCount = (count: number): string => (count >= 1e6 ? `${count / 1e6} M` : count >= 1e3 ? `${count / 1e3} k` : String(count));

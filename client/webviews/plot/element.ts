@@ -1,0 +1,39 @@
+// A drawing as plain data: elements with attributes and children. Rendered to the DOM in the page and to text in tests; names are always text, never markup.
+
+export interface Drawing {
+  tag: string;
+  attributes: Readonly<Record<string, string | number>>;
+  children: readonly (Drawing | string)[];
+}
+
+export const draw = (tag: string, attributes: Drawing['attributes'] = {}, ...children: (Drawing | string)[]): Drawing => ({
+  tag,
+  attributes,
+  children,
+});
+
+const svgTags = new Set(['svg', 'g', 'rect', 'line', 'path', 'text', 'title', 'defs', 'linearGradient', 'stop']);
+
+export function toDom(document: Document, { tag, attributes, children }: Drawing): Element {
+  const element = svgTags.has(tag) ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  for (const child of children) element.append(typeof child === 'string' ? document.createTextNode(child) : toDom(document, child));
+  return element;
+}
+
+const escaped: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+const escape = (text: string): string => text.replace(/[&<>"]/g, (character) => escaped[character] ?? character);
+
+/** Text of the drawing, one element per line, for snapshots and SVG files. */
+export function toMarkup(drawing: Drawing, indent = ''): string {
+  const attributes = Object.entries(drawing.attributes)
+    .map(([name, value]) => ` ${name}="${escape(String(value))}"`)
+    .join('');
+  if (drawing.children.length === 0) return `${indent}<${drawing.tag}${attributes}/>`;
+  if (drawing.children.every((child) => typeof child === 'string'))
+    return `${indent}<${drawing.tag}${attributes}>${drawing.children.map((child) => escape(String(child))).join('')}</${drawing.tag}>`;
+  const inner = drawing.children.map((child) =>
+    typeof child === 'string' ? `${indent}  ${escape(child)}` : toMarkup(child, `${indent}  `),
+  );
+  return [`${indent}<${drawing.tag}${attributes}>`, ...inner, `${indent}</${drawing.tag}>`].join('\n');
+}

@@ -1,0 +1,105 @@
+// The layers of a report as a table that can be sorted: the alternative to the pictures.
+import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import { draw } from '../plot/element.js';
+import type { Drawing } from '../plot/element.js';
+import { bytesText, metricsOf } from './metrics.js';
+
+export interface TableColumn {
+  key: string;
+  title: string;
+  help: string;
+  numeric: boolean;
+  valueOf(layer: LayerMetrics): number | string | null;
+  textOf(layer: LayerMetrics): string;
+}
+
+export interface TableOrder {
+  key: string;
+  descending: boolean;
+}
+
+export function tableColumns(layers: readonly LayerMetrics[]): TableColumn[] {
+  return [
+    { key: 'name', title: 'Layer', help: 'Module name', numeric: false, valueOf: (layer) => layer.name, textOf: (layer) => layer.name },
+    {
+      key: 'scheme',
+      title: 'Scheme',
+      help: 'How the layer is stored',
+      numeric: false,
+      valueOf: (layer) => layer.scheme,
+      textOf: (layer) => layer.scheme ?? 'unquantized',
+    },
+    {
+      key: 'shape',
+      title: 'Shape',
+      help: 'Outputs × inputs',
+      numeric: true,
+      valueOf: (layer) => layer.rows * layer.columns,
+      textOf: (layer) => `${layer.rows} × ${layer.columns}`,
+    },
+    ...metricsOf(layers).map((metric) => ({
+      key: metric.key,
+      title: metric.name,
+      help: metric.definition,
+      numeric: true,
+      valueOf: metric.valueOf,
+      textOf: (layer: LayerMetrics) => {
+        const value = metric.valueOf(layer);
+        return value === null ? '–' : metric.format(value);
+      },
+    })),
+    {
+      key: 'bytes_after',
+      title: 'Size',
+      help: 'Stored bytes',
+      numeric: true,
+      valueOf: (layer) => layer.bytes_after,
+      textOf: (layer) => bytesText(layer.bytes_after),
+    },
+  ];
+}
+
+export function sortLayers(layers: readonly LayerMetrics[], columns: readonly TableColumn[], order: TableOrder): LayerMetrics[] {
+  const column = columns.find(({ key }) => key === order.key);
+  if (column === undefined) return [...layers];
+  const sign = order.descending ? -1 : 1;
+  return [...layers].sort((a, b) => {
+    const [x, y] = [column.valueOf(a), column.valueOf(b)];
+    // Without a value comes last in either direction.
+    if (x === null || y === null) return x === y ? 0 : x === null ? 1 : -1;
+    return (
+      sign * (typeof x === 'number' && typeof y === 'number' ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true }))
+    );
+  });
+}
+
+export function drawTable(layers: readonly LayerMetrics[], order: TableOrder, selected: string | null): Drawing {
+  const columns = tableColumns(layers);
+  const heads = columns.map(({ key, title, help, numeric }) => {
+    const direction = order.key === key ? (order.descending ? 'descending' : 'ascending') : 'none';
+    const arrow = direction === 'none' ? '' : order.descending ? ' ↓' : ' ↑';
+    return draw(
+      'th',
+      { scope: 'col', 'aria-sort': direction, class: numeric ? 'numeric' : '' },
+      draw('button', { type: 'button', 'data-sort': key, title: help }, title + arrow),
+    );
+  });
+  const rows = sortLayers(layers, columns, order).map((layer) =>
+    draw(
+      'tr',
+      { 'data-key': layer.name, class: layer.name === selected ? 'selected' : '' },
+      ...columns.map((column, index) =>
+        index === 0
+          ? draw('th', { scope: 'row' }, draw('button', { type: 'button', 'data-layer': layer.name }, layer.name))
+          : draw('td', { class: column.numeric ? 'numeric' : '' }, column.textOf(layer)),
+      ),
+    ),
+  );
+  return draw(
+    'table',
+    {},
+    draw('caption', {}, `${layers.length} quantized layers`),
+    draw('thead', {}, draw('tr', {}, ...heads)),
+    draw('tbody', {}, ...rows),
+  );
+}

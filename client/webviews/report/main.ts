@@ -1,0 +1,272 @@
+// The report page: a pure function of the report and its arrays. Holds what the user has chosen, and redraws.
+import './report.css';
+import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
+import type { ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { openChannel } from '../channel.js';
+import { drawLegend } from '../plot/cells.js';
+import type { Theme } from '../plot/color-ramp.js';
+import { draw, toDom } from '../plot/element.js';
+import type { Drawing } from '../plot/element.js';
+import { placeTooltip } from '../plot/tooltip.js';
+import { drawHeatmap, scaleOf } from './error-heatmap.js';
+import { drawDetails, drawTooltip } from './layer-details.js';
+import { drawTable } from './layer-table.js';
+import type { TableOrder } from './layer-table.js';
+import { metrics, metricsOf } from './metrics.js';
+import type { Metric } from './metrics.js';
+import { drawSummary } from './summary.js';
+import { drawWeights, readArray } from './weight-histogram.js';
+import type { LayerArrays } from './weight-histogram.js';
+
+interface Choice {
+  metric: Metric['key'];
+  layer: string | null;
+  order: TableOrder;
+  logCounts: boolean;
+}
+
+const page = document.getElementById('page') ?? document.body;
+let report: RunReport | null = null;
+let baseUri = '';
+let choice: Choice = {
+  metric: 'relative_output_error',
+  layer: null,
+  order: { key: 'relative_output_error', descending: true },
+  logCounts: true,
+};
+const files = new Map<string, Promise<ArrayBuffer>>();
+
+const channel = openChannel(receive);
+const saved = channel.loadState() as Partial<Choice> | null;
+if (saved) choice = { ...choice, ...saved };
+window.addEventListener('error', (event) => channel.send({ kind: 'page-error', message: event.message }));
+window.addEventListener('resize', redrawPictures);
+new MutationObserver(redrawPictures).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+channel.send({ kind: 'ready' });
+
+function receive(message: ToWebview): void {
+  if (message.kind === 'reveal-layer') return select(message.layer, true);
+  if (report?.run_id !== message.report.run_id) files.clear();
+  report = message.report;
+  baseUri = message.baseUri;
+  render(message.report);
+}
+
+function themeNow(): Theme {
+  const kind = document.body.dataset['vscodeThemeKind'] ?? document.body.className;
+  if (kind.includes('high-contrast-light')) return 'high-contrast-light';
+  if (kind.includes('high-contrast')) return 'high-contrast';
+  return kind.includes('light') ? 'light' : 'dark';
+}
+
+const chosenMetric = (layers: readonly LayerMetrics[]): Metric | undefined => {
+  const possible = metricsOf(layers);
+  return possible.find(({ key }) => key === choice.metric) ?? possible[0];
+};
+
+function chosenLayer(layers: readonly LayerMetrics[]): LayerMetrics | undefined {
+  const metric = chosenMetric(layers);
+  const worst = metric && [...layers].sort((a, b) => (metric.valueOf(b) ?? -Infinity) - (metric.valueOf(a) ?? -Infinity))[0];
+  return layers.find(({ name }) => name === choice.layer) ?? worst ?? layers[0];
+}
+
+function replace(id: string, ...drawings: Drawing[]): void {
+  document.getElementById(id)?.replaceChildren(...drawings.map((drawing) => toDom(document, drawing)));
+}
+
+function render(shown: RunReport): void {
+  const section = (id: string, title: string, ...more: Drawing[]): Drawing =>
+    draw(
+      'section',
+      { class: 'panel', 'aria-labelledby': `${id}-title` },
+      draw('div', { class: 'panel-head' }, draw('h2', { id: `${id}-title` }, title), ...more),
+      draw('div', { id }),
+    );
+  const metricChoice = draw(
+    'select',
+    { id: 'metric', 'aria-label': 'Figure shown' },
+    ...metricsOf(shown.layers).map(({ key, name }) => draw('option', { value: key }, name)),
+  );
+  const logChoice = draw('label', {}, draw('input', { type: 'checkbox', id: 'log-counts' }), 'logarithmic counts');
+  page.replaceChildren(
+    toDom(document, drawSummary(shown)),
+    toDom(
+      document,
+      shown.layers.length === 0
+        ? draw('p', { class: 'empty' }, 'No layer was finished in this run.')
+        : draw(
+            'div',
+            { class: 'pictures' },
+            section('heatmap', 'Which layer hurts', metricChoice),
+            section('weights', 'Weights', logChoice),
+          ),
+    ),
+    ...(shown.layers.length === 0 ? [] : [toDom(document, section('table', 'Layers'))]),
+  );
+  if (shown.layers.length === 0) return;
+  const metricSelect = document.getElementById('metric') as HTMLSelectElement;
+  metricSelect.value = chosenMetric(shown.layers)?.key ?? '';
+  metricSelect.addEventListener('change', () => change({ metric: metricSelect.value as Metric['key'] }));
+  const logBox = document.getElementById('log-counts') as HTMLInputElement;
+  logBox.checked = choice.logCounts;
+  logBox.addEventListener('change', () => change({ logCounts: logBox.checked }));
+  redrawPictures();
+  redrawTable();
+}
+
+function change(part: Partial<Choice>): void {
+  choice = { ...choice, ...part };
+  channel.saveState(choice);
+  redrawPictures();
+  redrawTable();
+}
+
+function select(layer: string, focus: boolean): void {
+  change({ layer });
+  if (focus) cellOf(layer)?.focus();
+}
+
+const cellOf = (layer: string): SVGElement | null => document.querySelector<SVGElement>(`.cell[data-key="${CSS.escape(layer)}"]`);
+
+function redrawPictures(): void {
+  if (report === null || report.layers.length === 0) return;
+  const { layers } = report;
+  const metric = chosenMetric(layers);
+  const layer = chosenLayer(layers);
+  const heatmap = document.getElementById('heatmap');
+  if (metric === undefined || layer === undefined || heatmap === null) return;
+  const hadFocus = document.activeElement?.classList.contains('cell') === true;
+  const width = Math.max(260, heatmap.clientWidth);
+  const legend = drawLegend(scaleOf(layers, metric), themeNow(), metric.format, Math.min(width, 420));
+  replace(
+    'heatmap',
+    drawHeatmap(layers, metric, themeNow(), width),
+    draw('div', { class: 'legend-line' }, legend, draw('span', { class: 'unit' }, metric.unit)),
+  );
+  const cell = cellOf(layer.name);
+  cell?.classList.add('selected');
+  cell?.setAttribute('aria-selected', 'true');
+  cell?.setAttribute('tabindex', '0');
+  if (hadFocus) cell?.focus();
+  void redrawWeights(layer, metric, layers);
+}
+
+async function redrawWeights(layer: LayerMetrics, metric: Metric, layers: readonly LayerMetrics[]): Promise<void> {
+  const details = drawDetails(layer, layers, metric);
+  const width = Math.max(260, document.getElementById('weights')?.clientWidth ?? 0);
+  try {
+    const arrays = await arraysOf(layer);
+    // Another layer was chosen while the file was read.
+    if (report === null || chosenLayer(report.layers)?.name !== layer.name) return;
+    const picture =
+      arrays === null
+        ? draw('p', { class: 'empty' }, 'This report holds no histogram of the layer.')
+        : drawWeights(layer, arrays, choice.logCounts, width);
+    const key = draw(
+      'p',
+      { class: 'key' },
+      draw('span', { class: 'key-bar' }),
+      'weights before',
+      draw('span', { class: 'key-mark' }),
+      'values of the grid with the layer’s median scale',
+    );
+    replace('weights', draw('h3', {}, layer.name), picture, ...(arrays === null ? [] : [key]), details);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    channel.send({ kind: 'page-error', message: `${layer.name}: ${text}` });
+    replace('weights', draw('h3', {}, layer.name), draw('p', { class: 'empty' }, `The histogram cannot be read: ${text}`), details);
+  }
+}
+
+async function arraysOf(layer: LayerMetrics): Promise<LayerArrays | null> {
+  if (layer.histogram === null) return null;
+  const counts = readArray(layer.histogram, await fileOf(layer.histogram.file));
+  return { counts, grid: layer.grid === null ? [] : readArray(layer.grid, await fileOf(layer.grid.file)) };
+}
+
+function fileOf(name: string): Promise<ArrayBuffer> {
+  const known = files.get(name);
+  if (known !== undefined) return known;
+  const bytes = fetch(`${baseUri}/${name.split('/').map(encodeURIComponent).join('/')}`).then(async (response) => {
+    if (!response.ok) throw new Error(`${name} is not in the report folder (${response.status})`);
+    return response.arrayBuffer();
+  });
+  files.set(name, bytes);
+  return bytes;
+}
+
+function redrawTable(): void {
+  if (report === null || report.layers.length === 0) return;
+  const focused = document.activeElement instanceof HTMLElement ? { ...document.activeElement.dataset } : {};
+  replace('table', drawTable(report.layers, choice.order, chosenLayer(report.layers)?.name ?? null));
+  const again =
+    focused['sort'] !== undefined
+      ? `[data-sort="${CSS.escape(focused['sort'])}"]`
+      : focused['layer'] !== undefined
+        ? `[data-layer="${CSS.escape(focused['layer'])}"]`
+        : null;
+  if (again !== null) document.querySelector<HTMLElement>(again)?.focus();
+}
+
+page.addEventListener('click', (event) => {
+  const target =
+    event.target instanceof Element ? event.target.closest<HTMLElement | SVGElement>('[data-key], [data-sort], [data-layer]') : null;
+  if (target === null) return;
+  const { key, sort, layer } = target.dataset;
+  if (sort !== undefined) {
+    const isText = sort === 'name' || sort === 'scheme';
+    change({ order: { key: sort, descending: choice.order.key === sort ? !choice.order.descending : !isText } });
+  } else if (layer !== undefined || key !== undefined) select(layer ?? key ?? '', target.classList.contains('cell'));
+});
+
+page.addEventListener('keydown', (event) => {
+  const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
+  if (cell === null) return;
+  const steps: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  const step = steps[event.key];
+  if (event.key === 'Enter' || event.key === ' ') select(cell.dataset['key'] ?? '', true);
+  else if (step !== undefined) neighbour(cell, step)?.focus();
+  else return;
+  event.preventDefault();
+});
+
+/** The next cell in a direction; empty places are passed over. */
+function neighbour(cell: SVGElement, [down, right]: [number, number]): SVGElement | null {
+  let row = Number(cell.dataset['row']);
+  let column = Number(cell.dataset['column']);
+  for (let passed = 0; passed < 1000; passed += 1) {
+    row += down;
+    column += right;
+    if (row < 0 || column < 0) return null;
+    const found = document.querySelector<SVGElement>(`.cell[data-row="${row}"][data-column="${column}"]`);
+    if (found !== null) return found;
+    const beyond = down !== 0 ? `.cell[data-row="${row}"]` : `.cell[data-column="${column}"]`;
+    if (document.querySelector(beyond) === null) return null;
+  }
+  return null;
+}
+
+const tooltip = toDom(document, draw('div', { id: 'tooltip', role: 'tooltip', hidden: '' })) as HTMLElement;
+document.body.append(tooltip);
+
+function showTooltip(event: Event): void {
+  const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
+  const layer = cell && report?.layers.find(({ name }) => name === cell.dataset['key']);
+  if (cell === null || !layer || report === null) {
+    tooltip.hidden = true;
+    return;
+  }
+  const metric = chosenMetric(report.layers) ?? metrics[0];
+  if (metric === undefined) return;
+  tooltip.replaceChildren(toDom(document, drawTooltip(layer, report.layers, metric)));
+  tooltip.hidden = false;
+  placeTooltip(tooltip, cell.getBoundingClientRect(), { width: window.innerWidth, height: window.innerHeight });
+}
+
+page.addEventListener('mouseover', showTooltip);
+page.addEventListener('focusin', showTooltip);
+page.addEventListener('mouseleave', () => (tooltip.hidden = true));
+page.addEventListener('focusout', () => (tooltip.hidden = true));
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Escape') tooltip.hidden = true;
+});

@@ -1,0 +1,87 @@
+// The figures of a layer that a picture can show: name, definition, unit, and how it is written. The one list for heatmap, table and tooltip.
+import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+
+export interface Metric {
+  key: 'relative_output_error' | 'weight_error' | 'weight_sqnr_db' | 'clipped_share' | 'bits_per_weight';
+  name: string;
+  definition: string;
+  unit: string;
+  scale: 'log' | 'linear';
+  valueOf(layer: LayerMetrics): number | null;
+  format(value: number): string;
+}
+
+const percent = (value: number): string => (value === 0 ? '0 %' : `${trim(value * 100)} %`);
+
+/** Three significant digits without an exponent where that is short. */
+export function trim(value: number): string {
+  if (value === 0) return '0';
+  const magnitude = Math.abs(value);
+  if (magnitude < 1e-3 || magnitude >= 1e6) return value.toExponential(1);
+  return String(Number(value.toPrecision(3)));
+}
+
+export const metrics: readonly Metric[] = [
+  {
+    key: 'relative_output_error',
+    name: 'Relative output error',
+    definition:
+      'Squared error of the layer’s output over its squared output on the calibration rows: tr(ΔW H ΔWᵀ) / tr(W H Wᵀ), H = X Xᵀ (the objective of GPTQ, arXiv 2210.17323).',
+    unit: '% of the squared output',
+    scale: 'log',
+    valueOf: (layer) => layer.relative_output_error,
+    format: percent,
+  },
+  {
+    key: 'weight_error',
+    name: 'Relative weight error',
+    definition: 'Squared error of the weights over their squares: Σ (W − Ŵ)² / Σ W².',
+    unit: '% of the squared weights',
+    scale: 'log',
+    valueOf: (layer) => (layer.weight_sqnr_db === null ? null : 10 ** (-layer.weight_sqnr_db / 10)),
+    format: percent,
+  },
+  {
+    key: 'weight_sqnr_db',
+    name: 'Weight SQNR',
+    definition: 'Signal to quantization noise ratio of the weights: 10 log₁₀(Σ W² / Σ (W − Ŵ)²). Higher is better.',
+    unit: 'dB',
+    scale: 'linear',
+    valueOf: (layer) => layer.weight_sqnr_db,
+    format: (value) => `${value.toFixed(1)} dB`,
+  },
+  {
+    key: 'clipped_share',
+    name: 'Clipped weights',
+    definition: 'Share of the weights that lie outside the values their scale can represent.',
+    unit: '% of the weights',
+    scale: 'linear',
+    valueOf: (layer) => layer.clipped_share,
+    format: percent,
+  },
+  {
+    key: 'bits_per_weight',
+    name: 'Bits per weight',
+    definition: 'Stored bits over weights, scales and zero points included.',
+    unit: 'bits',
+    scale: 'linear',
+    valueOf: (layer) => layer.bits_per_weight,
+    format: (value) => trim(value),
+  },
+];
+
+/** Metrics that at least one layer has a value for. */
+export const metricsOf = (layers: readonly LayerMetrics[]): Metric[] =>
+  metrics.filter((metric) => layers.some((layer) => metric.valueOf(layer) !== null));
+
+export const bytesText = (bytes: number): string =>
+  bytes >= 1e9
+    ? `${(bytes / 1e9).toFixed(2)} GB`
+    : bytes >= 1e6
+      ? `${(bytes / 1e6).toFixed(2)} MB`
+      : bytes >= 1e3
+        ? `${(bytes / 1e3).toFixed(1)} kB`
+        : `${bytes} B`;
+
+export const secondsText = (seconds: number): string =>
+  seconds < 90 ? `${trim(seconds)} s` : seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;

@@ -1,0 +1,85 @@
+// The head of a report: what came out, in four figures, and the problems.
+import type { RunReport } from '../../../schemas/src/generated/report.js';
+import { draw } from '../plot/element.js';
+import type { Drawing } from '../plot/element.js';
+import { bytesText, secondsText, trim } from './metrics.js';
+
+const fileName = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
+const change = (before: number, after: number): string => {
+  const part = (after / before - 1) * 100;
+  return `${part > 0 ? '+' : part < 0 ? '−' : ''}${Math.abs(part).toFixed(Math.abs(part) < 10 ? 1 : 0)} %`;
+};
+
+function figure(title: string, value: string, detail: string, help: string): Drawing {
+  return draw(
+    'div',
+    { class: 'figure', title: help },
+    draw('div', { class: 'figure-title' }, title),
+    draw('div', { class: 'figure-value' }, value),
+    draw('div', { class: 'figure-detail' }, detail),
+  );
+}
+
+const outcomeText: Record<RunReport['outcome'], string> = {
+  completed: '',
+  cancelled: 'Cancelled before its end: the figures are those of the finished layers.',
+  failed: 'Failed before its end: the figures are those of the finished layers.',
+};
+
+export function drawSummary(report: RunReport): Drawing {
+  const { size, quality, device, memory } = report;
+  const figures = [
+    figure(
+      'Size',
+      `${bytesText(size.weights_bytes_before)} → ${bytesText(size.weights_bytes_after)}`,
+      change(size.weights_bytes_before, size.weights_bytes_after),
+      'Bytes of all tensors, before and after',
+    ),
+    figure(
+      'Bits per weight',
+      trim(size.bits_per_weight),
+      'in the quantized layers',
+      'Stored bits over weights, scales and zero points included',
+    ),
+    perplexityFigure(quality),
+    figure(
+      'Time',
+      secondsText(report.seconds),
+      `${device.name}, ${device.threads} ${device.threads === 1 ? 'thread' : 'threads'}, ${bytesText(memory.measured_peak_bytes)} memory`,
+      'Wall time of the run; largest memory of the worker process',
+    ),
+  ];
+  const recipe = report.recipe.path === null ? 'Unsaved recipe' : fileName(report.recipe.path);
+  const model = `${fileName(report.model.dir)} · ${report.model.architecture_name ?? 'unknown architecture'} · ${report.model.dtype}`;
+  return draw(
+    'header',
+    {},
+    draw('h1', {}, recipe, draw('span', { class: 'model' }, model)),
+    ...(report.outcome === 'completed' ? [] : [draw('p', { class: 'outcome' }, outcomeText[report.outcome])]),
+    draw('div', { class: 'figures' }, ...figures),
+    ...(report.problems.length === 0 ? [] : [drawProblems(report)]),
+  );
+}
+
+function perplexityFigure(quality: RunReport['quality']): Drawing {
+  const help = 'exp of the mean negative log-likelihood per predicted token, measured on the written file; lower is better';
+  const { before, after } = quality ?? { before: null, after: null };
+  if (after === null) return figure('Perplexity', '–', 'not measured: add evaluate to the recipe', help);
+  if (before === null) return figure('Perplexity', after.perplexity.toFixed(4), `${after.tokens.toLocaleString('en')} tokens`, help);
+  return figure(
+    'Perplexity',
+    `${before.perplexity.toFixed(4)} → ${after.perplexity.toFixed(4)}`,
+    `${change(before.perplexity, after.perplexity)}, ${after.tokens.toLocaleString('en')} tokens`,
+    help,
+  );
+}
+
+function drawProblems({ problems }: RunReport): Drawing {
+  const items = problems.map((problem) => draw('li', { class: problem.severity }, draw('code', {}, problem.code), ` ${problem.message}`));
+  return draw(
+    'section',
+    { class: 'problems', 'aria-label': 'Problems' },
+    draw('h2', {}, `${problems.length} ${problems.length === 1 ? 'note' : 'notes'} from the run`),
+    draw('ul', {}, ...items),
+  );
+}
