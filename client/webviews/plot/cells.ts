@@ -28,7 +28,8 @@ export interface CellMatrix {
   width: number;
 }
 
-const rowHeight = 24;
+/** Few rows are drawn tall, so that a small model fills its panel too. */
+const rowHeightOf = (n_rows: number): number => Math.round(Math.min(44, Math.max(24, 320 / Math.max(1, n_rows))));
 const headHeight = 28;
 const longestColumnLabel = 9;
 
@@ -36,7 +37,10 @@ export function drawCells({ title, rows, columns, cells, scale, theme, width }: 
   const longestRow = Math.max(0, ...rows.map((row) => row.length));
   const rowLabelWidth = Math.min(120, 14 + 7 * longestRow);
   const cellWidth = Math.max(14, (width - rowLabelWidth) / Math.max(1, columns.length));
+  const rowHeight = rowHeightOf(rows.length);
   const height = headHeight + rows.length * rowHeight;
+  // Text in some cells only would look like a mistake.
+  const fits = cells.every((cell) => cell.text.length * 6.6 < cellWidth - 6);
   const slanted = cellWidth < 7 * Math.max(...columns.map((column) => Math.min(longestColumnLabel, column.length)));
   const heads = columns.map((column, i) => {
     const x = rowLabelWidth + (i + 0.5) * cellWidth;
@@ -47,14 +51,21 @@ export function drawCells({ title, rows, columns, cells, scale, theme, width }: 
     const own = cells.filter((cell) => cell.row === r);
     const label = draw(
       'text',
-      { class: 'axis-label', x: rowLabelWidth - 8, y: headHeight + r * rowHeight + 16, 'text-anchor': 'end', role: 'rowheader' },
+      { class: 'axis-label', x: rowLabelWidth - 8, y: headHeight + (r + 0.5) * rowHeight + 4, 'text-anchor': 'end', role: 'rowheader' },
       row,
     );
     return draw(
       'g',
       { role: 'row' },
       label,
-      ...own.map((cell) => drawCell(cell, rowLabelWidth + cell.column * cellWidth, headHeight + r * rowHeight, cellWidth, scale, theme)),
+      ...own.map((cell) =>
+        drawCell(
+          cell,
+          { x: rowLabelWidth + cell.column * cellWidth, y: headHeight + r * rowHeight, width: cellWidth, height: rowHeight, fits },
+          scale,
+          theme,
+        ),
+      ),
     );
   });
   return draw(
@@ -72,20 +83,28 @@ export function drawCells({ title, rows, columns, cells, scale, theme, width }: 
   );
 }
 
-function drawCell(cell: Cell, x: number, y: number, width: number, scale: Scale, theme: Theme): Drawing {
+interface CellBox {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  /** Whether the text is written into it. */
+  fits: boolean;
+}
+
+function drawCell(cell: Cell, { x, y, width, height, fits }: CellBox, scale: Scale, theme: Theme): Drawing {
   const share = cell.value === null ? 0 : scale.share(cell.value);
-  const box = { x: round(x + 1), y: y + 1, width: round(width - 2), height: rowHeight - 2, rx: 2 };
+  const box = { x: round(x + 1), y: y + 1, width: round(width - 2), height: height - 2, rx: 2 };
   const shape =
     cell.value === null
       ? draw('rect', { ...box, class: 'cell-empty' })
       : draw('rect', { ...box, class: 'cell-fill', fill: fillOf(share, theme) });
-  const fits = cell.text.length * 6.6 < width - 6;
   const text = draw(
     'text',
     {
       class: 'cell-text',
       x: round(x + width / 2),
-      y: y + 16,
+      y: y + height / 2 + 4,
       'text-anchor': 'middle',
       ...(cell.value === null ? {} : { fill: inkOn(share, theme) }),
       'aria-hidden': 'true',

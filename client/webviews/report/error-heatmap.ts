@@ -33,7 +33,7 @@ export function drawHeatmap(layers: readonly LayerMetrics[], metric: Metric, the
       row: blocks.indexOf(layer.block),
       column: roles.indexOf(layer.role),
       value,
-      text: text.replace(' %', '').replace(' dB', ''),
+      text: value === null ? '–' : metric.short(value),
       label: `${layer.name}: ${metric.name} ${text}, ${layer.scheme ?? 'unquantized'}`,
       key: layer.name,
     };

@@ -9,9 +9,14 @@ export interface Metric {
   scale: 'log' | 'linear';
   valueOf(layer: LayerMetrics): number | null;
   format(value: number): string;
+  /** For the inside of a cell: two digits, no unit. */
+  short(value: number): string;
 }
 
 const percent = (value: number): string => (value === 0 ? '0 %' : `${trim(value * 100)} %`);
+
+const twoDigits = (value: number): string =>
+  value !== 0 && Math.abs(value) < 1e-2 ? value.toExponential(0) : String(Number(value.toPrecision(2)));
 
 /** Three significant digits without an exponent where that is short. */
 export function trim(value: number): string {
@@ -31,6 +36,7 @@ export const metrics: readonly Metric[] = [
     scale: 'log',
     valueOf: (layer) => layer.relative_output_error,
     format: percent,
+    short: (value) => twoDigits(value * 100),
   },
   {
     key: 'weight_error',
@@ -40,6 +46,7 @@ export const metrics: readonly Metric[] = [
     scale: 'log',
     valueOf: (layer) => (layer.weight_sqnr_db === null ? null : 10 ** (-layer.weight_sqnr_db / 10)),
     format: percent,
+    short: (value) => twoDigits(value * 100),
   },
   {
     key: 'weight_sqnr_db',
@@ -49,6 +56,7 @@ export const metrics: readonly Metric[] = [
     scale: 'linear',
     valueOf: (layer) => layer.weight_sqnr_db,
     format: (value) => `${value.toFixed(1)} dB`,
+    short: (value) => value.toFixed(1),
   },
   {
     key: 'clipped_share',
@@ -58,6 +66,7 @@ export const metrics: readonly Metric[] = [
     scale: 'linear',
     valueOf: (layer) => layer.clipped_share,
     format: percent,
+    short: (value) => twoDigits(value * 100),
   },
   {
     key: 'bits_per_weight',
@@ -67,6 +76,7 @@ export const metrics: readonly Metric[] = [
     scale: 'linear',
     valueOf: (layer) => layer.bits_per_weight,
     format: (value) => trim(value),
+    short: (value) => trim(value),
   },
 ];
 
@@ -74,14 +84,13 @@ export const metrics: readonly Metric[] = [
 export const metricsOf = (layers: readonly LayerMetrics[]): Metric[] =>
   metrics.filter((metric) => layers.some((layer) => metric.valueOf(layer) !== null));
 
-export const bytesText = (bytes: number): string =>
-  bytes >= 1e9
-    ? `${(bytes / 1e9).toFixed(2)} GB`
-    : bytes >= 1e6
-      ? `${(bytes / 1e6).toFixed(2)} MB`
-      : bytes >= 1e3
-        ? `${(bytes / 1e3).toFixed(1)} kB`
-        : `${bytes} B`;
+const byteUnits = ['B', 'kB', 'MB', 'GB', 'TB'];
+
+/** Three digits and a decimal unit. */
+export function bytesText(bytes: number): string {
+  const power = bytes < 1 ? 0 : Math.min(byteUnits.length - 1, Math.floor(Math.log10(bytes) / 3));
+  return `${Number((bytes / 1000 ** power).toPrecision(3))} ${byteUnits[power] ?? 'B'}`;
+}
 
 export const secondsText = (seconds: number): string =>
   seconds < 90 ? `${trim(seconds)} s` : seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;

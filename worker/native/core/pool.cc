@@ -2,6 +2,21 @@
 #include "core/pool.h"
 
 namespace bitwright {
+namespace {
+
+/// Looks again for some microseconds before giving up: operations follow each other closely, and waking a sleeping thread takes longer than many of them.
+template <class Condition>
+bool spin_until(const Condition& condition) {
+  for (int look = 0; look < 1000; ++look) {
+    if (condition()) return true;
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+  }
+  return false;
+}
+
+}  // namespace
 
 Pool::Pool(int n_threads) {
   for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this] { work(); });
@@ -22,15 +37,18 @@ void Pool::take_tiles() {
 
 void Pool::work() {
   uint64_t seen = 0;
-  std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
-    if (stop_) return;
-    seen = generation_;
-    lock.unlock();
+    if (!spin_until([&] { return generation_.load(std::memory_order_acquire) != seen; })) {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
+      if (stop_) return;
+    }
+    seen = generation_.load(std::memory_order_acquire);
     take_tiles();
-    lock.lock();
-    if (--n_busy_ == 0) done_.notify_one();
+    if (n_busy_.fetch_sub(1, std::memory_order_acq_rel) != 1) continue;
+    // Under the lock, so that it cannot fall between the caller's look and its sleep.
+    std::lock_guard lock(mutex_);
+    done_.notify_one();
   }
 }
 
@@ -49,8 +67,10 @@ void Pool::parallel_for(int64_t n_tiles, const std::function<void(int64_t)>& fn)
   }
   wake_.notify_all();
   take_tiles();
+  const auto all_done = [&] { return n_busy_.load(std::memory_order_acquire) == 0; };
+  if (spin_until(all_done)) return;
   std::unique_lock lock(mutex_);
-  done_.wait(lock, [&] { return n_busy_ == 0; });
+  done_.wait(lock, all_done);
 }
 
 void Pool::parallel_chunks(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& fn) {

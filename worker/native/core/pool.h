@@ -32,8 +32,8 @@ class Pool {
   const std::function<void(int64_t)>* fn_ = nullptr;
   std::atomic<int64_t> next_{0};
   int64_t n_tiles_ = 0;
-  int n_busy_ = 0;
-  uint64_t generation_ = 0;
+  std::atomic<int> n_busy_{0};
+  std::atomic<uint64_t> generation_{0};
   bool stop_ = false;
 };
 

@@ -9,11 +9,8 @@ import type { Device } from '../tensor/tensor.js';
 import { readDatasetRows, type DatasetRow } from './dataset-rows.js';
 import { openTokenizer, type TextTokenizer } from './tokenizer.js';
 
-/** Tokens per batch, about: many enough to keep every core busy in a small model, few enough that the widest activation of a batch stays near 256 MiB. */
-function tokensPerBatch({ architecture }: ModelDescription): number {
-  const widest = Math.max(architecture?.intermediate_size ?? 1, architecture?.hidden_size ?? 1);
-  return Math.min(16384, Math.max(2048, Math.floor(2 ** 26 / widest)));
-}
+/** Tokens per batch, about: many enough to keep every core busy, few enough that the activations of a small model stay in the processor's cache. */
+const batchTokens = 4096;
 
 export interface TokenBatches extends Disposable {
   batches: readonly TokenBatch[];
@@ -34,7 +31,6 @@ export async function loadTokenBatches(
   const { documents, problems } = await tokenizeRows(dataset, model, recipePath);
   if (documents.length === 0) throw runFailure.datasetInvalid(dataset.dataset, null, 'it has no row with at least one token');
   const batches: TokenBatch[] = [];
-  const batchTokens = tokensPerBatch(model);
   let pending: Int32Array[] = [];
   let size = 0;
   for (const document of documents) {

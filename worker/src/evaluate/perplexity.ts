@@ -85,10 +85,7 @@ async function totalLoss(rows: CalibrationRows, model: ModelDescription): Promis
     const wrong = losses.findIndex((loss) => !Number.isFinite(loss));
     if (wrong >= 0) {
       const document = batch.offsets.findLastIndex((offset) => offset <= wrong);
-      throw runFailure.lossNotFinite(
-        model.dir,
-        `the loss of token ${wrong - (batch.offsets[document] ?? 0) + 1} of document ${n_before + document + 1} is ${losses[wrong]}`,
-      );
+      throw runFailure.lossNotFinite(model.dir, `the loss of document ${n_before + document + 1} is ${losses[wrong]}`);
     }
     total = losses.reduce((sum, loss) => sum + loss, total);
     n_before += batch.offsets.length - 1;
