@@ -1,5 +1,5 @@
 // Bundles what ships into dist/: extension, server, worker, command line and webviews. `--watch` rebuilds on change.
-import { chmodSync, existsSync, readFileSync } from 'node:fs';
+import { chmodSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -34,10 +34,8 @@ async function bundleOptions() {
 
 export async function buildBundles() {
   const esbuild = await import('esbuild');
-  const present = (await bundleOptions()).filter((options) => existsSync(inRoot(options.entryPoints[0])));
-  await Promise.all(present.map((options) => esbuild.build(options)));
-  const commandLine = inRoot('dist/cli/bitwright.js');
-  if (existsSync(commandLine)) chmodSync(commandLine, 0o755);
+  await Promise.all((await bundleOptions()).map((options) => esbuild.build(options)));
+  chmodSync(inRoot('dist/cli/bitwright.js'), 0o755);
 }
 
 async function watchBundles() {

@@ -1,6 +1,7 @@
 // Ids of commands, settings, views and context keys as constants, so that a misspelt one does not compile; a repository test compares them with package.json.
 
 export const LANGUAGE_ID = 'bitwright-recipe';
+export const RECIPE_GLOB = '**/*.quant.{yaml,yml}';
 
 export const commands = {
   quantize: 'bitwright.quantize',

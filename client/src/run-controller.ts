@@ -87,7 +87,8 @@ export function createRunController({ context, server, status, reports, log }: R
 
   async function showCompleted(reportDir: string, outputDir: string | null): Promise<void> {
     await reports.open(reportDir);
-    void vscode.window.showInformationMessage(`Quantized. The checkpoint is ${outputDir ?? 'not written'}.`);
+    const where = outputDir === null ? 'No checkpoint was asked for.' : `The checkpoint is ${vscode.workspace.asRelativePath(outputDir)}.`;
+    void vscode.window.showInformationMessage(`Quantized. ${where}`);
   }
 
   async function showCancelled(recipe: vscode.Uri | null): Promise<void> {

@@ -47,6 +47,7 @@ const packageOwners: Record<string, readonly string[]> = {
   '@huggingface/tokenizers': ['worker/src/calibration/'],
   '@vscode/test-electron': ['test/extension/'],
   'playwright-core': ['test/'],
+  mocha: ['test/extension/'],
   typescript: ['test/repo/'],
   'json-schema-to-typescript': [],
 };

@@ -21,9 +21,9 @@ export async function resolveRecipe(server: ServerProcess, file: string, invocat
   return { file, source: read, ...result };
 }
 
-/** A model folder is relative to where the command runs; what is no folder here is a hub id and stays as written. */
+/** A model folder is relative to where the command runs; what is no folder here and has the form of a hub id stays as written. */
 export function modelArgument(model: string): string {
-  return existsSync(model) ? path.resolve(model) : model;
+  return existsSync(model) || !/^[\w.-]+\/[\w.-]+$/.test(model) || model.startsWith('.') ? path.resolve(model) : model;
 }
 
 function overridesOf(invocation: Invocation): NonNullable<ResolvePlanParams['overrides']> {

@@ -1,12 +1,26 @@
-// Which recipe a command is about: the file it was called on, else the active editor's.
+// Which recipe a command is about: the file it was called on, else the one in front of the user, else one of the workspace that the user picks.
 import * as vscode from 'vscode';
-import { LANGUAGE_ID } from '../manifest.js';
+import { LANGUAGE_ID, RECIPE_GLOB } from '../manifest.js';
 
-/** null after the user was told what to do. */
+/** null after the user was told what to do, or chose none. */
 export async function recipeOf(uri: vscode.Uri | undefined): Promise<vscode.TextDocument | null> {
   if (uri instanceof vscode.Uri) return vscode.workspace.openTextDocument(uri);
-  const document = vscode.window.activeTextEditor?.document;
-  if (document?.languageId === LANGUAGE_ID) return document;
-  void vscode.window.showInformationMessage('Open a recipe (a file named *.quant.yaml) and run the command again.');
-  return null;
+  const active = vscode.window.activeTextEditor?.document;
+  if (active?.languageId === LANGUAGE_ID) return active;
+  const visible = new Set(vscode.window.visibleTextEditors.map(({ document }) => document).filter(isRecipe));
+  if (visible.size === 1) return [...visible][0] ?? null;
+  const found = (await vscode.workspace.findFiles(RECIPE_GLOB, '**/node_modules/**', 500)).sort((a, b) => (a.path < b.path ? -1 : 1));
+  if (found.length === 0) {
+    void vscode.window.showInformationMessage(
+      'There is no recipe in this workspace. Make a file named *.quant.yaml and run the command again.',
+    );
+    return null;
+  }
+  const choice = await vscode.window.showQuickPick(
+    found.map((recipe) => ({ label: vscode.workspace.asRelativePath(recipe), recipe })),
+    { placeHolder: 'Which recipe?' },
+  );
+  return choice === undefined ? null : vscode.workspace.openTextDocument(choice.recipe);
 }
+
+const isRecipe = ({ languageId }: vscode.TextDocument): boolean => languageId === LANGUAGE_ID;

@@ -97,7 +97,7 @@ function render(shown: RunReport): void {
         : draw(
             'div',
             { class: 'pictures' },
-            section('heatmap', 'Which layer hurts', metricChoice),
+            draw('div', {}, section('heatmap', 'Which layer hurts', metricChoice), section('layer', 'Chosen layer')),
             section('weights', 'Weights', logChoice),
           ),
     ),
@@ -152,7 +152,7 @@ function redrawPictures(): void {
 }
 
 async function redrawWeights(layer: LayerMetrics, metric: Metric, layers: readonly LayerMetrics[]): Promise<void> {
-  const details = drawDetails(layer, layers, metric);
+  replace('layer', draw('h3', {}, layer.name), drawDetails(layer, layers, metric));
   const width = Math.max(260, document.getElementById('weights')?.clientWidth ?? 0);
   try {
     const arrays = await arraysOf(layer);
@@ -170,11 +170,11 @@ async function redrawWeights(layer: LayerMetrics, metric: Metric, layers: readon
       draw('span', { class: 'key-mark' }),
       'values of the grid with the layer’s median scale',
     );
-    replace('weights', draw('h3', {}, layer.name), picture, ...(arrays === null ? [] : [key]), details);
+    replace('weights', draw('h3', {}, layer.name), picture, ...(arrays === null ? [] : [key]));
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     channel.send({ kind: 'page-error', message: `${layer.name}: ${text}` });
-    replace('weights', draw('h3', {}, layer.name), draw('p', { class: 'empty' }, `The histogram cannot be read: ${text}`), details);
+    replace('weights', draw('h3', {}, layer.name), draw('p', { class: 'empty' }, `The histogram cannot be read: ${text}`));
   }
 }
 

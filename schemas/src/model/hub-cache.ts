@@ -14,13 +14,22 @@ export function hubCacheDir(environment: NodeJS.ProcessEnv): string {
 
 const hubId = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 
-/** `base` is the folder of the recipe, which relative paths start from. */
-export async function locateModel(model: string, base: string, files: ModelFiles, environment: NodeJS.ProcessEnv): Promise<ModelLocation> {
+/** Where the name stands, for the words of an error. */
+export type ModelNamedIn = 'recipe' | 'command';
+
+/** `base`: the folder that relative paths start from, which is the recipe's own for a name in a recipe. */
+export async function locateModel(
+  model: string,
+  base: string,
+  files: ModelFiles,
+  environment: NodeJS.ProcessEnv,
+  namedIn: ModelNamedIn,
+): Promise<ModelLocation> {
   const dir = path.resolve(base, model);
   if ((await files.list(dir)) !== null) return { dir };
   if (!hubId.test(model))
     return {
-      error: `There is no folder ${dir}. Give the path of a model folder, relative to the recipe, or a hub id such as Qwen/Qwen2.5-0.5B that is in the local cache`,
+      error: `There is no folder ${dir}. Give the path of a model folder${namedIn === 'recipe' ? ', relative to the recipe,' : ''} or a hub id such as Qwen/Qwen2.5-0.5B that is in the local cache`,
     };
   const cached = path.join(hubCacheDir(environment), `models--${model.replace('/', '--')}`);
   const revisions = (await files.list(path.join(cached, 'snapshots'))) ?? [];
@@ -31,6 +40,6 @@ export async function locateModel(model: string, base: string, files: ModelFiles
   const revision = main !== null && revisions.includes(main) ? main : revisions[0];
   if (revision !== undefined) return { dir: path.join(cached, 'snapshots', revision) };
   return {
-    error: `${model} is neither a folder beside the recipe nor in the local Hugging Face cache. Bitwright downloads nothing; get it with: hf download ${model}`,
+    error: `${model} is neither a folder ${namedIn === 'recipe' ? 'beside the recipe' : `in ${base}`} nor in the local Hugging Face cache. Bitwright downloads nothing; get it with: hf download ${model}`,
   };
 }

@@ -72,7 +72,7 @@ function slidingWindows(config: Config, modelType: string, n_layers: number): (n
 }
 
 function architectureFacts(config: Config, modelType: string): ArchitectureFacts | string {
-  const known = knownTypes[modelType];
+  const known = Object.hasOwn(knownTypes, modelType) ? knownTypes[modelType] : undefined;
   if (known === undefined) return `its model_type ${modelType} is none of ${Object.keys(knownTypes).join(', ')}`;
   const sizes = { hidden_size: 0, intermediate_size: 0, num_hidden_layers: 0, num_attention_heads: 0, vocab_size: 0 };
   for (const name of Object.keys(sizes) as (keyof typeof sizes)[]) {

@@ -1,6 +1,7 @@
 // Safetensors header bytes → tensor table. Refuses headers that lie: lengths, offsets, holes, overlaps, shapes. Format: huggingface/safetensors, "Format" section.
 import { createHash } from 'node:crypto';
 import type { ModelTensor } from '../generated/plan.js';
+import { readHeaderJson } from './header-json.js';
 import type { ModelFiles } from './model-files.js';
 
 export type TensorDtype = ModelTensor['dtype'];
@@ -27,7 +28,7 @@ export const dtypeBytes: Record<TensorDtype, number> = {
 /** The reference implementation refuses larger headers too. */
 const longestHeader = 100_000_000;
 
-/** A header that cannot be trusted; `place` is a tensor name or byte range. */
+/** A header that cannot be trusted; `detail` names the tensor or the bytes. */
 export class HeaderError extends Error {
   constructor(
     readonly file: string,
@@ -55,6 +56,7 @@ export async function readSafetensorsHeader(files: ModelFiles, file: string, nam
   if (size === null) throw new HeaderError(name, 'the file does not exist');
   if (size < 8) throw new HeaderError(name, `the file has ${size} bytes, too few for the 8 that give the header's length`);
   const prefix = await files.readRange(file, 0, 8);
+  if (prefix.length < 8) throw new HeaderError(name, `only ${prefix.length} of the first 8 bytes can be read`);
   const length = Number(new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true));
   if (length > longestHeader)
     throw new HeaderError(name, `the header claims ${length} bytes, more than the ${longestHeader} that readers accept`);
@@ -66,44 +68,61 @@ export async function readSafetensorsHeader(files: ModelFiles, file: string, nam
 
 /** `bytes` holds the length prefix and the header text of a file of `size` bytes. */
 export function parseSafetensorsHeader(bytes: Uint8Array, size: number, name: string): SafetensorsHeader {
-  let header: unknown;
+  let text: string;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8)));
-  } catch (error) {
-    throw new HeaderError(name, `the header is not JSON (${error instanceof Error ? error.message : String(error)})`);
+    // The mark that some editors put first is no JSON, and other readers refuse it.
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8));
+  } catch {
+    throw new HeaderError(name, 'the header is not UTF-8');
   }
-  if (typeof header !== 'object' || header === null || Array.isArray(header))
-    throw new HeaderError(name, 'the header is not a JSON object');
+  const header = readHeaderJson(text);
+  if ('error' in header) throw new HeaderError(name, header.error);
   const dataStart = bytes.length;
   const tensors: ModelTensor[] = [];
-  const metadata: Record<string, string> = {};
-  for (const [key, entry] of Object.entries(header as Record<string, unknown>)) {
-    if (key === '__metadata__') {
-      for (const [field, value] of Object.entries((entry ?? {}) as Record<string, unknown>)) metadata[field] = String(value);
-      continue;
-    }
-    tensors.push(tensorEntry(key, entry, name, dataStart));
-  }
+  let metadata: Record<string, string> = {};
+  for (const [key, entry] of header.entries)
+    if (key === '__metadata__') metadata = metadataOf(entry, name);
+    else tensors.push(tensorEntry(key, entry, name, dataStart));
   checkLayout(tensors, dataStart, size, name);
   return { tensors, metadata, sha256: createHash('sha256').update(bytes).digest('hex'), dataStart };
 }
 
+function metadataOf(entry: unknown, file: string): Record<string, string> {
+  if (entry === null) return {};
+  if (typeof entry !== 'object' || Array.isArray(entry)) throw new HeaderError(file, '__metadata__ is not an object of texts');
+  const wrong = Object.entries(entry).find(([, value]) => typeof value !== 'string');
+  if (wrong !== undefined) throw new HeaderError(file, `${wrong[0]} in __metadata__ is ${shown(wrong[1])}, which is not a text`);
+  return entry as Record<string, string>;
+}
+
 function tensorEntry(tensor: string, entry: unknown, file: string, dataStart: number): ModelTensor {
+  if (/\p{Surrogate}/u.test(tensor)) throw new HeaderError(file, `the tensor name ${shown(tensor)} is not valid Unicode`);
   const { dtype, shape, data_offsets: offsets } = (typeof entry === 'object' && entry !== null ? entry : {}) as Record<string, unknown>;
-  if (typeof dtype !== 'string' || !(dtype in dtypeBytes))
-    throw new HeaderError(file, `${tensor} has the dtype ${JSON.stringify(dtype)}, which is none of ${Object.keys(dtypeBytes).join(', ')}`);
+  if (typeof dtype !== 'string' || !Object.hasOwn(dtypeBytes, dtype))
+    throw new HeaderError(file, `${tensor} has the dtype ${shown(dtype)}, which is none of ${Object.keys(dtypeBytes).join(', ')}`);
   if (!Array.isArray(shape) || !shape.every(isIndex))
-    throw new HeaderError(file, `${tensor} has the shape ${JSON.stringify(shape)}, which is not a list of sizes`);
+    throw new HeaderError(file, `${tensor} has the shape ${shown(shape)}, which is not a list of sizes`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isIndex))
-    throw new HeaderError(file, `${tensor} has the data_offsets ${JSON.stringify(offsets)}, which are not two byte positions`);
+    throw new HeaderError(file, `${tensor} has the data_offsets ${shown(offsets)}, which are not two byte positions`);
   const [begin, end] = offsets as [number, number];
-  const bytes = shape.reduce((n: number, extent: number) => n * extent, dtypeBytes[dtype as TensorDtype]);
+  let bytes = dtypeBytes[dtype as TensorDtype];
+  for (const extent of shape) {
+    bytes *= extent;
+    // Beyond this a product is rounded, and a wrong one could look right.
+    if (!Number.isSafeInteger(bytes)) throw new HeaderError(file, `${tensor} is ${dtype} ${shown(shape)}: larger than any file`);
+  }
   if (end - begin !== bytes)
     throw new HeaderError(
       file,
       `${tensor} is ${dtype} [${shape.join(', ')}], ${bytes} bytes, but its data_offsets ${begin} to ${end} span ${end - begin}`,
     );
   return { name: tensor, file, dtype: dtype as TensorDtype, shape, offset: dataStart + begin, bytes };
+}
+
+/** A value of the header for a message, cut when it is long. */
+function shown(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
 function checkLayout(tensors: readonly ModelTensor[], dataStart: number, size: number, file: string): void {

@@ -22,6 +22,7 @@ import { sequenceLongerThanContext } from './sequence-longer-than-context.js';
 import { smoothquantWithoutActivationQuantization } from './smoothquant-without-activation-quantization.js';
 import { staticActivationsLastBatch } from './static-activations-last-batch.js';
 import { targetMatchesNothing } from './target-matches-nothing.js';
+import { targetsWithoutEffect } from './targets-without-effect.js';
 import { transformAfterQuantizer } from './transform-after-quantizer.js';
 import { unknownKey } from './unknown-key.js';
 import { unknownModifier } from './unknown-modifier.js';
@@ -35,6 +36,7 @@ export const allChecks: readonly Check[] = [
   schemeNotRunnableYet,
   invalidRegularExpression,
   targetMatchesNothing,
+  targetsWithoutEffect,
   ignoreMatchesNothing,
   nothingQuantized,
   groupSizeIndivisible,

@@ -6,10 +6,9 @@ export const calibrationMissing: Check = {
   code: 'calibration-missing',
   run(resolution) {
     const needing = needsCalibration(resolution);
-    // Without any of our own keys the text is a plain llm-compressor recipe: data comes from its caller.
     if (needing === null || resolution.calibration !== null) return [];
-    const plain =
-      !['model', 'calibration', 'output'].some((key) => key in resolution.document.value) && resolution.context.overrides === undefined;
+    // Without a place for the result nothing is run: the text is a plain llm-compressor recipe, whose data comes from its caller.
+    const plain = resolution.outputDir === null && !('calibration' in resolution.document.value);
     return [
       {
         code: 'calibration-missing',

@@ -2,7 +2,7 @@
 import type { Check } from './check.js';
 import { knownModifiers, quantizationModifiers, transformModifiers } from '../plan/read-modifiers.js';
 
-const runnable = [...Object.keys(quantizationModifiers), ...transformModifiers];
+const runnable = [...quantizationModifiers.keys(), ...transformModifiers];
 
 export const modifierNotRunnableYet: Check = {
   code: 'modifier-not-runnable-yet',

@@ -1,4 +1,4 @@
-// A recipe that is to run and says no place for the result.
+// A recipe that says no place for the result: it can be checked but not run. A plain llm-compressor recipe is such a one, so this is no error.
 import type { Check } from './check.js';
 
 export const outputDirMissing: Check = {
@@ -9,10 +9,11 @@ export const outputDirMissing: Check = {
       : [
           {
             code: 'output-dir-missing',
-            severity: 'error',
+            severity: 'information',
             path: 'output' in document.value ? ['output'] : [],
             at: 'key',
-            message: 'The recipe does not say where the checkpoint goes. Add output: with dir, or give --out DIR.',
+            message:
+              'The recipe does not say where the checkpoint goes, so it can be checked but not run. Add output: with dir, or give --out DIR.',
           },
         ],
 };

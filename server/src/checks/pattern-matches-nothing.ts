@@ -40,8 +40,8 @@ export function patternMatchesNothing(
   );
 }
 
-/** YAML needs quotes around a text with a colon in it. */
-const quoted = (text: string): string => (text.includes(':') ? `'${text}'` : text);
+/** YAML needs quotes around a text with a colon in it; within single quotes a backslash is itself. */
+const quoted = (text: string): string => (/^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", "''")}'`);
 
 function why({ entry }: PatternMatch): string {
   if (entry.startsWith('re:')) return ' A pattern is compared from the start of the full name.';
@@ -50,23 +50,43 @@ function why({ entry }: PatternMatch): string {
   return ' An entry without re: is a class name or a full name.';
 }
 
-/** A pattern on the end of names, the entry with `.*` before it, or the nearest name. */
+/** The end of names, a slip of a name, or a part of names, in this order: `lm_hea` is rather lm_head than a part of it. */
 function probablyMeant(entry: string, modules: readonly NamedModule[]): { text: string; count: number } | null {
-  const body = entry.replace(/^re:/, '').replace(/^\.?\*\.?/, '');
-  const escaped = entry.startsWith('re:') ? body.replace(/^\^/, '') : body.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*');
-  for (const text of [`re:.*${escaped}$`, `re:.*${escaped}`]) {
+  const isPattern = entry.startsWith('re:');
+  const body = entry
+    .replace(/^re:/, '')
+    .replace(/^\^/, '')
+    .replace(/^\.?\*\.?/, '')
+    .replace(/\$$/, '');
+  if (body === '') return null;
+  const escaped = isPattern ? body : body.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*');
+  return (
+    firstMatching([`re:.*${escaped}$`], modules) ??
+    nearestOf(body, modules) ??
+    // A number at the end is a whole number: layers.1 is not layers.10.
+    firstMatching(isPattern ? [`re:.*${escaped}`] : [`re:.*${escaped}\\.`, `re:.*${escaped}`], modules)
+  );
+}
+
+function firstMatching(texts: readonly string[], modules: readonly NamedModule[]): { text: string; count: number } | null {
+  for (const text of texts) {
     const compiled = compileTarget(text);
-    if (escaped !== '' && 'matcher' in compiled) {
-      const count = modules.filter(compiled.matcher).length;
-      if (count > 0) return { text: text.replace(/\$\$$/, '$'), count };
-    }
+    const count = 'matcher' in compiled ? modules.filter(compiled.matcher).length : 0;
+    if (count > 0) return { text, count };
   }
+  return null;
+}
+
+/** Comparing with more names than this would be felt while typing. */
+const comparedModules = 2000;
+
+/** A class or a full name as it stands; the last part of a name as a pattern on the ends of names. */
+function nearestOf(body: string, modules: readonly NamedModule[]): { text: string; count: number } | null {
   const classes = [...new Set(modules.map((module) => module.class))].filter((name) => name !== 'Other');
   const roles = [...new Set(modules.map((module) => module.name.slice(module.name.lastIndexOf('.') + 1)))];
-  const near = nearestName(body, [...classes, ...modules.map((module) => module.name).slice(0, 2000), ...roles]);
+  const names = modules.slice(0, comparedModules).map((module) => module.name);
+  const near = nearestName(body, [...classes, ...names, ...roles]);
   if (near === null) return null;
   const exact = modules.filter((module) => module.name === near || module.class === near).length;
-  if (exact > 0) return { text: near, count: exact };
-  const text = `re:.*${near}$`;
-  return { text, count: modules.filter((module) => module.name.endsWith(near)).length };
+  return exact > 0 ? { text: near, count: exact } : firstMatching([`re:.*${near}$`], modules);
 }

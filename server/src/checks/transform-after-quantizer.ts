@@ -5,7 +5,7 @@ import type { Check } from './check.js';
 export const transformAfterQuantizer: Check = {
   code: 'transform-after-quantizer',
   run: ({ modifiers }) => {
-    const firstQuantizer = modifiers.findIndex(({ name }) => quantizationModifiers[name] !== undefined);
+    const firstQuantizer = modifiers.findIndex(({ name }) => quantizationModifiers.has(name));
     return modifiers
       .filter(({ name }, index) => transformModifiers.includes(name) && firstQuantizer >= 0 && index > firstQuantizer)
       .map(({ name, path }) => ({

@@ -58,7 +58,7 @@ function targetText(entry: string, model: ModelDescription, plan: QuantizationPl
   if ('error' in compiled) return `Not a regular expression: ${compiled.error}.`;
   const modules = Object.entries(model.modules);
   const matched = modules.filter(([name, moduleClass]) => compiled.matcher({ name, class: moduleClass })).map(([name]) => name);
-  if (entry in model.modules)
+  if (Object.hasOwn(model.modules, entry))
     return layerText(
       entry,
       model,

@@ -145,7 +145,8 @@ function stepInto(files: SchemaFiles, { schema, file }: PlacedSchema, step: stri
     const item = schema.prefixItems?.[step] ?? schema.items;
     return typeof item === 'object' ? next(item) : [];
   }
-  const property = schema.properties?.[step];
+  const properties = schema.properties ?? {};
+  const property = Object.hasOwn(properties, step) ? properties[step] : undefined;
   if (property !== undefined) return next(property);
   for (const [pattern, child] of Object.entries(schema.patternProperties ?? {}))
     if (new RegExp(pattern, 'u').test(step)) return next(child);

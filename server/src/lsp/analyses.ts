@@ -1,7 +1,6 @@
 // What is known of each open recipe, computed once per version; and the same for a recipe of a custom request.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { TextDocument } from 'vscode-languageserver-textdocument';
 import type { ModelDescription, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
@@ -16,6 +15,7 @@ import type {
 import { checkRecipe } from '../checks/check-recipe.js';
 import type { ResolveContext } from '../plan/resolution.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
+import { filePathOf } from './file-path.js';
 import { createModelCache } from './model-cache.js';
 
 export interface Analysis {
@@ -39,7 +39,7 @@ export function createAnalyses(): Analyses {
   const models = createModelCache(nodeFiles);
   const kept = new Map<string, { version: number; analysis: Promise<Analysis> }>();
   const analyse = async (text: string, uri: string, overrides: ResolvePlanParams['overrides']): Promise<Analysis> => {
-    const recipePath = uri.startsWith('file:') ? fileURLToPath(uri) : null;
+    const recipePath = filePathOf(uri);
     const context: ResolveContext = {
       recipePath,
       baseDir: recipePath === null ? process.cwd() : path.dirname(recipePath),
@@ -66,7 +66,7 @@ export function createAnalyses(): Analyses {
       return { plan, problems };
     },
     describe: async (model) => {
-      const location = await locateModel(model, process.cwd(), nodeFiles, process.env);
+      const location = await locateModel(model, process.cwd(), nodeFiles, process.env, 'command');
       if ('error' in location) return { model: null, problems: [placeless({ code: 'model-not-found', message: `${location.error}.` })] };
       const answer = await models.describe(location.dir);
       return { model: answer.model, problems: answer.problems.map(placeless) };
@@ -78,7 +78,7 @@ export function createAnalyses(): Analyses {
 
 async function readRecipe(uri: string): Promise<string | ProblemWithRange> {
   try {
-    return await readFile(fileURLToPath(uri), 'utf8');
+    return await readFile(filePathOf(uri) ?? uri, 'utf8');
   } catch (error) {
     const message = `${uri} cannot be read: ${error instanceof Error ? error.message : String(error)}. Check the path and the permissions.`;
     return placeless({ code: 'recipe-unreadable', message });

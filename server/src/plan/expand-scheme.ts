@@ -38,19 +38,20 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   const { body, path } = modifier;
   const problems: Problem[] = [];
   const expanded: Omit<SchemeGroup, 'scheme'>[] = [];
-  const parts: Readonly<Record<string, unknown>>[] = [];
+  /** null: no preset has that name. */
+  const parts: (Readonly<Record<string, unknown>> | null)[] = [];
   const add = (
     name: string,
     at: RecipePath,
     targets: readonly string[],
     targetsPath: RecipePath,
     targetsSaid: boolean,
-    part: Readonly<Record<string, unknown>>,
+    part: Readonly<Record<string, unknown>> | null,
   ): void => {
     expanded.push({ name, path: at, targets, targetsPath, targetsSaid });
     parts.push(part);
   };
-  const preset = (name: string, at: RecipePath): Readonly<Record<string, unknown>> => {
+  const preset = (name: string, at: RecipePath): Readonly<Record<string, unknown>> | null => {
     const found = (presets as Record<string, Readonly<Record<string, unknown>>>)[name.toUpperCase()];
     if (found !== undefined) return found;
     const near = nearestName(name, presetNames);
@@ -61,7 +62,7 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
         `${name} is no preset scheme${near === null ? `; presets are ${presetNames.join(', ')}` : `; did you mean ${near}?`} For a scheme of your own use config_groups.`,
       ),
     );
-    return {};
+    return null;
   };
   const saidTargets = body['targets'] === undefined || body['targets'] === null ? null : textsOf(body['targets']);
   const { scheme, config_groups: groups } = body;
@@ -98,10 +99,10 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   }
   const overrides = observerOverrides(modifier, problems);
   return {
-    groups: expanded.map((group, index) => ({
-      ...group,
-      scheme: expandGroup(parts[index] ?? {}, group.path, modifier, overrides, problems),
-    })),
+    groups: expanded.map((group, index) => {
+      const part = parts[index] ?? null;
+      return { ...group, scheme: part === null ? null : expandGroup(part, group.path, modifier, overrides, problems) };
+    }),
     problems,
   };
 }
@@ -168,12 +169,12 @@ function expandGroup(
   return { weights, input_activations, output_activations, format: format ?? inferFormat(weights, input_activations) };
 }
 
-const actorders: Readonly<Record<string, QuantizationArgs['actorder']>> = {
-  static: 'weight',
-  weight: 'weight',
-  group: 'group',
-  dynamic: 'group',
-};
+const actorders: ReadonlyMap<string, QuantizationArgs['actorder']> = new Map([
+  ['static', 'weight'],
+  ['weight', 'weight'],
+  ['group', 'group'],
+  ['dynamic', 'group'],
+]);
 
 /** The modifier's actorder wins where the args say none; two different ones are refused, aliases count as different. */
 function actorderOf(
@@ -185,12 +186,12 @@ function actorderOf(
 ): QuantizationArgs['actorder'] {
   const path = [...modifier.path, 'actorder'];
   const value = modifier.body['actorder'];
-  if (typeof value === 'string' && actorders[value] === undefined)
+  if (typeof value === 'string' && !actorders.has(value))
     problems.push(
       error(
         'actorder-invalid',
         path,
-        `actorder is ${JSON.stringify(value)}; llm-compressor accepts the text and writes wrong weights. Use static (or weight), group (or dynamic), or null${actorders[value.toLowerCase()] ? `, in lower case: ${value.toLowerCase()}` : ''}.`,
+        `actorder is ${JSON.stringify(value)}; llm-compressor accepts the text and writes wrong weights. Use static (or weight), group (or dynamic), or null${actorders.has(value.toLowerCase()) ? `, in lower case: ${value.toLowerCase()}` : ''}.`,
       ),
     );
   if (typeof value === 'boolean')
@@ -213,7 +214,7 @@ function actorderOf(
         : weights.actorder
       : value === null
         ? null
-        : (actorders[String(value)] ?? null);
+        : (actorders.get(String(value)) ?? null);
   // The modifier's `group` falls back where there are no groups; the check actorder-without-groups says so.
   return asked === 'group' && weights.strategy !== 'group' ? null : asked;
 }
@@ -266,8 +267,8 @@ function expandArgs(
     refuse('dynamic', `dynamic goes with the strategies token, tensor, tensor_group and group, not with ${strategy}.`);
   if (dynamic === 'local' && strategy !== 'tensor_group') refuse('dynamic', 'dynamic: local goes with strategy tensor_group only.');
   const saidOrder = args['actorder'];
-  const actorder = saidOrder === true ? 'group' : typeof saidOrder === 'string' ? (actorders[saidOrder.toLowerCase()] ?? null) : null;
-  if (typeof saidOrder === 'string' && actorders[saidOrder.toLowerCase()] === undefined)
+  const actorder = saidOrder === true ? 'group' : typeof saidOrder === 'string' ? (actorders.get(saidOrder.toLowerCase()) ?? null) : null;
+  if (typeof saidOrder === 'string' && !actorders.has(saidOrder.toLowerCase()))
     refuse('actorder', `actorder is ${JSON.stringify(saidOrder)}; it is static (weight), group (dynamic) or null.`);
   if (actorder === 'group' && !grouped)
     refuse('actorder', `actorder ${JSON.stringify(saidOrder)} needs strategy group; here it is ${String(strategy)}.`);

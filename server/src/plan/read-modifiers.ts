@@ -9,7 +9,10 @@ export interface RecipeModifier {
 }
 
 /** Modifiers that quantize, in this version. */
-export const quantizationModifiers: Readonly<Record<string, 'rtn' | 'gptq'>> = { QuantizationModifier: 'rtn', GPTQModifier: 'gptq' };
+export const quantizationModifiers: ReadonlyMap<string, 'rtn' | 'gptq'> = new Map([
+  ['QuantizationModifier', 'rtn'],
+  ['GPTQModifier', 'gptq'],
+]);
 export const transformModifiers: readonly string[] = ['SmoothQuantModifier'];
 
 /** Known to llm-compressor 0.13; the first three run here. */

@@ -81,7 +81,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   const model = answer?.model ?? null;
   const modules: NamedModule[] | null = model && Object.entries(model.modules).map(([name, moduleClass]) => ({ name, class: moduleClass }));
   const quantization = modifiers
-    .filter((modifier) => quantizationModifiers[modifier.name] !== undefined)
+    .filter((modifier) => quantizationModifiers.has(modifier.name))
     .map((modifier) => resolveModifier(modifier, modules, problems));
   const transforms: ResolvedTransform[] = [];
   for (const modifier of modifiers.filter(({ name }) => transformModifiers.includes(name))) {
@@ -127,7 +127,9 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
 async function findModel(document: RecipeDocument, context: ResolveContext, problems: Problem[]): Promise<DescribeModelAnswer | null> {
   const named = context.overrides?.model ?? coerceTo('string', document.value['model']);
   if (typeof named !== 'string' || named === '') return null;
-  const location = await locateModel(named, context.baseDir, context.files, context.environment);
+  const isOverride = context.overrides?.model !== undefined;
+  const base = isOverride ? process.cwd() : context.baseDir;
+  const location = await locateModel(named, base, context.files, context.environment, isOverride ? 'command' : 'recipe');
   if ('error' in location) {
     problems.push({ code: 'model-not-found', severity: 'error', path: ['model'], at: 'value', message: `${location.error}.` });
     return null;
@@ -212,7 +214,7 @@ function assignedBy({ modifier, groups }: ResolvedModifier, module: NamedModule)
 }
 
 function quantizerOf(modifier: RecipeModifier): QuantizerPlan {
-  const name = quantizationModifiers[modifier.name] ?? 'rtn';
+  const name = quantizationModifiers.get(modifier.name) ?? 'rtn';
   const gptq = name === 'gptq';
   return {
     name,

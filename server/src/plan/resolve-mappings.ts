@@ -48,8 +48,9 @@ export function resolveMappings(modifier: RecipeModifier, modules: readonly Name
     said === null
       ? llamaDefaults.map(([balance, smooth]) => ({ balance, smooth, path }))
       : said.map((entry, index) => ({
-          balance: textsOf((entry as unknown[])[0]),
-          smooth: textsOf((entry as unknown[])[1])[0] ?? '',
+          // What is no pair is refused by the schema.
+          balance: textsOf(Array.isArray(entry) ? entry[0] : null),
+          smooth: textsOf(Array.isArray(entry) ? entry[1] : null)[0] ?? '',
           path: [...path, 'mappings', index],
         }));
   const ignored = textsOf(body['ignore']).map(compileTarget);

@@ -5,27 +5,27 @@ export type FieldType = 'integer' | 'number' | 'boolean' | 'string' | 'null' | '
 const trueWords = ['true', 't', 'yes', 'y', 'on', '1'];
 const falseWords = ['false', 'f', 'no', 'n', 'off', '0'];
 
+/** Single underscores between digits; 128.0 is whole, 1e3 is not. */
+const wholeText = /^[-+]?\d+(?:_\d+)*(?:\.0*)?$/;
+const numberText = /^[-+]?(?:(?:\d+(?:_\d+)*)(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:[eE][-+]?\d+)?$/;
+
+/** NaN and infinities are refused, though pydantic takes them: no field means anything with them. */
+function numberFrom(value: unknown, text: RegExp): number | undefined {
+  if (typeof value === 'boolean') return Number(value);
+  const trimmed = typeof value === 'string' ? value.trim() : null;
+  const number = trimmed === null ? value : text.test(trimmed) ? Number(trimmed.replaceAll('_', '')) : undefined;
+  return typeof number === 'number' && Number.isFinite(number) ? number : undefined;
+}
+
 /** The value as the type, or undefined where pydantic refuses it. */
 export function coerceTo(type: FieldType, value: unknown): unknown {
   switch (type) {
     case 'integer': {
-      const number =
-        typeof value === 'string' && value.trim() !== ''
-          ? Number(value.trim().replace(/_/g, ''))
-          : typeof value === 'boolean'
-            ? Number(value)
-            : value;
-      return typeof number === 'number' && Number.isInteger(number) ? number : undefined;
+      const number = numberFrom(value, wholeText);
+      return number !== undefined && Number.isInteger(number) ? number : undefined;
     }
-    case 'number': {
-      const number =
-        typeof value === 'string' && value.trim() !== ''
-          ? Number(value.trim().replace(/_/g, ''))
-          : typeof value === 'boolean'
-            ? Number(value)
-            : value;
-      return typeof number === 'number' && !Number.isNaN(number) ? number : undefined;
-    }
+    case 'number':
+      return numberFrom(value, numberText);
     case 'boolean':
       if (value === true || value === 1) return true;
       if (value === false || value === 0) return false;
@@ -38,7 +38,7 @@ export function coerceTo(type: FieldType, value: unknown): unknown {
     case 'array':
       return Array.isArray(value) ? value : undefined;
     case 'object':
-      return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+      return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date) ? value : undefined;
   }
 }
 

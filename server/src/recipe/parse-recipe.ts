@@ -1,27 +1,29 @@
 // Recipe text → document and problems. YAML 1.1 as PyYAML reads it, JSON (which YAML contains) and Markdown front matter. Never throws.
-import { LineCounter, isMap, isPair, isScalar, isSeq, parseDocument } from 'yaml';
-import type { Document, Node, Pair } from 'yaml';
-import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import { LineCounter, parseDocument } from 'yaml';
+import type { Document } from 'yaml';
+import type { Problem } from '../../../schemas/src/problem.js';
+import { pyYamlTags } from './pyyaml-tags.js';
 import { RecipeDocument } from './recipe-document.js';
 import { schemaProblems } from './schema-problems.js';
+import { prepareTree, textProblems, treeProblems } from './yaml-problems.js';
+import type { SpannedProblem } from './yaml-problems.js';
 
 export interface ParsedRecipe {
   document: RecipeDocument;
   problems: Problem[];
 }
 
-/** PyYAML's safe loader knows YAML 1.1: `on` is true, `2:4` is 124, `<<` merges, of equal keys the last stays. */
-const yamlOptions = { version: '1.1', merge: true, uniqueKeys: false, strict: false, prettyErrors: false, logLevel: 'silent' } as const;
-
-/** Python tags that llm-compressor leaves in the recipes it saves; read as the list or text they hold. */
-const pythonTags = [
-  { tag: 'tag:yaml.org,2002:python/tuple', collection: 'seq' as const, default: false },
-  {
-    tag: 'tag:yaml.org,2002:python/object/apply:compressed_tensors.quantization.quant_args.QuantizationType',
-    collection: 'seq' as const,
-    default: false,
-  },
-];
+/** Of equal keys the last stays. With logLevel silent the library would not report a second document. */
+const yamlOptions = {
+  version: '1.1',
+  schema: 'yaml-1.1',
+  resolveKnownTags: false,
+  customTags: pyYamlTags,
+  uniqueKeys: false,
+  strict: false,
+  prettyErrors: false,
+  logLevel: 'error',
+} as const;
 
 /** Larger texts are no recipes; YAML aliases could expand them without end. */
 const longestRecipe = 4_000_000;
@@ -41,22 +43,27 @@ export function parseRecipe(text: string): ParsedRecipe {
     return { document: plain({}, null, 0), problems: [problem('recipe-too-long', message)] };
   }
   const { yamlText, base } = frontMatter(text);
+  const nothing = (message: string): ParsedRecipe => ({ document: plain({}, null, base), problems: [problem('yaml-syntax', message)] });
   let yaml: Document.Parsed;
   let value: unknown;
+  let endless: SpannedProblem[];
   try {
-    yaml = parseDocument(yamlText, { ...yamlOptions, customTags: (tags) => [...tags, ...pythonTags] });
-    value = yaml.toJS({ maxAliasCount: 100 });
+    yaml = parseDocument(yamlText, yamlOptions);
+    endless = prepareTree(yaml);
+    value = endless.length > 0 ? {} : yaml.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    // The library throws for alias bombs and for keys that cannot be plain.
-    const message = `The recipe cannot be read as YAML: ${error instanceof Error ? error.message : String(error)}.`;
-    return { document: plain({}, null, base), problems: [problem('yaml-syntax', message)] };
+    // The library throws for alias bombs, for merges of what is no mapping, and when a text is nested too deep for it.
+    return nothing(`The recipe cannot be read as YAML: ${error instanceof Error ? error.message : String(error)}.`);
   }
-  const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value);
-  const document = plain(isMapping ? (value as Record<string, unknown>) : {}, yaml, base);
+  const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+  const document = plain(isMapping ? (value as Record<string, unknown>) : {}, endless.length > 0 ? null : yaml, base);
+  const placed = ({ span, ...rest }: SpannedProblem): Problem =>
+    span === undefined ? rest : { ...rest, range: document.rangeOfSpan({ begin: base + span.begin, end: base + span.end }) };
   const problems: Problem[] = yaml.errors.map((error) => ({
     ...problem('yaml-syntax', `${sentence(error.message)} The recipe cannot be read past this place.`),
     range: document.rangeOfSpan({ begin: base + error.pos[0], end: base + Math.max(error.pos[0] + 1, error.pos[1]) }),
   }));
+  problems.push(...[...textProblems(yamlText), ...endless].map(placed));
   if (problems.length > 0) return { document, problems };
   if (!isMapping) {
     const kind = value === null || value === undefined ? 'empty' : Array.isArray(value) ? 'a list' : 'a single value';
@@ -70,15 +77,15 @@ export function parseRecipe(text: string): ParsedRecipe {
       ],
     };
   }
-  if (yaml.contents !== null) problems.push(...duplicateKeys(yaml.contents, []));
-  problems.push(...schemaProblems(document.value));
+  problems.push(...treeProblems(yaml).map(placed), ...schemaProblems(document.value));
   return { document, problems };
 }
 
 /** Plain value of a text, for features that probe half-written recipes; null where nothing can be made of it. */
 export function parseValue(text: string): unknown {
   try {
-    return parseDocument(frontMatter(text).yamlText, yamlOptions).toJS({ maxAliasCount: 100 });
+    const yaml = parseDocument(frontMatter(text).yamlText, yamlOptions);
+    return prepareTree(yaml).length > 0 ? null : yaml.toJS({ maxAliasCount: 100 });
   } catch {
     return null; // half-written text is normal here; the caller shows nothing
   }
@@ -97,28 +104,4 @@ function frontMatter(text: string): { yamlText: string; base: number } {
   }
   // A byte order mark is kept in the count of characters.
   return text.startsWith('\uFEFF') ? { yamlText: text.slice(1), base: 1 } : { yamlText: text, base: 0 };
-}
-
-/** PyYAML keeps the last of equal keys without a word. */
-function duplicateKeys(node: Node, path: RecipePath): Problem[] {
-  if (isSeq(node)) return (node.items as Node[]).flatMap((item, index) => duplicateKeys(item, [...path, index]));
-  if (!isMap(node)) return [];
-  const seen = new Map<string, number>();
-  const problems: Problem[] = [];
-  for (const pair of node.items as Pair<Node, Node | null>[]) {
-    if (!isPair(pair) || !isScalar(pair.key)) continue;
-    const key = String(pair.key.value);
-    seen.set(key, (seen.get(key) ?? 0) + 1);
-    if (pair.value !== null) problems.push(...duplicateKeys(pair.value, [...path, key]));
-  }
-  for (const [key, times] of seen)
-    if (times > 1 && key !== '<<')
-      problems.push({
-        code: 'duplicate-key',
-        severity: 'warning',
-        path: [...path, key],
-        at: 'key',
-        message: `${key} stands ${times} times in this mapping; YAML keeps only the last, the others silently disappear. Remove them, or put a second modifier of one name into another *_modifiers group.`,
-      });
-  return problems;
 }

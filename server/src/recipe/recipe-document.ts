@@ -36,7 +36,7 @@ export class RecipeDocument {
   valueAt(path: RecipePath): unknown {
     let node: unknown = this.value;
     for (const step of path) {
-      if (typeof node !== 'object' || node === null) return undefined;
+      if (typeof node !== 'object' || node === null || !Object.hasOwn(node, step)) return undefined;
       node = (node as Record<string | number, unknown>)[step];
     }
     return node;

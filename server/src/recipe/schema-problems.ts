@@ -57,7 +57,7 @@ function problemOf(finding: SchemaFinding, findings: readonly SchemaFinding[], r
       const key = String(params['additionalProperty']);
       const known = knownKeys(path);
       const near = nearestName(key, known);
-      const retired = retiredFields[key];
+      const retired = Object.hasOwn(retiredFields, key) ? retiredFields[key] : undefined;
       const what = `${key} is not a field of ${field}`;
       const way = retired !== undefined ? `: ${retired}.` : near !== null ? `; did you mean ${near}?` : `; it has ${known.join(', ')}.`;
       const fixes: ProblemFix[] = [];
@@ -86,6 +86,8 @@ function problemOf(finding: SchemaFinding, findings: readonly SchemaFinding[], r
           .flatMap((other) => ([] as unknown[]).concat(other.params['type']) as FieldType[]),
       ];
       if (all.some((type) => coerceTo(type, value) !== undefined)) return null;
+      // A text where names are listed is a wrong name, not a wrong type.
+      if (typeof value === 'string' && findings.some((other) => other.keyword === 'enum' && samePath(other.path, path))) return null;
       if (value === null && /Modifier$/.test(field))
         return at('modifier-without-body', `${field} has no body, llm-compressor fails on it. Give it fields, or {} for its defaults.`, [
           { title: 'Insert {}', preferred: true, edits: [{ kind: 'replace-value', path, text: '{}' }] },
@@ -109,7 +111,9 @@ function problemOf(finding: SchemaFinding, findings: readonly SchemaFinding[], r
         near === null ? [] : [{ title: `Change to ${near}`, preferred: true, edits: [{ kind: 'replace-value', path, text: near }] }];
       return at(
         field === 'scheme' ? 'unknown-scheme' : 'unknown-value',
-        `${field} is ${show(value)}, which is none of ${allowed.join(', ')}.${near === null ? '' : ` Did you mean ${near}?`}`,
+        near === null
+          ? `${field} is ${show(value)}, which is none of ${allowed.join(', ')}.`
+          : `${field} ${show(value)} does not exist; did you mean ${near}? All are: ${allowed.join(', ')}.`,
         fixes,
       );
     }
@@ -153,7 +157,9 @@ function knownKeys(path: RecipePath): string[] {
       const next =
         typeof step === 'number'
           ? schema['items']
-          : (properties[step] ?? patterns.find(([pattern]) => new RegExp(pattern).test(step))?.[1] ?? schema['additionalProperties']);
+          : ((Object.hasOwn(properties, step) ? properties[step] : undefined) ??
+            patterns.find(([pattern]) => new RegExp(pattern).test(step))?.[1] ??
+            schema['additionalProperties']);
       return typeof next === 'object' && next !== null ? resolve({ schema: next as Schema, file }) : [];
     });
   return here

@@ -1,0 +1,187 @@
+// What PyYAML, and so llm-compressor, refuses in a text that the yaml library reads: tabs, control characters, unknown tags, keys that are no text.
+import { CST, Lexer, isAlias, isCollection, isMap, isPair, isScalar, visit } from 'yaml';
+import type { Alias, Document, Node, Pair, YAMLMap } from 'yaml';
+import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import { knownToPyYaml, pythonTagPrefix } from './pyyaml-tags.js';
+import type { Span } from './recipe-document.js';
+
+export interface SpannedProblem extends Problem {
+  /** In the YAML text; where `path` says enough there is none. */
+  span?: Span;
+}
+
+/** Deeper texts are no recipes; PyYAML itself gives up at a few hundred levels. */
+const deepest = 100;
+
+const syntax = (message: string, span?: Span): SpannedProblem => ({
+  code: 'yaml-syntax',
+  severity: 'error',
+  path: [],
+  at: 'value',
+  message,
+  ...(span === undefined ? {} : { span }),
+});
+
+/** On the text alone. */
+export function textProblems(text: string): SpannedProblem[] {
+  // PyYAML's set of printable characters.
+  const unprintable = /[^\t\n\r -~\u0085\u00A0-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u.exec(text);
+  if (unprintable !== null) {
+    const code = (unprintable[0].codePointAt(0) ?? 0).toString(16).padStart(4, '0').toUpperCase();
+    const span = { begin: unprintable.index, end: unprintable.index + unprintable[0].length };
+    return [syntax(`The text holds the character U+${code}, which YAML does not allow; PyYAML refuses the whole text. Remove it.`, span)];
+  }
+  const separator = /[\u0085\u2028\u2029]/.exec(text);
+  if (separator !== null) {
+    const code = separator[0].charCodeAt(0).toString(16).padStart(4, '0').toUpperCase();
+    const span = { begin: separator.index, end: separator.index + 1 };
+    return [syntax(`The character U+${code} stands here, mostly unseen; PyYAML takes it for the end of the line. Remove it.`, span)];
+  }
+  const tab = text.includes('\t') ? tabBetweenTokens(text) : null;
+  return tab === null ? [] : [syntax('A tab stands between words here; PyYAML refuses it. Use spaces.', { begin: tab, end: tab + 1 })];
+}
+
+function tabBetweenTokens(text: string): number | null {
+  let offset = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    // These three stand for no text: begin of a document, end of flow by an error, a scalar follows.
+    if (lexeme === CST.DOCUMENT || lexeme === CST.FLOW_END || lexeme === CST.SCALAR) continue;
+    if (CST.tokenType(lexeme) === 'space' && lexeme.includes('\t')) return offset + lexeme.indexOf('\t');
+    offset += lexeme.length;
+  }
+  return null;
+}
+
+/**
+ * On the tree, before plain values are made of it: what would make them endless or too deep. Also puts merge keys where
+ * PyYAML applies them: before the keys of the mapping itself, of several the last first.
+ */
+export function prepareTree(yaml: Document.Parsed): SpannedProblem[] {
+  const problems: SpannedProblem[] = [];
+  visit(yaml, {
+    Node: (_, node, ancestors) => {
+      if (ancestors.length > deepest && ancestors.filter(isCollection).length > deepest) {
+        problems.push(
+          syntax(`The recipe is nested more than ${deepest} levels deep, which no recipe is. Is this the right file?`, spanOf(node)),
+        );
+        return visit.BREAK;
+      }
+      if (isAlias(node) && ancestors.includes(resolved(node, yaml) as Node))
+        problems.push(syntax(`*${node.source} stands inside of what it names, so the recipe would have no end. Remove it.`, spanOf(node)));
+      if (isMap(node)) mergesFirst(node as YAMLMap<Node, Node | null>);
+      return undefined;
+    },
+  });
+  return problems;
+}
+
+const resolved = (alias: Alias, yaml: Document.Parsed): Node | undefined => alias.resolve(yaml);
+
+function mergesFirst(map: YAMLMap<Node, Node | null>): void {
+  const merges = map.items.filter(isMerge);
+  if (merges.length > 0) map.items = [...merges.reverse(), ...map.items.filter((pair) => !isMerge(pair))];
+}
+
+const isMerge = (pair: Pair<Node, Node | null>): boolean => isScalar(pair.key) && typeof pair.key.value === 'symbol';
+
+/** On a tree that could be read. */
+export function treeProblems(yaml: Document.Parsed): SpannedProblem[] {
+  const problems: SpannedProblem[] = [];
+  const version = yaml.warnings.map(({ message }) => /^Unsupported YAML version (?!1\.)(\S+)/.exec(message)?.[1]).find(Boolean);
+  if (version !== undefined)
+    problems.push(syntax(`The recipe says %YAML ${version}; PyYAML reads 1.1 and refuses other main versions. Remove that line.`));
+  visit(yaml, {
+    Node: (_, node) => {
+      const tag = isAlias(node) ? undefined : node.tag;
+      if (tag !== undefined) problems.push(...tagProblems(tag, node));
+    },
+    Map: (_, map) => {
+      problems.push(...keyProblems(map as YAMLMap<Node, Node | null>));
+    },
+  });
+  if (yaml.contents !== null) problems.push(...duplicateKeys(yaml.contents, []));
+  return problems;
+}
+
+function tagProblems(tag: string, node: Node): SpannedProblem[] {
+  const span = spanOf(node);
+  if (tag.startsWith(pythonTagPrefix))
+    return [
+      {
+        code: 'python-tag',
+        severity: 'warning',
+        path: [],
+        at: 'value',
+        message: `!!${tag.slice('tag:yaml.org,2002:'.length)} is a Python tag that llm-compressor writes into the recipes it saves, and refuses when it reads them. Bitwright takes what is tagged as plain values; remove the tag to use the recipe with llm-compressor again.`,
+        ...(span === undefined ? {} : { span }),
+      },
+    ];
+  if (/^tag:yaml\.org,2002:(?:map|seq|str|null|bool|int|float|merge)$/.test(tag) || tag === '!' || knownToPyYaml(tag)) return [];
+  return [syntax(`The tag ${tag} is unknown; PyYAML's safe loader refuses it. Remove it.`, span)];
+}
+
+/** Python refuses lists and mappings as keys; llm-compressor fails on keys that are no text. */
+function keyProblems(map: YAMLMap<Node, Node | null>): SpannedProblem[] {
+  return map.items.flatMap(({ key }): SpannedProblem[] => {
+    if (!isScalar(key)) {
+      if (key === null || isAlias(key)) return [];
+      const what = isMap(key) ? 'mapping' : 'list';
+      return [
+        syntax(`A ${what} stands as a key here; PyYAML refuses that. Put quotes around a text with brackets or braces.`, spanOf(key)),
+      ];
+    }
+    const { value } = key;
+    if (typeof value === 'string' || typeof value === 'symbol') return [];
+    const source = key.source ?? '';
+    const kind = value === null ? 'null' : value instanceof Date ? 'a date' : `the ${typeof value} ${String(value)}`;
+    const span = spanOf(key);
+    return [
+      {
+        code: 'key-not-text',
+        severity: 'error',
+        path: [],
+        at: 'key',
+        message: `The key ${source === '' ? 'here' : source} reads as ${kind} in YAML 1.1; llm-compressor takes texts only. Put quotes around it.`,
+        ...(span === undefined ? {} : { span }),
+      },
+    ];
+  });
+}
+
+/** PyYAML keeps the last of equal keys without a word. */
+function duplicateKeys(root: Node, rootPath: RecipePath): SpannedProblem[] {
+  const problems: SpannedProblem[] = [];
+  const walk = (node: Node | null, path: RecipePath): void => {
+    if (isMap(node)) {
+      const seen = new Map<string, number>();
+      for (const pair of node.items as Pair<Node, Node | null>[]) {
+        if (!isPair(pair) || !isScalar(pair.key)) continue;
+        const key = String(pair.key.value);
+        seen.set(key, (seen.get(key) ?? 0) + 1);
+        walk(pair.value, [...path, key]);
+      }
+      for (const [key, times] of seen)
+        if (times > 1)
+          problems.push({
+            code: 'duplicate-key',
+            severity: 'warning',
+            path: [...path, key],
+            at: 'key',
+            message:
+              key === String(Symbol('<<'))
+                ? twoMerges
+                : `${key} stands ${times} times in this mapping; YAML keeps only the last, the others silently disappear. Remove them, or put a second modifier of one name into another *_modifiers group.`,
+          });
+    } else if (node !== null && 'items' in node) (node.items as Node[]).forEach((item, index) => walk(item, [...path, index]));
+  };
+  walk(root, rootPath);
+  return problems;
+}
+
+const twoMerges =
+  'Several << stand in this mapping; PyYAML lets the last one win, other readers the first. Write one: <<: [*a, *b], where the first wins.';
+
+function spanOf(node: unknown): Span | undefined {
+  const range = (node as Partial<Node> | null)?.range;
+  return range ? { begin: range[0], end: Math.max(range[0] + 1, range[1]) } : undefined;
+}

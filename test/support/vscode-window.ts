@@ -1,0 +1,175 @@
+// A VS Code window for stories: the workbench in a browser, with the extension as it ships and a workspace of its own, driven by keyboard and mouse.
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { chromium, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
+
+const root = path.join(__dirname, '..', '..', '..');
+const pictures = path.join(root, 'build', 'pictures');
+
+/** What scripts/vscode.mjs gives. */
+interface VscodeScript {
+  browserArguments: string[];
+  installBrowser(): string;
+  layOutExtension(extensionsDir: string): string;
+  startVscodeServer(parts: {
+    data: string;
+    extensionsDir: string;
+    onOutput?: (text: string) => void;
+  }): Promise<{ address: string; stop(): void }>;
+}
+
+export type ColorTheme = 'Dark Modern' | 'Light Modern' | 'Default High Contrast' | 'Default High Contrast Light';
+
+export interface VscodeWindow extends AsyncDisposable {
+  readonly page: Page;
+  /** The opened folder; removed with the window. */
+  readonly folder: string;
+  open(file: string): Promise<void>;
+  /** Runs a command from the palette by its title. */
+  run(title: string): Promise<void>;
+  /** A notification toast that holds the text. */
+  notification(text: string | RegExp): Locator;
+  /** The page inside the visible webview. */
+  webview(): FrameLocator;
+  setTheme(theme: ColorTheme): Promise<void>;
+  /** Process ids of the workers that this window's extension has started. */
+  workers(): number[];
+  /** Writes build/pictures/NAME.png. */
+  takePicture(name: string, clip?: { x: number; y: number; width: number; height: number }): Promise<void>;
+}
+
+const settings = {
+  'workbench.colorTheme': 'Dark Modern',
+  'workbench.startupEditor': 'none',
+  'workbench.tips.enabled': false,
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
+  'chat.commandCenter.enabled': false,
+  'chat.disableAIFeatures': true,
+  'editor.minimap.enabled': false,
+  'editor.occurrencesHighlight': 'off',
+  'editor.selectionHighlight': false,
+  'editor.cursorBlinking': 'solid',
+  'editor.wordBasedSuggestions': 'off',
+  'explorer.autoReveal': false,
+  'files.autoSave': 'off',
+  'telemetry.telemetryLevel': 'off',
+};
+
+/** Files of the example workspace and of `files` (path → text) in a fresh folder. */
+function makeWorkspace(files: Record<string, string>): string {
+  // Its last part is the title of the window, and the same in every picture.
+  const folder = path.join(mkdtempSync(path.join(os.tmpdir(), 'bitwright-workspace-')), 'examples');
+  mkdirSync(folder);
+  const examples = path.join(root, 'examples');
+  for (const name of ['w4a16-gptq.quant.yaml', 'w8a16-rtn.quant.yaml', 'w8a8-smoothquant-gptq.quant.yaml'])
+    copyFileSync(path.join(examples, name), path.join(folder, name));
+  for (const name of ['data', 'models']) symlinkSync(path.join(examples, name), path.join(folder, name));
+  mkdirSync(path.join(folder, '.vscode'));
+  writeSettings(folder, settings);
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
+    writeFileSync(path.join(folder, name), text);
+  }
+  return folder;
+}
+
+const writeSettings = (folder: string, values: object): void =>
+  writeFileSync(path.join(folder, '.vscode', 'settings.json'), JSON.stringify(values, null, 2));
+
+export interface WindowOptions {
+  files?: Record<string, string>;
+  width?: number;
+  height?: number;
+}
+
+export async function openVscodeWindow({ files = {}, width = 1280, height = 800 }: WindowOptions = {}): Promise<VscodeWindow> {
+  const script = (await import(pathToFileURL(path.join(root, 'scripts', 'vscode.mjs')).href)) as VscodeScript;
+  const data = mkdtempSync(path.join(os.tmpdir(), 'bitwright-vscode-'));
+  const extensionsDir = path.join(data, 'extensions');
+  const extension = script.layOutExtension(extensionsDir);
+  const folder = makeWorkspace(files);
+  const server = await script.startVscodeServer({ data, extensionsDir });
+  let browser: Browser | null = null;
+  try {
+    browser = await chromium.launch({ executablePath: script.installBrowser(), args: script.browserArguments });
+    const page = await browser.newPage({ viewport: { width, height } });
+    page.setDefaultTimeout(60_000);
+    await page.goto(`${server.address}/?folder=${encodeURIComponent(folder)}`, { waitUntil: 'commit' });
+    await page.locator('.monaco-workbench .part.statusbar').waitFor();
+    await page.locator('.explorer-folders-view .monaco-list-row').first().waitFor();
+    return vscodeWindow(page, folder, path.join(extension, 'dist', 'worker', 'main.js'), async () => {
+      await browser?.close();
+      server.stop();
+      for (const dir of [data, path.dirname(folder)]) rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+    });
+  } catch (error) {
+    await browser?.close();
+    server.stop();
+    throw error;
+  }
+}
+
+function vscodeWindow(page: Page, folder: string, workerPath: string, close: () => Promise<void>): VscodeWindow {
+  const quickInput = page.locator('.quick-input-widget input');
+  const pick = async (key: string, text: string): Promise<void> => {
+    await page.keyboard.press(key);
+    await quickInput.waitFor();
+    await quickInput.fill(text);
+    await page.locator('.quick-input-list .monaco-list-row').first().waitFor();
+  };
+  return {
+    page,
+    folder,
+    async open(file) {
+      await pick('Control+P', file);
+      await page
+        .locator('.quick-input-list .monaco-list-row', { hasText: path.basename(file) })
+        .first()
+        .click();
+      await page.locator('.tabs-container .tab.active', { hasText: path.basename(file) }).waitFor();
+      await page.locator('.editor-instance .view-lines .view-line').first().waitFor();
+    },
+    async run(title) {
+      await pick('F1', `>${title}`);
+      await page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
+    },
+    notification: (text) => page.locator('.notifications-toasts .notification-list-item', { hasText: text }),
+    webview: () => page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame'),
+    async setTheme(theme) {
+      writeSettings(folder, { ...settings, 'workbench.colorTheme': theme });
+      const kind = {
+        'Dark Modern': 'vs-dark',
+        'Light Modern': 'vs',
+        'Default High Contrast': 'hc-black',
+        'Default High Contrast Light': 'hc-light',
+      }[theme];
+      await page.locator(`.monaco-workbench.${kind}`).waitFor();
+    },
+    workers: () => processesRunning(workerPath),
+    async takePicture(name, clip) {
+      mkdirSync(pictures, { recursive: true });
+      // Opens by itself in a new window, empty.
+      if (await page.locator('.part.auxiliarybar').isVisible()) await this.run('View: Hide Secondary Side Bar');
+      await page.screenshot({ path: path.join(pictures, `${name}.png`), animations: 'disabled', ...(clip === undefined ? {} : { clip }) });
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Processes with the script on their command line (Linux, as the VS Code server here). */
+function processesRunning(script: string): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.filter((pid) => commandLineOf(pid).includes(script)).map(Number);
+}
+
+function commandLineOf(pid: string): string[] {
+  try {
+    return readFileSync(path.join('/proc', pid, 'cmdline'), 'utf8').split('\0');
+  } catch (error) {
+    // It ended between the listing and the reading.
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')) return [];
+    throw error;
+  }
+}
