@@ -18,6 +18,7 @@ export async function startServer(context: vscode.ExtensionContext): Promise<Ser
   const serverOptions: ServerOptions = { module, transport: TransportKind.ipc };
   const initializationOptions: ServerInitializationOptions = {
     hostVersion: String((context.extension.packageJSON as { version: string }).version),
+    hasRunCommands: true,
   };
   const watcher = vscode.workspace.createFileSystemWatcher(watchedFiles);
   const clientOptions: LanguageClientOptions = {

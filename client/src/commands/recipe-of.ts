@@ -3,7 +3,9 @@ import * as vscode from 'vscode';
 import { LANGUAGE_ID, RECIPE_GLOB } from '../manifest.js';
 
 /** null after the user was told what to do, or chose none. */
-export async function recipeOf(uri: vscode.Uri | undefined): Promise<vscode.TextDocument | null> {
+export async function recipeOf(uri: vscode.Uri | string | undefined): Promise<vscode.TextDocument | null> {
+  // A code lens gives the URI as text.
+  if (typeof uri === 'string') return vscode.workspace.openTextDocument(vscode.Uri.parse(uri));
   if (uri instanceof vscode.Uri) return vscode.workspace.openTextDocument(uri);
   const active = vscode.window.activeTextEditor?.document;
   if (active?.languageId === LANGUAGE_ID) return active;

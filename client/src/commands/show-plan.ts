@@ -4,7 +4,7 @@ import type { RunController } from '../run-controller.js';
 import type { PlanPreview } from '../views/plan-preview.js';
 import { recipeOf } from './recipe-of.js';
 
-export async function showPlan(controller: RunController, preview: PlanPreview, uri?: vscode.Uri): Promise<void> {
+export async function showPlan(controller: RunController, preview: PlanPreview, uri?: vscode.Uri | string): Promise<void> {
   const document = await recipeOf(uri);
   if (document === null) return;
   const plan = await controller.planOf(document);

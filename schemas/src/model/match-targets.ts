@@ -1,4 +1,6 @@
 // Does a target or ignore entry match a module? compressed-tensors' rules: `re:` patterns as Python's re.match on the full name, else the full name, else the class.
+import { createContext, Script } from 'node:vm';
+import { translatePattern } from './python-pattern.js';
 
 export type ModuleClass = 'Linear' | 'Embedding' | 'Other';
 
@@ -10,28 +12,58 @@ export interface NamedModule {
 export type Matcher = (module: NamedModule) => boolean;
 export type MatcherResult = { matcher: Matcher } | { error: string };
 
-/** Python syntax that JavaScript spells differently or lacks. */
-function translatePattern(pattern: string): string | { error: string } {
-  const unsupported = /\(\?\(|\(\?#|\\A.+\\A|\(\?P>|[*+?}]\+/.exec(pattern);
-  if (unsupported !== null) return { error: `${JSON.stringify(unsupported[0])} is not supported here` };
-  return pattern
-    .replace(/\(\?P<(\w+)>/g, '(?<$1>')
-    .replace(/\(\?P=(\w+)\)/g, '\\k<$1>')
-    .replace(/\\A/g, '^')
-    .replace(/\\Z/g, '$');
+/** Longer entries name nothing; the engine refuses very long patterns only while it matches. */
+const longestEntry = 10_000;
+
+/** Recipes ask the same entry for every module, and again at every key press. */
+const compiled = new Map<string, MatcherResult>();
+const KEPT_ENTRIES = 1000;
+
+/**
+ * One entry of targets or ignore → a function on modules; an invalid regular expression is answered, not thrown. A pattern that takes
+ * too long on a name answers false there, and is an error from then on.
+ */
+export function compileTarget(entry: string): MatcherResult {
+  const known = compiled.get(entry);
+  if (known !== undefined) return known;
+  const result = compile(entry);
+  if (compiled.size >= KEPT_ENTRIES) compiled.clear();
+  compiled.set(entry, result);
+  return result;
 }
 
-/** One entry of targets or ignore → a function on modules; an invalid regular expression is answered, not thrown. */
-export function compileTarget(entry: string): MatcherResult {
+function compile(entry: string): MatcherResult {
+  if (entry.length > longestEntry) return { error: `it has ${entry.length} characters, more than the ${longestEntry} that are read` };
   if (!entry.startsWith('re:')) return { matcher: (module) => module.name === entry || matchesClass(entry, module.class) };
   const translated = translatePattern(entry.slice(3));
-  if (typeof translated !== 'string') return translated;
+  if ('error' in translated) return translated;
   try {
     // re.match: anchored at the start, open at the end; `.` matches anything but a newline in both languages.
-    const expression = new RegExp(`^(?:${translated})`);
-    return { matcher: (module) => expression.test(module.name) };
+    const expression = new RegExp(`^(?:${translated.source})`, translated.flags);
+    expression.test('');
+    if (!translated.isRisky) return { matcher: (module) => expression.test(module.name) };
+    return { matcher: (module) => testWatched(expression, module.name, entry) };
   } catch (error) {
     return { error: error instanceof Error ? error.message.replace(/^Invalid regular expression: /, '') : String(error) };
+  }
+}
+
+const watch = new Script('expression.test(name)');
+const watched = createContext({ expression: /(?:)/, name: '' });
+const LONGEST_MILLISECONDS = 100;
+
+function testWatched(expression: RegExp, name: string, entry: string): boolean {
+  const tooSlow = compiled.get(entry);
+  if (tooSlow !== undefined && 'error' in tooSlow) return false;
+  Object.assign(watched, { expression, name });
+  try {
+    return watch.runInContext(watched, { timeout: LONGEST_MILLISECONDS }) === true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
+    compiled.set(entry, {
+      error: `it takes more than ${LONGEST_MILLISECONDS} ms to see that it does not fit ${name}, because it repeats what is repeated already`,
+    });
+    return false;
   }
 }
 

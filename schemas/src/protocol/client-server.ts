@@ -35,4 +35,6 @@ export interface DescribeModelResult {
 export interface ServerInitializationOptions {
   /** Sent back in the ready log line. */
   hostVersion: string;
+  /** The host has the commands bitwright.quantize and bitwright.showPlan, which take the recipe's URI; code lenses then offer them. */
+  hasRunCommands?: boolean;
 }

@@ -8,6 +8,7 @@ import type { ResolveContext, Resolution } from '../plan/resolution.js';
 import { parseRecipe } from '../recipe/parse-recipe.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { allChecks } from './all-checks.js';
+import { applySuppressions } from './suppressions.js';
 
 export interface CheckedRecipe {
   document: RecipeDocument;
@@ -26,7 +27,7 @@ export async function checkRecipe(text: string, context: ResolveContext): Promis
     ? problems
     : distinct([...problems, ...resolution.problems, ...allChecks.flatMap((check) => check.run(resolution))]);
   const plan = all.some(({ severity }) => severity === 'error') ? null : buildPlan(resolution);
-  return { document, resolution, problems: document.attachRanges(all), plan };
+  return { document, resolution, problems: applySuppressions(text, document.attachRanges(all)), plan };
 }
 
 /** The schema and the expansion may say the same of one place. */

@@ -1,4 +1,4 @@
-// A re: pattern that is no regular expression: llm-compressor finds out only while matching modules.
+// An entry that cannot be used: mostly a re: pattern that is no regular expression, which llm-compressor finds out only while matching modules.
 import type { Check } from './check.js';
 
 export const invalidRegularExpression: Check = {
@@ -12,7 +12,9 @@ export const invalidRegularExpression: Check = {
           severity: 'error',
           path: pattern.path,
           at: 'value',
-          message: `${pattern.entry} is no valid regular expression: ${pattern.error ?? ''}. llm-compressor notices only when the model is loaded. Mend the pattern; a dot is written \\. and a bracket \\(.`,
+          message: `${shortened(pattern.entry)} cannot be used as a pattern: ${pattern.error ?? ''}. Mend it; a dot is written \\. and a bracket \\(.`,
         })),
     ),
 };
+
+const shortened = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);

@@ -1,7 +1,6 @@
 // An estimated peak above what this machine has.
-import os from 'node:os';
-import { estimatePlan } from '../plan/estimate-size.js';
-import { estimateInput } from '../plan/build-plan.js';
+import { estimatePlan } from '../plan/estimate-plan.js';
+import { estimateInput, memoryLimit } from '../plan/build-plan.js';
 import { bytesOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 
@@ -13,7 +12,7 @@ export const memoryAboveMachine: Check = {
     if (resolution.model === null) return [];
     const { peak_memory_bytes: peak, peak_memory_stage: stage } = estimatePlan(estimateInput(resolution));
     const cap = bytesOf(resolution.document.value['max_memory']);
-    const limit = cap ?? os.totalmem();
+    const limit = memoryLimit(resolution);
     if (peak <= limit) return [];
     return [
       {
@@ -21,7 +20,7 @@ export const memoryAboveMachine: Check = {
         severity: 'error',
         path: cap === null ? ['model'] : ['max_memory'],
         at: 'value',
-        message: `${stage} needs about ${gigabytes(peak)} of memory, ${cap === null ? 'this machine has' : 'max_memory allows'} ${gigabytes(limit)}. Lower calibration.max_seq_length or num_calibration_samples${cap === null ? '' : ', or raise max_memory'}.`,
+        message: `${stage[0]?.toUpperCase() ?? ''}${stage.slice(1)} needs about ${gigabytes(peak)} of memory, ${cap === null ? 'this machine has' : 'max_memory allows'} ${gigabytes(limit)}. Lower calibration.max_seq_length or num_calibration_samples${cap === null ? '' : ', or raise max_memory'}.`,
       },
     ];
   },

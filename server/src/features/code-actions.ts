@@ -24,6 +24,15 @@ export function quickFixes(document: RecipeDocument, problems: readonly ProblemW
     );
 }
 
+/** The preferred fix of every problem at once; of fixes that touch the same text the first counts. */
+export function fixAll(document: RecipeDocument, problems: readonly ProblemWithRange[]): TextReplacement[] {
+  const whole = document.rangeOfSpan({ begin: 0, end: document.text.length });
+  const applied: TextReplacement[] = [];
+  for (const { preferred, edits } of quickFixes(document, problems, whole))
+    if (preferred && !edits.some((edit) => applied.some((other) => touches(edit.range, other.range)))) applied.push(...edits);
+  return applied;
+}
+
 function touches(a: TextRange, b: TextRange): boolean {
   return !isBefore(a.end, b.start) && !isBefore(b.end, a.start);
 }

@@ -1,28 +1,30 @@
-// The line above the model: what the plan makes of its size.
+// The lines above a recipe's stage: what the plan makes of its size and memory, and what can be done with it.
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { TextRange } from '../../../schemas/src/problem.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
+import { bytesText } from './bytes-text.js';
 
 export interface Lens {
   range: TextRange;
   title: string;
+  /** Command of the host that a click runs; null: the line only tells. */
+  action: 'quantize' | 'showPlan' | null;
 }
 
-export function codeLens(document: RecipeDocument, plan: QuantizationPlan | null): Lens[] {
+/** `withActions`: the host has the commands. */
+export function codeLens(document: RecipeDocument, plan: QuantizationPlan | null, withActions: boolean): Lens[] {
   if (plan === null) return [];
   const stage = Object.keys(document.value).find((key) => key.endsWith('_stage') && document.has([key]));
   if (stage === undefined) return [];
-  const { weights_bytes_before: before, weights_bytes_after: after, bits_per_weight: bits } = plan.estimate;
+  const range = document.rangeOf([stage], 'key');
+  const { weights_bytes_before: before, weights_bytes_after: after, bits_per_weight: bits, peak_memory_bytes: memory } = plan.estimate;
   const layers = plan.layers.filter((layer) => layer.scheme !== null).length;
-  return [
-    {
-      range: document.rangeOf([stage], 'key'),
-      title: `${layers} of ${plan.layers.length} layers: ${megabytes(before)} → ${megabytes(after)} (${bits.toFixed(2)} bits per quantized weight)`,
-    },
-  ];
-}
-
-function megabytes(bytes: number): string {
-  const [value, unit] = bytes < 1e9 ? [bytes / 1e6, 'MB'] : [bytes / 1e9, 'GB'];
-  return `${value.toPrecision(3)} ${unit}`;
+  const facts = `${layers} of ${plan.layers.length} layers: ${bytesText(before)} → ${bytesText(after)} (${bits.toFixed(2)} bits per quantized weight), peak memory about ${bytesText(memory)}`;
+  const actions: Lens[] = withActions
+    ? [
+        { range, title: '$(play) Quantize', action: 'quantize' },
+        { range, title: '$(list-tree) Show plan', action: 'showPlan' },
+      ]
+    : [];
+  return [...actions, { range, title: facts, action: null }];
 }

@@ -15,6 +15,24 @@ export function documentSymbols(document: RecipeDocument): RecipeSymbol[] {
   return symbolsOf(document, document.value, []);
 }
 
+/** Every symbol of the outline whose name holds the letters in their order, as editors search. */
+export function symbolsNamed(document: RecipeDocument, query: string): RecipeSymbol[] {
+  const flat = (symbol: RecipeSymbol): RecipeSymbol[] => [symbol, ...symbol.children.flatMap(flat)];
+  return documentSymbols(document)
+    .flatMap(flat)
+    .filter(({ name }) => holdsInOrder(name.toLowerCase(), query.toLowerCase()));
+}
+
+function holdsInOrder(name: string, query: string): boolean {
+  let at = 0;
+  for (const letter of query) {
+    const found = name.indexOf(letter, at);
+    if (found < 0) return false;
+    at = found + 1;
+  }
+  return true;
+}
+
 function symbolsOf(document: RecipeDocument, mapping: object, parent: RecipePath): RecipeSymbol[] {
   return Object.entries(mapping).flatMap(([name, value]: [string, unknown]) => {
     const path = [...parent, name];

@@ -1,6 +1,7 @@
 // Edits that name places by path → text edits, in block and in flow style, keeping the indentation of the recipe.
 import type { RecipeEdit, RecipePath, TextRange } from '../../../schemas/src/problem.js';
-import type { RecipeDocument, Span } from '../recipe/recipe-document.js';
+import type { RecipeDocument } from '../recipe/recipe-document.js';
+import type { Span } from '../recipe/span.js';
 
 export interface TextReplacement {
   range: TextRange;

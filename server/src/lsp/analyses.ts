@@ -13,7 +13,7 @@ import type {
   ResolvePlanResult,
 } from '../../../schemas/src/protocol/client-server.js';
 import { checkRecipe } from '../checks/check-recipe.js';
-import type { ResolveContext } from '../plan/resolution.js';
+import type { Resolution, ResolveContext } from '../plan/resolution.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { filePathOf } from './file-path.js';
 import { createModelCache } from './model-cache.js';
@@ -23,6 +23,7 @@ export interface Analysis {
   problems: ProblemWithRange[];
   plan: QuantizationPlan | null;
   model: ModelDescription | null;
+  resolution: Resolution;
 }
 
 export interface Analyses {
@@ -49,7 +50,7 @@ export function createAnalyses(): Analyses {
       ...(overrides === undefined ? {} : { overrides }),
     };
     const { document, problems, plan, resolution } = await checkRecipe(text, context);
-    return { document, problems, plan, model: resolution.model };
+    return { document, problems, plan, model: resolution.model, resolution };
   };
   return {
     of: (text) => {

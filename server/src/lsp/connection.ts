@@ -1,12 +1,11 @@
-// The language server's connection: capabilities and routing. Each request goes through the fence, so that a bug in one feature never ends the process.
+// The language server's connection: capabilities, documents, diagnostics, settings. requests.ts routes what the editor asks for.
 import {
   CodeActionKind,
+  DidChangeConfigurationNotification,
   TextDocuments,
   TextDocumentSyncKind,
   type Connection,
-  type InitializeParams,
   type InitializeResult,
-  type Position,
 } from 'vscode-languageserver/node';
 import { TextDocument } from 'vscode-languageserver-textdocument';
 import {
@@ -14,27 +13,13 @@ import {
   resolvePlanRequest,
   type DescribeModelParams,
   type ResolvePlanParams,
-  type ServerInitializationOptions,
 } from '../../../schemas/src/protocol/client-server.js';
-import { quickFixes } from '../features/code-actions.js';
-import { codeLens } from '../features/code-lens.js';
-import { completeRecipe } from '../features/completion.js';
-import { documentSymbols } from '../features/document-symbols.js';
-import { foldingRanges } from '../features/folding-ranges.js';
-import { hoverRecipe } from '../features/hover.js';
-import { createAnalyses, type Analysis } from './analyses.js';
+import { createAnalyses } from './analyses.js';
 import { createFence } from './fence.js';
-import { listFolder } from './folder-listing.js';
-import {
-  toCodeAction,
-  toCodeLens,
-  toCompletionList,
-  toDiagnostic,
-  toDocumentSymbol,
-  toFoldingRange,
-  toHover,
-  type CompletionStyle,
-} from './to-lsp.js';
+import { readHost, unknownHost } from './host.js';
+import { serveFeatures } from './requests.js';
+import { readServerSettings, withSeverities } from './server-settings.js';
+import { fixAllKind, semanticTokensLegend, toDiagnostic } from './to-lsp.js';
 
 /** Typing pauses this long before problems are found anew. */
 const DIAGNOSTICS_DELAY_MILLISECONDS = 200;
@@ -43,48 +28,15 @@ export function serveRecipes(connection: Connection): void {
   const fence = createFence((message) => connection.console.error(message), (process.env['BITWRIGHT_STRICT'] ?? '') !== '');
   const documents = new TextDocuments(TextDocument);
   const analyses = createAnalyses();
-  const style: CompletionStyle = { snippets: false, askAgainCommand: false };
+  const host = unknownHost();
+  let settings = readServerSettings(undefined);
 
-  /** Answers a request about an open document; `empty` for one that is not open. */
-  function onDocument<Params extends { textDocument: { uri: string } }, Result>(
-    name: string,
-    empty: Result,
-    work: (analysis: Analysis, params: Params, text: TextDocument) => Promise<Result> | Result,
-  ) {
-    return fence.feature<Params, Result>(name, empty, async (params) => {
-      const text = documents.get(params.textDocument.uri);
-      return text === undefined ? empty : work(await analyses.of(text), params, text);
-    });
-  }
-  const offsetOf = (text: TextDocument, { position }: { position: Position }): number => text.offsetAt(position);
-
-  connection.onInitialize((params) => initialize(params, connection, style));
-  connection.onCompletion(
-    onDocument('completion', null, async ({ model }, params, text) => {
-      const uri = params.textDocument.uri;
-      const completion = await completeRecipe({
-        text: text.getText(),
-        offset: offsetOf(text, params),
-        model,
-        listFolder: (folder) => listFolder(uri, folder),
-      });
-      return toCompletionList(completion, { start: text.positionAt(completion.begin), end: text.positionAt(completion.end) }, style);
-    }),
-  );
-  connection.onHover(
-    onDocument('hover', null, ({ document, model, plan }, params, text) => {
-      const hover = hoverRecipe({ document, offset: offsetOf(text, params), model, plan });
-      return hover === null ? null : toHover(hover);
-    }),
-  );
-  connection.onCodeAction(
-    onDocument('codeAction', [], ({ document, problems }, { textDocument, range }) =>
-      quickFixes(document, problems, range).map((fix) => toCodeAction(textDocument.uri, fix)),
-    ),
-  );
-  connection.onDocumentSymbol(onDocument('documentSymbol', [], ({ document }) => documentSymbols(document).map(toDocumentSymbol)));
-  connection.onFoldingRanges(onDocument('foldingRange', [], ({ document }) => foldingRanges(document).map(toFoldingRange)));
-  connection.onCodeLens(onDocument('codeLens', [], ({ document, plan }) => codeLens(document, plan).map(toCodeLens)));
+  connection.onInitialize((params) => {
+    Object.assign(host, readHost(params));
+    connection.console.log(`Bitwright language server for ${host.name} ${host.version}`.trimEnd());
+    return capabilities;
+  });
+  serveFeatures(connection, { fence, documents, analyses, host, settings: () => settings });
   connection.onRequest(
     resolvePlanRequest,
     fence.request('resolvePlan', (params: ResolvePlanParams) => analyses.resolve(params, documents.get(params.uri)?.getText())),
@@ -103,7 +55,7 @@ export function serveRecipes(connection: Connection): void {
     const { problems } = await analyses.of(text);
     // What was typed meanwhile has its own timer.
     if (documents.get(uri)?.version !== version) return;
-    await connection.sendDiagnostics({ uri, version, diagnostics: problems.map(toDiagnostic) });
+    await connection.sendDiagnostics({ uri, version, diagnostics: withSeverities(problems, settings).map(toDiagnostic) });
   };
   const publishSoon = (uri: string, delay: number): void => {
     clearTimeout(timers.get(uri));
@@ -111,6 +63,9 @@ export function serveRecipes(connection: Connection): void {
       uri,
       setTimeout(() => fence.background('diagnostics', () => publish(uri)), delay),
     );
+  };
+  const publishAll = (): void => {
+    for (const uri of documents.keys()) publishSoon(uri, 0);
   };
   documents.onDidOpen(({ document }) => publishSoon(document.uri, 0));
   documents.onDidChangeContent(({ document }) => publishSoon(document.uri, DIAGNOSTICS_DELAY_MILLISECONDS));
@@ -123,29 +78,43 @@ export function serveRecipes(connection: Connection): void {
   // A model or data set beside a recipe has changed; the host decides what is watched.
   connection.onDidChangeWatchedFiles(() => {
     analyses.forgetAll();
-    for (const uri of documents.keys()) publishSoon(uri, 0);
+    publishAll();
   });
+
+  const readSettings = async (): Promise<void> => {
+    if (!host.configures) return;
+    settings = readServerSettings(await connection.workspace.getConfiguration('bitwright'));
+    publishAll();
+    if (host.refreshesHints) await connection.languages.inlayHint.refresh();
+  };
+  connection.onInitialized(() => {
+    if (host.configures)
+      fence.background('settings', () => connection.client.register(DidChangeConfigurationNotification.type, undefined).then(readSettings));
+  });
+  connection.onDidChangeConfiguration(() => fence.background('settings', readSettings));
 
   documents.listen(connection);
   connection.listen();
 }
 
-function initialize(params: InitializeParams, connection: Connection, style: CompletionStyle): InitializeResult {
-  const options = params.initializationOptions as Partial<ServerInitializationOptions> | undefined;
-  const item = params.capabilities.textDocument?.completion?.completionItem;
-  style.snippets = item?.snippetSupport === true;
-  style.askAgainCommand = /code|codium/i.test(params.clientInfo?.name ?? '');
-  connection.console.log(`Bitwright language server for ${params.clientInfo?.name ?? 'a host'} ${options?.hostVersion ?? ''}`.trimEnd());
-  return {
-    serverInfo: { name: 'bitwright' },
-    capabilities: {
-      textDocumentSync: TextDocumentSyncKind.Incremental,
-      completionProvider: { triggerCharacters: [' ', '/', '[', '.', ':', '-', '"', "'"] },
-      hoverProvider: true,
-      codeActionProvider: { codeActionKinds: [CodeActionKind.QuickFix] },
-      documentSymbolProvider: true,
-      foldingRangeProvider: true,
-      codeLensProvider: {},
-    },
-  };
-}
+const capabilities: InitializeResult = {
+  serverInfo: { name: 'bitwright' },
+  capabilities: {
+    textDocumentSync: TextDocumentSyncKind.Incremental,
+    completionProvider: { triggerCharacters: [' ', '/', '[', '.', ':', '-', '"', "'"] },
+    hoverProvider: true,
+    codeActionProvider: { codeActionKinds: [CodeActionKind.QuickFix, fixAllKind] },
+    documentSymbolProvider: true,
+    workspaceSymbolProvider: true,
+    foldingRangeProvider: true,
+    selectionRangeProvider: true,
+    codeLensProvider: {},
+    documentLinkProvider: {},
+    inlayHintProvider: true,
+    semanticTokensProvider: { legend: semanticTokensLegend, full: true },
+    definitionProvider: true,
+    referencesProvider: true,
+    renameProvider: { prepareProvider: true },
+    documentFormattingProvider: true,
+  },
+};

@@ -26,6 +26,8 @@ export function createFence(log: (message: string) => void, strict: boolean): Fe
       try {
         return cancellable(name, await work(params), token);
       } catch (error) {
+        // A refusal that the feature means, for the user to read.
+        if (error instanceof ResponseError) return error;
         report(name, error);
         if (strict) throw error;
         return empty;

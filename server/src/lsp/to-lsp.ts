@@ -1,21 +1,30 @@
 // Our plain values → the types of LSP.
+import { pathToFileURL } from 'node:url';
 import {
   CodeActionKind,
   CompletionItemKind,
   DiagnosticSeverity,
+  InlayHintKind,
   InsertTextFormat,
   InsertTextMode,
   MarkupKind,
+  SemanticTokensBuilder,
   SymbolKind,
   type CodeAction,
   type CodeLens,
   type CompletionItem,
   type CompletionList,
   type Diagnostic,
+  type DocumentLink,
   type DocumentSymbol,
   type FoldingRange,
   type Hover as LspHover,
+  type InlayHint as LspInlayHint,
   type Range,
+  type SelectionRange,
+  type SemanticTokens,
+  type SemanticTokensLegend,
+  type WorkspaceSymbol,
 } from 'vscode-languageserver/node';
 import type { ProblemSeverity } from '../../../schemas/src/problem.js';
 import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
@@ -23,9 +32,14 @@ import type { Completion } from '../features/completion.js';
 import type { CompletionKind } from '../features/completion-entry.js';
 import type { QuickFix } from '../features/code-actions.js';
 import type { Lens } from '../features/code-lens.js';
+import type { FileLink } from '../features/document-links.js';
 import type { RecipeSymbol } from '../features/document-symbols.js';
 import type { FoldingLines } from '../features/folding-ranges.js';
 import type { Hover } from '../features/hover.js';
+import type { InlayHint } from '../features/inlay-hints.js';
+import type { TextReplacement } from '../features/recipe-edits.js';
+import { tokenTypes, type SemanticToken } from '../features/semantic-tokens.js';
+import type { Host } from './host.js';
 
 const severities: Record<ProblemSeverity, DiagnosticSeverity> = {
   error: DiagnosticSeverity.Error,
@@ -57,14 +71,7 @@ const completionKinds: Record<CompletionKind, CompletionItemKind> = {
   folder: CompletionItemKind.Folder,
 };
 
-export interface CompletionStyle {
-  /** The editor understands $1 and ${2:placeholder}. */
-  snippets: boolean;
-  /** The editor has VS Code's command that asks for completion again. */
-  askAgainCommand: boolean;
-}
-
-export function toCompletionList({ entries }: Completion, range: Range, style: CompletionStyle): CompletionList {
+export function toCompletionList({ entries }: Completion, range: Range, style: Pick<Host, 'snippets' | 'askAgainCommand'>): CompletionList {
   const items = entries.map((entry, index): CompletionItem => ({
     label: entry.label,
     kind: completionKinds[entry.kind],
@@ -115,5 +122,45 @@ export function toDocumentSymbol({ name, detail, kind, range, selectionRange, ch
 
 export const toFoldingRange = ({ startLine, endLine }: FoldingLines): FoldingRange => ({ startLine, endLine });
 
-/** A lens without a command of its own shows the plan, when the host has that command. */
-export const toCodeLens = ({ range, title }: Lens): CodeLens => ({ range, command: { title, command: '' } });
+const lensCommands = { quantize: 'bitwright.quantize', showPlan: 'bitwright.showPlan' } as const;
+
+/** A lens that only tells has an empty command, as the protocol has no lens without one. */
+export const toCodeLens = (uri: string, { range, title, action }: Lens): CodeLens => ({
+  range,
+  command: action === null ? { title, command: '' } : { title, command: lensCommands[action], arguments: [uri] },
+});
+
+export function toInlayHint({ position, label, tooltip }: InlayHint): LspInlayHint {
+  return { position, label, tooltip, kind: InlayHintKind.Parameter, paddingLeft: true };
+}
+
+export function toSelectionRange(ranges: readonly Range[]): SelectionRange {
+  return ranges.reduceRight<SelectionRange | undefined>(
+    (parent, range) => (parent === undefined ? { range } : { range, parent }),
+    undefined,
+  ) as SelectionRange;
+}
+
+export const toDocumentLink = ({ range, file, tooltip }: FileLink): DocumentLink => ({ range, target: pathToFileURL(file).href, tooltip });
+
+/** Five numbers a token, each place relative to the token before it (LSP 3.17, semantic tokens). */
+export function toSemanticTokens(tokens: readonly SemanticToken[]): SemanticTokens {
+  const builder = new SemanticTokensBuilder();
+  for (const { range, type } of tokens)
+    builder.push(range.start.line, range.start.character, range.end.character - range.start.character, tokenTypes.indexOf(type), 0);
+  return builder.build();
+}
+
+export const semanticTokensLegend: SemanticTokensLegend = { tokenTypes: [...tokenTypes], tokenModifiers: [] };
+
+export const fixAllKind = `${CodeActionKind.SourceFixAll}.bitwright`;
+
+export function toFixAll(uri: string, edits: TextReplacement[]): CodeAction {
+  return { title: 'Fix all that Bitwright can fix', kind: fixAllKind, edit: { changes: { [uri]: edits } } };
+}
+
+export const toWorkspaceSymbol = (uri: string, { name, kind, selectionRange }: RecipeSymbol): WorkspaceSymbol => ({
+  name,
+  kind: symbolKinds[kind],
+  location: { uri, range: selectionRange },
+});

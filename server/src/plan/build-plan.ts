@@ -1,9 +1,10 @@
 // A resolution without errors → the plan: nothing left to decide.
 import { createHash } from 'node:crypto';
+import os from 'node:os';
 import type { QuantizationPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
 import { bytesOf, coerceTo, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
-import { estimatePlan } from './estimate-size.js';
-import type { EstimateInput } from './estimate-size.js';
+import { estimatePlan } from './estimate-plan.js';
+import type { EstimateInput } from './estimate-plan.js';
 import { needsCalibration } from './resolution.js';
 import type { ResolvedDataset, Resolution, ResolvedTransform } from './resolution.js';
 
@@ -32,25 +33,40 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
   };
 }
 
-/** Rows are counted from what the recipe says; a file's real number of rows is seen by the worker. */
+/** The least that a row of a dataset can be: {"text":"…"} of a short sentence. */
+const bytesOfRow = 64;
+/** Texts have about four bytes to a token with a large vocabulary, two with one of a few hundred; input_ids have more. */
+const bytesOfToken = 2;
+/** Longest document where max_seq_length does not say: few texts are longer, and a context of 131072 would make every estimate absurd. */
+const usualDocument = 8192;
+
+/** Rows are counted from what the recipe says and the size of the file; its real number of rows and tokens is seen by the worker. */
 export function estimateInput(resolution: Resolution): EstimateInput {
   const { model, layers } = resolution;
   if (model === null) throw new Error('An estimate needs a model.');
   const context = model.architecture?.max_position_embeddings ?? 2048;
-  const rows = (dataset: ResolvedDataset | null): EstimateInput['calibration'] =>
-    dataset === null
-      ? null
-      : // A text of four bytes per token is the least that a row can bring.
-        {
-          samples: Math.min(dataset.plan.num_calibration_samples ?? Infinity, Math.max(1, Math.ceil(dataset.plan.bytes / 64))),
-          tokens: Math.min(dataset.plan.max_seq_length ?? context, context),
-        };
+  const rows = (dataset: ResolvedDataset | null): EstimateInput['calibration'] => {
+    if (dataset === null) return null;
+    const { num_calibration_samples, max_seq_length, bytes } = dataset.plan;
+    const samples = Math.max(1, Math.min(num_calibration_samples ?? Infinity, Math.ceil(bytes / bytesOfRow)));
+    // A document is cut at max_seq_length, and no longer than its file.
+    const tokens = Math.max(1, Math.min(max_seq_length ?? Math.min(context, usualDocument), Math.ceil(bytes / bytesOfToken)));
+    return { samples, tokens, totalTokens: Math.max(1, Math.min(samples * tokens, Math.ceil(bytes / bytesOfToken))) };
+  };
   return {
     model,
     layers,
     calibration: needsCalibration(resolution) === null ? null : rows(resolution.calibration),
     evaluation: rows(resolution.evaluation),
+    memoryLimit: memoryLimit(resolution),
   };
+}
+
+/** What the recipe allows, else what the machine has; a container may have less than its machine. */
+export function memoryLimit({ document }: Resolution): number {
+  const constrained = process.constrainedMemory() ?? 0;
+  const machine = constrained > 0 ? Math.min(os.totalmem(), constrained) : os.totalmem();
+  return bytesOf(document.value['max_memory']) ?? machine;
 }
 
 function transformPlan({ modifier, mappings }: ResolvedTransform): TransformPlan {

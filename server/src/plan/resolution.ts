@@ -152,7 +152,11 @@ function resolveModifier(modifier: RecipeModifier, modules: readonly NamedModule
   const patternOf = (entry: string, at: RecipePath, kind: 'target' | 'ignore'): PatternMatch => {
     const compiled = compileTarget(entry);
     if ('error' in compiled) return { entry, path: at, kind, modifier, matches: null, error: compiled.error };
-    return { entry, path: at, kind, modifier, matches: modules && modules.filter(compiled.matcher), error: null };
+    const matches = modules && modules.filter(compiled.matcher);
+    // A pattern may turn out too slow only while it is used.
+    const now = compileTarget(entry);
+    if ('error' in now) return { entry, path: at, kind, modifier, matches: null, error: now.error };
+    return { entry, path: at, kind, modifier, matches, error: null };
   };
   const listed = (entries: readonly string[], at: RecipePath, value: unknown, kind: 'target' | 'ignore'): PatternMatch[] =>
     entries.map((entry, index) => patternOf(entry, Array.isArray(value) ? [...at, index] : at, kind));

@@ -3,6 +3,9 @@ import { isMap, isPair, isScalar, isSeq } from 'yaml';
 import type { Document, Node, Pair, Range, LineCounter } from 'yaml';
 import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
 import type { Problem, RecipePath, TextRange } from '../../../schemas/src/problem.js';
+import { anchorsOf, scalarsOf } from './recipe-nodes.js';
+import type { RecipeAnchor, RecipeScalar } from './recipe-nodes.js';
+import type { Span } from './span.js';
 
 export interface PlaceInRecipe {
   path: RecipePath;
@@ -13,12 +16,6 @@ interface Found {
   key: Node | null;
   value: Node | null;
   keyRange: Range | null;
-}
-
-/** Offsets [begin, end) in the text. */
-export interface Span {
-  begin: number;
-  end: number;
 }
 
 export class RecipeDocument {
@@ -82,6 +79,25 @@ export class RecipeDocument {
   /** The innermost key or value that holds the offset. */
   placeAt(offset: number): PlaceInRecipe | null {
     return this.yaml?.contents ? innermost(this.yaml.contents, offset - this.base, []) : null;
+  }
+
+  /** Keys and scalar values in the order of the text. */
+  scalars(): RecipeScalar[] {
+    if (this.yaml === null) return [];
+    return scalarsOf(this.yaml).map((scalar) => ({ ...scalar, span: this.shifted(scalar.span) }));
+  }
+
+  anchors(): RecipeAnchor[] {
+    if (this.yaml === null) return [];
+    return anchorsOf(this.yaml, this.text.slice(this.base)).map(({ name, definition, aliases }) => ({
+      name,
+      definition: this.shifted(definition),
+      aliases: aliases.map((alias) => this.shifted(alias)),
+    }));
+  }
+
+  private shifted({ begin, end }: Span): Span {
+    return { begin: this.base + begin, end: this.base + end };
   }
 
   attachRanges(problems: readonly Problem[]): ProblemWithRange[] {

@@ -3,7 +3,7 @@ import { CST, Lexer, isAlias, isCollection, isMap, isPair, isScalar, visit } fro
 import type { Alias, Document, Node, Pair, YAMLMap } from 'yaml';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import { knownToPyYaml, pythonTagPrefix } from './pyyaml-tags.js';
-import type { Span } from './recipe-document.js';
+import type { Span } from './span.js';
 
 export interface SpannedProblem extends Problem {
   /** In the YAML text; where `path` says enough there is none. */

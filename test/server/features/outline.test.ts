@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { codeLens } from '../../../server/src/features/code-lens.js';
-import { documentSymbols } from '../../../server/src/features/document-symbols.js';
+import { documentSymbols, symbolsNamed } from '../../../server/src/features/document-symbols.js';
 import { foldingRanges } from '../../../server/src/features/folding-ranges.js';
 import { parseRecipe } from '../../../server/src/recipe/parse-recipe.js';
 import { check } from '../../support/recipe-features.js';
@@ -51,11 +51,25 @@ test('mappings that span lines fold to their last line', () => {
   );
 });
 
-test('the lens tells sizes when there is a plan, and nothing else', async () => {
+test('the lens tells sizes when there is a plan, and offers commands where the host has them', async () => {
   const { document, plan, problems } = await check(recipe);
   assert.notEqual(plan, null, JSON.stringify(problems));
-  const [lens] = codeLens(document, plan);
+  const [lens, ...more] = codeLens(document, plan, false);
+  assert.deepEqual(more, []);
   assert.equal(lens?.range.start.line, 4);
-  assert.match(lens?.title ?? '', /^14 of 16 layers: \d\.\d+ MB → \d\.\d+ MB \(8\.\d\d bits per quantized weight\)$/);
-  assert.deepEqual(codeLens(document, null), []);
+  assert.match(
+    lens?.title ?? '',
+    /^14 of 16 layers: \d+ [kM]B → \d+\.?\d* [kM]B \(8\.\d\d bits per quantized weight\), peak memory about \d+(\.\d+)? [kM]B$/,
+  );
+  assert.deepEqual(
+    codeLens(document, plan, true).map(({ action }) => action),
+    ['quantize', 'showPlan', null],
+  );
+  assert.deepEqual(codeLens(document, null, true), []);
+});
+
+test('symbols are found by the letters of their names', () => {
+  const found = (query: string): string[] => symbolsNamed(parseRecipe(recipe).document, query).map(({ name }) => name);
+  assert.deepEqual(found('qmod'), ['quant_modifiers', 'QuantizationModifier']);
+  assert.deepEqual(found('xyz'), []);
 });

@@ -86,13 +86,54 @@ test('hover, quick fix, folding and lens answer', async () => {
       context: { diagnostics: [] },
     },
   );
-  assert.equal(actions.length, 1);
-  assert.match(actions[0]?.title ?? '', /^Change to /);
+  assert.deepEqual(
+    actions.map(({ title }) => title.split(' ')[0]),
+    ['Change', 'Fix'],
+  );
   assert.deepEqual(actions[0]?.edit.changes[uri]?.[0]?.range, at(4, 69, 75));
   const folds = await server.request<unknown[]>('textDocument/foldingRange', { textDocument });
   assert.equal(folds.length, 2);
   const lenses = await server.request<{ command: { title: string } }[]>('textDocument/codeLens', { textDocument });
   assert.match(lenses[0]?.command.title ?? '', /15 of 16 layers/);
+});
+
+test('hints, colours, links, selection, references, rename, formatting and workspace symbols answer', async () => {
+  const uri = uriOf('g.quant.yaml');
+  const text = `model: model
+output: {dir:   out}
+bits: &four {num_bits: 4, type: int}
+quant_stage:
+  quant_modifiers:
+    QuantizationModifier:
+      config_groups: {g: {targets: [Linear], weights: *four}}
+      ignore: [lm_head]
+`;
+  await server.open(uri, text);
+  const ask = <Result>(method: string, params: object = {}): Promise<Result> =>
+    server.request<Result>(`textDocument/${method}`, { textDocument: { uri }, ...params });
+  const alias = { line: 6, character: 56 };
+  const hints = await ask<{ label: string }[]>('inlayHint', { range: at(0, 0, 0) });
+  assert.deepEqual(hints, []);
+  const all = { start: { line: 0, character: 0 }, end: { line: 9, character: 0 } };
+  assert.deepEqual((await ask<{ label: string }[]>('inlayHint', { range: all })).map(({ label }) => label).slice(0, 2), [
+    '15 layers',
+    '1 layer',
+  ]);
+  assert.ok((await ask<{ data: number[] }>('semanticTokens/full')).data.length >= 5 * 10);
+  const [link] = await ask<{ target: string }[]>('documentLink');
+  assert.equal(link?.target, uriOf('model/config.json'));
+  const [selection] = await ask<{ parent: object | undefined }[]>('selectionRange', { positions: [alias] });
+  assert.ok(selection?.parent);
+  assert.deepEqual(await ask('definition', { position: alias }), { uri, range: at(2, 7, 11) });
+  assert.equal((await ask<object[]>('references', { position: alias, context: { includeDeclaration: true } })).length, 2);
+  assert.deepEqual(await ask('prepareRename', { position: alias }), { range: at(6, 55, 59), placeholder: 'four' });
+  const renamed = await ask<{ changes: Record<string, object[]> }>('rename', { position: alias, newName: 'five' });
+  assert.equal(renamed.changes[uri]?.length, 2);
+  await assert.rejects(ask('rename', { position: alias, newName: 'two words' }), /two words is no name/);
+  const [layout] = await ask<{ newText: string }[]>('formatting', { options: { tabSize: 2, insertSpaces: true } });
+  assert.equal(layout?.newText, text.replace('dir:   out', 'dir: out'));
+  const symbols = await server.request<{ name: string; location: { uri: string } }[]>('workspace/symbol', { query: 'config_groups' });
+  assert.ok(symbols.some(({ location }) => location.uri === uri));
 });
 
 test('resolvePlan: a plan, or the problems in its way; overrides win', async () => {

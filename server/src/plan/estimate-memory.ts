@@ -1,0 +1,166 @@
+// Peak memory of a run on the CPU, stage by stage, from shapes alone. Follows the worker: what is alive together is added up here.
+//
+// T  tokens of a batch (packed documents, about 4096; a longer document is a batch of its own)
+// N  tokens of all calibration or evaluation rows
+// d  hidden_size, f  intermediate_size, k  num_key_value_heads · head_dim, a  num_attention_heads · head_dim, V  vocab_size
+// n  columns of a layer, m  its rows; b  bytes of an element as stored
+//
+// Measured against the resident size at its peak (Linux, glibc, 2 cores); the table is in test/server/plan/estimate-memory.test.ts.
+import type { ArchitectureFacts, LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
+import { sizeOfDtype } from './estimate-size.js';
+
+export interface MemoryStage {
+  /** Completes "while …". */
+  name: string;
+  bytes: number;
+}
+
+export interface RowsEstimate {
+  samples: number;
+  /** Per row, at most. */
+  tokens: number;
+  /** Of all rows, at most. */
+  totalTokens: number;
+}
+
+export interface MemoryInput {
+  model: ModelDescription;
+  layers: readonly LayerPlan[];
+  calibration: RowsEstimate | null;
+  evaluation: RowsEstimate | null;
+  /** Bytes that the run may use; hidden states beyond 40 % of it go to files. */
+  memoryLimit: number;
+  storedBytes(layer: LayerPlan): number;
+}
+
+/** Node with the worker's code, the addon with its BLAS, and small layers through all of it: 80 MB, measured with a model of 1 MB, and a little for more layers. */
+const processBytes = 85e6;
+/** Buffers of finished reads and writes, in pieces of 8 MiB, that wait for the garbage collector: never more than the model is large. */
+const pieceBytes = 64 * 2 ** 20;
+/** glibc hands freed blocks of this size back to the system. Smaller ones stay with it, and others are taken while they lie idle: 2.0 to 2.2 times as much, measured. */
+const returnedBlock = 32 * 2 ** 20;
+const keptFactor = 2.2;
+/** As in the worker's token-batches.ts. */
+const batchTokens = 4096;
+/** As in the worker's run.ts and perplexity.ts. */
+const cacheShare = 0.4;
+/** As in the worker's perplexity.ts: logits in memory at a time. */
+const logitBytes = 64 * 2 ** 20;
+/** Text, ids, positions and offsets of a token, in JavaScript and native. */
+const bytesOfToken = 24;
+
+/** `count` tensors of one size that come and go, with what the allocator keeps of them. */
+const blocks = (count: number, bytes: number): number => count * bytes * (bytes < returnedBlock ? keptFactor : 1);
+
+const elements = ({ rows, columns }: LayerPlan): number => rows * columns;
+
+export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStage[] {
+  const { architecture } = input.model;
+  const always = processBytes + Math.min(pieceBytes, bytesAfter);
+  const stages: MemoryStage[] = [];
+  const add = (name: string, bytes: number): void => void stages.push({ name, bytes: Math.ceil(always + bytes) });
+  const quantized = input.layers.filter((layer) => layer.scheme?.weights);
+  const units = unitsOf(quantized);
+  const unitBytes = Math.max(0, ...units.map((unit) => quantizingBytes(unit, input)));
+  if (input.calibration === null || architecture === null) add('quantizing a block', unitBytes);
+  else {
+    const { calibration } = input;
+    const hidden = cachedBytes(architecture, calibration, input.memoryLimit);
+    const hessians = Math.max(0, ...units.map(hessianBytes));
+    const weights = Math.max(0, ...blockIndices(input.layers).map((block) => blockWeights(input.layers, block)));
+    add('calibrating a block', hidden + weights + hessians + workingBytes(architecture, calibration));
+    // The rest of the block is quantized while its weights, its Hessians and the hidden states wait.
+    add('quantizing a block', hidden + weights + hessians + unitBytes);
+  }
+  if (input.evaluation !== null && architecture !== null) {
+    const { evaluation } = input;
+    const hidden = cachedBytes(architecture, evaluation, input.memoryLimit);
+    // A quantized weight is dequantized when it is loaded, so the block is as large as before.
+    const weights = Math.max(0, ...blockIndices(input.layers).map((block) => blockWeights(input.layers, block)));
+    add('evaluating a block', hidden + weights + workingBytes(architecture, evaluation));
+    add('evaluating the head', hidden + headBytes(architecture, input.layers, evaluation));
+  }
+  return stages;
+}
+
+/** d · N numbers between two blocks, kept for every row up to a share of the memory; and the tokens themselves. */
+function cachedBytes({ hidden_size: d }: ArchitectureFacts, { totalTokens: N, tokens }: RowsEstimate, memoryLimit: number): number {
+  const T = batchOf({ samples: 0, tokens, totalTokens: N });
+  const hidden = Math.min(4 * d * N, cacheShare * memoryLimit);
+  return blocks(Math.ceil(N / Math.max(1, T)), hidden / Math.max(1, Math.ceil(N / Math.max(1, T)))) + bytesOfToken * N;
+}
+
+const batchOf = ({ tokens, totalTokens }: RowsEstimate): number => Math.min(totalTokens, Math.max(batchTokens, tokens));
+
+/**
+ * Activations of one batch that are alive together, F32. In the MLP: attention output, residual, norm, down, result (T · d each), gate, up and
+ * their product (T · f each). In attention: norm, projection, result (T · d), queries before and after turning, mix (T · a), keys and values (T · k).
+ */
+function workingBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
+  const T = batchOf(rows);
+  const { hidden_size: d, intermediate_size: f, num_attention_heads, num_key_value_heads, head_dim } = facts;
+  const [a, k] = [num_attention_heads * head_dim, num_key_value_heads * head_dim];
+  const mlp = blocks(5, 4 * T * d) + blocks(3, 4 * T * f);
+  const attention = blocks(3, 4 * T * d) + blocks(3, 4 * T * a) + blocks(3, 4 * T * k);
+  return Math.max(mlp, attention);
+}
+
+/** All tensors of a block as stored (m · n · b), and the widest once more in F32, as products take it. */
+function blockWeights(layers: readonly LayerPlan[], block: number): number {
+  const members = layers.filter((layer) => layer.block === block);
+  const stored = members.reduce((sum, layer) => sum + elements(layer) * sizeOf(layer), 0);
+  return stored + Math.max(0, ...members.map((layer) => (sizeOf(layer) === 4 ? 0 : blocks(1, 4 * elements(layer)))));
+}
+
+/** One H of n² F32 for every input of the unit. Which linears share an input is known by their width; q, k, v and o may share theirs and have two. */
+function hessianBytes(unit: readonly LayerPlan[]): number {
+  const inputs = new Map<string, number>();
+  for (const layer of unit) if (layer.quantizer?.name === 'gptq') inputs.set(inputOf(layer), layer.columns);
+  return [...inputs.values()].reduce((sum, n) => sum + 4 * n * n, 0);
+}
+
+/** Roles that read one and the same tensor in the Llama family. */
+function inputOf({ role, columns }: LayerPlan): string {
+  if (/^[qkv]_proj$/.test(role)) return 'attention';
+  return /^(gate|up)_proj$/.test(role) ? 'mlp' : `${role} ${columns}`;
+}
+
+/**
+ * A unit while its layers are quantized, one after the other: the weights of its own layers, what is stored of all of them, and the most that one
+ * layer takes. GPTQ: the factor (n²), its working copy (n², in double precision when it has to be repeated, which is not counted), W in solving
+ * order (4 m n), the errors of both norms (12 m n); any: codes (m n) and the weight that a reader computes (m n b).
+ */
+function quantizingBytes(unit: readonly LayerPlan[], { calibration, storedBytes }: MemoryInput): number {
+  const own = calibration === null ? unit.reduce((sum, layer) => sum + elements(layer) * sizeOf(layer), 0) : 0;
+  const stored = unit.reduce((sum, layer) => sum + storedBytes(layer), 0);
+  const one = (layer: LayerPlan): number => {
+    const mn = elements(layer);
+    const shared = blocks(1, mn) + blocks(1, mn * sizeOf(layer));
+    if (layer.quantizer?.name !== 'gptq') return shared;
+    return shared + blocks(2, 4 * layer.columns ** 2) + blocks(3, 4 * mn);
+  };
+  return own + stored + Math.max(0, ...unit.map(one));
+}
+
+/** Norm and logits of a batch, and the head's weight as stored and in F32. */
+function headBytes(facts: ArchitectureFacts, layers: readonly LayerPlan[], rows: RowsEstimate): number {
+  const { hidden_size: d, vocab_size: V, lm_head } = facts;
+  const head = layers.find((layer) => layer.name === lm_head);
+  const b = head === undefined ? 4 : sizeOf(head);
+  const T = batchOf(rows);
+  return blocks(2, 4 * T * d) + V * d * b + (b === 4 ? 0 : blocks(1, 4 * V * d)) + blocks(1, Math.min(logitBytes, 4 * T * V));
+}
+
+/** What the worker finishes as one: the layers of a block, and every layer outside of the blocks by itself. */
+function unitsOf(quantized: readonly LayerPlan[]): LayerPlan[][] {
+  return [
+    ...blockIndices(quantized).map((block) => quantized.filter((layer) => layer.block === block)),
+    ...quantized.filter((layer) => layer.block === null).map((layer) => [layer]),
+  ];
+}
+
+const blockIndices = (layers: readonly LayerPlan[]): number[] => [
+  ...new Set(layers.flatMap(({ block }) => (block === null ? [] : [block]))),
+];
+
+const sizeOf = (layer: LayerPlan): number => sizeOfDtype(layer.dtype);

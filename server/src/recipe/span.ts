@@ -1,0 +1,7 @@
+// A piece of the recipe's text.
+
+/** Offsets [begin, end) in the text. */
+export interface Span {
+  begin: number;
+  end: number;
+}

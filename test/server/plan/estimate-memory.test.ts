@@ -1,0 +1,99 @@
+// The estimate of peak memory against what runs were measured to take: within one and a half times, either way.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import { estimatePlan } from '../../../server/src/plan/estimate-plan.js';
+import { describedLlama, layersOf, type ModelSizes } from '../../support/plan-inputs.js';
+
+const args = (changes: Partial<QuantizationArgs>): QuantizationArgs => ({
+  num_bits: 8,
+  type: 'int',
+  symmetric: true,
+  strategy: 'channel',
+  group_size: null,
+  block_structure: null,
+  dynamic: false,
+  actorder: null,
+  scale_dtype: null,
+  zp_dtype: null,
+  observer: 'memoryless_minmax',
+  observer_kwargs: {},
+  ...changes,
+});
+const scheme = (num_bits: number): QuantizationScheme => ({
+  weights: args({ num_bits }),
+  input_activations: null,
+  output_activations: null,
+  format: 'pack-quantized',
+});
+
+const small: ModelSizes = { hidden: 64, intermediate: 172, blocks: 5, vocabulary: 512, heads: 8, kvHeads: 4, dtype: 'F32' };
+const m512: ModelSizes = { hidden: 512, intermediate: 1408, blocks: 4, vocabulary: 8000, heads: 8, kvHeads: 4, dtype: 'BF16' };
+const m1024: ModelSizes = { hidden: 1024, intermediate: 2816, blocks: 2, vocabulary: 32000, heads: 16, kvHeads: 8, dtype: 'BF16' };
+const m2048: ModelSizes = { hidden: 2048, intermediate: 5632, blocks: 1, vocabulary: 1000, heads: 16, kvHeads: 16, dtype: 'F32' };
+const rows = { samples: 64, tokens: 512, totalTokens: 64 * 512 };
+
+/** Resident size of the worker at its peak, in MB: Linux, glibc 2.39, Node 20, 2 cores. `s260` is stories260K with 512 texts of TinyStories. */
+const measured: readonly [
+  what: string,
+  sizes: ModelSizes,
+  quantizer: 'rtn' | 'gptq',
+  data: 'none' | 'calibrate' | 'and evaluate',
+  mb: number,
+][] = [
+  ['s260 RTN', small, 'rtn', 'none', 80],
+  ['m512 RTN', m512, 'rtn', 'none', 137],
+  ['m512 GPTQ', m512, 'gptq', 'calibrate', 557],
+  ['m512 GPTQ and perplexity', m512, 'gptq', 'and evaluate', 532],
+  ['m1024 RTN', m1024, 'rtn', 'none', 178],
+  ['m1024 GPTQ', m1024, 'gptq', 'calibrate', 816],
+  ['m1024 GPTQ and perplexity', m1024, 'gptq', 'and evaluate', 888],
+  ['m2048 RTN', m2048, 'rtn', 'none', 401],
+  ['m2048 GPTQ', m2048, 'gptq', 'calibrate', 1174],
+];
+
+const estimate = (
+  sizes: ModelSizes,
+  quantizer: 'rtn' | 'gptq',
+  calibration: typeof rows | null,
+  evaluation: typeof rows | null,
+  limit = 16e9,
+) => {
+  const model = describedLlama(sizes);
+  const layers = layersOf(model, scheme(quantizer === 'gptq' ? 4 : 8), quantizer);
+  return estimatePlan({ model, layers, calibration, evaluation, memoryLimit: limit });
+};
+
+for (const [what, sizes, quantizer, data, mb] of measured)
+  test(`${what}: measured ${mb} MB`, () => {
+    const { peak_memory_bytes } = estimate(sizes, quantizer, data === 'none' ? null : rows, data === 'and evaluate' ? rows : null);
+    const ratio = peak_memory_bytes / (mb * 1e6);
+    assert.ok(ratio > 0.9 && ratio < 1.5, `${(peak_memory_bytes / 1e6).toFixed(0)} MB, ${ratio.toFixed(2)} times the measured`);
+  });
+
+test('a process that does nothing much takes what Node and the addon take', () => {
+  assert.ok(estimate(small, 'rtn', null, null).peak_memory_bytes > 80e6);
+});
+
+test('more rows, wider layers and longer documents never take less', () => {
+  const peak = (sizes: ModelSizes, calibration: typeof rows, limit?: number): number =>
+    estimate(sizes, 'gptq', calibration, null, limit).peak_memory_bytes;
+  const usual = peak(m512, rows);
+  assert.ok(peak(m512, { ...rows, totalTokens: 2 * rows.totalTokens }) > usual);
+  assert.ok(peak(m512, { ...rows, tokens: 16_384, totalTokens: 32_768 }) > usual);
+  assert.ok(peak({ ...m512, intermediate: 4096 }, rows) > usual);
+});
+
+test('hidden states beyond 40 % of the memory go to files, so rows alone cannot exceed it', () => {
+  const many = { samples: 1e6, tokens: 2048, totalTokens: 2e9 };
+  const { peak_memory_bytes } = estimate({ ...m512, hidden: 4096 }, 'gptq', many, null, 64e9);
+  // 24 bytes for each of the 2e9 tokens stay.
+  assert.ok(peak_memory_bytes < 0.4 * 64e9 * 2.2 + 24 * 2e9 + 10e9);
+});
+
+test('each stage is named in words that follow "while"', () => {
+  assert.equal(estimate(m512, 'rtn', null, null).peak_memory_stage, 'quantizing a block');
+  assert.equal(estimate(m512, 'gptq', rows, null).peak_memory_stage, 'calibrating a block');
+  assert.equal(estimate(m2048, 'gptq', rows, null).peak_memory_stage, 'quantizing a block');
+  assert.equal(estimate({ ...m512, vocabulary: 200_000 }, 'gptq', rows, rows).peak_memory_stage, 'evaluating the head');
+});
