@@ -45,8 +45,11 @@ export async function forwardPass(
   };
   try {
     const states: Tensor[] = [keep(decoder.embed(batch, weights))];
-    for (let block = 0; block < decoder.nBlocks; block += 1)
-      states.push(keep(decoder.forwardBlock(block, states[block]!, batch, weights, tap)));
+    for (let block = 0; block < decoder.nBlocks; block += 1) {
+      // Taps as calibration does.
+      if (tap !== null) decoder.observeBlock(block, states[block]!, batch, weights, tap);
+      states.push(keep(decoder.forwardBlock(block, states[block]!, batch, weights, null)));
+    }
     const normed = keep(decoder.finalNorm(states.pop()!, weights));
     const logits = keep(decoder.logits(normed, weights, tap));
     const hiddenStates = await Promise.all([...states, normed].map((state) => state.readFloats()));

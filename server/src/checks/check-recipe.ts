@@ -33,8 +33,8 @@ export async function checkRecipe(text: string, context: ResolveContext): Promis
 /** The schema and the expansion may say the same of one place. */
 function distinct(problems: readonly Problem[]): Problem[] {
   const seen = new Set<string>();
-  return problems.filter(({ code, path }) => {
-    const key = `${code} ${path.join('/')}`;
+  return problems.filter(({ code, path, range }) => {
+    const key = `${code} ${path.join('/')} ${JSON.stringify(range ?? null)}`;
     const isNew = !seen.has(key);
     seen.add(key);
     return isNew;

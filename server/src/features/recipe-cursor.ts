@@ -41,8 +41,10 @@ export function findCursors(text: string, offset: number, parseValue: ParseValue
   ];
   return found.flatMap((mark) => {
     if (mark === null || mark === undefined) return [];
-    const [typed = '', rest = ''] = mark.scalar.split(MARK);
-    const lead = before.endsWith(typed) ? before.slice(0, before.length - typed.length) : before;
+    // A scalar over several lines, or with escapes, is not the text of this line: what both have is.
+    const [said = '', rest = ''] = mark.scalar.split(MARK);
+    const typed = before.slice(before.length - sharedLength([...before].reverse(), [...said].reverse()));
+    const lead = before.slice(0, before.length - typed.length);
     const last = mark.path.at(-1);
     return [
       {
@@ -50,7 +52,7 @@ export function findCursors(text: string, offset: number, parseValue: ParseValue
         path: mark.path,
         siblings: mark.siblings,
         before: typed,
-        after: rest,
+        after: after.slice(0, sharedLength([...after], [...rest])),
         ownLine: mark.kind === 'value' && lead.trim() === '' && typeof last !== 'number',
         quoted: /["']$/.test(lead),
         inFlow: count(unquoted, /[[{]/g) > count(unquoted, /[\]}]/g),
@@ -91,3 +93,13 @@ function firstFound(searches: readonly (() => FoundMark | null)[]): FoundMark | 
 }
 
 const count = (text: string, pattern: RegExp): number => (text.match(pattern) ?? []).length;
+
+/** UTF-16 length of what two texts, as characters, begin with alike. */
+function sharedLength(a: readonly string[], b: readonly string[]): number {
+  let length = 0;
+  for (const [index, char] of a.entries()) {
+    if (char !== b[index]) break;
+    length += char.length;
+  }
+  return length;
+}

@@ -1,9 +1,10 @@
-// Presets, config_groups and implied values → explicit schemes. The rules between fields are compressed-tensors 0.18's QuantizationArgs and QuantizationScheme.
+// Presets, config_groups and mappings of presets → groups of targets with explicit schemes; what a scheme and its modifier may say together.
 import presets from '../../../schemas/scheme-presets.json';
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
-import { booleanOf, coerceTo, integerOf, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
+import { coerceTo, mappingOf, textsOf } from '../recipe/coerce.js';
 import { nearestName } from '../recipe/did-you-mean.js';
+import { actorders, expandArgs, refusal } from './quantization-args.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
 /** Targets and the scheme they get; scheme null where a problem stands in its place. */
@@ -25,14 +26,6 @@ export interface ExpandedModifier {
 export const presetNames = Object.keys(presets);
 export const presetDescription = (name: string): string | null =>
   (presets as Record<string, { description: string }>)[name.toUpperCase()]?.description ?? null;
-
-const error = (code: string, path: RecipePath, message: string, at: 'key' | 'value' = 'value'): Problem => ({
-  code,
-  severity: 'error',
-  path,
-  at,
-  message,
-});
 
 export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   const { body, path } = modifier;
@@ -56,7 +49,7 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
     if (found !== undefined) return found;
     const near = nearestName(name, presetNames);
     problems.push(
-      error(
+      refusal(
         'unknown-scheme',
         at,
         `${name} is no preset scheme${near === null ? `; presets are ${presetNames.join(', ')}` : `; did you mean ${near}?`} For a scheme of your own use config_groups.`,
@@ -70,7 +63,7 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   const hasScheme = scheme !== undefined && scheme !== null;
   if (hasGroups && hasScheme)
     problems.push(
-      error(
+      refusal(
         'scheme-and-config-groups-together',
         [...path, 'scheme'],
         `${modifier.name} has both scheme and config_groups, llm-compressor refuses that. Keep one: config_groups says the same and more.`,
@@ -120,7 +113,7 @@ function observerOverrides(modifier: RecipeModifier, problems: Problem[]): Obser
   const said = Object.values(single).some((value) => value !== undefined && value !== null);
   if (said && Object.keys(dict).length > 0)
     problems.push(
-      error(
+      refusal(
         'observer-given-twice',
         [...path, 'observer'],
         `${modifier.name} has both observer and weight_observer, input_observer or output_observer; llm-compressor refuses that. Keep one of the two forms.`,
@@ -153,7 +146,7 @@ function expandGroup(
   const output_activations = args('output_activations', overrides.output);
   if (input_activations !== null && (input_activations.strategy === 'channel' || input_activations.strategy === 'block'))
     problems.push(
-      error(
+      refusal(
         'input-strategy-unsupported',
         path,
         `input_activations cannot use strategy ${input_activations.strategy}; llm-compressor allows token, tensor, group and tensor_group.`,
@@ -169,13 +162,6 @@ function expandGroup(
   return { weights, input_activations, output_activations, format: format ?? inferFormat(weights, input_activations) };
 }
 
-const actorders: ReadonlyMap<string, QuantizationArgs['actorder']> = new Map([
-  ['static', 'weight'],
-  ['weight', 'weight'],
-  ['group', 'group'],
-  ['dynamic', 'group'],
-]);
-
 /** The modifier's actorder wins where the args say none; two different ones are refused, aliases count as different. */
 function actorderOf(
   modifier: RecipeModifier,
@@ -188,7 +174,7 @@ function actorderOf(
   const value = modifier.body['actorder'];
   if (typeof value === 'string' && !actorders.has(value))
     problems.push(
-      error(
+      refusal(
         'actorder-invalid',
         path,
         `actorder is ${JSON.stringify(value)}; llm-compressor accepts the text and writes wrong weights. Use static (or weight), group (or dynamic), or null${actorders.has(value.toLowerCase()) ? `, in lower case: ${value.toLowerCase()}` : ''}.`,
@@ -196,12 +182,12 @@ function actorderOf(
     );
   if (typeof value === 'boolean')
     problems.push(
-      error('actorder-invalid', path, `actorder is ${String(value)}; on the modifier it must be static, weight, group, dynamic or null.`),
+      refusal('actorder-invalid', path, `actorder is ${String(value)}; on the modifier it must be static, weight, group, dynamic or null.`),
     );
   const inArgs = said['actorder'];
   if (value !== undefined && inArgs !== undefined && inArgs !== null && value !== inArgs)
     problems.push(
-      error(
+      refusal(
         'actorder-given-twice',
         path,
         `actorder is ${JSON.stringify(value)} here and ${JSON.stringify(inArgs)} in the weights of ${String(argsPath.at(-2))}; llm-compressor refuses two different ones. Keep one.`,
@@ -217,94 +203,6 @@ function actorderOf(
         : (actorders.get(String(value)) ?? null);
   // The modifier's `group` falls back where there are no groups; the check actorder-without-groups says so.
   return asked === 'group' && weights.strategy !== 'group' ? null : asked;
-}
-
-const strategies: readonly QuantizationArgs['strategy'][] = ['tensor', 'channel', 'group', 'block', 'token', 'tensor_group', 'attn_head'];
-
-/** QuantizationArgs with its cross-field rules; `path` is where the args stand, or the preset's name. */
-function expandArgs(
-  args: Readonly<Record<string, unknown>>,
-  path: RecipePath,
-  isWeights: boolean,
-  observerOverride: string | null,
-  problems: Problem[],
-): QuantizationArgs {
-  const place = (key: string): RecipePath => (path.includes('config_groups') ? [...path, key] : path);
-  const refuse = (key: string, message: string): void => void problems.push(error('quantization-args-invalid', place(key), message));
-  const num_bits = integerOf(args['num_bits'], 8);
-  const type = textOf(args['type'], 'int').toLowerCase() === 'float' ? 'float' : 'int';
-  if (args['type'] !== undefined && !/^(int|float)$/i.test(textOf(args['type'], '')))
-    refuse('type', `type is ${JSON.stringify(args['type'])}; it is int or float.`);
-  if (type === 'int' && (num_bits < 1 || num_bits > 32)) refuse('num_bits', `num_bits is ${num_bits}; integers have 1 to 8 packed bits.`);
-  if (type === 'float' && num_bits !== 8 && num_bits !== 4)
-    refuse('num_bits', `num_bits is ${num_bits}; floats have 8 (FP8) or 4 (FP4) bits.`);
-  const saidGroup = args['group_size'] === undefined || args['group_size'] === null ? null : integerOf(args['group_size'], 0);
-  if (typeof args['group_size'] === 'string')
-    refuse('group_size', `group_size is the text ${JSON.stringify(args['group_size'])}; llm-compressor wants a number without quotes.`);
-  if (saidGroup !== null && (saidGroup === 0 || saidGroup < -1))
-    refuse('group_size', `group_size is ${saidGroup}; it is positive, or -1 for one scale per channel.`);
-  const saidStrategy = args['strategy'] === undefined || args['strategy'] === null ? null : textOf(args['strategy'], '').toLowerCase();
-  const implied: QuantizationArgs['strategy'] = saidGroup === null ? 'tensor' : saidGroup > 0 ? 'group' : 'channel';
-  const strategy = saidStrategy === null ? implied : (strategies.find((name) => name === saidStrategy) ?? null);
-  if (strategy === null) refuse('strategy', `strategy is ${JSON.stringify(args['strategy'])}, which is none of ${strategies.join(', ')}.`);
-  const grouped = strategy === 'group' || strategy === 'tensor_group';
-  if (grouped && !(saidGroup !== null && saidGroup > 0))
-    refuse('strategy', `strategy ${String(strategy)} needs a positive group_size, such as 128.`);
-  if (!grouped && strategy !== null && saidGroup !== null && saidGroup > 0)
-    refuse('group_size', `group_size ${saidGroup} goes with strategy group or tensor_group, not with ${strategy}. Remove one.`);
-  const hasBlock = args['block_structure'] !== undefined && args['block_structure'] !== null;
-  if ((strategy === 'block') !== hasBlock)
-    refuse(
-      'block_structure',
-      strategy === 'block'
-        ? 'strategy block needs block_structure, such as [128, 128].'
-        : `block_structure goes with strategy block, not with ${String(strategy)}.`,
-    );
-  const dynamic = args['dynamic'] === 'local' ? 'local' : booleanOf(args['dynamic'], false);
-  if (strategy === 'token' && dynamic !== true)
-    refuse('dynamic', 'strategy token needs dynamic: true; its scales are computed at run time.');
-  if (dynamic !== false && strategy !== null && !['token', 'tensor', 'tensor_group', 'group'].includes(strategy))
-    refuse('dynamic', `dynamic goes with the strategies token, tensor, tensor_group and group, not with ${strategy}.`);
-  if (dynamic === 'local' && strategy !== 'tensor_group') refuse('dynamic', 'dynamic: local goes with strategy tensor_group only.');
-  const saidOrder = args['actorder'];
-  const actorder = saidOrder === true ? 'group' : typeof saidOrder === 'string' ? (actorders.get(saidOrder.toLowerCase()) ?? null) : null;
-  if (typeof saidOrder === 'string' && !actorders.has(saidOrder.toLowerCase()))
-    refuse('actorder', `actorder is ${JSON.stringify(saidOrder)}; it is static (weight), group (dynamic) or null.`);
-  if (actorder === 'group' && !grouped)
-    refuse('actorder', `actorder ${JSON.stringify(saidOrder)} needs strategy group; here it is ${String(strategy)}.`);
-  if (actorder !== null && !isWeights) refuse('actorder', 'actorder orders the columns of weights; activations have none. Remove it.');
-  const observer =
-    dynamic === true
-      ? null
-      : (observerOverride ??
-        (typeof args['observer'] === 'string' ? args['observer'].toLowerCase() : dynamic === 'local' ? 'minmax' : 'memoryless_minmax'));
-  return {
-    num_bits,
-    type,
-    symmetric: booleanOf(args['symmetric'], true),
-    strategy: strategy ?? 'tensor',
-    group_size: grouped && saidGroup !== null ? saidGroup : null,
-    block_structure: Array.isArray(args['block_structure']) ? (args['block_structure'] as [number, number]) : null,
-    dynamic,
-    actorder,
-    scale_dtype: typeof args['scale_dtype'] === 'string' ? args['scale_dtype'] : null,
-    zp_dtype:
-      booleanOf(args['symmetric'], true) && type === 'int'
-        ? null
-        : typeof args['zp_dtype'] === 'string'
-          ? args['zp_dtype']
-          : type === 'int'
-            ? 'torch.int8'
-            : null,
-    observer: isWeights && observer !== null ? memorylessObserver(observer.replaceAll('-', '_')) : (observer?.replaceAll('-', '_') ?? null),
-    observer_kwargs: mappingOf(args['observer_kwargs']) as QuantizationArgs['observer_kwargs'],
-  };
-}
-
-/** Weights are seen once: averaging observers become their memoryless twins, as llm-compressor does it. */
-function memorylessObserver(name: string): string {
-  if (name === 'minmax' || name === 'static_minmax') return 'memoryless_minmax';
-  return name === 'mse' ? 'memoryless_mse' : name;
 }
 
 /** Storage format by compressed-tensors' order of rules; the first that fits. */

@@ -67,7 +67,8 @@ export class RecipeDocument {
   }
 
   positionAt(offset: number): { line: number; character: number } {
-    const { line, col } = this.lines.linePos(offset);
+    // The parser's errors may end one character behind the text.
+    const { line, col } = this.lines.linePos(Math.min(offset, this.text.length));
     return { line: Math.max(0, line - 1), character: Math.max(0, col - 1) };
   }
 

@@ -1,6 +1,6 @@
 // What PyYAML, and so llm-compressor, refuses in a text that the yaml library reads: tabs, control characters, unknown tags, keys that are no text.
 import { CST, Lexer, isAlias, isCollection, isMap, isPair, isScalar, visit } from 'yaml';
-import type { Alias, Document, Node, Pair, YAMLMap } from 'yaml';
+import type { Document, Node, Pair, YAMLMap } from 'yaml';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import { knownToPyYaml, pythonTagPrefix } from './pyyaml-tags.js';
 import type { Span } from './span.js';
@@ -66,16 +66,26 @@ export function prepareTree(yaml: Document.Parsed): SpannedProblem[] {
         );
         return visit.BREAK;
       }
-      if (isAlias(node) && ancestors.includes(resolved(node, yaml) as Node))
-        problems.push(syntax(`*${node.source} stands inside of what it names, so the recipe would have no end. Remove it.`, spanOf(node)));
+      if (isAlias(node)) {
+        const named = node.resolve(yaml);
+        if (named === undefined)
+          problems.push(
+            syntax(
+              `*${node.source} names nothing: no &${node.source} stands above it. Put quotes around a text with a star.`,
+              spanOf(node),
+            ),
+          );
+        else if (ancestors.includes(named))
+          problems.push(
+            syntax(`*${node.source} stands inside of what it names, so the recipe would have no end. Remove it.`, spanOf(node)),
+          );
+      }
       if (isMap(node)) mergesFirst(node as YAMLMap<Node, Node | null>);
       return undefined;
     },
   });
   return problems;
 }
-
-const resolved = (alias: Alias, yaml: Document.Parsed): Node | undefined => alias.resolve(yaml);
 
 function mergesFirst(map: YAMLMap<Node, Node | null>): void {
   const merges = map.items.filter(isMerge);

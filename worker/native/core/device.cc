@@ -14,8 +14,9 @@
 namespace bitwright {
 
 Storage::~Storage() {
-  std::free(data);
-  if (counter) *counter -= bytes;
+  if (!memory) return;
+  memory->blocks.give(data, static_cast<size_t>(bytes));
+  memory->current_bytes -= bytes;
 }
 
 Device::Device(int n_threads) : n_threads_(n_threads), pool_(n_threads), executor_([this] { execute(); }) {}
@@ -54,19 +55,17 @@ void Device::execute() {
 
 bool Device::allocate(TensorState& tensor, bool clear) {
   const int64_t bytes = tensor.spec.bytes();
-  // 64 bytes: the widest vector register and a cache line.
-  const size_t rounded = (static_cast<size_t>(std::max<int64_t>(bytes, 1)) + 63) / 64 * 64;
   auto storage = std::make_shared<Storage>();
-  storage->data = std::aligned_alloc(64, rounded);
+  storage->data = memory_->blocks.take(static_cast<size_t>(bytes));
   if (storage->data == nullptr) {
     failure_ = Status::error("out of memory: " + std::to_string(bytes) + " bytes for " + tensor.spec.text() + " beside " + std::to_string(current_bytes()) + " bytes in use");
     return false;
   }
   storage->bytes = bytes;
-  storage->counter = current_bytes_;
-  const int64_t current = *current_bytes_ += bytes;
+  storage->memory = memory_;
+  const int64_t current = memory_->current_bytes += bytes;
   peak_bytes_ = std::max(peak_bytes_.load(), current);
-  if (clear) std::memset(storage->data, 0, rounded);
+  if (clear) std::memset(storage->data, 0, static_cast<size_t>(bytes));
   tensor.storage = std::move(storage);
   tensor.offset = 0;
   return true;

@@ -8,15 +8,22 @@
 #include <mutex>
 #include <thread>
 
+#include "core/block-cache.h"
 #include "core/operation.h"
 
 namespace bitwright {
+
+/// What the storages of a device share; the last of them may outlive it.
+struct Memory {
+  std::atomic<int64_t> current_bytes{0};
+  BlockCache blocks;
+};
 
 /// Bytes of one or more tensors; counted by its device.
 struct Storage {
   void* data = nullptr;
   int64_t bytes = 0;
-  std::shared_ptr<std::atomic<int64_t>> counter;
+  std::shared_ptr<Memory> memory;
   ~Storage();
 };
 
@@ -45,9 +52,9 @@ class Device {
   void sync(std::function<void(Status)> done);
   void cancel() { cancel_ = true; }
   void resume();
-  int64_t current_bytes() const { return *current_bytes_; }
+  int64_t current_bytes() const { return memory_->current_bytes; }
   int64_t peak_bytes() const { return peak_bytes_; }
-  void reset_peak() { peak_bytes_ = current_bytes_->load(); }
+  void reset_peak() { peak_bytes_ = memory_->current_bytes.load(); }
 
  private:
   void push(std::function<void()> command);
@@ -60,7 +67,7 @@ class Device {
   Pool pool_;
   std::atomic<bool> cancel_{false};
   Status failure_;  // executor thread only
-  std::shared_ptr<std::atomic<int64_t>> current_bytes_ = std::make_shared<std::atomic<int64_t>>(0);
+  std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();
   std::atomic<int64_t> peak_bytes_{0};
   std::mutex mutex_;
   std::condition_variable wake_;

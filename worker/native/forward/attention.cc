@@ -47,8 +47,8 @@ BITWRIGHT_VECTOR void softmax_row(float* row, int64_t begin, int64_t end, int64_
   for (i = end; i < width; ++i) row[i] = 0;
 }
 
-using Lanes = float __attribute__((vector_size(n_lanes * sizeof(float)), aligned(alignof(float))));
-using IntLanes = int32_t __attribute__((vector_size(n_lanes * sizeof(int32_t)), aligned(alignof(int32_t))));
+using Lanes = float __attribute__((vector_size(n_lanes * sizeof(float)), aligned(alignof(float)), may_alias));
+using IntLanes = int32_t __attribute__((vector_size(n_lanes * sizeof(int32_t)), aligned(alignof(int32_t)), may_alias));
 
 /// row[i] ← e^(row[i] - peak) for 64 values; below -87 it is e^-87. As exp_lane computes it, four vectors abreast: each step waits for the one before.
 inline __attribute__((always_inline)) void exponentials(Lanes* row, float peak) {
@@ -81,6 +81,18 @@ inline __attribute__((always_inline)) float sum_by_halves(const Lanes& lanes) {
   return (four[0][0] + four[0][2]) + (four[0][1] + four[0][3]);
 }
 
+inline __attribute__((always_inline)) float max_by_halves(const Lanes& lanes) {
+  using Eight = float __attribute__((vector_size(32)));
+  using Four = float __attribute__((vector_size(16)));
+  Eight eight[2];
+  std::memcpy(eight, &lanes, sizeof eight);
+  eight[0] = eight[0] > eight[1] ? eight[0] : eight[1];
+  Four four[2];
+  std::memcpy(four, eight, sizeof four);
+  four[0] = four[0] > four[1] ? four[0] : four[1];
+  return std::max(std::max(four[0][0], four[0][2]), std::max(four[0][1], four[0][3]));
+}
+
 /// One query of a small head, for which BLAS would spend its time packing: scores in registers over 64 keys, then exponentials and the mix of 8 columns
 /// at a time. keys and values are transposed (head_dim × stride) and zero beyond their end; stride and the row are whole multiples of 64 keys.
 BITWRIGHT_VECTOR void small_head_row(const float* q, const float* keys, const float* values, int64_t stride, int64_t head_dim, int64_t begin, int64_t end, float scale, float* row, float* out) {
@@ -104,11 +116,7 @@ BITWRIGHT_VECTOR void small_head_row(const float* q, const float* keys, const fl
       maxima[i] = x > maxima[i] ? x : maxima[i];
     }
   for (int i = 1; i < 4; ++i) maxima[0] = maxima[i] > maxima[0] ? maxima[i] : maxima[0];
-  float peaks[n_lanes];
-  std::memcpy(peaks, maxima, sizeof peaks);
-  for (int width = n_lanes / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) peaks[i] = peaks[i + width] > peaks[i] ? peaks[i + width] : peaks[i];
-  const float peak = peaks[0];
+  const float peak = max_by_halves(maxima[0]);
   Lanes totals[4] = {};
   for (int64_t key = first; key < last; key += tile) {
     Lanes* weights = reinterpret_cast<Lanes*>(row + key);

@@ -17,7 +17,7 @@ export function embedRows(rows: CalibrationRows, weights: WeightSource): Promise
   return forEachBatch(rows, async (batch, index) => rows.cache.set(index, rows.model.embed(batch, weights)));
 }
 
-/** The block as `weights` have it; `tap` sees the input of every linear. Outputs are dropped. */
+/** The block as `weights` have it; `tap` sees the input of every linear. */
 export function observeBlock(
   rows: CalibrationRows,
   block: number,
@@ -26,8 +26,7 @@ export function observeBlock(
 ): Promise<void> {
   return forEachBatch(rows, (batch, index) => {
     using hidden = rows.cache.get(index);
-    const output = rows.model.forwardBlock(block, hidden, batch, weights, (module, input) => tap(module, input, batch));
-    output.dispose();
+    rows.model.observeBlock(block, hidden, batch, weights, (module, input) => tap(module, input, batch));
     return Promise.resolve();
   });
 }

@@ -33,15 +33,16 @@ export class LlamaDecoder implements DecoderModel, Disposable {
   }
 
   forwardBlock(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {
-    const prefix = `${this.facts.layers}.${block}`;
-    using attended = this.selfAttention(block, hidden, batch, weights, tap);
-    using between = add(hidden, attended);
-    using normed = this.norm(between, `${prefix}.post_attention_layernorm`, weights);
-    using gate = project(`${prefix}.mlp.gate_proj`, normed, weights, tap);
-    using up = project(`${prefix}.mlp.up_proj`, normed, weights, tap);
-    using activated = siluMul(gate, up);
-    using down = project(`${prefix}.mlp.down_proj`, activated, weights, tap);
+    using between = this.afterAttention(block, hidden, batch, weights, tap);
+    using activated = this.activated(block, between, weights, tap);
+    using down = project(`${this.facts.layers}.${block}.mlp.down_proj`, activated, weights, tap);
     return add(between, down);
+  }
+
+  observeBlock(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap): void {
+    using between = this.afterAttention(block, hidden, batch, weights, tap);
+    using activated = this.activated(block, between, weights, tap);
+    tap(`${this.facts.layers}.${block}.mlp.down_proj`, activated);
   }
 
   finalNorm(hidden: Tensor, weights: WeightSource): Tensor {
@@ -53,6 +54,20 @@ export class LlamaDecoder implements DecoderModel, Disposable {
     if (!tie_word_embeddings) return project(lm_head, normed, weights, tap);
     tap?.(lm_head, normed);
     return linear(normed, weights.tensor(`${embed_tokens}.weight`), null);
+  }
+
+  private afterAttention(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {
+    using attended = this.selfAttention(block, hidden, batch, weights, tap);
+    return add(hidden, attended);
+  }
+
+  /** The input of down_proj. */
+  private activated(block: number, between: Tensor, weights: WeightSource, tap: Tap | null): Tensor {
+    const prefix = `${this.facts.layers}.${block}`;
+    using normed = this.norm(between, `${prefix}.post_attention_layernorm`, weights);
+    using gate = project(`${prefix}.mlp.gate_proj`, normed, weights, tap);
+    using up = project(`${prefix}.mlp.up_proj`, normed, weights, tap);
+    return siluMul(gate, up);
   }
 
   private selfAttention(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {

@@ -39,6 +39,8 @@ export interface DecoderModel {
   embed(batch: TokenBatch, weights: WeightSource): Tensor;
   /** One decoder block: F32 [tokens, hidden_size] → the same shape, the caller's; `hidden` is left as it is. */
   forwardBlock(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor;
+  /** What `forwardBlock` taps, without what comes after the input of its last linear. */
+  observeBlock(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap): void;
   finalNorm(hidden: Tensor, weights: WeightSource): Tensor;
   /** F32 [tokens, vocab_size] from the normed hidden states; taps the head. */
   logits(normed: Tensor, weights: WeightSource, tap: Tap | null): Tensor;

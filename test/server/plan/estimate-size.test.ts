@@ -1,0 +1,51 @@
+// Stored bytes of a layer, counted by hand.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
+import { storedBytes } from '../../../server/src/plan/estimate-size.js';
+
+const weights = (changes: Partial<QuantizationArgs>): QuantizationArgs => ({
+  num_bits: 4,
+  type: 'int',
+  symmetric: true,
+  strategy: 'group',
+  group_size: 128,
+  block_structure: null,
+  dynamic: false,
+  actorder: null,
+  scale_dtype: null,
+  zp_dtype: null,
+  observer: 'memoryless_minmax',
+  observer_kwargs: {},
+  ...changes,
+});
+const layer = { rows: 64, columns: 256 };
+const bytes = (changes: Partial<QuantizationArgs>, format: 'pack-quantized' | 'int-quantized' = 'pack-quantized', dtype = 2): number =>
+  storedBytes(layer, { weights: weights(changes), input_activations: null, output_activations: null, format }, dtype);
+
+/** weight_shape: two I64. */
+const shape = 16;
+
+test('packed integers', () => {
+  assert.equal(bytes({}), (64 * 256) / 2 + 64 * 2 * 2 + shape);
+  assert.equal(bytes({ num_bits: 8 }), 64 * 256 + 64 * 2 * 2 + shape);
+  // 3 bits: each row is packed into whole words of 32 bits.
+  assert.equal(bytes({ num_bits: 3 }), 64 * Math.ceil((256 * 3) / 32) * 4 + 64 * 2 * 2 + shape);
+  assert.equal(bytes({ strategy: 'channel', group_size: null }), (64 * 256) / 2 + 64 * 2 + shape);
+  assert.equal(bytes({ strategy: 'tensor', group_size: null }), (64 * 256) / 2 + 2 + shape);
+  assert.equal(bytes({}, 'pack-quantized', 4), (64 * 256) / 2 + 64 * 2 * 4 + shape);
+});
+
+test('zero points are packed along the rows', () => {
+  assert.equal(bytes({ symmetric: false }), (64 * 256) / 2 + 64 * 2 * 2 + ((64 * 4) / 32) * 4 * 2 + shape);
+});
+
+test('a table of groups for actorder group', () => {
+  assert.equal(bytes({ actorder: 'group' }) - bytes({}), 256 * 4);
+  assert.equal(bytes({ actorder: 'weight' }), bytes({}));
+});
+
+test('integers that are not packed, and no weights at all', () => {
+  assert.equal(bytes({ num_bits: 8, strategy: 'channel', group_size: null }, 'int-quantized'), 64 * 256 + 64 * 2);
+  assert.equal(storedBytes(layer, { weights: null, input_activations: null, output_activations: null, format: 'dense' }, 2), 64 * 256 * 2);
+});
