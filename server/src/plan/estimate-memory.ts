@@ -37,9 +37,11 @@ export interface MemoryInput {
 const processBytes = 85e6;
 /** Buffers of finished reads and writes, in pieces of 8 MiB, that wait for the garbage collector: never more than the model is large. */
 const pieceBytes = 64 * 2 ** 20;
-/** glibc hands freed blocks of this size back to the system. Smaller ones stay with it, and others are taken while they lie idle: 2.0 to 2.2 times as much, measured. */
+/** Freed blocks of this size go back to the system. Smaller ones are kept, and others are taken while they lie idle: about twice as much, measured. */
 const returnedBlock = 32 * 2 ** 20;
-const keptFactor = 2.2;
+const keptFactor = 2;
+/** As in the native core's block-cache.cc: what calibration leaves idle while the evaluation takes blocks of other sizes. */
+const idleBytes = 96 * 2 ** 20;
 /** As in the worker's token-batches.ts. */
 const batchTokens = 4096;
 /** As in the worker's run.ts and perplexity.ts. */
@@ -77,8 +79,9 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
     const hidden = cachedBytes(architecture, evaluation, input.memoryLimit);
     // A quantized weight is dequantized when it is loaded, so the block is as large as before.
     const weights = Math.max(0, ...blockIndices(input.layers).map((block) => blockWeights(input.layers, block)));
-    add('evaluating a block', hidden + weights + workingBytes(architecture, evaluation));
-    add('evaluating the head', hidden + headBytes(architecture, input.layers, evaluation));
+    const idle = input.calibration === null ? 0 : Math.min(idleBytes, workingBytes(architecture, input.calibration));
+    add('evaluating a block', hidden + weights + idle + workingBytes(architecture, evaluation));
+    add('evaluating the head', hidden + idle + headBytes(architecture, input.layers, evaluation));
   }
   return stages;
 }

@@ -33,7 +33,7 @@ const m1024: ModelSizes = { hidden: 1024, intermediate: 2816, blocks: 2, vocabul
 const m2048: ModelSizes = { hidden: 2048, intermediate: 5632, blocks: 1, vocabulary: 1000, heads: 16, kvHeads: 16, dtype: 'F32' };
 const rows = { samples: 64, tokens: 512, totalTokens: 64 * 512 };
 
-/** Resident size of the worker at its peak, in MB: Linux, glibc 2.39, Node 20, 2 cores. `s260` is stories260K with 512 texts of TinyStories. */
+/** Resident size of the worker at its peak, in MB: Linux, glibc, Node 20, 2 cores, 64 texts of 512 tokens. `s260` is stories260K. */
 const measured: readonly [
   what: string,
   sizes: ModelSizes,
@@ -41,15 +41,15 @@ const measured: readonly [
   data: 'none' | 'calibrate' | 'and evaluate',
   mb: number,
 ][] = [
-  ['s260 RTN', small, 'rtn', 'none', 80],
-  ['m512 RTN', m512, 'rtn', 'none', 137],
-  ['m512 GPTQ', m512, 'gptq', 'calibrate', 557],
-  ['m512 GPTQ and perplexity', m512, 'gptq', 'and evaluate', 532],
+  ['s260 RTN', small, 'rtn', 'none', 81],
+  ['m512 RTN', m512, 'rtn', 'none', 131],
+  ['m512 GPTQ', m512, 'gptq', 'calibrate', 474],
+  ['m512 GPTQ and perplexity', m512, 'gptq', 'and evaluate', 605],
   ['m1024 RTN', m1024, 'rtn', 'none', 178],
-  ['m1024 GPTQ', m1024, 'gptq', 'calibrate', 816],
-  ['m1024 GPTQ and perplexity', m1024, 'gptq', 'and evaluate', 888],
-  ['m2048 RTN', m2048, 'rtn', 'none', 401],
-  ['m2048 GPTQ', m2048, 'gptq', 'calibrate', 1174],
+  ['m1024 GPTQ', m1024, 'gptq', 'calibrate', 635],
+  ['m1024 GPTQ and perplexity', m1024, 'gptq', 'and evaluate', 855],
+  ['m2048 RTN', m2048, 'rtn', 'none', 457],
+  ['m2048 GPTQ', m2048, 'gptq', 'calibrate', 1170],
 ];
 
 const estimate = (
