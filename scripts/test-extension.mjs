@@ -20,6 +20,8 @@ const documented = [
   'progress',
   'plan',
   'worker-killed',
+  'hints',
+  'quick-fix',
 ];
 
 /** Runs test/extension/host; answers how many tests passed and failed. */

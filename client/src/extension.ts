@@ -1,5 +1,6 @@
-// Activation: composition only. In an untrusted workspace no process is started that reads what a recipe names.
+// Activation: composition only.
 import * as vscode from 'vscode';
+import { newRecipe } from './commands/new-recipe.js';
 import { openReport } from './commands/open-report.js';
 import { quantize } from './commands/quantize.js';
 import { showPlan } from './commands/show-plan.js';
@@ -25,6 +26,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     reports,
     preview,
     controller,
+    register(commands.newRecipe, () => newRecipe()),
     register(commands.quantize, (uri?: vscode.Uri | string) => quantize(controller, uri)),
     register(commands.cancelRun, () => controller.cancel()),
     register(commands.showPlan, (uri?: vscode.Uri | string) => showPlan(controller, preview, uri)),

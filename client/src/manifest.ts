@@ -4,6 +4,7 @@ export const LANGUAGE_ID = 'bitwright-recipe';
 export const RECIPE_GLOB = '**/*.quant.{yaml,yml}';
 
 export const commands = {
+  newRecipe: 'bitwright.newRecipe',
   quantize: 'bitwright.quantize',
   cancelRun: 'bitwright.cancelRun',
   showPlan: 'bitwright.showPlan',

@@ -38,6 +38,9 @@ export interface RunControllerParts {
   log: vscode.LogOutputChannel;
 }
 
+/** What is no error of a recipe and still leaves it without a plan. */
+const withoutPlan: ReadonlySet<string> = new Set(['recipe-not-saved', 'model-not-resolved', 'output-dir-missing', 'calibration-missing']);
+
 export function createRunController({ context, server, status, reports, log }: RunControllerParts): RunController {
   let worker: WorkerHost | null = null;
   let active: ActiveRun | null = null;
@@ -109,6 +112,15 @@ export function createRunController({ context, server, status, reports, log }: R
     if (choice === showLog) log.show();
   }
 
+  async function showUntrusted(): Promise<void> {
+    const manage = 'Manage Workspace Trust';
+    const choice = await vscode.window.showWarningMessage(
+      'Quantize is off in a workspace that is not trusted: it starts a native process on files that the recipe names and writes a folder. Trust the workspace to run it.',
+      manage,
+    );
+    if (choice === manage) await vscode.commands.executeCommand('workbench.trust.manage');
+  }
+
   async function resolve(document: vscode.TextDocument): Promise<ResolvePlanResult> {
     const device = deviceSetting(document.uri);
     return server.resolvePlan({
@@ -123,9 +135,10 @@ export function createRunController({ context, server, status, reports, log }: R
     if (plan !== null) return plan;
     const errors = problems.filter(({ severity }) => severity === 'error');
     const [first] = errors;
+    const reason = problems.find(({ code }) => withoutPlan.has(code));
     const text =
       first === undefined
-        ? 'The recipe names no model or no output.dir yet, so there is no plan. Add model: and output: with dir.'
+        ? `There is no plan yet. ${reason?.message ?? 'Add model: and output: with dir to the recipe.'}`
         : `${errors.length === 1 ? 'An error' : `${errors.length} errors`} in the recipe: ${first.message}`;
     const show = 'Show Problems';
     void vscode.window.showErrorMessage(text, show).then((choice) => {
@@ -140,11 +153,21 @@ export function createRunController({ context, server, status, reports, log }: R
     },
     planOf,
     async start(document) {
+      if (!vscode.workspace.isTrusted) return void showUntrusted();
+      if (document.uri.scheme !== 'file' && !document.isUntitled) {
+        void vscode.window.showErrorMessage(
+          `${vscode.workspace.asRelativePath(document.uri)} is not on this machine's disk (${document.uri.scheme}:). A run reads the model and writes the checkpoint on disk: open the folder there.`,
+        );
+        return;
+      }
       if (active !== null) {
         void vscode.window.showWarningMessage('A run is active. Cancel it or wait for its end before starting another.');
         return;
       }
-      if (document.isDirty && !(await document.save())) return;
+      const saved = await vscode.workspace.save(document.uri);
+      // The user has cancelled the dialog, or the disk refused.
+      if (saved === undefined) return;
+      document = await vscode.workspace.openTextDocument(saved);
       const run: ActiveRun = { run_id: null, recipe: document.uri, cancelled: false };
       setActive(run);
       try {

@@ -10,7 +10,7 @@ export const datasetNotFound: Check = {
 
 function problemOf({ path, plan, exists }: ResolvedDataset): Problem[] {
   const problem = (message: string): Problem[] => [{ code: 'dataset-not-found', severity: 'error', path, at: 'value', message }];
-  if (!exists)
+  if (exists === false)
     return problem(
       `There is no file ${plan.dataset}. Paths are relative to the recipe; registered dataset names and hub ids are not downloaded.`,
     );
@@ -18,5 +18,5 @@ function problemOf({ path, plan, exists }: ResolvedDataset): Problem[] {
     return problem(
       `${plan.dataset} is none of .jsonl, .txt, .csv, which are read. Convert it: one JSON object per line with the text in ${plan.text_column}.`,
     );
-  return plan.bytes === 0 ? problem(`${plan.dataset} is empty. Give it rows.`) : [];
+  return exists === true && plan.bytes === 0 ? problem(`${plan.dataset} is empty. Give it rows.`) : [];
 }

@@ -43,7 +43,7 @@ export function createAnalyses(): Analyses {
     const recipePath = filePathOf(uri);
     const context: ResolveContext = {
       recipePath,
-      baseDir: recipePath === null ? process.cwd() : path.dirname(recipePath),
+      baseDir: recipePath === null ? null : path.dirname(recipePath),
       files: nodeFiles,
       environment: process.env,
       describe: models.describe,

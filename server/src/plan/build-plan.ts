@@ -8,10 +8,11 @@ import type { EstimateInput } from './estimate-plan.js';
 import { needsCalibration } from './resolution.js';
 import type { ResolvedDataset, Resolution, ResolvedTransform } from './resolution.js';
 
-/** null while the model or the output folder is not known. */
+/** null while the model, the output folder or where a data set is are not known. */
 export function buildPlan(resolution: Resolution): QuantizationPlan | null {
   const { document, context, model, layers, outputDir } = resolution;
   if (model === null || outputDir === null) return null;
+  if ([resolution.calibration, resolution.evaluation].some((dataset) => dataset?.exists === null)) return null;
   const { value, text } = document;
   const calibration = needsCalibration(resolution) === null ? null : (resolution.calibration?.plan ?? null);
   const device = context.overrides?.device ?? textOf(value['device'], 'auto');

@@ -20,8 +20,8 @@ import type { ResolvedMapping } from './resolve-mappings.js';
 export interface ResolveContext {
   /** Path of the recipe file; null for text that is not saved yet. */
   recipePath: string | null;
-  /** Folder that relative paths in the recipe start from. */
-  baseDir: string;
+  /** Folder that relative paths in the recipe start from; null for text that is not saved, where they mean nothing yet. */
+  baseDir: string | null;
   files: ModelFiles;
   environment: NodeJS.ProcessEnv;
   describe(dir: string): Promise<DescribeModelAnswer>;
@@ -54,7 +54,8 @@ export interface ResolvedTransform {
 export interface ResolvedDataset {
   path: RecipePath;
   plan: DatasetPlan;
-  exists: boolean;
+  /** null: not known, as the recipe is not saved and the path is relative. */
+  exists: boolean | null;
 }
 
 export interface Resolution {
@@ -93,7 +94,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   }
   const { value } = document;
   const output = textOf(mappingOf(value['output'])['dir'], '');
-  const outputDir = context.overrides?.output_dir ?? (output === '' ? null : path.resolve(context.baseDir, output));
+  const outputDir = context.overrides?.output_dir ?? (output === '' ? null : absolutePath(context, output));
   return {
     document,
     context,
@@ -124,11 +125,27 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   };
 }
 
+/** null for a relative path in a recipe that is not saved. */
+function absolutePath({ baseDir }: ResolveContext, named: string): string | null {
+  if (path.isAbsolute(named)) return path.resolve(named);
+  return baseDir === null ? null : path.resolve(baseDir, named);
+}
+
 async function findModel(document: RecipeDocument, context: ResolveContext, problems: Problem[]): Promise<DescribeModelAnswer | null> {
   const named = context.overrides?.model ?? coerceTo('string', document.value['model']);
   if (typeof named !== 'string' || named === '') return null;
   const isOverride = context.overrides?.model !== undefined;
-  const base = isOverride ? process.cwd() : context.baseDir;
+  if (!isOverride && absolutePath(context, named) === null) {
+    problems.push({
+      code: 'recipe-not-saved',
+      severity: 'hint',
+      path: ['model'],
+      at: 'value',
+      message: `Relative paths start from the folder of the recipe, which has none until it is saved, so ${named} is not looked up and targets, shapes and sizes are not checked. Save the recipe.`,
+    });
+    return null;
+  }
+  const base = isOverride ? process.cwd() : (context.baseDir ?? process.cwd());
   const location = await locateModel(named, base, context.files, context.environment, isOverride ? 'command' : 'recipe');
   if ('error' in location) {
     problems.push({ code: 'model-not-found', severity: 'error', path: ['model'], at: 'value', message: `${location.error}.` });
@@ -251,14 +268,14 @@ async function findDataset(
   const fields = mappingOf(value);
   const named = override ?? coerceTo('string', fields['dataset']);
   if (typeof named !== 'string') return null;
-  const file = override === undefined ? path.resolve(context.baseDir, named) : path.resolve(named);
-  const bytes = await context.files.size(file);
+  const file = override === undefined ? absolutePath(context, named) : path.resolve(named);
+  const bytes = file === null ? null : await context.files.size(file);
   const count = fields[countKey];
   return {
     path: [...at, 'dataset'],
-    exists: bytes !== null,
+    exists: file === null ? null : bytes !== null,
     plan: {
-      dataset: file,
+      dataset: file ?? named,
       text_column: textOf(fields['text_column'], 'text'),
       num_calibration_samples: count === undefined ? defaultCount : ((coerceTo('integer', count) as number | undefined) ?? null),
       max_seq_length: (coerceTo('integer', fields['max_seq_length']) as number | undefined) ?? null,
