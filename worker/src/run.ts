@@ -1,6 +1,5 @@
 // The pipeline of a run: plan → calibrated, transformed, quantized, written, measured. Unit by unit: what is finished is on the disk, and what
 // the next block sees is what a reader of the file would compute, so that a resumed run and an unbroken one are the same run.
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModelDescription } from '../../schemas/src/generated/plan.js';
 import type { Perplexity, RunProblem } from '../../schemas/src/generated/report.js';
@@ -13,7 +12,7 @@ import { ActivationCache } from './calibration/activation-cache.js';
 import { embedRows, propagateBlock, type CalibrationRows } from './calibration/calibrate-block.js';
 import { loadTokenBatches } from './calibration/token-batches.js';
 import { checkOutputFolder, writeCheckpoint } from './checkpoint/checkpoint-writer.js';
-import { writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
+import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
 import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
@@ -66,7 +65,7 @@ async function prepare(context: RunContext): Promise<RunJournal> {
   checkMemory(plan);
   await checkOutputFolder(plan.output.dir);
   await verifyModelFiles(plan.model);
-  await mkdir(runDir, { recursive: true }).catch((error: unknown) => {
+  await makeFolder(runDir).catch((error: unknown) => {
     throw writeFailure(runDir, error, 'the run folder');
   });
   await checkDisk(plan, runDir);

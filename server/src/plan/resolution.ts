@@ -4,6 +4,7 @@ import type { ArchitectureFacts, DatasetPlan, LayerPlan, ModelDescription, Quant
 import type { DescribeModelAnswer } from '../../../schemas/src/model/describe-model.js';
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
 import { compileTarget, targetRank } from '../../../schemas/src/model/match-targets.js';
+import { matchesOf, modulesOf } from './pattern-matches.js';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import type { ModelFiles } from '../../../schemas/src/model/model-files.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
@@ -80,7 +81,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   const modifiers = readModifiers(document.value);
   const answer = await findModel(document, context, problems);
   const model = answer?.model ?? null;
-  const modules: NamedModule[] | null = model && Object.entries(model.modules).map(([name, moduleClass]) => ({ name, class: moduleClass }));
+  const modules = model && modulesOf(model);
   const quantization = modifiers
     .filter((modifier) => quantizationModifiers.has(modifier.name))
     .map((modifier) => resolveModifier(modifier, modules, problems));
@@ -193,13 +194,14 @@ const valueOf = (root: unknown, at: RecipePath): unknown =>
 /** Every module with its scheme: ignore wins, groups by compressed-tensors' order, a later modifier wins over an earlier one. */
 function assignLayers(model: ModelDescription, modules: readonly NamedModule[], quantization: readonly ResolvedModifier[]): LayerPlan[] {
   const tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
+  const assignments = quantization.map((resolved) => assignedBy(resolved, modules));
   const embedding = model.architecture?.embed_tokens ?? modules.find((module) => module.class === 'Embedding')?.name ?? null;
   return modules.flatMap((module): LayerPlan[] => {
     const own = tensors.get(`${module.name}.weight`);
     const tied = own === undefined && module.name === 'lm_head' ? embedding : null;
     const tensor = own ?? (tied === null ? undefined : tensors.get(`${tied}.weight`));
     if (tensor === undefined || tensor.shape.length !== 2) return [];
-    const assigned = quantization.flatMap((resolved) => assignedBy(resolved, module)).at(-1) ?? null;
+    const assigned = assignments.findLast((assignment) => assignment.has(module))?.get(module) ?? null;
     return [
       {
         name: module.name,
@@ -218,20 +220,25 @@ function assignLayers(model: ModelDescription, modules: readonly NamedModule[], 
   });
 }
 
-function assignedBy({ modifier, groups }: ResolvedModifier, module: NamedModule): { modifier: RecipeModifier; group: SchemeGroup }[] {
-  // Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor.
-  if (module.class === 'Other') return [];
-  const matches = (entry: string): boolean => {
-    const compiled = compileTarget(entry);
-    return 'matcher' in compiled && compiled.matcher(module);
-  };
-  if (textsOf(modifier.body['ignore']).some(matches)) return [];
-  const hits = groups.flatMap((group) =>
-    group.targets.filter(matches).map((target) => ({ target, rank: targetRank(target, module), group })),
-  );
-  hits.sort((a, b) => a.rank - b.rank || (a.target < b.target ? -1 : a.target > b.target ? 1 : 0));
-  const [first] = hits;
-  return first === undefined ? [] : [{ modifier, group: first.group }];
+interface Assigned {
+  modifier: RecipeModifier;
+  group: SchemeGroup;
+}
+
+/** Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor. Exact names win over patterns, patterns over classes, then the text decides. */
+function assignedBy({ modifier, groups }: ResolvedModifier, modules: readonly NamedModule[]): Map<NamedModule, Assigned> {
+  const ignored = new Set(textsOf(modifier.body['ignore']).flatMap((entry) => matchesOf(entry, modules)));
+  const best = new Map<NamedModule, { target: string; rank: number; group: SchemeGroup }>();
+  for (const group of groups)
+    for (const target of group.targets)
+      for (const module of matchesOf(target, modules)) {
+        if (module.class === 'Other' || ignored.has(module)) continue;
+        const rank = targetRank(target, module);
+        const known = best.get(module);
+        if (known === undefined || rank < known.rank || (rank === known.rank && target < known.target))
+          best.set(module, { target, rank, group });
+      }
+  return new Map([...best].map(([module, { group }]) => [module, { modifier, group }]));
 }
 
 function quantizerOf(modifier: RecipeModifier): QuantizerPlan {

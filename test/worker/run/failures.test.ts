@@ -204,6 +204,21 @@ test('a full disk: the sentence says so, no partial file is left, and with room 
   });
 });
 
+test(
+  'a place where the system makes no folders is named, and the run ends',
+  { skip: !existsSync('/proc/self') && 'there is no /proc here' },
+  () =>
+    inTemporaryFolder(async (dir) => {
+      const model = path.join(dir, 'model');
+      writeTinyLlama(model, 'random');
+      const plan = await resolvePlan({ recipe: rtn4, model, output: path.join(dir, 'out') });
+      plan.output.dir = '/proc/bitwright/out';
+      const { ended } = await runPlan(plan);
+      assert.equal(ended.failure?.code, 'file-unwritable', ended.failure?.message);
+      assert.match(ended.failure.message, /\/proc\/bitwright/);
+    }),
+);
+
 test('a disk that is too small for the plan is refused before the run', async () => {
   const failure = failureOf(await afterPlanning(({ plan }) => (plan.estimate.disk_bytes = 2 ** 60)));
   assert.equal(failure.code, 'disk-full');

@@ -11,6 +11,7 @@ const cases = [
   { bits: 4, scope: 'strategy: channel', rtn: 4.4064, gptq: 4.1763 },
   { bits: 4, scope: group4, rtn: 4.0463, gptq: 3.9585 },
   { bits: 3, scope: 'strategy: channel', rtn: 12.4211, gptq: 8.0256 },
+  { bits: 2, scope: 'strategy: channel', rtn: 842.18, gptq: 580.84 },
 ];
 
 for (const { bits, scope, ...expected } of cases)

@@ -37,6 +37,13 @@ void* BlockCache::take(size_t bytes) {
         return data;
       }
   }
+  void* fresh = std::aligned_alloc(64, size);
+  if (fresh != nullptr) return fresh;
+  // What is kept may be what is missing.
+  std::lock_guard lock(mutex_);
+  for (const Block& block : free_) std::free(block.data);
+  free_.clear();
+  free_bytes_ = 0;
   return std::aligned_alloc(64, size);
 }
 

@@ -76,7 +76,7 @@ Tensor Device::from_bytes(TensorSpec spec, const void* bytes) {
   tensor->spec = std::move(spec);
   std::vector<uint8_t> copy(static_cast<const uint8_t*>(bytes), static_cast<const uint8_t*>(bytes) + tensor->spec.bytes());
   push([this, tensor, copy = std::move(copy)] {
-    if (failure_.ok() && allocate(*tensor, false)) std::memcpy(tensor->storage->data, copy.data(), copy.size());
+    if (failure_.ok() && allocate(*tensor, false)) std::copy(copy.begin(), copy.end(), static_cast<uint8_t*>(tensor->storage->data));
   });
   return tensor;
 }
@@ -121,10 +121,8 @@ Status Device::enqueue(const std::string& name, const std::vector<Tensor>& input
   const Operation* operation = find_cpu_operation(name);
   if (operation == nullptr) return Status::error("there is no operation named " + name);
   Specs specs;
-  for (const Tensor& input : inputs) {
-    specs.push_back(input ? input->spec : TensorSpec{});
-    specs.back().present = input != nullptr;
-  }
+  // What is left out has a shape and dtype that no operation wants, so that only one that asks for `present` takes it.
+  for (const Tensor& input : inputs) specs.push_back(input ? input->spec : TensorSpec{DType::U8, {-1}, false});
   Specs result_specs;
   if (Status status = operation->infer(specs, options, result_specs); !status.ok()) return Status::error(name + ": " + status.message);
   for (TensorSpec& spec : result_specs) {

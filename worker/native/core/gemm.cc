@@ -76,6 +76,7 @@ void gemm_tn(Pool& pool, int64_t M, int64_t N, int64_t K, float alpha, const flo
 }
 
 void syrk_tn(Pool& pool, int64_t N, int64_t K, float alpha, const float* A, int64_t lda, float beta, float* C, int64_t ldc) {
+  if (N == 0) return;
   if (N <= tile_rows && K > part_rows) return tall_syrk(pool, N, K, alpha, A, lda, beta, C, ldc);
   const int64_t tile = N * N * K <= 2 * small_product ? N : tile_rows;
   const int64_t n_tiles = (N + tile - 1) / tile;

@@ -22,6 +22,7 @@ constexpr int64_t grain = 1 << 16;
 Operation cast_operation() {
   return {"cast",
           [](const Specs& in, const Options& options, Specs& out) {
+            if (in.size() != 1) return mismatch("one tensor", in);
             TensorSpec result = in[0];
             if (!is_float(in[0].dtype) || !dtype_from_name(options.text("dtype"), result.dtype) || !is_float(result.dtype))
               return mismatch("a float tensor and a float dtype (" + options.text("dtype") + ")", in);
@@ -50,11 +51,13 @@ Operation cast_operation() {
 Operation reshape_operation() {
   return {"reshape",
           [](const Specs& in, const Options& options, Specs& out) {
+            if (in.size() != 1) return mismatch("one tensor", in);
             TensorSpec result{in[0].dtype, {}};
             const std::string text = options.text("shape");
             for (const char* at = text.c_str(); *at != 0;) {
               char* next = nullptr;
               result.shape.push_back(std::strtoll(at, &next, 10));
+              if (next == at || result.shape.back() < 0) return Status::error("the shape \"" + text + "\" is not a list of extents");
               at = *next == ',' ? next + 1 : next;
             }
             if (result.count() != in[0].count()) return mismatch("as many elements as the new shape " + text_of(result.shape), in);
@@ -68,6 +71,7 @@ Operation narrow_operation() {
   return {"narrow",
           [](const Specs& in, const Options& options, Specs& out) {
             const int64_t start = options.integer("start"), length = options.integer("length");
+            if (in.size() != 1) return mismatch("one tensor", in);
             TensorSpec result = in[0];
             if (result.shape.empty() || start < 0 || length < 0 || start + length > result.shape[0])
               return mismatch("rows " + std::to_string(start) + " to " + std::to_string(start + length) + " inside the leading dimension", in);

@@ -1,4 +1,4 @@
-// Arithmetic that the compiler vectorizes and that gives the same bits at any vector width: no fused multiply-add, fixed 16-lane sums.
+// Arithmetic that the compiler vectorizes and that gives the same bits at any vector width: no fused multiply-add (but for attention, see CMakeLists.txt), fixed 16-lane sums.
 #pragma once
 #include <cstdint>
 #include <cstring>

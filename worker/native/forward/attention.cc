@@ -20,6 +20,8 @@ namespace bitwright {
 namespace {
 
 constexpr int64_t query_block = 64;
+/// Heads narrower than this go without BLAS.
+constexpr int64_t small_head_limit = 32;
 
 /// Softmax of row[begin, end) times `scale` in place; zeros elsewhere in [0, width).
 BITWRIGHT_VECTOR void softmax_row(float* row, int64_t begin, int64_t end, int64_t width, float scale) {
@@ -50,101 +52,100 @@ BITWRIGHT_VECTOR void softmax_row(float* row, int64_t begin, int64_t end, int64_
 using Lanes = float __attribute__((vector_size(n_lanes * sizeof(float)), aligned(alignof(float)), may_alias));
 using IntLanes = int32_t __attribute__((vector_size(n_lanes * sizeof(int32_t)), aligned(alignof(int32_t)), may_alias));
 
-/// row[i] ← e^(row[i] - peak) for 64 values; below -87 it is e^-87. As exp_lane computes it, four vectors abreast: each step waits for the one before.
-inline __attribute__((always_inline)) void exponentials(Lanes* row, float peak) {
-  Lanes x[4], scale[4], p[4];
+/// row[i] ← 2^(row[i] - peak) in each lane of 4 vectors, below -126 it is 2^-126. Four abreast, because each step waits for the one before.
+/// x = n + r with n whole and |r| ≤ ½; 2^r is the polynomial of degree 5 with the smallest relative error, 8e-8 before rounding.
+inline __attribute__((always_inline)) void powers_of_two(Lanes* row, const Lanes& peak) {
+  constexpr float to_integer = 12582912.0f;  // 1.5 · 2^23: what is added to it is rounded to whole numbers
+  constexpr float least = -126.0f;
+  Lanes x[4], n[4], p[4], scale[4];
   for (int i = 0; i < 4; ++i) x[i] = row[i] - peak;
-  for (int i = 0; i < 4; ++i) x[i] = x[i] < -87.0f ? Lanes{} - 87.0f : x[i];
-  for (int i = 0; i < 4; ++i) p[i] = x[i] * 1.44269504f + 12582912.0f;
+  // In this order a NaN stays.
+  for (int i = 0; i < 4; ++i) x[i] = least > x[i] ? Lanes{} + least : x[i];
+  for (int i = 0; i < 4; ++i) n[i] = x[i] + to_integer;
+  // The integer stands in the low bits; those above fall off.
   for (int i = 0; i < 4; ++i) {
-    const IntLanes exponent = (reinterpret_cast<const IntLanes&>(p[i]) - (0x4b400000 - 127)) << 23;
+    const IntLanes exponent = (reinterpret_cast<const IntLanes&>(n[i]) + 127) << 23;
     scale[i] = reinterpret_cast<const Lanes&>(exponent);
   }
-  for (int i = 0; i < 4; ++i) p[i] -= 12582912.0f;
-  for (int i = 0; i < 4; ++i) x[i] = (x[i] - p[i] * 0.693359375f) - p[i] * -2.12194440e-4f;
-  for (int i = 0; i < 4; ++i) p[i] = x[i] * (1.0f / 720.0f) + 1.0f / 120.0f;
-  for (const float coefficient : {1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f})
+  for (int i = 0; i < 4; ++i) x[i] -= n[i] - to_integer;
+  for (int i = 0; i < 4; ++i) p[i] = x[i] * 0.00132764725f + 0.00967554096f;
+  for (const float coefficient : {0.0555071309f, 0.240221202f, 0.693146944f, 1.0f})
     for (int i = 0; i < 4; ++i) p[i] = p[i] * x[i] + coefficient;
   for (int i = 0; i < 4; ++i) row[i] = p[i] * scale[i];
 }
 
-/// Σ lanes by halves: a fixed order, and short.
-inline __attribute__((always_inline)) float sum_by_halves(const Lanes& lanes) {
-  using Eight = float __attribute__((vector_size(32)));
-  using Four = float __attribute__((vector_size(16)));
-  Eight eight[2];
-  std::memcpy(eight, &lanes, sizeof eight);
-  eight[0] += eight[1];
-  Four four[2];
-  std::memcpy(four, eight, sizeof four);
-  four[0] += four[1];
-  return (four[0][0] + four[0][2]) + (four[0][1] + four[0][3]);
-}
-
-inline __attribute__((always_inline)) float max_by_halves(const Lanes& lanes) {
-  using Eight = float __attribute__((vector_size(32)));
-  using Four = float __attribute__((vector_size(16)));
-  Eight eight[2];
-  std::memcpy(eight, &lanes, sizeof eight);
-  eight[0] = eight[0] > eight[1] ? eight[0] : eight[1];
-  Four four[2];
-  std::memcpy(four, eight, sizeof four);
-  four[0] = four[0] > four[1] ? four[0] : four[1];
-  return std::max(std::max(four[0][0], four[0][2]), std::max(four[0][1], four[0][3]));
-}
-
-/// One query of a small head, for which BLAS would spend its time packing: scores in registers over 64 keys, then exponentials and the mix of 8 columns
-/// at a time. keys and values are transposed (head_dim × stride) and zero beyond their end; stride and the row are whole multiples of 64 keys.
-BITWRIGHT_VECTOR void small_head_row(const float* q, const float* keys, const float* values, int64_t stride, int64_t head_dim, int64_t begin, int64_t end, float scale, float* row, float* out) {
-  constexpr int64_t tile = 4 * n_lanes;
-  const int64_t first = begin / tile * tile, last = (end + tile - 1) / tile * tile;
-  for (int64_t key = first; key < last; key += tile) {
-    Lanes sums[4] = {};
-    for (int64_t d = 0; d < head_dim; ++d) {
-      const Lanes* column = reinterpret_cast<const Lanes*>(keys + d * stride + key);
-      for (int i = 0; i < 4; ++i) sums[i] += q[d] * column[i];
-    }
-    for (int i = 0; i < 4; ++i) reinterpret_cast<Lanes*>(row + key)[i] = sums[i] * scale;
+/// scores[key] = Σ_d q[d] · k[key, d] of `count` keys, their largest into maximum.
+template <int count>
+inline __attribute__((always_inline)) void score_keys(const Lanes* q, const float* k, int64_t kv_width, int64_t head_dim, Lanes* scores, Lanes& maximum) {
+  Lanes sums[count] = {};
+  for (int64_t d = 0; d < head_dim; ++d)
+    for (int i = 0; i < count; ++i) sums[i] += q[d] * k[i * kv_width + d];
+  for (int i = 0; i < count; ++i) {
+    scores[i] = sums[i];
+    maximum = sums[i] > maximum ? sums[i] : maximum;
   }
+}
+
+/// out[d] = Σ_key p[key] · v[key, d] for `count` columns d.
+template <int count>
+inline __attribute__((always_inline)) void mix_columns(const Lanes* p, int64_t n_keys, const float* v, int64_t kv_width, Lanes* out) {
+  Lanes sums[count] = {};
+  for (int64_t key = 0; key < n_keys; ++key)
+    for (int i = 0; i < count; ++i) sums[i] += p[key] * v[key * kv_width + i];
+  for (int i = 0; i < count; ++i) out[i] = sums[i];
+}
+
+/// 16 queries of a small head, for which BLAS would spend its time packing: one query in each lane, so that nothing is summed across lanes.
+/// q, which holds log2(e) as a factor, and out are head_dim × 16; lane i sees the keys from[i] … to[i] of n_keys. `scores` holds n_keys vectors, rounded up to 4.
+BITWRIGHT_VECTOR void small_head(const float* queries, const float* k, const float* v, int64_t kv_width, int64_t head_dim, int64_t n_keys, const int32_t* from, const int32_t* to, float* rows, float* mixed) {
+  const Lanes* q = reinterpret_cast<const Lanes*>(queries);
+  Lanes *scores = reinterpret_cast<Lanes*>(rows), *out = reinterpret_cast<Lanes*>(mixed);
   constexpr float nothing = -std::numeric_limits<float>::infinity();
-  std::fill(row + first, row + begin, nothing);
-  std::fill(row + end, row + last, nothing);
-  Lanes maxima[4] = {Lanes{} + nothing, Lanes{} + nothing, Lanes{} + nothing, Lanes{} + nothing};
-  for (int64_t key = first; key < last; key += tile)
-    for (int i = 0; i < 4; ++i) {
-      const Lanes x = reinterpret_cast<const Lanes*>(row + key)[i];
-      maxima[i] = x > maxima[i] ? x : maxima[i];
+  IntLanes first, end;
+  std::memcpy(&first, from, sizeof first);
+  std::memcpy(&end, to, sizeof end);
+  // Every lane sees the keys between; beside them a key is hidden from some.
+  int64_t all_from = 0, all_to = n_keys;
+  for (int i = 0; i < n_lanes; ++i) {
+    all_from = std::max<int64_t>(all_from, from[i]);
+    all_to = std::min<int64_t>(all_to, to[i]);
+  }
+  Lanes peak = Lanes{} + nothing;
+  auto score_hidden = [&](int64_t begin, int64_t last) __attribute__((always_inline)) {
+    for (int64_t key = begin; key < last; ++key) {
+      Lanes unused = peak;
+      score_keys<1>(q, k + key * kv_width, kv_width, head_dim, scores + key, unused);
+      const IntLanes at = IntLanes{} + static_cast<int32_t>(key);
+      scores[key] = (at >= first) & (at < end) ? scores[key] : Lanes{} + nothing;
+      peak = scores[key] > peak ? scores[key] : peak;
     }
-  for (int i = 1; i < 4; ++i) maxima[0] = maxima[i] > maxima[0] ? maxima[i] : maxima[0];
-  const float peak = max_by_halves(maxima[0]);
+  };
+  int64_t key = std::min(all_from, n_keys);
+  score_hidden(0, key);
+  for (; key + 8 <= all_to; key += 8) score_keys<8>(q, k + key * kv_width, kv_width, head_dim, scores + key, peak);
+  for (; key < all_to; ++key) score_keys<1>(q, k + key * kv_width, kv_width, head_dim, scores + key, peak);
+  score_hidden(key, n_keys);
+  const int64_t rounded = (n_keys + 3) / 4 * 4;
+  std::fill(scores + n_keys, scores + rounded, Lanes{} + nothing);
   Lanes totals[4] = {};
-  for (int64_t key = first; key < last; key += tile) {
-    Lanes* weights = reinterpret_cast<Lanes*>(row + key);
-    exponentials(weights, peak);
-    for (int i = 0; i < 4; ++i) totals[i] += weights[i];
+  for (key = 0; key < rounded; key += 4) {
+    powers_of_two(scores + key, peak);
+    for (int i = 0; i < 4; ++i) totals[i] += scores[key + i];
   }
-  // Keys outside [begin, end) weigh e^-87 at most: nothing beside the e^0 of the peak.
-  const float inverse = 1.0f / sum_by_halves((totals[0] + totals[1]) + (totals[2] + totals[3]));
-  for (int64_t d = 0; d < head_dim; d += 8) {
-    const int64_t n = head_dim - d < 8 ? head_dim - d : 8;
-    Lanes sums[8] = {};
-    for (int64_t key = first; key < last; key += n_lanes) {
-      const Lanes p = *reinterpret_cast<const Lanes*>(row + key);
-      if (n == 8) {
-        for (int i = 0; i < 8; ++i) sums[i] += p * *reinterpret_cast<const Lanes*>(values + (d + i) * stride + key);
-      } else {
-        for (int64_t i = 0; i < n; ++i) sums[i] += p * *reinterpret_cast<const Lanes*>(values + (d + i) * stride + key);
-      }
-    }
-    for (int64_t i = 0; i < n; ++i) out[d + i] = sum_by_halves(sums[i]) * inverse;
-  }
+  // Hidden keys weigh 2^-126: nothing beside the 2^0 of the peak.
+  const Lanes inverse = 1.0f / ((totals[0] + totals[1]) + (totals[2] + totals[3]));
+  int64_t d = 0;
+  for (; d + 8 <= head_dim; d += 8) mix_columns<8>(scores, n_keys, v + d, kv_width, out + d);
+  for (; d < head_dim; ++d) mix_columns<1>(scores, n_keys, v + d, kv_width, out + d);
+  for (d = 0; d < head_dim; ++d) out[d] *= inverse;
 }
 
-/// Floats on a cache line's border: a vector load that straddles two lines costs two.
+/// Memory of a thread on a cache line's border: a load that straddles two lines costs two.
 class AlignedFloats {
  public:
-  float* resized(int64_t n) {
-    lines_.resize(static_cast<size_t>((n + n_lanes - 1) / n_lanes));
+  float* at_least(int64_t n) {
+    const size_t n_lines = static_cast<size_t>((n + n_lanes - 1) / n_lanes);
+    if (lines_.size() < n_lines) lines_.resize(n_lines);
     return lines_.data()->values;
   }
 
@@ -191,28 +192,31 @@ Operation attention_operation() {
               const int64_t kv_column = block.head / (n_heads / n_kv_heads) * head_dim;
               const int64_t first_key = window > 0 ? std::max(block.document_begin, block.query_begin - window + 1) : block.document_begin;
               const int64_t n_queries = block.query_end - block.query_begin, n_keys = block.query_end - first_key;
-              static thread_local AlignedFloats scores, keys, values;
+              static thread_local AlignedFloats scores;
               const float* q = in[0].as<float>() + block.query_begin * width + block.head * head_dim;
               const float *k = in[1].as<float>() + first_key * kv_width + kv_column, *v = in[2].as<float>() + first_key * kv_width + kv_column;
               float* y = out[0].as<float>() + block.query_begin * width + block.head * head_dim;
               auto seen_from = [&](int64_t row) { return window > 0 ? std::max<int64_t>(0, block.query_begin + row - window + 1 - first_key) : 0; };
               auto seen_to = [&](int64_t row) { return block.query_begin + row - first_key + 1; };
-              if (head_dim < 32) {
-                const int64_t stride = (n_keys + 63) / 64 * 64;
-                float* row_of_scores = scores.resized(stride);
-                auto transpose = [&](const float* source, float* target) {
-                  for (int64_t key = 0; key < n_keys; ++key)
-                    for (int64_t d = 0; d < head_dim; ++d) target[d * stride + key] = source[key * kv_width + d];
-                  for (int64_t d = 0; d < head_dim; ++d) std::fill(target + d * stride + n_keys, target + (d + 1) * stride, 0.0f);
-                  return target;
-                };
-                const float* columns_of_k = transpose(k, keys.resized(head_dim * stride));
-                const float* columns_of_v = transpose(v, values.resized(head_dim * stride));
-                for (int64_t row = 0; row < n_queries; ++row)
-                  small_head_row(q + row * width, columns_of_k, columns_of_v, stride, head_dim, seen_from(row), seen_to(row), scale, row_of_scores, y + row * width);
+              if (head_dim < small_head_limit) {
+                alignas(64) float columns[small_head_limit * n_lanes], mixed[small_head_limit * n_lanes];
+                int32_t from[n_lanes], to[n_lanes];
+                for (int64_t begin = 0; begin < n_queries; begin += n_lanes) {
+                  const int64_t n = std::min<int64_t>(n_lanes, n_queries - begin), key = seen_from(begin), end = seen_to(begin + n - 1);
+                  // Lanes behind the last query repeat it.
+                  for (int64_t lane = 0; lane < n_lanes; ++lane) {
+                    const int64_t row = begin + std::min(lane, n - 1);
+                    from[lane] = static_cast<int32_t>(seen_from(row) - key);
+                    to[lane] = static_cast<int32_t>(seen_to(row) - key);
+                    for (int64_t d = 0; d < head_dim; ++d) columns[d * n_lanes + lane] = q[row * width + d] * (scale * 1.44269504f);
+                  }
+                  small_head(columns, k + key * kv_width, v + key * kv_width, kv_width, head_dim, end - key, from, to, scores.at_least((end - key + 3) / 4 * 4 * n_lanes), mixed);
+                  for (int64_t lane = 0; lane < n; ++lane)
+                    for (int64_t d = 0; d < head_dim; ++d) y[(begin + lane) * width + d] = mixed[d * n_lanes + lane];
+                }
                 return;
               }
-              float* all_scores = scores.resized(n_queries * n_keys);
+              float* all_scores = scores.at_least(n_queries * n_keys);
               cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(n_queries), static_cast<int>(n_keys), static_cast<int>(head_dim), 1.0f, q, static_cast<int>(width), k,
                           static_cast<int>(kv_width), 0.0f, all_scores, static_cast<int>(n_keys));
               for (int64_t row = 0; row < n_queries; ++row) softmax_row(all_scores + row * n_keys, seen_from(row), seen_to(row), n_keys, scale);

@@ -1,5 +1,6 @@
 // Quantize-dequantize of activations, so that a checkpoint with quantized inputs is evaluated as it will be served.
 // Dynamic: the scale of every token (or of the whole tensor) from its own range. Static: a stored scale. The arithmetic is quantizers/grid.h in F32.
+// A NaN has no code and stays NaN, so that what went wrong before is still seen behind.
 #include "core/convert.h"
 #include "forward/forward.h"
 #include "quantizers/grid.h"
@@ -9,7 +10,7 @@ namespace {
 
 void quantize_run(const Grid& grid, float scale, float zero_point, const float* x, float* y, int64_t n) {
   const float qmin = grid.qmin(), qmax = grid.qmax();
-  for (int64_t i = 0; i < n; ++i) y[i] = (code_of<F32Type>(x[i], scale, zero_point, qmin, qmax) - zero_point) * scale;
+  for (int64_t i = 0; i < n; ++i) y[i] = std::isnan(x[i]) ? x[i] : (code_of<F32Type>(x[i], scale, zero_point, qmin, qmax) - zero_point) * scale;
 }
 
 void range_of(const float* x, int64_t n, float& mn, float& mx) {

@@ -58,6 +58,7 @@ Operation gptq_factor_operation() {
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
             const int64_t n = in[0].extent(0);
             const float* H = in[0].as<float>();
+            if (Status status = check_permutation(in[1], n); !status.ok()) return status;
             double mean = 0;
             int64_t n_dead = 0;
             for (int64_t i = 0; i < n; ++i) {
@@ -91,6 +92,7 @@ Operation hessian_order_operation() {
   return {"hessian_order",
           [](const Specs& in, const Options&, Specs& out) {
             if (Status status = square_hessian(in); !status.ok()) return status;
+            if (in.size() != 1) return mismatch("a Hessian F32 [I, I] alone", in);
             out = {{DType::I32, {in[0].shape[0]}}};
             return Status::fine();
           },
@@ -108,6 +110,7 @@ Operation dead_columns_operation() {
   return {"dead_columns",
           [](const Specs& in, const Options&, Specs& out) {
             if (Status status = square_hessian(in); !status.ok()) return status;
+            if (in.size() != 1) return mismatch("a Hessian F32 [I, I] alone", in);
             out = {{DType::U8, {in[0].shape[0]}}};
             return Status::fine();
           },

@@ -5,6 +5,7 @@
 #include "quantizers/gptq.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "core/convert.h"
@@ -83,12 +84,11 @@ Operation quantize_gptq_operation() {
             (void)Cells::from(options, in[0].shape, cells);
             (void)grid_from(options, grid);
             if (Status status = check_groups(in[5], cells); !status.ok()) return status;
+            if (Status status = check_permutation(in[4], cells.columns); !status.ok()) return status;
             const int64_t O = cells.rows, I = cells.columns, block_size = options.integer("block_size");
             const float *U = in[1].as<float>(), qmin = grid.qmin(), qmax = grid.qmax();
             const int32_t *permutation = ints_or_null(in[4]), *g_idx = ints_or_null(in[5]);
             auto column_at = [&](int64_t j) { return permutation != nullptr ? static_cast<int64_t>(permutation[j]) : j; };
-            for (int64_t j = 0; j < I; ++j)
-              if (column_at(j) < 0 || column_at(j) >= I) return Status::error("the permutation names column " + std::to_string(column_at(j)));
             const int64_t n_tiles = (O + row_tile - 1) / row_tile, padded = n_tiles * row_tile;
 
             // Wt [I × padded O] in solving order, rows behind O zero.
@@ -144,6 +144,9 @@ Operation quantize_gptq_operation() {
               });
               gemm_tn(context.pool, I - end, padded, count, -1.0f, U + begin * I + end, I, E.data(), padded, 1.0f, Wt.data() + end * padded, padded);
             }
+            // A NaN in weight, scale or factor, or an error that grew over all bounds, has reached the loss of its row.
+            for (int64_t r = 0; r < O; ++r)
+              if (!std::isfinite(loss[r])) return Status::error("the loss of row " + std::to_string(r) + " is " + std::to_string(loss[r]) + ": its weights, its scales or the factor are not finite");
             return Status::fine();
           }};
 }

@@ -13,7 +13,7 @@
 //
 // Differences from the paper: columns may be solved in the order of descending diag(H) (actorder); dead columns (diag(H) = 0) are set to zero;
 // the factor comes from one Cholesky of the index-reversed Hessian and a triangular inverse, ⅔ I³ operations instead of 4/3 I³.
-// Cost: ⅔ I³ + I² · O multiply-adds; I² + I · O floats beside W.
+// Cost: ⅔ I³ + I² · O operations, a multiply-add counted as two; I² + I · O floats beside W.
 #pragma once
 #include <cstdint>
 

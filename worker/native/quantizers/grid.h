@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/operation.h"
 
@@ -120,6 +121,18 @@ inline Status check_groups(const TensorView& g_idx, const Cells& cells) {
   for (int64_t c = 0; c < cells.columns; ++c)
     if (g_idx.as<int32_t>()[c] < 0 || g_idx.as<int32_t>()[c] >= cells.n_groups)
       return Status::error("column " + std::to_string(c) + " names group " + std::to_string(g_idx.as<int32_t>()[c]) + " of " + std::to_string(cells.n_groups));
+  return Status::fine();
+}
+
+/// A permutation must name each of n columns once.
+inline Status check_permutation(const TensorView& permutation, int64_t n) {
+  if (!permutation.present) return Status::fine();
+  std::vector<bool> seen(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) {
+    const int32_t column = permutation.as<int32_t>()[i];
+    if (column < 0 || column >= n || seen[static_cast<size_t>(column)]) return Status::error("the permutation of " + std::to_string(n) + " columns names column " + std::to_string(column) + (column < 0 || column >= n ? "" : " twice"));
+    seen[static_cast<size_t>(column)] = true;
+  }
   return Status::fine();
 }
 

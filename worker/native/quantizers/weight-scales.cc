@@ -2,11 +2,12 @@
 //
 // The search tries the range times p = 1 - i / grid for i = 0 … int(maxshrink · grid) - 1 and keeps what is strictly better; it stops after
 // `patience` steps in which no cell of the whole tensor improved. All steps are rounded to the dtype of the weight, the sum of a cell once at its end.
-// Source: llm-compressor 0.13, observers/mse_quant.py. Cost: steps · O · I.
+// A weight that is NaN or infinite has no range: it is refused, with its row. Source: llm-compressor 0.13, observers/mse_quant.py. Cost: steps · O · I.
 #include <limits>
 #include <vector>
 
 #include "core/convert.h"
+#include "core/vector-math.h"
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
 
@@ -21,6 +22,38 @@ void over_runs(const Cells& cells, const int32_t* permutation, int64_t row, int6
   for (int64_t c = begin; c < end; ++c) fn(row * cells.columns + permutation[c], int64_t{1});
 }
 
+/// Extremes of the cell so far, and a sum that is 0 while every value was finite and NaN afterwards.
+struct Range {
+  float mn = std::numeric_limits<float>::infinity(), mx = -std::numeric_limits<float>::infinity(), difference = 0;
+};
+
+template <class T>
+inline __attribute__((always_inline)) void extend(Range& range, const typename T::Stored* x, int64_t n) {
+  float mn[n_lanes], mx[n_lanes], difference[n_lanes] = {};
+  std::fill_n(mn, n_lanes, range.mn);
+  std::fill_n(mx, n_lanes, range.mx);
+  auto take = [&](int64_t i, int lane) __attribute__((always_inline)) {
+    const float value = T::load(x[i]);
+    mn[lane] = value < mn[lane] ? value : mn[lane];
+    mx[lane] = value > mx[lane] ? value : mx[lane];
+    difference[lane] += value - value;
+  };
+  int64_t i = 0;
+  for (; i + n_lanes <= n; i += n_lanes)
+    for (int lane = 0; lane < n_lanes; ++lane) take(i + lane, lane);
+  for (; i < n; ++i) take(i, 0);
+  for (int lane = 0; lane < n_lanes; ++lane) {
+    range.mn = std::min(range.mn, mn[lane]);
+    range.mx = std::max(range.mx, mx[lane]);
+    range.difference += difference[lane];
+  }
+}
+
+// One plain function per weight type, so that each gets its vector copies.
+BITWRIGHT_VECTOR void extend_range(Range& range, F32Type, const float* x, int64_t n) { extend<F32Type>(range, x, n); }
+BITWRIGHT_VECTOR void extend_range(Range& range, BF16Type, const uint16_t* x, int64_t n) { extend<BF16Type>(range, x, n); }
+BITWRIGHT_VECTOR void extend_range(Range& range, F16Type, const uint16_t* x, int64_t n) { extend<F16Type>(range, x, n); }
+
 template <class T>
 struct Search {
   const Cells& cells;
@@ -29,14 +62,8 @@ struct Search {
   const int32_t* permutation;
   double norm;
 
-  void range(int64_t row, int64_t group, float& mn, float& mx) const {
-    over_runs(cells, permutation, row, group, [&](int64_t first, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) {
-        const float x = T::load(weight[first + i]);
-        mn = x < mn ? x : mn;
-        mx = x > mx ? x : mx;
-      }
-    });
+  void range(int64_t row, int64_t group, Range& range) const {
+    over_runs(cells, permutation, row, group, [&](int64_t first, int64_t count) { extend_range(range, T{}, weight + first, count); });
   }
 
   double error(int64_t row, int64_t group, const CellScale<T>& cell) const {
@@ -56,7 +83,7 @@ struct Search {
 };
 
 template <class T>
-void find_scales(RunContext& context, const Views& in, const Views& out, const Options& options) {
+Status find_scales(RunContext& context, const Views& in, const Views& out, const Options& options) {
   Cells cells;
   Grid grid;
   (void)Cells::from(options, in[0].shape, cells);
@@ -64,19 +91,23 @@ void find_scales(RunContext& context, const Views& in, const Views& out, const O
   const Search<T> search{cells, grid, in[0].as<typename T::Stored>(), ints_or_null(in[1]), options.number("norm", 2.4)};
   const bool per_tensor = cells.strategy == Cells::Strategy::tensor;
   const int64_t n_cells = per_tensor ? 1 : cells.rows * cells.n_groups;
-  std::vector<float> mn(static_cast<size_t>(n_cells), std::numeric_limits<float>::infinity()), mx(static_cast<size_t>(n_cells), -std::numeric_limits<float>::infinity());
+  std::vector<Range> ranges(static_cast<size_t>(n_cells));
   const int64_t rows_per_tile = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, cells.columns));
 
   if (per_tensor) {
-    for (int64_t row = 0; row < cells.rows; ++row) search.range(row, 0, mn[0], mx[0]);
+    for (int64_t row = 0; row < cells.rows; ++row) search.range(row, 0, ranges[0]);
   } else {
     context.pool.parallel_chunks(cells.rows, rows_per_tile, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row)
-        for (int64_t group = 0; group < cells.n_groups; ++group) {
-          const size_t i = static_cast<size_t>(cells.index(row, group));
-          search.range(row, group, mn[i], mx[i]);
-        }
+        for (int64_t group = 0; group < cells.n_groups; ++group) search.range(row, group, ranges[static_cast<size_t>(cells.index(row, group))]);
     });
+  }
+  std::vector<float> mn, mx;
+  for (int64_t i = 0; i < n_cells; ++i) {
+    const Range& range = ranges[static_cast<size_t>(i)];
+    if (range.difference != 0) return Status::error("the weight has a value that is NaN or infinite" + (per_tensor ? std::string() : " in row " + std::to_string(i / cells.n_groups)));
+    mn.push_back(range.mn);
+    mx.push_back(range.mx);
   }
 
   if (options.text("observer") == "mse") {
@@ -123,6 +154,7 @@ void find_scales(RunContext& context, const Views& in, const Views& out, const O
     out[0].as<typename T::Stored>()[i] = T::store(cell.scale);
     out[1].as<int8_t>()[i] = cell.zero_point;
   }
+  return context.cancelled() ? Status::cancelled() : Status::fine();
 }
 
 }  // namespace
@@ -141,8 +173,8 @@ Operation weight_scales_operation() {
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
-            with_weight_type(in[0].dtype, [&](auto type) { find_scales<decltype(type)>(context, in, out, options); });
-            return context.cancelled() ? Status::cancelled() : Status::fine();
+            if (Status status = check_permutation(in[1], in[0].extent(1)); !status.ok()) return status;
+            return with_weight_type(in[0].dtype, [&](auto type) { return find_scales<decltype(type)>(context, in, out, options); });
           }};
 }
 

@@ -1,7 +1,7 @@
 // Hidden states of all calibration rows between two blocks: in the memory of the device while they fit, else in files of the run folder.
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { writeDurably } from '../checkpoint/durable-file.js';
+import { makeFolder, writeDurably } from '../checkpoint/durable-file.js';
 import { reshape } from '../tensor/operations.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 
@@ -39,7 +39,7 @@ export class ActivationCache implements Disposable {
       return;
     }
     using spilled = tensor;
-    await mkdir(this.dir, { recursive: true });
+    await makeFolder(this.dir);
     // A new name each time: the queue may still have to read the old file.
     const file = path.join(this.dir, `${batch}-${(this.generation += 1)}.f32`);
     await writeDurably(file, [await spilled.read()], `${spilled.bytes} bytes of hidden states`);

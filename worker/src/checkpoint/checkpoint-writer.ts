@@ -1,9 +1,9 @@
 // Assembles the checkpoint folder: shards in a fixed order, index, config, side files, recipe; it appears whole, by one rename.
-import { copyFile, mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { copyFile, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { syncDirectory, syncFile, writeFailure, writeTextDurably } from './durable-file.js';
+import { makeFolder, syncDirectory, syncFile, writeFailure, writeTextDurably } from './durable-file.js';
 import { addToConfig, makeQuantizationConfig } from './quantization-config.js';
 import { writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
 import type { PlacedTensor } from './tensor-reader.js';
@@ -43,7 +43,7 @@ export async function writeCheckpoint(content: CheckpointContent, runDir: string
   const dir = path.join(runDir, 'checkpoint');
   await rm(dir, { recursive: true, force: true });
   try {
-    await mkdir(dir, { recursive: true });
+    await makeFolder(dir);
     const bytes = await writeShards(dir, content, onProgress);
     await writeConfig(dir, content);
     await copySideFiles(dir, plan);
@@ -131,7 +131,7 @@ async function copySideFiles(dir: string, { model }: QuantizationPlan): Promise<
   for (const name of model.side_files) {
     if (name === 'config.json' || name === 'recipe.yaml') continue;
     const source = path.join(model.dir, name);
-    await mkdir(path.dirname(path.join(dir, name)), { recursive: true });
+    await makeFolder(path.dirname(path.join(dir, name)));
     try {
       await copyFile(source, path.join(dir, name));
       await syncFile(path.join(dir, name));

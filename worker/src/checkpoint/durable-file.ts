@@ -1,6 +1,6 @@
-// Files that are whole or absent: written under a partial name, flushed to the disk, then renamed; a full disk leaves nothing behind.
+// Files that are whole or absent: written under a partial name, flushed to the disk, then renamed; a full disk leaves nothing behind. And folders.
 import { createHash } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
 
@@ -43,6 +43,29 @@ export function writeTextDurably(file: string, text: string): Promise<WrittenFil
   const bytes = new TextEncoder().encode(text);
   return writeDurably(file, [bytes], `${bytes.byteLength} bytes`);
 }
+
+/**
+ * A folder with those above it; nothing when it is there. Node's own recursive mkdir never ends where a file system answers "no such file" for a
+ * new folder in one that exists, as /proc does.
+ */
+export async function makeFolder(dir: string): Promise<void> {
+  try {
+    await mkdir(dir);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const parent = path.dirname(dir);
+    if (code === 'EEXIST' && (await isFolder(dir))) return;
+    if (code !== 'ENOENT' || parent === dir || (await isFolder(parent))) throw error;
+    await makeFolder(parent);
+    await makeFolder(dir);
+  }
+}
+
+const isFolder = (dir: string): Promise<boolean> =>
+  stat(dir).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 
 type WritableHandle = Awaited<ReturnType<typeof open>>;
 

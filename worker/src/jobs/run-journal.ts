@@ -5,11 +5,11 @@
 //   blocks/NNN.*     the shards and the sidecar arrays of the units
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
-import { syncDirectory, writeAll, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
+import { makeFolder, syncDirectory, writeAll, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
 
 export interface FinishedUnit {
   unit: number;
@@ -43,7 +43,7 @@ export class RunJournal {
   /** Continues the folder when it holds the same work, else begins it anew. */
   static async open(dir: string, work: string, version: string): Promise<RunJournal> {
     try {
-      await mkdir(path.join(dir, 'blocks'), { recursive: true });
+      await makeFolder(path.join(dir, 'blocks'));
     } catch (error) {
       throw writeFailure(dir, error, 'a folder');
     }
@@ -55,7 +55,7 @@ export class RunJournal {
     }
     for (const name of ['journal.jsonl', 'report.json', 'blocks', 'checkpoint'])
       await rm(path.join(dir, name), { recursive: true, force: true });
-    await mkdir(path.join(dir, 'blocks'), { recursive: true });
+    await makeFolder(path.join(dir, 'blocks'));
     const identity: RunIdentity = { run_version: 1, work, bitwright_version: version };
     await writeTextDurably(path.join(dir, 'run.json'), `${JSON.stringify(identity, null, 2)}\n`);
     return new RunJournal(dir, []);

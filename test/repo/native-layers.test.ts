@@ -1,0 +1,50 @@
+// Keeps the layers of the native core: what a C++ file may include, by the folder it stands in.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { test } from 'node:test';
+import { readRepositoryFile, repositoryFiles } from './source-files.js';
+
+const root = 'worker/native/';
+const stems = ['formats', 'forward', 'metrics', 'observers', 'quantizers', 'transforms'];
+/** The one header that stems share beside the core: the integer grid. */
+const shared = 'quantizers/grid.h';
+
+const sources = repositoryFiles().filter((name) => name.startsWith(root) && /\.(cc|h|cu|cuh)$/.test(name));
+const includes = sources.flatMap((file) =>
+  [...readRepositoryFile(file).matchAll(/^\s*#\s*include\s*([<"])([^>"]+)[>"]/gm)].map(([, bracket, target = '']) => ({
+    folder: file.slice(root.length).split('/')[0] ?? '',
+    file,
+    target,
+    isOwn: bracket === '"',
+  })),
+);
+const told = ({ file, target }: { file: string; target: string }): string => `${file} includes ${target}`;
+
+test('the native core has sources in every folder that the rules name', () => {
+  const folders = new Set(includes.map(({ folder }) => folder));
+  for (const folder of ['binding', 'core', ...stems]) assert.ok(folders.has(folder), folder);
+});
+
+test('only the binding includes Node-API', () => {
+  const wrong = includes.filter(({ folder, target }) => /napi|node_api|(^|\/)(node|uv|v8)[\w-]*\.h$/.test(target) && folder !== 'binding');
+  assert.deepEqual(wrong.map(told), []);
+});
+
+test('the core includes nothing above it, a stem only the core, itself and the grid', () => {
+  const mayInclude = (folder: string, target: string): boolean => {
+    const to = target.split('/')[0] ?? '';
+    if (folder === 'core') return to === 'core';
+    if (stems.includes(folder)) return to === 'core' || to === folder || target === shared;
+    return to === 'core' || to === folder || !target.includes('/');
+  };
+  const wrong = includes.filter(({ folder, target, isOwn }) => isOwn && !mayInclude(folder, target));
+  assert.deepEqual(wrong.map(told), []);
+});
+
+test('own headers are included by their path from the root of the native core', () => {
+  const files = new Set(sources);
+  const wrong = includes.filter(
+    ({ file, target, isOwn }) => isOwn && !files.has(root + target) && !files.has(path.posix.join(path.posix.dirname(file), target)),
+  );
+  assert.deepEqual(wrong.map(told), []);
+});
