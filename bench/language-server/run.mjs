@@ -208,7 +208,7 @@ process.stdout.write(
 process.stdout.write(
   `| median / p95, ms | ${all.map(({ name }) => name).join(' | ')} | goal |\n| --- |${' --- |'.repeat(all.length + 1)}\n`,
 );
-for (const measure of measures) {
+for (const measure of rounds === 0 ? [] : measures) {
   const cells = all.map(({ name }) => `${milliseconds(best.get(name)[measure].median)} / ${milliseconds(best.get(name)[measure].p95)}`);
   process.stdout.write(`| ${titles[measure] ?? measure} | ${cells.join(' | ')} | ${goals[measure]} |\n`);
 }

@@ -6,10 +6,20 @@ import recipeSchema from '../recipe.schema.json';
 import calibrationSchema from '../recipe/calibration.schema.json';
 import evaluateSchema from '../recipe/evaluate.schema.json';
 import outputSchema from '../recipe/output.schema.json';
+import constantPruningSchema from '../recipe/pruning/constant.schema.json';
+import magnitudePruningSchema from '../recipe/pruning/magnitude.schema.json';
+import reapSchema from '../recipe/pruning/reap.schema.json';
+import sparsegptSchema from '../recipe/pruning/sparsegpt.schema.json';
+import wandaSchema from '../recipe/pruning/wanda.schema.json';
+import autoroundSchema from '../recipe/quantizers/autoround.schema.json';
 import gptqSchema from '../recipe/quantizers/gptq.schema.json';
 import rtnSchema from '../recipe/quantizers/rtn.schema.json';
 import schemeSchema from '../recipe/scheme.schema.json';
+import awqSchema from '../recipe/transforms/awq.schema.json';
+import logEqualizationSchema from '../recipe/transforms/log-equalization.schema.json';
+import quipSchema from '../recipe/transforms/quip.schema.json';
 import smoothquantSchema from '../recipe/transforms/smoothquant.schema.json';
+import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
 import reportSchema from '../report.schema.json';
 import type { QuantizationPlan } from './generated/plan.js';
 import type { RunReport } from './generated/report.js';
@@ -25,7 +35,10 @@ export interface SchemaFinding {
 
 const ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true, strictTypes: false });
 ajv.addVocabulary(['x-bitwright']);
-const recipeParts = [calibrationSchema, evaluateSchema, outputSchema, gptqSchema, rtnSchema, schemeSchema, smoothquantSchema];
+const quantizerParts = [rtnSchema, gptqSchema, autoroundSchema];
+const transformParts = [smoothquantSchema, awqSchema, logEqualizationSchema, quipSchema, spinquantSchema];
+const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
+const recipeParts = [calibrationSchema, evaluateSchema, outputSchema, schemeSchema, ...quantizerParts, ...transformParts, ...pruningParts];
 for (const part of recipeParts) ajv.addSchema(part);
 
 /** The recipe schema by file, as its references name them, for editor features. */

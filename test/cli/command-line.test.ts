@@ -1,9 +1,10 @@
 // The built command line: usage, exit codes, and what check, plan and inspect print. No worker takes part.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import type { ListedProblem } from '../../client/src/cli/problem-text.js';
 import type { ModelDescription } from '../../schemas/src/generated/plan.js';
 import type { ResolvePlanResult } from '../../schemas/src/protocol/client-server.js';
 import { commandLinePath, requireBuild, runBitwright } from '../support/bitwright-process.js';
@@ -34,9 +35,17 @@ const misuses: [string, string[], RegExp][] = [
   ['no command', [], /^$/],
   ['an unknown command', ['quantise'], /no command quantise/],
   ['an operand is missing', ['check'], /check needs RECIPE/],
+  ['an empty operand', ['inspect', ''], /inspect needs MODEL, and an operand is empty/],
+  ['an option before the command', ['--json', 'check', 'a'], /The command comes first/],
   ['an operand too many', ['plan', 'a', 'b'], /b is one more/],
-  ['an unknown option', ['check', '--fast', 'a'], /--fast/],
-  ['an option without its value', ['check', 'a', '--model'], /--model/],
+  ['an unknown option', ['check', '--fast', 'a'], /check has no option --fast; it has --model, --dataset, --json, --help\./],
+  ['an option named like a method', ['check', '--constructor', 'a'], /check has no option --constructor/],
+  ['an option without its value', ['check', 'a', '--model'], /--model needs a value: --model DIR/],
+  ['an option in place of a value', ['check', 'a', '--model', '--json'], /--model needs a value, and the option --json follows it/],
+  ['an empty value', ['check', 'a', '--model='], /--model is empty/],
+  ['a flag with a value', ['check', 'a', '--json=yes'], /--json takes no value, and yes is one/],
+  ['a negative count', ['quantize', 'a', '--threads', '-1'], /--threads takes a whole number from 1 to 1024, and -1 is none/],
+  ['more threads than any machine has', ['quantize', 'a', '--threads', '100000'], /from 1 to 1024, and 100000 is none/],
   ['a count that is none', ['evaluate', 'm', '--text', 't', '--max-seq-length', '0'], /--max-seq-length takes a positive whole number/],
   ['a device that is none', ['quantize', 'a', '--device', 'tpu'], /--device takes auto, cpu, cuda; tpu is none/],
   ['evaluate without a text', ['evaluate', 'model'], /needs --text FILE/],
@@ -59,6 +68,9 @@ test('help of every command and the version', async () => {
     assert.equal(code, 0);
     assert.match(stdout, new RegExp(`Usage: bitwright ${command}`));
     assert.match((await run('--help')).stdout, new RegExp(`^ {2}${command} `, 'm'));
+    assert.equal((await run('help', command)).stdout, stdout);
+    assert.equal((await run(command, '--no-such-option', '-h')).stdout, stdout, 'who asks for help gets it');
+    assert.doesNotMatch(stdout, / $/m);
   }
   const manifest = JSON.parse(readFileSync(path.join(__dirname, '../../../package.json'), 'utf8')) as { version: string };
   assert.deepEqual(await run('--version'), { code: 0, stdout: `${manifest.version}\n`, stderr: '' });
@@ -91,13 +103,40 @@ test('check for a reader: one-based place, the line, carets under the place', as
   assert.match(lines[at + 2] ?? '', /\^{6}$/);
 });
 
-test('check of a file that is not there is a problem, not a crash', async () => {
-  const { code, stdout } = await run('check', '--json', 'none.quant.yaml');
+test('check of files that cannot be read: each a problem with the way out, in the same JSON', async () => {
+  mkdirSync(path.join(folder, 'folder.quant.yaml'));
+  writeFileSync(path.join(folder, 'latin1.quant.yaml'), Buffer.from('model: "caf\xe9"\n', 'latin1'));
+  writeFileSync(path.join(folder, 'malformed.quant.yaml'), 'model: [a\nquant_stage: {\n');
+  const { code, stdout } = await run('check', '--json', ...['none', 'folder', 'latin1', 'malformed'].map((name) => `${name}.quant.yaml`));
   assert.equal(code, 1);
-  assert.deepEqual(
-    (JSON.parse(stdout) as { code: string }[]).map((problem) => problem.code),
-    ['recipe-unreadable'],
-  );
+  const problems = JSON.parse(stdout) as ListedProblem[];
+  for (const problem of problems) {
+    assert.deepEqual(Object.keys(problem), ['file', 'code', 'severity', 'message', 'range']);
+    assert.equal(problem.severity, 'error');
+    for (const place of [problem.range.start, problem.range.end])
+      assert.ok(Number.isInteger(place.line) && Number.isInteger(place.character) && place.line >= 0 && place.character >= 0);
+  }
+  const of = (file: string): ListedProblem[] => problems.filter((problem) => problem.file === `${file}.quant.yaml`);
+  for (const [file, reason] of [
+    ['none', /there is no such file/],
+    ['folder', /it is a folder/],
+    ['latin1', /it is not UTF-8 text/],
+  ] as const) {
+    assert.deepEqual(
+      of(file).map((problem) => problem.code),
+      ['recipe-unreadable'],
+    );
+    assert.match(of(file)[0]?.message ?? '', reason);
+  }
+  assert.ok(of('malformed').length > 0);
+  assert.deepEqual([...new Set(of('malformed').map((problem) => problem.code))], ['yaml-syntax']);
+});
+
+test('what an option replaced is reported at the option, not at the recipe line that it replaced', async () => {
+  const { code, stdout } = await run('check', 'good.quant.yaml', '--model', 'nowhere');
+  assert.equal(code, 1);
+  assert.match(stdout, /^--model nowhere: error model-not-found {2}There is no folder .*nowhere/m);
+  assert.doesNotMatch(stdout, /model: model/);
 });
 
 test('plan --json: the plan, or null with the problems', async () => {

@@ -1,12 +1,15 @@
 // package.json and the sources say the same: commands, settings, files, what ships.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { test } from 'node:test';
-import { readRepositoryFile, repositoryRoot } from './source-files.js';
+import { readRepositoryFile, repositoryFiles, repositoryRoot, typescriptFiles } from './source-files.js';
 
 interface Manifest {
+  engines: { vscode: string };
+  devDependencies: Record<string, string>;
+  activationEvents: string[];
   main: string;
   icon: string;
   bin: Record<string, string>;
@@ -15,8 +18,8 @@ interface Manifest {
     menus: Record<string, { command: string }[]>;
     configuration: { properties: Record<string, unknown> };
     languages: { id: string; configuration: string; icon: Record<string, string> }[];
-    grammars: { path: string }[];
-    walkthroughs: { steps: { description: string; media: { markdown: string } }[] }[];
+    grammars: { language: string; scopeName: string; path: string }[];
+    walkthroughs: { steps: { description: string; media: { markdown: string }; completionEvents: string[] }[] }[];
     yamlValidation: { url: string }[];
   };
 }
@@ -32,18 +35,55 @@ function constants(name: string): string[] {
 
 test('every contributed command is registered, and no other', () => {
   assert.deepEqual(constants('commands'), contributed);
-  const extension = readRepositoryFile('client/src/extension.ts');
-  const names = [...readRepositoryFile('client/src/manifest.ts').matchAll(/(\w+): 'bitwright\.\w+'/g)].map((match) => match[1] ?? '');
-  for (const name of names.filter(
-    (candidate) => extension.includes('commands.') && constants('commands').includes(`bitwright.${candidate}`),
-  ))
-    assert.ok(extension.includes(`register(commands.${name},`), name);
+  const named = [...readRepositoryFile('client/src/manifest.ts').matchAll(/(\w+): 'bitwright\.(\w+)'/g)];
+  const keys = named.flatMap(([, key = '', id = '']) => (contributed.includes(`bitwright.${id}`) ? [key] : []));
+  const registered = [...readRepositoryFile('client/src/extension.ts').matchAll(/\bregister\(commands\.(\w+),/g)].map(
+    ([, key = '']) => key,
+  );
+  assert.deepEqual(registered.sort(), keys.sort());
+});
+
+test('ids of the manifest are written in client/src/manifest.ts alone; others name what it contributes', () => {
+  const known = new Set([...contributed, ...Object.keys(contributes.configuration.properties), ...constants('contextKeys')]);
+  for (const name of typescriptFiles().filter((file) => /^(client|server|schemas)\//.test(file) && file !== 'client/src/manifest.ts'))
+    // The id of a status bar item is not contributed.
+    for (const [, id = ''] of readRepositoryFile(name).matchAll(/(?<!createStatusBarItem\()'(bitwright\.[\w.]+)'/g)) {
+      assert.ok(known.has(id), `${name} names ${id}, which package.json does not contribute`);
+      assert.ok(!name.startsWith('client/'), `${name} writes ${id} out; use the constant of client/src/manifest.ts`);
+    }
+});
+
+test('when clauses use context keys that the extension sets', () => {
+  const text = readRepositoryFile('package.json');
+  const used = new Set(
+    [...text.matchAll(/"(?:when|enablement)": "([^"]*)"/g)].flatMap(([, clause = '']) => clause.match(/bitwright\.[\w.]+/g) ?? []),
+  );
+  assert.deepEqual([...used].sort(), constants('contextKeys'));
+});
+
+test('the language that activates the extension is the one it contributes', () => {
+  const [language] = contributes.languages;
+  assert.deepEqual(manifest.activationEvents, [`onLanguage:${language?.id}`]);
+  assert.deepEqual(
+    contributes.grammars.map((grammar) => grammar.language),
+    [language?.id],
+  );
+  assert.ok(readRepositoryFile('client/src/manifest.ts').includes(`LANGUAGE_ID = '${language?.id}'`));
+  const grammar = JSON.parse(readRepositoryFile(contributes.grammars[0]?.path ?? '')) as { scopeName: string };
+  assert.equal(grammar.scopeName, contributes.grammars[0]?.scopeName);
+  for (const clause of readRepositoryFile('package.json').matchAll(/resourceLangId == ([\w-]+)/g)) assert.equal(clause[1], language?.id);
+});
+
+test('the types of VS Code are those of the oldest version that is supported', () => {
+  assert.equal(manifest.engines.vscode, `^${manifest.devDependencies['@types/vscode']}.0`);
 });
 
 test('menus and walkthroughs name contributed commands', () => {
   for (const { command } of Object.values(contributes.menus).flat()) assert.ok(contributed.includes(command), command);
   for (const { description } of contributes.walkthroughs.flatMap(({ steps }) => steps))
     for (const [, command = ''] of description.matchAll(/\(command:([\w.]+)\)/g)) assert.ok(contributed.includes(command), command);
+  for (const event of contributes.walkthroughs.flatMap(({ steps }) => steps.flatMap(({ completionEvents }) => completionEvents)))
+    assert.ok(contributed.includes(event.replace('onCommand:', '')), event);
 });
 
 test('every setting is read, by the extension or by the language server', () => {
@@ -85,12 +125,71 @@ test('every file that the manifest names is there after a build, and ships', asy
     shipped.filter((name) => !existsSync(path.join(repositoryRoot, name))),
     [],
   );
-  const foreign = shipped.filter((name) => /(^|\/)(test|examples|node_modules|src|scripts)\//.test(name) || /\.(map|ts|cc)$/.test(name));
-  assert.deepEqual(foreign, []);
 });
 
-test('the parts of the published recipe schema are there', () => {
-  const schema = readRepositoryFile('schemas/recipe.schema.json');
-  for (const [, reference = ''] of schema.matchAll(/"\$ref": "([^"#]+)"/g))
-    assert.ok(existsSync(path.join(repositoryRoot, 'schemas', reference)), reference);
+/** What ships, by reading .vscodeignore as the packager does: a file stays out where a plain pattern fits, unless one with ! fits too. */
+function shippedFiles(): string[] {
+  const patterns = readRepositoryFile('.vscodeignore')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  const expressions = (lines: string[]): RegExp[] => lines.map(expressionOf);
+  const denied = expressions(patterns.filter((line) => !line.startsWith('!')));
+  const allowed = expressions(patterns.filter((line) => line.startsWith('!')).map((line) => line.slice(1)));
+  const fits = (name: string, list: RegExp[]): boolean => list.some((expression) => expression.test(name));
+  return allFiles('').filter((name) => !fits(name, denied) || fits(name, allowed));
+}
+
+/** `**` is any path, `*` anything within a folder. */
+const expressionOf = (pattern: string): RegExp =>
+  new RegExp(`^${pattern.replace(/\*\*|\*|[.+?^$()|[\]{}\\]/g, (part) => (part === '**' ? '.*' : part === '*' ? '[^/]*' : `\\${part}`))}$`);
+
+function allFiles(folder: string): string[] {
+  return readdirSync(path.join(repositoryRoot, folder), { withFileTypes: true }).flatMap((entry) => {
+    const name = folder === '' ? entry.name : `${folder}/${entry.name}`;
+    if (entry.isDirectory()) return name === 'node_modules' || name === '.git' ? [] : allFiles(name);
+    return entry.isFile() ? [name] : [];
+  });
+}
+
+test('what ships is the bundles, what they and VS Code read, and nothing else', async () => {
+  const shipped = shippedFiles().sort();
+  const expected = [
+    'CHANGELOG.md',
+    'LICENSE',
+    'README.md',
+    'dist/cli/bitwright.js',
+    'dist/client/extension.js',
+    'dist/native/bitwright.node',
+    'dist/server/main.js',
+    'dist/webviews/report.css',
+    'dist/webviews/report.js',
+    'dist/worker/main.js',
+    'package.json',
+    ...repositoryFiles().filter((name) => /^(client\/(language|images|walkthrough)\/|schemas\/recipe(\/|\.schema\.json$))/.test(name)),
+  ].sort();
+  assert.deepEqual(shipped, expected);
+  for (const name of shipped)
+    if (/\.(js|node)$/.test(name)) assert.ok(statSync(path.join(repositoryRoot, name)).size > 0, `${name} is empty`);
+  const { packagedFiles } = (await import(pathToFileURL(path.join(repositoryRoot, 'scripts', 'vscode.mjs')).href)) as {
+    packagedFiles(): string[];
+  };
+  assert.deepEqual(packagedFiles().sort(), shipped, 'the folder that VS Code is tested with is what ships');
+});
+
+test('the parts of the published recipe schema are there, each reached from the entry', () => {
+  const reached = new Set<string>();
+  const visit = (name: string): void => {
+    if (reached.has(name)) return;
+    reached.add(name);
+    for (const [, reference = ''] of readRepositoryFile(name).matchAll(/"\$ref": "([^"#]+)/g)) {
+      const target = path.posix.join(path.posix.dirname(name), reference);
+      assert.ok(existsSync(path.join(repositoryRoot, target)), `${name} refers to ${target}, which is not there`);
+      visit(target);
+    }
+  };
+  visit('schemas/recipe.schema.json');
+  assert.deepEqual(
+    [...reached].sort(),
+    repositoryFiles().filter((name) => /^schemas\/recipe(\/|\.schema\.json$)/.test(name)),
+  );
 });

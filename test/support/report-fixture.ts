@@ -48,6 +48,7 @@ export function runReport(changes: Partial<RunReport> = {}): RunReport {
     device: { kind: 'cpu', name: 'A processor', threads: 2 },
     model: { dir: '/models/small', architecture_name: 'LlamaForCausalLM', dtype: 'BF16' },
     recipe: { path: '/recipes/mine.quant.yaml' },
+    output_dir: '/checkpoints/mine',
     size: { weights_bytes_before: 1_840_000, weights_bytes_after: 670_000, bits_per_weight: 4.13 },
     quality: { before: { perplexity: 1.5, nll: 1, tokens: 8793 }, after: { perplexity: 1.5015, nll: 1, tokens: 8793 } },
     memory: { measured_peak_bytes: 181e6, estimated_peak_bytes: 222e6 },

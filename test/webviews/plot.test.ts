@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fillOf, inkOn, type Theme } from '../../client/webviews/plot/color-ramp.js';
+import { moveFrom, type Place } from '../../client/webviews/plot/cell-moves.js';
+import { drawCells, drawLegend, type Cell } from '../../client/webviews/plot/cells.js';
 import { drawHistogram } from '../../client/webviews/plot/bars.js';
-import { draw, toMarkup, type Drawing } from '../../client/webviews/plot/element.js';
+import { draw, toDom, toMarkup, type Drawing } from '../../client/webviews/plot/element.js';
 import { linearScale, logScale } from '../../client/webviews/plot/scale.js';
 
 const themes: Theme[] = ['dark', 'light', 'high-contrast', 'high-contrast-light'];
@@ -61,6 +63,114 @@ test('names are text, never markup', () => {
   assert.equal(markup.match(/&lt;img src=x onerror=&quot;alert\(1\)&quot;&gt;&amp;/g)?.length, 2);
 });
 
+test('on a page too: names become text nodes and attributes, and nothing parses them', () => {
+  interface Made {
+    tag: string;
+    namespace: string | null;
+    attributes: Record<string, string>;
+    children: (Made | string)[];
+  }
+  const made = (tag: string, namespace: string | null): object => {
+    const element: Made = { tag, namespace, attributes: {}, children: [] };
+    return Object.assign(element, {
+      setAttribute: (name: string, value: string) => void (element.attributes[name] = value),
+      append: (child: Made | string) => void element.children.push(child),
+    });
+  };
+  const page = {
+    createElement: (tag: string) => made(tag, null),
+    createElementNS: (namespace: string, tag: string) => made(tag, namespace),
+    createTextNode: (text: string) => text,
+  };
+  const hostile = '<img src=x onerror="alert(1)">';
+  const drawing = draw('div', { title: hostile }, hostile, draw('svg', { width: 3 }));
+  const root = toDom(page as unknown as Document, drawing) as unknown as Made;
+  assert.deepEqual([root.tag, root.namespace, root.attributes], ['div', null, { title: hostile }]);
+  assert.equal(root.children[0], hostile);
+  const svg = root.children[1] as Made;
+  assert.deepEqual([svg.tag, svg.namespace, svg.attributes], ['svg', 'http://www.w3.org/2000/svg', { width: '3' }]);
+});
+
+const cell = (row: number, column: number, changes: Partial<Cell> = {}): Cell => ({
+  row,
+  column,
+  value: row + column,
+  text: String(row + column),
+  label: `${row}, ${column}`,
+  key: `${row}.${column}`,
+  ...changes,
+});
+
+test('cells: each inside its row and column, text in all or in none, no fill without a value', () => {
+  const matrix = { title: 't', rows: ['a', 'b'], columns: ['q', 'k', 'v'], scale: linearScale(0, 3), theme: 'dark' as const };
+  const cells = [cell(0, 0), cell(0, 2), cell(1, 1, { value: null, text: '–' })];
+  const wide = drawCells({ ...matrix, cells, width: 400 });
+  const rects = all(wide, ({ tag }) => tag === 'rect').map(({ attributes }) => attributes);
+  assert.deepEqual(
+    rects.map((rect) => rect['class']),
+    ['cell-fill', 'cell-fill', 'cell-empty'],
+  );
+  assert.equal(rects[2]?.['fill'], undefined);
+  const [x0 = 0, x2 = 0, x1 = 0] = rects.map((rect) => Number(rect['x']));
+  assert.ok(Math.abs(x2 - x1 - (x1 - x0)) < 0.2 && x1 > x0, 'columns are equally wide');
+  assert.equal(all(wide, ({ attributes }) => attributes['class'] === 'cell-text').length, 3);
+  const narrow = drawCells({ ...matrix, cells: [...cells, cell(1, 0, { text: 'a long text' })], width: 200 });
+  assert.equal(all(narrow, ({ attributes }) => attributes['class'] === 'cell-text').length, 0);
+  assert.equal(all(narrow, ({ attributes }) => attributes['role'] === 'gridcell').length, 4);
+});
+
+test('labels of many columns do not lie on each other', () => {
+  const columns = Array.from({ length: 192 }, (_, i) => `mlp.experts.${i}.gate_proj`);
+  const cells = columns.map((_, i) => cell(0, i));
+  const drawing = drawCells({ title: 't', rows: ['block 0'], columns, cells, scale: linearScale(0, 192), theme: 'light', width: 800 });
+  const labels = all(drawing, ({ attributes }) => attributes['text-anchor'] === 'middle' && attributes['class'] === 'axis-label');
+  assert.ok(labels.length > 10 && labels.length < columns.length);
+  const spans = labels.map(({ attributes, children }) => ({ x: Number(attributes['x']), half: 3 * String(children[0]).length }));
+  for (const [i, span] of spans.entries()) assert.ok(i === 0 || span.x - span.half >= (spans[i - 1]?.x ?? 0) + (spans[i - 1]?.half ?? 0));
+});
+
+test('the legend: every theme from low to high, ticks that do not touch', () => {
+  for (const theme of themes) {
+    const legend = drawLegend(logScale(1e-6, 1), theme, (value) => value.toExponential(0), 420);
+    const fills = all(legend, ({ tag }) => tag === 'rect').map(({ attributes }) => String(attributes['fill']));
+    assert.equal(luminance(fills.at(-1) ?? '') > luminance(fills[0] ?? ''), !theme.includes('light'), theme);
+    const ticks = all(legend, ({ tag }) => tag === 'text').map(({ attributes }) => Number(attributes['x']));
+    assert.ok(ticks.length >= 2, theme);
+    for (const [i, x] of ticks.entries()) assert.ok(i === 0 || x - (ticks[i - 1] ?? 0) >= 47.9, ticks.join(', '));
+  }
+});
+
+test('arrow keys: the nearest cell in line, over empty places, and none beyond the edge', () => {
+  //   0 1 2 3
+  // 0 a b . c
+  // 1 d . . e
+  // 2 . . f .
+  const cells = { a: [0, 0], b: [0, 1], c: [0, 3], d: [1, 0], e: [1, 3], f: [2, 2] };
+  const places: (Place & { name: string })[] = Object.entries(cells).map(([name, [row = 0, column = 0]]) => ({ name, row, column }));
+  const move = (from: string, key: string): string | undefined => {
+    const place = places.find(({ name }) => name === from);
+    assert.ok(place);
+    return moveFrom(place, `Arrow${key}`, places)?.name;
+  };
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((from) => move(from, 'Right')),
+    ['b', 'c', 'c'],
+  );
+  assert.deepEqual(
+    ['c', 'b', 'a', 'e'].map((from) => move(from, 'Left')),
+    ['b', 'a', 'a', 'd'],
+  );
+  assert.deepEqual(
+    ['a', 'd', 'c', 'b'].map((from) => move(from, 'Down')),
+    ['d', 'd', 'e', 'b'],
+  );
+  assert.deepEqual(
+    ['d', 'e', 'f'].map((from) => move(from, 'Up')),
+    ['a', 'c', 'f'],
+  );
+  assert.equal(moveFrom(places[0]!, 'PageDown', places), null);
+});
+
 const all = (drawing: Drawing, matches: (candidate: Drawing) => boolean): Drawing[] => [
   ...(matches(drawing) ? [drawing] : []),
   ...drawing.children.flatMap((child) => (typeof child === 'string' ? [] : all(child, matches))),
@@ -97,4 +207,28 @@ test('a histogram: one bar for every bin that is not empty, heights by count, a 
     ticks.every(({ attributes }) => Number(attributes['y2']) - Number(attributes['y1']) === 6),
     'a dense grid stays at the axis',
   );
+});
+
+test('the bars hold every count: heights add up to the sum, the largest fills the panel', () => {
+  const counts = Array.from({ length: 128 }, (_, i) => Math.round(1000 * Math.exp(-(((i - 64) / 20) ** 2))));
+  const histogram = { title: 'w', counts, min: -2, max: 2, marks: [], logCounts: false, width: 456, height: 1034, format: String };
+  const heights = all(drawHistogram(histogram), ({ attributes }) => attributes['class'] === 'bar').map(({ attributes }) =>
+    Number(attributes['height']),
+  );
+  assert.equal(heights.length, counts.filter((count) => count > 0).length);
+  // 1000 px for the largest count, 1000.
+  assert.equal(Math.max(...heights), 1000);
+  const sum = counts.reduce((total, count) => total + count, 0);
+  assert.ok(Math.abs(heights.reduce((total, height) => total + height, 0) - sum) < 0.05 * counts.length, String(sum));
+});
+
+test('a histogram of nothing, of one value, and of one bin', () => {
+  const histogram = { title: 'w', counts: [0, 0], min: 0, max: 0, marks: [], logCounts: true, width: 300, height: 200, format: String };
+  for (const changes of [{}, { counts: [5] }, { counts: [5], marks: [0] }, { counts: [5], marks: [-1, 1], logCounts: false }]) {
+    const drawing = drawHistogram({ ...histogram, ...changes });
+    const numbers = all(drawing, () => true).flatMap(({ attributes }) =>
+      Object.values(attributes).filter((value) => typeof value === 'number'),
+    );
+    assert.ok(numbers.every(Number.isFinite), toMarkup(drawing));
+  }
 });

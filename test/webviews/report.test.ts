@@ -1,13 +1,15 @@
 // The parts of the report page, as pure values.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { toMarkup } from '../../client/webviews/plot/element.js';
-import { drawHeatmap, rankOf, rolesOf, scaleOf } from '../../client/webviews/report/error-heatmap.js';
-import { drawDetails } from '../../client/webviews/report/layer-details.js';
-import { drawTable, sortLayers, tableColumns } from '../../client/webviews/report/layer-table.js';
+import { toMarkup, type Drawing } from '../../client/webviews/plot/element.js';
+import { drawHeatmap, rankOf, scaleOf, worstOf } from '../../client/webviews/report/error-heatmap.js';
+import { drawDetails, drawTooltip } from '../../client/webviews/report/layer-details.js';
+import { placeLayers } from '../../client/webviews/report/layer-places.js';
+import { drawTable, orderOr, sortLayers, tableColumns } from '../../client/webviews/report/layer-table.js';
 import { bytesText, metrics, metricsOf, secondsText, trim } from '../../client/webviews/report/metrics.js';
 import { drawSummary } from '../../client/webviews/report/summary.js';
 import { drawWeights, readArray } from '../../client/webviews/report/weight-histogram.js';
+import type { LayerMetrics, RunReport } from '../../schemas/src/generated/report.js';
 import { layerMetrics, reportLayers, runReport } from '../support/report-fixture.js';
 import { matchesSnapshot } from '../support/snapshot.js';
 
@@ -45,6 +47,11 @@ test('one layer, none, and two thousand', () => {
   assert.doesNotThrow(() => toMarkup(drawHeatmap([], outputError, 'dark', 300)));
   const many = toMarkup(drawHeatmap(reportLayers(286), outputError, 'dark', 300));
   assert.equal(many.match(/data-key=/g)?.length, 2002);
+  const table = toMarkup(drawTable(reportLayers(286), { key: 'relative_output_error', descending: true }, null));
+  assert.equal(table.match(/<tr data-key=/g)?.length, 2002);
+  assert.match(table, /2002 quantized layers/);
+  assert.match(toMarkup(drawTable([layerMetrics('a')], { key: 'name', descending: true }, null)), />1 quantized layer</);
+  assert.match(toMarkup(drawTable([], { key: 'name', descending: true }, null)), /0 quantized layers/);
 });
 
 test('layers without a figure are drawn as such, and a scale of equal values does not divide by zero', () => {
@@ -56,6 +63,23 @@ test('layers without a figure are drawn as such, and a scale of equal values doe
     metricsOf([layerMetrics('a', { relative_output_error: null, weight_sqnr_db: null })]).map(({ key }) => key),
     ['clipped_share', 'bits_per_weight'],
   );
+});
+
+test('the worst layer is the one of rank 1: the smallest SQNR, the largest error, never one without a value', () => {
+  const layers = [
+    layerMetrics('none', { weight_sqnr_db: null, relative_output_error: null }),
+    layerMetrics('good', { weight_sqnr_db: 30, relative_output_error: 0.1 }),
+    layerMetrics('bad', { weight_sqnr_db: 10, relative_output_error: 0.5 }),
+  ];
+  for (const metric of metrics.filter(({ key }) => key === 'weight_sqnr_db' || key === 'relative_output_error' || key === 'weight_error'))
+    assert.equal(worstOf(layers, metric)?.name, 'bad', metric.key);
+  assert.equal(worstOf(layers.slice(0, 1), outputError), undefined);
+});
+
+test('weights that did not change have an error of zero, not none', () => {
+  const layer = layerMetrics('a', { weight_sqnr_db: null, weight_mse: 0 });
+  const [value] = metrics.filter(({ key }) => key === 'weight_error').map((metric) => metric.valueOf(layer));
+  assert.equal(value, 0);
 });
 
 test('ranks: 1 is the worst, whatever the direction of the figure', () => {
@@ -71,9 +95,40 @@ test('ranks: 1 is the worst, whatever the direction of the figure', () => {
     );
 });
 
-test('roles stand in the order in which a block computes', () => {
-  const layers = ['down_proj', 'zeta', 'k_proj', 'q_proj', 'alpha'].map((role) => layerMetrics(`x.${role}`));
-  assert.deepEqual(rolesOf(layers), ['q_proj', 'k_proj', 'down_proj', 'alpha', 'zeta']);
+test('roles stand in the order in which a block computes, blocks by number, what is in none last', () => {
+  const layers = ['lm_head', '10.down_proj', '10.zeta', '2.k_proj', '2.q_proj', '2.alpha'].map((name) =>
+    name === 'lm_head' ? layerMetrics(name, { block: null }) : layerMetrics(`model.layers.${name}`, { block: Number(name.split('.')[0]) }),
+  );
+  const { rows, columns, places } = placeLayers(layers);
+  assert.deepEqual(rows, ['block 2', 'block 10', 'other']);
+  assert.deepEqual(columns, ['q_proj', 'k_proj', 'down_proj', 'alpha', 'lm_head', 'zeta']);
+  assert.deepEqual(places[1], { row: 1, column: 2 });
+});
+
+test('no layer hides another: experts, cross-attention, two stacks', () => {
+  const named = (...names: string[]): LayerMetrics[] =>
+    names.map((name) => layerMetrics(name, { block: /\.(\d+)\./.test(name) ? Number(/\.(\d+)\./.exec(name)?.[1]) : null }));
+  const experts = placeLayers(
+    named(
+      'model.layers.0.self_attn.q_proj',
+      ...Array.from({ length: 12 }, (_, i) => `model.layers.0.mlp.experts.${i}.up_proj`),
+      'model.layers.1.mlp.up_proj',
+    ),
+  );
+  assert.deepEqual(experts.columns.slice(0, 4), ['q_proj', 'mlp.experts.0.up_proj', 'mlp.experts.1.up_proj', 'mlp.experts.2.up_proj']);
+  assert.equal(experts.columns.at(-1), 'mlp.up_proj');
+  const whisper = placeLayers(
+    named(
+      'model.encoder.layers.0.self_attn.k_proj',
+      'model.decoder.layers.0.self_attn.k_proj',
+      'model.decoder.layers.0.encoder_attn.k_proj',
+      'proj_out',
+      'other.proj_out',
+    ),
+  );
+  assert.deepEqual(whisper.rows, ['encoder 0', 'decoder 0', 'other']);
+  assert.deepEqual(whisper.columns, ['encoder_attn.k_proj', 'self_attn.k_proj', 'other.proj_out', 'proj_out']);
+  for (const { places } of [experts, whisper]) assert.equal(new Set(places.map((place) => JSON.stringify(place))).size, places.length);
 });
 
 test('the table sorts by number and by name, and what has no value comes last either way', () => {
@@ -91,6 +146,107 @@ test('the table sorts by number and by name, and what has no value comes last ei
   const markup = toMarkup(drawTable(layers, { key: 'name', descending: false }, 'model.layers.9.q'));
   assert.match(markup, /aria-sort="ascending"/);
   assert.match(markup, /<tr data-key="model.layers.9.q" class="selected">/);
+});
+
+test('a table asked to sort by a figure that no layer has sorts by the one shown, worst first', () => {
+  const dataFree = [10, 30].map((weight_sqnr_db) => layerMetrics(`a.${weight_sqnr_db}`, { relative_output_error: null, weight_sqnr_db }));
+  const asked = { key: 'relative_output_error', descending: true };
+  const shown = metricsOf(dataFree).find(({ key }) => key === 'weight_sqnr_db');
+  assert.deepEqual(orderOr(asked, dataFree, shown), { key: 'weight_sqnr_db', descending: false });
+  assert.deepEqual(orderOr({ key: 'name', descending: false }, dataFree, shown), { key: 'name', descending: false });
+  assert.deepEqual(orderOr(asked, reportLayers(1), shown), asked);
+});
+
+test('the table of two layers, the list and the tooltip of one', () => {
+  const layers = [
+    layerMetrics('model.layers.0.mlp.up_proj', { dead_columns: 2 }),
+    layerMetrics('lm_head', {
+      block: null,
+      scheme: null,
+      quantizer: null,
+      relative_output_error: null,
+      weight_sqnr_db: null,
+      dampening_frac: null,
+    }),
+  ];
+  const order = { key: 'relative_output_error', descending: true };
+  matchesSnapshot('webviews/snapshots/table.html', toMarkup(drawTable(layers, order, 'lm_head')));
+  matchesSnapshot('webviews/snapshots/details.html', layers.map((layer) => toMarkup(drawDetails(layer, layers, outputError))).join('\n'));
+  matchesSnapshot('webviews/snapshots/tooltip.html', layers.map((layer) => toMarkup(drawTooltip(layer, layers, outputError))).join('\n'));
+});
+
+test('a hostile layer name is text in every picture', () => {
+  const name = 'model.layers.0."><img src=x onerror=alert(1)><script>.q_proj';
+  const layers = [layerMetrics(name), layerMetrics('a'.repeat(5000), { role: '<b>', block: 1 })];
+  const problem = { code: 'x', severity: 'warning', message: `${name} is odd`, layer: name, recipe_path: null } as const;
+  const report = runReport({ layers, problems: [problem], recipe: { path: `/r/${name}`, sha256: '', text: '' } });
+  for (const drawing of [
+    drawHeatmap(layers, outputError, 'dark', 640),
+    drawTable(layers, { key: 'name', descending: false }, name),
+    drawDetails(layers[0]!, layers, outputError),
+    drawTooltip(layers[0]!, layers, outputError),
+    drawWeights(layers[0]!, { counts: [1], grid: [0] }, true, 480),
+    drawSummary(report),
+  ])
+    assert.doesNotMatch(toMarkup(drawing), /<(img|script|b)\b/);
+});
+
+/** x of each grid line, and the x of a value: 480 px wide, 46 left and 10 right of the panel. */
+function gridLines(layer: LayerMetrics, grid: number[]): { lines: number[]; x: (value: number) => number } {
+  const marks = (drawing: Drawing): Drawing[] => [
+    ...(drawing.attributes['class'] === 'mark' ? [drawing] : []),
+    ...drawing.children.flatMap((child) => (typeof child === 'string' ? [] : marks(child))),
+  ];
+  const lines = marks(drawWeights(layer, { counts: [1, 2, 1], grid }, true, 480)).map(({ attributes }) => Number(attributes['x1']));
+  const low = Math.min(layer.histogram?.min ?? 0, ...grid);
+  const high = Math.max(layer.histogram?.max ?? 0, ...grid);
+  return { lines, x: (value) => 46 + ((value - low) / (high - low)) * (480 - 56) };
+}
+
+test('grid lines stand at scale · (q − zero point), symmetric and not, inside and beyond the weights', () => {
+  const layer = layerMetrics('a');
+  for (const [scale, zeroPoint, bits] of [
+    [0.02, 0, 4],
+    [0.013, -3, 4],
+    [0.05, 2, 3],
+    [0.2, 0, 2],
+  ] as const) {
+    const codes = Array.from({ length: 2 ** bits }, (_, i) => i - 2 ** (bits - 1));
+    const grid = codes.map((q) => scale * (q - zeroPoint));
+    const { lines, x } = gridLines(layer, grid);
+    assert.equal(lines.length, 2 ** bits);
+    for (const [i, q] of codes.entries())
+      assert.ok(Math.abs((lines[i] ?? NaN) - x(scale * (q - zeroPoint))) <= 0.051, `${bits} bits, code ${q}`);
+  }
+});
+
+test('the title of a histogram counts every weight', () => {
+  const layer = layerMetrics('a');
+  const counts = Array.from({ length: 128 }, (_, i) => i * i);
+  const sum = counts.reduce((total, count) => total + count, 0);
+  assert.match(
+    toMarkup(drawWeights(layer, { counts, grid: [-0.1, 0, 0.1] }, true, 480)),
+    new RegExp(`: ${sum} weights from -0\\.2 to 0\\.2; grid of 3 values`),
+  );
+  assert.match(toMarkup(drawWeights(layer, { counts, grid: [] }, true, 480)), /grid of 0 values/);
+});
+
+test('a summary with little in it: no layers, no sizes, no architecture, an unsaved recipe, half a measurement', () => {
+  const { quality } = runReport();
+  const text = (changes: Partial<RunReport>): string => {
+    const markup = toMarkup(drawSummary(runReport(changes)));
+    assert.doesNotMatch(markup, /NaN|Infinity|null|undefined/);
+    return markup;
+  };
+  assert.match(text({ size: { weights_bytes_before: 0, weights_bytes_after: 0, bits_per_weight: 0 } }), /0 B → 0 B/);
+  assert.match(text({ model: { dir: '/', architecture_name: null, dtype: 'F32' } }), /unknown architecture/);
+  assert.match(text({ recipe: { path: null, sha256: '', text: '' } }), /Unsaved recipe/);
+  assert.match(text({ quality: { before: null, after: quality!.after } }), /<div class="figure-value">1\.5015<\/div>/);
+  assert.match(text({ quality: null }), /add evaluate to the recipe/);
+  const failed = text({ outcome: 'failed', quality: null, output_dir: null, layers: [] });
+  assert.match(failed, /Failed before its end/);
+  assert.match(failed, /not measured: the run ended before/);
+  assert.match(failed, /−64 %, estimated: no file was written/);
 });
 
 test('the list of a layer names damping and dead columns only where there are some', () => {

@@ -10,6 +10,7 @@ import { inspectCommand } from './commands/inspect.js';
 import { lspCommand } from './commands/lsp.js';
 import { planCommand } from './commands/plan.js';
 import { quantizeCommand } from './commands/quantize.js';
+import { endOnInterrupt } from './interrupt.js';
 import { HostError } from './processes.js';
 import { openTerminal, type Terminal } from './terminal.js';
 import { version } from './version.js';
@@ -25,7 +26,8 @@ const commands: readonly Command[] = [
 ];
 
 async function main(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
-  const [name, ...rest] = args;
+  // `help COMMAND` is `COMMAND --help`.
+  const [name, ...rest] = args[0] === 'help' && args[1] !== undefined ? [args[1], '--help'] : args;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     terminal.out(generalHelp(commands).trimEnd());
     return name === undefined ? exitCode.usage : exitCode.success;
@@ -36,8 +38,14 @@ async function main(args: readonly string[], terminal: Terminal): Promise<ExitCo
   }
   const command = commands.find((candidate) => candidate.name === name);
   try {
-    if (command === undefined)
-      throw new UsageError(`There is no command ${name}; there are ${commands.map((each) => each.name).join(', ')}.`);
+    if (command === undefined) {
+      const names = commands.map((each) => each.name).join(', ');
+      throw new UsageError(
+        name.startsWith('-')
+          ? `The command comes first, then its options: one of ${names}.`
+          : `There is no command ${name}; there are ${names}.`,
+      );
+    }
     const invocation = parseInvocation(command, rest);
     if (invocation !== 'help') return await command.run(invocation, terminal);
     terminal.out(commandHelp(command).trimEnd());
@@ -55,7 +63,15 @@ async function main(args: readonly string[], terminal: Terminal): Promise<ExitCo
   }
 }
 
-void main(process.argv.slice(2), openTerminal(process.stdout, process.stderr)).then(
+// What was asked for did not arrive, however well the work went.
+const failAtExit = (): void =>
+  void process.once('exit', (code) => {
+    if (code === exitCode.success) process.exitCode = exitCode.problems;
+  });
+
+const terminal = openTerminal(process.stdout, process.stderr, failAtExit);
+endOnInterrupt(terminal);
+void main(process.argv.slice(2), terminal).then(
   (code) => {
     process.exitCode = code;
   },

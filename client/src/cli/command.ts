@@ -20,8 +20,8 @@ export interface Option {
   description: string;
   /** The only values allowed. */
   choices?: readonly string[];
-  /** The value is a positive whole number. */
-  count?: true;
+  /** The value is a positive whole number, `most` at most. */
+  count?: { most?: number };
 }
 
 /** The parsed arguments of one call. */

@@ -1,5 +1,17 @@
-// Ctrl-C: the first asks for an orderly end, the second ends at once.
+// Ctrl-C: a run or evaluation ends in order at the first and at once at the second; anything else just ends.
 import { exitCode } from './command.js';
+import type { Terminal } from './terminal.js';
+
+/** For as long as nobody else waits for Ctrl-C. Child processes end with their input. */
+export function endOnInterrupt(terminal: Terminal): void {
+  const end = (signal: 'SIGINT' | 'SIGTERM'): void => {
+    if (process.listenerCount(signal) > 1) return;
+    terminal.err('Cancelled.');
+    process.exit(exitCode.interrupted);
+  };
+  process.on('SIGINT', end);
+  process.on('SIGTERM', end);
+}
 
 export interface Interrupt {
   /** True once Ctrl-C (or SIGTERM) has come. */

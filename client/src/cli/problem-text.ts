@@ -11,15 +11,28 @@ export interface ListedProblem {
   range: ProblemWithRange['range'];
 }
 
+/** A recipe's text, and what of it an option of the command line replaces: path joined by dots → option. */
+export interface CheckedText {
+  /** As the user wrote it. */
+  file: string;
+  source: string;
+  replaced: Readonly<Record<string, string>>;
+}
+
 export function listedProblem(file: string, problem: ProblemWithRange): ListedProblem {
   const { code, severity, message, range } = problem;
   return { file, code, severity, message, range };
 }
 
-export function problemLines(file: string, source: string, problem: ProblemWithRange): string[] {
+export function problemLines({ file, source, replaced }: CheckedText, problem: ProblemWithRange): string[] {
   const { start, end } = problem.range;
-  const head = `${file}:${start.line + 1}:${start.character + 1} ${problem.severity} ${problem.code}`;
-  const lines = [`${head}  ${problem.message}`, ...quotedSource(source, start, end)];
+  const option = replaced[problem.path.join('.')];
+  const place = option ?? `${file}:${start.line + 1}:${start.character + 1}`;
+  const lines = [
+    `${place} ${problem.severity} ${problem.code}  ${problem.message}`,
+    // What the option says is not in the recipe.
+    ...(option === undefined ? quotedSource(source, start, end) : []),
+  ];
   for (const note of problem.notes ?? []) lines.push(`      note: ${note}`);
   for (const fix of problem.fixes ?? []) lines.push(`      fix:  ${fix.title}`);
   return lines;

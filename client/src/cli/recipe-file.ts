@@ -5,20 +5,17 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ProblemWithRange, ResolvePlanParams, ResolvePlanResult } from '../../../schemas/src/protocol/client-server.js';
 import type { DeviceChoice, Invocation } from './command.js';
+import type { CheckedText } from './problem-text.js';
 import type { ServerProcess } from './processes.js';
 
-export interface ResolvedRecipe extends ResolvePlanResult {
-  /** As the user wrote it. */
-  file: string;
-  source: string;
-}
+export interface ResolvedRecipe extends ResolvePlanResult, CheckedText {}
 
 export async function resolveRecipe(server: ServerProcess, file: string, invocation: Invocation): Promise<ResolvedRecipe> {
   const absolute = path.resolve(file);
   const read = await readText(absolute);
-  if (typeof read !== 'string') return { file, source: '', plan: null, problems: [read] };
+  if (typeof read !== 'string') return { file, source: '', replaced: {}, plan: null, problems: [read] };
   const result = await server.resolvePlan({ uri: pathToFileURL(absolute).href, text: read, overrides: overridesOf(invocation) });
-  return { file, source: read, ...result };
+  return { file, source: read, replaced: replacedBy(invocation), ...result };
 }
 
 /** A model folder is relative to where the command runs; what is no folder here and has the form of a hub id stays as written. */
@@ -39,19 +36,43 @@ function overridesOf(invocation: Invocation): NonNullable<ResolvePlanParams['ove
   };
 }
 
+const optionOfPath = { model: 'model', 'calibration.dataset': 'dataset', 'output.dir': 'out' };
+
+const replacedBy = (invocation: Invocation): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(optionOfPath).flatMap(([path, option]) => {
+      const value = invocation.text(option);
+      return value === undefined ? [] : [[path, `--${option} ${value}:`]];
+    }),
+  );
+
 async function readText(file: string): Promise<string | ProblemWithRange> {
   try {
-    return await readFile(file, 'utf8');
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(file));
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message;
     const start = { line: 0, character: 0 };
     return {
       code: 'recipe-unreadable',
       severity: 'error',
       path: [],
       at: 'value',
-      message: `The recipe cannot be read: ${reason}. Check the path and the permissions.`,
+      message: `The recipe cannot be read: ${whyUnreadable(error as NodeJS.ErrnoException)}`,
       range: { start, end: start },
     };
+  }
+}
+
+function whyUnreadable({ code, message }: NodeJS.ErrnoException): string {
+  switch (code) {
+    case 'ENOENT':
+      return 'there is no such file. Check the path.';
+    case 'EISDIR':
+      return 'it is a folder. Give the file in it, such as NAME.quant.yaml.';
+    case 'EACCES':
+      return 'this account may not read it. Change its permissions.';
+    case 'ERR_ENCODING_INVALID_ENCODED_DATA':
+      return 'it is not UTF-8 text. Save it as UTF-8.';
+    default:
+      return `${message}.`;
   }
 }

@@ -1,4 +1,4 @@
-// Where a command writes: results on stdout, progress and problems on stderr, colours only on a terminal.
+// Where a command writes: results on stdout, progress and problems on stderr. No colours; the progress bar is drawn on a terminal only.
 
 export interface Terminal {
   /** A line of the result. */
@@ -7,7 +7,6 @@ export interface Terminal {
   err(line: string): void;
   json(value: unknown): void;
   progress(): Progress;
-  readonly outIsTerminal: boolean;
 }
 
 export interface Progress {
@@ -19,26 +18,47 @@ export interface Progress {
   end(): void;
 }
 
-export function openTerminal(stdout: NodeJS.WriteStream, stderr: NodeJS.WriteStream): Terminal {
-  for (const stream of [stdout, stderr])
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      // The reader of the pipe has left (`… | head`): nobody waits for the rest.
-      if (error.code === 'EPIPE') process.exit(0);
-      throw error;
-    });
+/** `outputLost` is called once when the result cannot be written, as on a full disk. */
+export function openTerminal(stdout: NodeJS.WriteStream, stderr: NodeJS.WriteStream, outputLost: () => void): Terminal {
+  const writeErr = writerTo(stderr, () => undefined);
+  const writeOut = writerTo(stdout, (error) => {
+    writeErr(`The output cannot be written: ${error.message}.\n`);
+    outputLost();
+  });
   return {
-    out: (line) => void stdout.write(`${line}\n`),
-    err: (line) => void stderr.write(`${line}\n`),
-    json: (value) => void stdout.write(`${JSON.stringify(value, null, 2)}\n`),
-    progress: () => (stderr.isTTY ? progressBar(stderr) : progressLines(stderr)),
-    outIsTerminal: stdout.isTTY,
+    out: (line) => writeOut(`${printable(line)}\n`),
+    err: (line) => writeErr(`${printable(line)}\n`),
+    json: (value) => writeOut(`${JSON.stringify(value, null, 2)}\n`),
+    progress: () => (stderr.isTTY ? progressBar(writeErr, () => stderr.columns || 80) : progressLines(writeErr)),
   };
+}
+
+type Write = (text: string) => void;
+
+/** Writes until the stream fails, then nothing: a reader that has left (`… | head`) ends no run, and the exit code still tells how it went. */
+function writerTo(stream: NodeJS.WriteStream, failed: (error: Error) => void): Write {
+  let open = true;
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (open && error.code !== 'EPIPE') failed(error);
+    open = false;
+  });
+  return (text) => {
+    if (open) stream.write(text);
+  };
+}
+
+/** Names and source lines come from files: control characters and changes of direction are shown as symbols and never obeyed by the terminal. */
+export function printable(text: string): string {
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (character) => {
+    const code = character.charCodeAt(0);
+    return code < 0x20 ? String.fromCharCode(0x2400 + code) : code === 0x7f ? '\u2421' : '\ufffd';
+  });
 }
 
 const BAR_CELLS = 24;
 const REDRAW_MILLISECONDS = 100;
 
-function progressBar(stream: NodeJS.WriteStream): Progress {
+function progressBar(write: Write, columns: () => number): Progress {
   let drawnAt = 0;
   const clear = '\r\x1b[2K';
   return {
@@ -50,15 +70,15 @@ function progressBar(stream: NodeJS.WriteStream): Progress {
       const bar = '█'.repeat(filled) + '░'.repeat(BAR_CELLS - filled);
       const parts = [`${bar} ${percent(fraction)}`, etaSeconds === null ? '' : `${remaining(etaSeconds)} left`, message];
       const line = parts.filter((part) => part !== '').join(' · ');
-      stream.write(clear + line.slice(0, (stream.columns || 80) - 1));
+      write(clear + printable(line).slice(0, columns() - 1));
     },
-    note: (line) => void stream.write(`${clear}${line}\n`),
-    end: () => void stream.write(clear),
+    note: (line) => write(`${clear}${printable(line)}\n`),
+    end: () => write(clear),
   };
 }
 
 /** In a pipe: a line at each new tenth, and none twice. */
-function progressLines(stream: NodeJS.WriteStream): Progress {
+function progressLines(write: Write): Progress {
   let lastTenth = -1;
   return {
     update: (fraction, etaSeconds, message) => {
@@ -67,9 +87,9 @@ function progressLines(stream: NodeJS.WriteStream): Progress {
       if (tenth <= lastTenth || (tenth === 0 && message === '')) return;
       lastTenth = tenth;
       const left = etaSeconds === null ? '' : ` (${remaining(etaSeconds)} left)`;
-      stream.write(`${percent(fraction)}  ${message}${left}`.trimEnd() + '\n');
+      write(printable(`${percent(fraction)}  ${message}${left}`.trimEnd()) + '\n');
     },
-    note: (line) => void stream.write(`${line}\n`),
+    note: (line) => write(`${printable(line)}\n`),
     end: () => undefined,
   };
 }

@@ -41,10 +41,14 @@ export function drawCells({ title, rows, columns, cells, scale, theme, width }: 
   const height = headHeight + rows.length * rowHeight;
   // Text in some cells only would look like a mistake.
   const fits = cells.every((cell) => cell.text.length * 6.6 < cellWidth - 6);
-  const slanted = cellWidth < 7 * Math.max(...columns.map((column) => Math.min(longestColumnLabel, column.length)));
-  const heads = columns.map((column, i) => {
+  const short = cellWidth < 7 * Math.max(...columns.map((column) => Math.min(longestColumnLabel, column.length)));
+  let labelledTo = rowLabelWidth;
+  const heads = columns.flatMap((column, i) => {
     const x = rowLabelWidth + (i + 0.5) * cellWidth;
-    const text = slanted ? column.replace(/_proj$/, '') : column;
+    const text = short ? column.replace(/_proj$/, '') : column;
+    // Many columns: a label that would touch the one before is left to the cells' own.
+    if (i > 0 && x - 3 * text.length < labelledTo) return [];
+    labelledTo = x + 3 * text.length;
     return draw('text', { class: 'axis-label', x: round(x), y: headHeight - 9, 'text-anchor': 'middle', 'aria-hidden': 'true' }, text);
   });
   const byRow = rows.map((row, r) => {

@@ -5,15 +5,9 @@ import type { Theme } from '../plot/color-ramp.js';
 import type { Drawing } from '../plot/element.js';
 import { linearScale, logScale } from '../plot/scale.js';
 import type { Scale } from '../plot/scale.js';
+import { placeLayers } from './layer-places.js';
+import { counted, isBetterHigher } from './metrics.js';
 import type { Metric } from './metrics.js';
-
-/** The order in which a block computes; roles that are not listed follow by name. */
-const roleOrder = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
-
-export function rolesOf(layers: readonly LayerMetrics[]): string[] {
-  const place = (role: string): number => (roleOrder.includes(role) ? roleOrder.indexOf(role) : roleOrder.length);
-  return [...new Set(layers.map((layer) => layer.role))].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
-}
 
 /** Over all values; a logarithmic scale begins at the smallest positive one. */
 export function scaleOf(layers: readonly LayerMetrics[], metric: Metric): Scale {
@@ -24,14 +18,13 @@ export function scaleOf(layers: readonly LayerMetrics[], metric: Metric): Scale 
 }
 
 export function drawHeatmap(layers: readonly LayerMetrics[], metric: Metric, theme: Theme, width: number): Drawing {
-  const roles = rolesOf(layers);
-  const blocks = [...new Set(layers.map((layer) => layer.block))].sort((a, b) => (a ?? Infinity) - (b ?? Infinity));
-  const cells = layers.map((layer) => {
+  const { rows, columns, places } = placeLayers(layers);
+  const cells = layers.map((layer, i) => {
     const value = metric.valueOf(layer);
     const text = value === null ? '–' : metric.format(value);
     return {
-      row: blocks.indexOf(layer.block),
-      column: roles.indexOf(layer.role),
+      row: places[i]?.row ?? 0,
+      column: places[i]?.column ?? 0,
       value,
       text: value === null ? '–' : metric.short(value),
       label: `${layer.name}: ${metric.name} ${text}, ${layer.scheme ?? 'unquantized'}`,
@@ -39,9 +32,9 @@ export function drawHeatmap(layers: readonly LayerMetrics[], metric: Metric, the
     };
   });
   return drawCells({
-    title: `${metric.name} of ${layers.length} layers, ${blocks.length} blocks by ${roles.length} projections. Arrow keys move, Enter shows a layer.`,
-    rows: blocks.map((block) => (block === null ? 'other' : `block ${block}`)),
-    columns: roles,
+    title: `${metric.name} of ${counted(layers.length, 'layer')}, ${counted(rows.length, 'row')} by ${counted(columns.length, 'column')}. Arrow keys move, Enter shows a layer.`,
+    rows,
+    columns,
     cells,
     scale: scaleOf(layers, metric),
     theme,
@@ -51,8 +44,16 @@ export function drawHeatmap(layers: readonly LayerMetrics[], metric: Metric, the
 
 /** 1 is the worst: the largest error, the smallest SQNR. */
 export function rankOf(layer: LayerMetrics, layers: readonly LayerMetrics[], metric: Metric): number | null {
+  if (metric.valueOf(layer) === null) return null;
+  return 1 + layers.filter((other) => badnessOf(other, metric) > badnessOf(layer, metric)).length;
+}
+
+/** The layer of rank 1; of equal ones the first. */
+export const worstOf = (layers: readonly LayerMetrics[], metric: Metric): LayerMetrics | undefined =>
+  layers.find((layer) => rankOf(layer, layers, metric) === 1);
+
+/** Higher is worse; without a value nothing is. */
+function badnessOf(layer: LayerMetrics, metric: Metric): number {
   const value = metric.valueOf(layer);
-  if (value === null) return null;
-  const sign = metric.key === 'weight_sqnr_db' ? -1 : 1;
-  return 1 + layers.filter((other) => sign * (metric.valueOf(other) ?? -Infinity * sign) > sign * value).length;
+  return value === null ? -Infinity : isBetterHigher(metric) ? -value : value;
 }

@@ -2,7 +2,8 @@
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
-import { bytesText, metricsOf } from './metrics.js';
+import { bytesText, counted, isBetterHigher, metricsOf } from './metrics.js';
+import type { Metric } from './metrics.js';
 
 export interface TableColumn {
   key: string;
@@ -59,6 +60,12 @@ export function tableColumns(layers: readonly LayerMetrics[]): TableColumn[] {
   ];
 }
 
+/** The order asked for where the table has its column; else the worst layers by the metric come first. */
+export function orderOr(order: TableOrder, layers: readonly LayerMetrics[], metric: Metric | undefined): TableOrder {
+  if (metric === undefined || tableColumns(layers).some(({ key }) => key === order.key)) return order;
+  return { key: metric.key, descending: !isBetterHigher(metric) };
+}
+
 export function sortLayers(layers: readonly LayerMetrics[], columns: readonly TableColumn[], order: TableOrder): LayerMetrics[] {
   const column = columns.find(({ key }) => key === order.key);
   if (column === undefined) return [...layers];
@@ -98,7 +105,7 @@ export function drawTable(layers: readonly LayerMetrics[], order: TableOrder, se
   return draw(
     'table',
     {},
-    draw('caption', {}, `${layers.length} quantized layers`),
+    draw('caption', {}, counted(layers.length, 'quantized layer')),
     draw('thead', {}, draw('tr', {}, ...heads)),
     draw('tbody', {}, ...rows),
   );

@@ -3,14 +3,15 @@ import './report.css';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
 import type { ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { openChannel } from '../channel.js';
+import { moveFrom } from '../plot/cell-moves.js';
 import { drawLegend } from '../plot/cells.js';
 import type { Theme } from '../plot/color-ramp.js';
 import { draw, toDom } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
 import { placeTooltip } from '../plot/tooltip.js';
-import { drawHeatmap, scaleOf } from './error-heatmap.js';
+import { drawHeatmap, scaleOf, worstOf } from './error-heatmap.js';
 import { drawDetails, drawTooltip } from './layer-details.js';
-import { drawTable } from './layer-table.js';
+import { drawTable, orderOr } from './layer-table.js';
 import type { TableOrder } from './layer-table.js';
 import { metrics, metricsOf } from './metrics.js';
 import type { Metric } from './metrics.js';
@@ -66,8 +67,7 @@ const chosenMetric = (layers: readonly LayerMetrics[]): Metric | undefined => {
 
 function chosenLayer(layers: readonly LayerMetrics[]): LayerMetrics | undefined {
   const metric = chosenMetric(layers);
-  const worst = metric && [...layers].sort((a, b) => (metric.valueOf(b) ?? -Infinity) - (metric.valueOf(a) ?? -Infinity))[0];
-  return layers.find(({ name }) => name === choice.layer) ?? worst ?? layers[0];
+  return layers.find(({ name }) => name === choice.layer) ?? (metric && worstOf(layers, metric)) ?? layers[0];
 }
 
 function replace(id: string, ...drawings: Drawing[]): void {
@@ -198,7 +198,8 @@ function fileOf(name: string): Promise<ArrayBuffer> {
 function redrawTable(): void {
   if (report === null || report.layers.length === 0) return;
   const focused = document.activeElement instanceof HTMLElement ? { ...document.activeElement.dataset } : {};
-  replace('table', drawTable(report.layers, choice.order, chosenLayer(report.layers)?.name ?? null));
+  const order = orderOr(choice.order, report.layers, chosenMetric(report.layers));
+  replace('table', drawTable(report.layers, order, chosenLayer(report.layers)?.name ?? null));
   const again =
     focused['sort'] !== undefined
       ? `[data-sort="${CSS.escape(focused['sort'])}"]`
@@ -215,36 +216,27 @@ page.addEventListener('click', (event) => {
   const { key, sort, layer } = target.dataset;
   if (sort !== undefined) {
     const isText = sort === 'name' || sort === 'scheme';
-    change({ order: { key: sort, descending: choice.order.key === sort ? !choice.order.descending : !isText } });
+    const shown = report && orderOr(choice.order, report.layers, chosenMetric(report.layers));
+    change({ order: { key: sort, descending: shown?.key === sort ? !shown.descending : !isText } });
   } else if (layer !== undefined || key !== undefined) select(layer ?? key ?? '', target.classList.contains('cell'));
 });
 
 page.addEventListener('keydown', (event) => {
   const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
   if (cell === null) return;
-  const steps: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-  const step = steps[event.key];
+  const cells = [...document.querySelectorAll<SVGElement>('.cell')].map((element) => placeOf(element));
+  const next = moveFrom(cells.find(({ element }) => element === cell) ?? placeOf(cell), event.key, cells);
   if (event.key === 'Enter' || event.key === ' ') select(cell.dataset['key'] ?? '', true);
-  else if (step !== undefined) neighbour(cell, step)?.focus();
+  else if (next !== null) next.element.focus();
   else return;
   event.preventDefault();
 });
 
-/** The next cell in a direction; empty places are passed over. */
-function neighbour(cell: SVGElement, [down, right]: [number, number]): SVGElement | null {
-  let row = Number(cell.dataset['row']);
-  let column = Number(cell.dataset['column']);
-  for (let passed = 0; passed < 1000; passed += 1) {
-    row += down;
-    column += right;
-    if (row < 0 || column < 0) return null;
-    const found = document.querySelector<SVGElement>(`.cell[data-row="${row}"][data-column="${column}"]`);
-    if (found !== null) return found;
-    const beyond = down !== 0 ? `.cell[data-row="${row}"]` : `.cell[data-column="${column}"]`;
-    if (document.querySelector(beyond) === null) return null;
-  }
-  return null;
-}
+const placeOf = (element: SVGElement): { element: SVGElement; row: number; column: number } => ({
+  element,
+  row: Number(element.dataset['row']),
+  column: Number(element.dataset['column']),
+});
 
 const tooltip = toDom(document, draw('div', { id: 'tooltip', role: 'tooltip', hidden: '' })) as HTMLElement;
 document.body.append(tooltip);

@@ -44,7 +44,8 @@ export const metrics: readonly Metric[] = [
     definition: 'Squared error of the weights over their squares: Σ (W − Ŵ)² / Σ W².',
     unit: '% of the squared weights',
     scale: 'log',
-    valueOf: (layer) => (layer.weight_sqnr_db === null ? null : 10 ** (-layer.weight_sqnr_db / 10)),
+    // Weights that did not change have no finite SQNR, and an error of zero.
+    valueOf: (layer) => (layer.weight_sqnr_db !== null ? 10 ** (-layer.weight_sqnr_db / 10) : layer.weight_mse === 0 ? 0 : null),
     format: percent,
     short: (value) => twoDigits(value * 100),
   },
@@ -80,9 +81,13 @@ export const metrics: readonly Metric[] = [
   },
 ];
 
+export const isBetterHigher = ({ key }: Metric): boolean => key === 'weight_sqnr_db';
+
 /** Metrics that at least one layer has a value for. */
 export const metricsOf = (layers: readonly LayerMetrics[]): Metric[] =>
   metrics.filter((metric) => layers.some((layer) => metric.valueOf(layer) !== null));
+
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 const byteUnits = ['B', 'kB', 'MB', 'GB', 'TB'];
 

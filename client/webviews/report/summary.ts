@@ -2,10 +2,11 @@
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
-import { bytesText, secondsText, trim } from './metrics.js';
+import { bytesText, counted, secondsText, trim } from './metrics.js';
 
 const fileName = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
 const change = (before: number, after: number): string => {
+  if (!(before > 0)) return 'no change that has a percentage';
   const part = (after / before - 1) * 100;
   return `${part > 0 ? '+' : part < 0 ? '−' : ''}${Math.abs(part).toFixed(Math.abs(part) < 10 ? 1 : 0)} %`;
 };
@@ -32,7 +33,7 @@ export function drawSummary(report: RunReport): Drawing {
     figure(
       'Size',
       `${bytesText(size.weights_bytes_before)} → ${bytesText(size.weights_bytes_after)}`,
-      change(size.weights_bytes_before, size.weights_bytes_after),
+      change(size.weights_bytes_before, size.weights_bytes_after) + (report.output_dir === null ? ', estimated: no file was written' : ''),
       'Bytes of all tensors, before and after',
     ),
     figure(
@@ -41,11 +42,11 @@ export function drawSummary(report: RunReport): Drawing {
       'in the quantized layers',
       'Stored bits over weights, scales and zero points included',
     ),
-    perplexityFigure(quality),
+    perplexityFigure(quality, report.outcome),
     figure(
       'Time',
       secondsText(report.seconds),
-      `${device.name}, ${device.threads} ${device.threads === 1 ? 'thread' : 'threads'}, ${bytesText(memory.measured_peak_bytes)} memory`,
+      `${device.name}, ${counted(device.threads, 'thread')}, ${bytesText(memory.measured_peak_bytes)} memory`,
       'Wall time of the run; largest memory of the worker process',
     ),
   ];
@@ -61,10 +62,16 @@ export function drawSummary(report: RunReport): Drawing {
   );
 }
 
-function perplexityFigure(quality: RunReport['quality']): Drawing {
+function perplexityFigure(quality: RunReport['quality'], outcome: RunReport['outcome']): Drawing {
   const help = 'exp of the mean negative log-likelihood per predicted token, measured on the written file; lower is better';
   const { before, after } = quality ?? { before: null, after: null };
-  if (after === null) return figure('Perplexity', '–', 'not measured: add evaluate to the recipe', help);
+  if (after === null)
+    return figure(
+      'Perplexity',
+      '–',
+      outcome === 'completed' ? 'not measured: add evaluate to the recipe' : 'not measured: the run ended before',
+      help,
+    );
   if (before === null) return figure('Perplexity', after.perplexity.toFixed(4), `${after.tokens.toLocaleString('en')} tokens`, help);
   return figure(
     'Perplexity',
@@ -79,7 +86,7 @@ function drawProblems({ problems }: RunReport): Drawing {
   return draw(
     'section',
     { class: 'problems', 'aria-label': 'Problems' },
-    draw('h2', {}, `${problems.length} ${problems.length === 1 ? 'note' : 'notes'} from the run`),
+    draw('h2', {}, `${counted(problems.length, 'note')} from the run`),
     draw('ul', {}, ...items),
   );
 }

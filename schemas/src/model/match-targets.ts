@@ -69,7 +69,7 @@ function testWatched(expression: RegExp, name: string, entry: string): boolean {
 
 /** Class names of torch that a module of ours answers to; parents count. */
 function matchesClass(entry: string, moduleClass: ModuleClass): boolean {
-  if (moduleClass === 'Linear') return entry === 'Linear' || entry === 'LinearBase' || entry === 'Module';
+  if (moduleClass === 'Linear') return entry === 'Linear' || entry === 'Module';
   if (moduleClass === 'Embedding') return entry === 'Embedding' || entry === 'Module';
   return false;
 }

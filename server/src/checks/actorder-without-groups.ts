@@ -7,7 +7,7 @@ export const actorderWithoutGroups: Check = {
     quantization.flatMap(({ modifier, groups }) => {
       const asked = modifier.body['actorder'];
       if (asked !== 'group' && asked !== 'dynamic') return [];
-      const without = groups.filter(({ scheme }) => scheme?.weights && scheme.weights.strategy !== 'group');
+      const without = groups.filter(({ scheme }) => scheme?.weights && !['group', 'tensor_group'].includes(scheme.weights.strategy));
       if (without.length === 0) return [];
       return [
         {

@@ -1,52 +1,84 @@
 // The list of checks; imported by check-recipe.ts alone.
+import { actorderInvalid } from './actorder-invalid.js';
 import { actorderWithoutGroups } from './actorder-without-groups.js';
 import { architectureNotRunnable } from './architecture-not-runnable.js';
+import { awqCannotScale } from './awq-cannot-scale.js';
+import { awqWithoutQuantizer } from './awq-without-quantizer.js';
 import { calibrationMissing } from './calibration-missing.js';
 import type { Check } from './check.js';
 import { datasetNotFound } from './dataset-not-found.js';
+import { fieldMissing } from './field-missing.js';
+import { fieldWithoutEffect } from './field-without-effect.js';
 import { fusedSiblingsDiffer } from './fused-siblings-differ.js';
 import { groupSizeIndivisible } from './group-size-indivisible.js';
 import { ignoreMatchesNothing } from './ignore-matches-nothing.js';
+import { inputStrategyUnsupported } from './input-strategy-unsupported.js';
 import { invalidRegularExpression } from './invalid-regular-expression.js';
 import { memoryAboveMachine } from './memory-above-machine.js';
 import { modelAlreadyQuantized } from './model-already-quantized.js';
 import { modelNotResolved } from './model-not-resolved.js';
+import { modelWithoutExperts } from './model-without-experts.js';
+import { modifierDeprecated } from './modifier-deprecated.js';
 import { modifierNotRunnableYet } from './modifier-not-runnable-yet.js';
+import { modifierWithoutEffect } from './modifier-without-effect.js';
 import { nothingQuantized } from './nothing-quantized.js';
 import { outputDirMissing } from './output-dir-missing.js';
 import { outputInsideModelFolder } from './output-inside-model-folder.js';
 import { recipeYieldsNoModifier } from './recipe-yields-no-modifier.js';
 import { schemeMissing } from './scheme-missing.js';
 import { schemeNotRunnableYet } from './scheme-not-runnable-yet.js';
+import { schemeNotStorable } from './scheme-not-storable.js';
 import { sequenceLongerThanContext } from './sequence-longer-than-context.js';
 import { smoothquantWithoutActivationQuantization } from './smoothquant-without-activation-quantization.js';
 import { staticActivationsLastBatch } from './static-activations-last-batch.js';
 import { targetMatchesNothing } from './target-matches-nothing.js';
+import { targetsOverlap } from './targets-overlap.js';
 import { targetsWithoutEffect } from './targets-without-effect.js';
+import { tiedLmHeadQuantized } from './tied-lm-head-quantized.js';
 import { transformAfterQuantizer } from './transform-after-quantizer.js';
 import { unknownKey } from './unknown-key.js';
 import { unknownModifier } from './unknown-modifier.js';
+import { unknownObserver } from './unknown-observer.js';
+import { unknownValue } from './unknown-value.js';
+import { valueOutOfRange } from './value-out-of-range.js';
+import { wrongLength } from './wrong-length.js';
 
 export const allChecks: readonly Check[] = [
   recipeYieldsNoModifier,
   unknownKey,
   unknownModifier,
+  unknownValue,
+  valueOutOfRange,
+  wrongLength,
+  fieldMissing,
   modifierNotRunnableYet,
+  modifierDeprecated,
+  modifierWithoutEffect,
+  awqWithoutQuantizer,
   schemeMissing,
   schemeNotRunnableYet,
+  schemeNotStorable,
+  inputStrategyUnsupported,
+  unknownObserver,
   invalidRegularExpression,
   targetMatchesNothing,
   targetsWithoutEffect,
+  targetsOverlap,
+  fieldWithoutEffect,
   ignoreMatchesNothing,
   nothingQuantized,
   groupSizeIndivisible,
   fusedSiblingsDiffer,
+  actorderInvalid,
   actorderWithoutGroups,
+  tiedLmHeadQuantized,
+  awqCannotScale,
   transformAfterQuantizer,
   smoothquantWithoutActivationQuantization,
   staticActivationsLastBatch,
   modelNotResolved,
   modelAlreadyQuantized,
+  modelWithoutExperts,
   architectureNotRunnable,
   calibrationMissing,
   datasetNotFound,

@@ -19,7 +19,7 @@ export interface CheckedRecipe {
 }
 
 export async function checkRecipe(text: string, context: ResolveContext): Promise<CheckedRecipe> {
-  const { document, problems } = parseRecipe(text);
+  const { document, problems } = parseRecipe(text, context.recipePath);
   const resolution = await resolveRecipe(document, context);
   // A text that is no YAML mapping has nothing for the other checks to look at.
   const unreadable = problems.some(({ code }) => code === 'yaml-syntax' || code === 'recipe-not-a-mapping' || code === 'recipe-too-long');

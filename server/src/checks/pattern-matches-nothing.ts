@@ -2,6 +2,7 @@
 import type { Problem, ProblemFix, ProblemSeverity } from '../../../schemas/src/problem.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
+import { containersMatching } from '../plan/container-modules.js';
 import type { PatternMatch, Resolution } from '../plan/resolution.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 
@@ -15,6 +16,8 @@ export function patternMatchesNothing(
   return quantization.flatMap(({ patterns }) =>
     patterns
       .filter((pattern) => pattern.kind === kind && pattern.error === null && pattern.matches?.length === 0)
+      // Attention is no matrix, and its inputs can be quantized.
+      .filter(({ entry }) => kind === 'ignore' || !containersMatching(entry, model).some((container) => container.kind === 'attention'))
       .map((pattern) => {
         const meant = probablyMeant(pattern.entry, modules);
         const fixes: ProblemFix[] =
@@ -33,7 +36,7 @@ export function patternMatchesNothing(
           severity,
           path: pattern.path,
           at: 'value' as const,
-          message: `${pattern.entry} matches none of the ${modules.length} modules of the model, so ${effect}.${why(pattern)}${meant === null ? '' : ` Did you mean ${meant.text} (${meant.count} ${meant.count === 1 ? 'module' : 'modules'})?`}`,
+          message: `${pattern.entry} matches none of the ${modules.length} modules of the model, so ${effect}.${whyContainer(pattern, model) ?? why(pattern)}${meant === null ? '' : ` Did you mean ${meant.text} (${meant.count} ${meant.count === 1 ? 'module' : 'modules'})?`}`,
           fixes,
         };
       }),
@@ -42,6 +45,13 @@ export function patternMatchesNothing(
 
 /** YAML needs quotes around a text with a colon in it; within single quotes a backslash is itself. */
 const quoted = (text: string): string => (/^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", "''")}'`);
+
+/** An entry that names what holds layers. */
+function whyContainer({ entry }: PatternMatch, model: NonNullable<Resolution['model']>): string | null {
+  const [first, ...more] = containersMatching(entry, model);
+  if (first === undefined) return null;
+  return ` It names ${first.name}${more.length === 0 ? '' : ` and ${more.length} more`}, and only the linear layers and embeddings in there count: each is compared by its own name and class.`;
+}
 
 function why({ entry }: PatternMatch): string {
   if (entry.startsWith('re:')) return ' A pattern is compared from the start of the full name.';

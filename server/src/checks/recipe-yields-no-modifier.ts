@@ -3,6 +3,7 @@ import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/probl
 import { knownModifiers } from '../plan/read-modifiers.js';
 import { mappingOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
+import { severityOfSilence } from './severity-of-silence.js';
 
 const ownKeys = [
   'model',
@@ -20,12 +21,13 @@ const ownKeys = [
 
 export const recipeYieldsNoModifier: Check = {
   code: 'recipe-yields-no-modifier',
-  run({ modifiers, document }) {
+  run(resolution) {
+    const { modifiers, document } = resolution;
     if (modifiers.length > 0) return [];
     const { path, reason, fixes } = explain(document.value);
     const problem: Problem = {
       code: 'recipe-yields-no-modifier',
-      severity: 'error',
+      severity: severityOfSilence(resolution),
       path,
       at: 'key',
       message: `The recipe yields no modifier: ${reason} llm-compressor would save the model unquantized, without a word.`,

@@ -1,20 +1,41 @@
 // A quantization modifier that says no scheme: an error of llm-compressor when it has no field at all, else silently nothing.
+import { coerceTo, textsOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
+import { severityOfSilence } from './severity-of-silence.js';
 
 export const schemeMissing: Check = {
   code: 'scheme-missing',
-  run: ({ quantization }) =>
-    quantization
-      .filter(({ modifier: { body }, groups }) => groups.length === 0 && (body['kv_cache_scheme'] ?? null) === null)
+  run: (resolution) =>
+    resolution.quantization
+      .filter(
+        ({ modifier: { name, body, path }, groups }) =>
+          // What is no mapping has a problem of its own.
+          coerceTo('object', resolution.document.valueAt(path)) !== undefined &&
+          groups.length === 0 &&
+          (name === 'GPTQModifier' || (body['kv_cache_scheme'] ?? null) === null),
+      )
       .map(({ modifier: { name, path, body } }) => {
-        const silent = Object.keys(body).length > 0;
+        // GPTQModifier fails when it finds no layer to solve, the others write the model as it was.
+        const isRefused = name === 'GPTQModifier' || !saysAnything(body);
         return {
           code: 'scheme-missing',
-          severity: 'error',
+          severity: isRefused ? 'error' : severityOfSilence(resolution),
           path,
           at: 'key',
-          message: `${name} has neither scheme nor config_groups, so ${silent ? 'nothing would be quantized, and llm-compressor says nothing' : 'llm-compressor fails when it starts'}. Add a scheme, such as W4A16.`,
+          message: `${name} has neither scheme nor config_groups, so ${isRefused ? 'llm-compressor fails' : 'nothing would be quantized, and llm-compressor says nothing'}. Add a scheme, such as W4A16.`,
           fixes: [{ title: 'Add scheme: W4A16', preferred: true, edits: [{ kind: 'insert-key', path, key: 'scheme', text: 'W4A16' }] }],
         };
       }),
 };
+
+/** llm-compressor looks at these fields alone, and at whether they differ from their defaults. */
+function saysAnything(body: Readonly<Record<string, unknown>>): boolean {
+  const targets = textsOf(body['targets'] ?? 'Linear');
+  return (
+    (body['config_groups'] ?? null) !== null ||
+    (body['scheme'] ?? null) !== null ||
+    textsOf(body['ignore']).length > 0 ||
+    targets.length !== 1 ||
+    targets[0] !== 'Linear'
+  );
+}

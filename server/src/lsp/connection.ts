@@ -21,8 +21,8 @@ import { serveFeatures } from './requests.js';
 import { readServerSettings, withSeverities } from './server-settings.js';
 import { fixAllKind, semanticTokensLegend, toDiagnostic } from './to-lsp.js';
 
-/** Typing pauses this long before problems are found anew. */
-const DIAGNOSTICS_DELAY_MILLISECONDS = 200;
+/** After a key press problems are found anew when typing pauses for twice the time that it took last, at most for this long: at once in small recipes. */
+const longestDelay = 200;
 
 export function serveRecipes(connection: Connection): void {
   const fence = createFence((message) => connection.console.error(message), (process.env['BITWRIGHT_STRICT'] ?? '') !== '');
@@ -47,12 +47,16 @@ export function serveRecipes(connection: Connection): void {
   );
 
   const timers = new Map<string, NodeJS.Timeout>();
+  /** Milliseconds of the last analysis. */
+  const costs = new Map<string, number>();
   const publish = async (uri: string): Promise<void> => {
     timers.delete(uri);
     const text = documents.get(uri);
     if (text === undefined) return;
     const { version } = text;
+    const began = performance.now();
     const { problems } = await analyses.of(text);
+    costs.set(uri, performance.now() - began);
     // What was typed meanwhile has its own timer.
     if (documents.get(uri)?.version !== version) return;
     await connection.sendDiagnostics({ uri, version, diagnostics: withSeverities(problems, settings).map(toDiagnostic) });
@@ -68,10 +72,11 @@ export function serveRecipes(connection: Connection): void {
     for (const uri of documents.keys()) publishSoon(uri, 0);
   };
   documents.onDidOpen(({ document }) => publishSoon(document.uri, 0));
-  documents.onDidChangeContent(({ document }) => publishSoon(document.uri, DIAGNOSTICS_DELAY_MILLISECONDS));
+  documents.onDidChangeContent(({ document }) => publishSoon(document.uri, Math.min(longestDelay, 2 * (costs.get(document.uri) ?? 0))));
   documents.onDidClose(({ document }) => {
     clearTimeout(timers.get(document.uri));
     timers.delete(document.uri);
+    costs.delete(document.uri);
     analyses.forget(document.uri);
     fence.background('diagnostics', () => connection.sendDiagnostics({ uri: document.uri, diagnostics: [] }));
   });

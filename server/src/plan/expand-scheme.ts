@@ -91,6 +91,7 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
     }
   }
   const overrides = observerOverrides(modifier, problems);
+  refuseCacheScheme(modifier, problems);
   return {
     groups: expanded.map((group, index) => {
       const part = parts[index] ?? null;
@@ -98,6 +99,22 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
     }),
     problems,
   };
+}
+
+/** The keys and values of the cache are quantized as the inputs of attention. */
+function refuseCacheScheme({ body, path }: RecipeModifier, problems: Problem[]): void {
+  const said = coerceTo('object', body['kv_cache_scheme']);
+  if (said === undefined) return;
+  const at = [...path, 'kv_cache_scheme'];
+  const { strategy, dynamic } = expandArgs(mappingOf(said), at, false, null, problems);
+  if (strategy === 'channel' || strategy === 'block' || ((strategy === 'group' || strategy === 'tensor_group') && dynamic !== true))
+    problems.push(
+      refusal(
+        'input-strategy-unsupported',
+        at,
+        `kv_cache_scheme cannot use strategy ${strategy}; llm-compressor fails on it when it starts. Use tensor or attn_head.`,
+      ),
+    );
 }
 
 interface ObserverOverrides {
@@ -111,7 +128,8 @@ function observerOverrides(modifier: RecipeModifier, problems: Problem[]): Obser
   const dict = mappingOf(body['observer']);
   const single = { weights: body['weight_observer'], input: body['input_observer'], output: body['output_observer'] };
   const said = Object.values(single).some((value) => value !== undefined && value !== null);
-  if (said && Object.keys(dict).length > 0)
+  // Even an empty mapping counts as given.
+  if (said && body['observer'] !== undefined && body['observer'] !== null)
     problems.push(
       refusal(
         'observer-given-twice',
@@ -152,6 +170,22 @@ function expandGroup(
         `input_activations cannot use strategy ${input_activations.strategy}; llm-compressor allows token, tensor, group and tensor_group.`,
       ),
     );
+  if (output_activations !== null && !isOutputStrategy(output_activations))
+    problems.push(
+      refusal(
+        'input-strategy-unsupported',
+        path,
+        `output_activations cannot use ${output_activations.dynamic === true ? '' : 'calibrated '}strategy ${output_activations.strategy}; llm-compressor fails on it. Use tensor, or token at run time.`,
+      ),
+    );
+  if (weights?.strategy === 'attn_head')
+    problems.push(
+      refusal(
+        'quantization-args-invalid',
+        inGroups ? [...path, 'weights', 'strategy'] : path,
+        'strategy attn_head is for the inputs of attention and for kv_cache_scheme; llm-compressor fails on weights with it when it starts. Use channel.',
+      ),
+    );
   if (weights !== null && modifier.name === 'GPTQModifier')
     weights = {
       ...weights,
@@ -162,7 +196,10 @@ function expandGroup(
   return { weights, input_activations, output_activations, format: format ?? inferFormat(weights, input_activations) };
 }
 
-/** The modifier's actorder wins where the args say none; two different ones are refused, aliases count as different. */
+const isOutputStrategy = ({ strategy, dynamic }: QuantizationArgs): boolean =>
+  strategy === 'tensor' || strategy === 'token' || (dynamic === true && (strategy === 'group' || strategy === 'tensor_group'));
+
+/** The modifier's actorder wins where the args say none; two different ones are refused, aliases count as different. Of texts that mean nothing actorder-invalid speaks. */
 function actorderOf(
   modifier: RecipeModifier,
   said: Readonly<Record<string, unknown>>,
@@ -172,25 +209,19 @@ function actorderOf(
 ): QuantizationArgs['actorder'] {
   const path = [...modifier.path, 'actorder'];
   const value = modifier.body['actorder'];
-  if (typeof value === 'string' && !actorders.has(value))
-    problems.push(
-      refusal(
-        'actorder-invalid',
-        path,
-        `actorder is ${JSON.stringify(value)}; llm-compressor accepts the text and writes wrong weights. Use static (or weight), group (or dynamic), or null${actorders.has(value.toLowerCase()) ? `, in lower case: ${value.toLowerCase()}` : ''}.`,
-      ),
-    );
   if (typeof value === 'boolean')
     problems.push(
       refusal('actorder-invalid', path, `actorder is ${String(value)}; on the modifier it must be static, weight, group, dynamic or null.`),
     );
-  const inArgs = said['actorder'];
+  // The args are read first: true is group, false is null, and letters do not matter there.
+  const written = said['actorder'];
+  const inArgs = written === true ? 'group' : written === false ? null : typeof written === 'string' ? written.toLowerCase() : written;
   if (value !== undefined && inArgs !== undefined && inArgs !== null && value !== inArgs)
     problems.push(
       refusal(
         'actorder-given-twice',
         path,
-        `actorder is ${JSON.stringify(value)} here and ${JSON.stringify(inArgs)} in the weights of ${String(argsPath.at(-2))}; llm-compressor refuses two different ones. Keep one.`,
+        `actorder is ${JSON.stringify(value)} here and ${JSON.stringify(written)} in the weights of ${String(argsPath.at(-2))}; llm-compressor refuses two different ones. Keep one.`,
       ),
     );
   const asked =
@@ -202,7 +233,7 @@ function actorderOf(
         ? null
         : (actorders.get(String(value)) ?? null);
   // The modifier's `group` falls back where there are no groups; the check actorder-without-groups says so.
-  return asked === 'group' && weights.strategy !== 'group' ? null : asked;
+  return asked === 'group' && weights.strategy !== 'group' && weights.strategy !== 'tensor_group' ? null : asked;
 }
 
 /** Storage format by compressed-tensors' order of rules; the first that fits. */

@@ -26,6 +26,8 @@ const torchDtypes: ReadonlySet<string> = new Set(
   ),
 );
 
+export const isTorchDtype = (name: string): boolean => torchDtypes.has(name.replaceAll('torch.', ''));
+
 const strategies: readonly QuantizationArgs['strategy'][] = ['tensor', 'channel', 'group', 'block', 'token', 'tensor_group', 'attn_head'];
 
 /** QuantizationArgs with its cross-field rules; `path` is where the args stand, or the preset's name. */
@@ -36,7 +38,7 @@ export function expandArgs(
   observerOverride: string | null,
   problems: Problem[],
 ): QuantizationArgs {
-  const place = (key: string): RecipePath => (path.includes('config_groups') ? [...path, key] : path);
+  const place = (key: string): RecipePath => (path.includes('config_groups') || path.includes('kv_cache_scheme') ? [...path, key] : path);
   const refuse = (key: string, message: string): void => void problems.push(refusal('quantization-args-invalid', place(key), message));
   const num_bits = integerOf(args['num_bits'], 8);
   const type = textOf(args['type'], 'int').toLowerCase() === 'float' ? 'float' : 'int';
@@ -48,9 +50,10 @@ export function expandArgs(
   const saidGroup = args['group_size'] === undefined || args['group_size'] === null ? null : integerOf(args['group_size'], 0);
   if (typeof args['group_size'] === 'string')
     refuse('group_size', `group_size is the text ${JSON.stringify(args['group_size'])}; llm-compressor wants a number without quotes.`);
-  if (saidGroup !== null && (saidGroup === 0 || saidGroup < -1))
-    refuse('group_size', `group_size is ${saidGroup}; it is positive, or -1 for one scale per channel.`);
   const saidStrategy = args['strategy'] === undefined || args['strategy'] === null ? null : textOf(args['strategy'], '').toLowerCase();
+  // Beside a strategy without groups llm-compressor takes 0 for nothing.
+  if (saidGroup !== null && (saidGroup < -1 || (saidGroup === 0 && saidStrategy === null)))
+    refuse('group_size', `group_size is ${saidGroup}; it is positive, or -1 for one scale per channel.`);
   const implied: QuantizationArgs['strategy'] = saidGroup === null ? 'tensor' : saidGroup > 0 ? 'group' : 'channel';
   const strategy = saidStrategy === null ? implied : (strategies.find((name) => name === saidStrategy) ?? null);
   if (strategy === null) refuse('strategy', `strategy is ${JSON.stringify(args['strategy'])}, which is none of ${strategies.join(', ')}.`);
@@ -70,17 +73,18 @@ export function expandArgs(
         ? 'strategy block needs block_structure, such as [128, 128].'
         : `block_structure goes with strategy block, not with ${String(strategy)}.`,
     );
-  if (typeof args['dynamic'] === 'string' && args['dynamic'] !== 'local')
+  const saidDynamic = typeof args['dynamic'] === 'string' ? args['dynamic'].toLowerCase() : args['dynamic'];
+  if (typeof saidDynamic === 'string' && saidDynamic !== 'local')
     refuse('dynamic', `dynamic is the text ${JSON.stringify(args['dynamic'])}; it is true or false without quotes, or local.`);
   for (const key of ['scale_dtype', 'zp_dtype']) {
     const name = args[key];
-    if (typeof name === 'string' && !torchDtypes.has(name.replaceAll('torch.', '')))
+    if (typeof name === 'string' && !isTorchDtype(name))
       refuse(
         key,
         `${key} is ${JSON.stringify(name)}, which is no dtype of torch; there are float16, bfloat16, float32, float8_e4m3fn, uint8, int8 and others.`,
       );
   }
-  const dynamic = args['dynamic'] === 'local' ? 'local' : booleanOf(args['dynamic'], false);
+  const dynamic = saidDynamic === 'local' ? 'local' : booleanOf(saidDynamic, false);
   if (strategy === 'token' && dynamic !== true)
     refuse('dynamic', 'strategy token needs dynamic: true; its scales are computed at run time.');
   if (dynamic !== false && strategy !== null && !['token', 'tensor', 'tensor_group', 'group'].includes(strategy))
@@ -96,7 +100,7 @@ export function expandArgs(
   const observer =
     dynamic === true
       ? null
-      : (observerOverride ??
+      : (observerOverride?.toLowerCase() ??
         (typeof args['observer'] === 'string' ? args['observer'].toLowerCase() : dynamic === 'local' ? 'minmax' : 'memoryless_minmax'));
   return {
     num_bits,
@@ -125,7 +129,13 @@ export function expandArgs(
 function blockStructure(value: unknown): [number, number] | null | undefined {
   if (value === undefined || value === null) return null;
   const parts: unknown[] =
-    typeof value === 'string' ? (/^\d+x\d+$/.test(value) ? value.split('x').map(Number) : []) : Array.isArray(value) ? value : [];
+    typeof value === 'string'
+      ? /^\s*\d+\s*x\s*\d+\s*$/.test(value)
+        ? value.split('x').map(Number)
+        : []
+      : Array.isArray(value)
+        ? value
+        : [];
   const [rows, columns] = parts;
   const isSize = (part: unknown): part is number => typeof part === 'number' && Number.isInteger(part) && part > 0;
   return parts.length === 2 && isSize(rows) && isSize(columns) ? [rows, columns] : undefined;

@@ -14,6 +14,19 @@ export const quantizationModifiers: ReadonlyMap<string, 'rtn' | 'gptq'> = new Ma
   ['GPTQModifier', 'gptq'],
 ]);
 export const transformModifiers: readonly string[] = ['SmoothQuantModifier'];
+/** Modifiers with SmoothQuant's mappings. */
+export const smoothingModifiers: readonly string[] = [...transformModifiers, 'LogarithmicEqualizationModifier'];
+
+/** Those that llm-compressor never runs without data. */
+export const calibratedModifiers: readonly string[] = [
+  ...smoothingModifiers,
+  'GPTQModifier',
+  'AWQModifier',
+  'AutoRoundModifier',
+  'SparseGPTModifier',
+  'WandaPruningModifier',
+  'REAPPruningModifier',
+];
 
 /** Known to llm-compressor 0.13; the first three run here. */
 export const knownModifiers: readonly string[] = [

@@ -12,8 +12,9 @@ import { booleanOf, coerceTo, integerOf, mappingOf, numberOf, textOf, textsOf } 
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { expandScheme } from './expand-scheme.js';
 import type { SchemeGroup } from './expand-scheme.js';
-import { quantizationModifiers, readModifiers, transformModifiers } from './read-modifiers.js';
+import { calibratedModifiers, quantizationModifiers, readModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
+import { saidObserver } from './said-observers.js';
 import { resolveMappings } from './resolve-mappings.js';
 import type { ResolvedMapping } from './resolve-mappings.js';
 
@@ -50,6 +51,8 @@ export interface ResolvedModifier {
 export interface ResolvedTransform {
   modifier: RecipeModifier;
   mappings: readonly ResolvedMapping[];
+  /** Mappings that its ignore leaves out. */
+  n_ignored: number;
 }
 
 export interface ResolvedDataset {
@@ -86,12 +89,12 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     .filter((modifier) => quantizationModifiers.has(modifier.name))
     .map((modifier) => resolveModifier(modifier, modules, problems));
   const transforms: ResolvedTransform[] = [];
-  for (const modifier of modifiers.filter(({ name }) => transformModifiers.includes(name))) {
+  for (const modifier of modifiers.filter(({ name }) => smoothingModifiers.includes(name))) {
     if (model === null || modules === null) continue;
     const everyModule = [...modules, ...normModules(model)];
     const resolved = resolveMappings(modifier, everyModule, model.architecture !== null);
     problems.push(...resolved.problems);
-    transforms.push({ modifier, mappings: resolved.mappings });
+    transforms.push({ modifier, mappings: resolved.mappings, n_ignored: resolved.n_ignored });
   }
   const { value } = document;
   const output = textOf(mappingOf(value['output'])['dir'], '');
@@ -235,7 +238,7 @@ function assignedBy({ modifier, groups }: ResolvedModifier, modules: readonly Na
         if (module.class === 'Other' || ignored.has(module)) continue;
         const rank = targetRank(target, module);
         const known = best.get(module);
-        if (known === undefined || rank < known.rank || (rank === known.rank && target < known.target))
+        if (known === undefined || rank < known.rank || (rank === known.rank && target <= known.target))
           best.set(module, { target, rank, group });
       }
   return new Map([...best].map(([module, { group }]) => [module, { modifier, group }]));
@@ -294,13 +297,18 @@ async function findDataset(
   };
 }
 
-/** Whether anything in the recipe needs rows: GPTQ, SmoothQuant, calibrated activations. */
+/** The first modifier that needs rows: for what it does, for calibrated activations, for an observer that weighs by them. */
 export function needsCalibration(resolution: Resolution): RecipeModifier | null {
-  const byScheme = (groups: readonly SchemeGroup[]): boolean =>
+  const byScheme = ({ modifier, groups }: ResolvedModifier): boolean =>
+    (modifier.body['kv_cache_scheme'] ?? null) !== null ||
+    booleanOf(modifier.body['requires_calibration_data'], false) ||
+    // llm-compressor knows it in this spelling alone.
+    groups.some((group) => saidObserver(modifier, group, 'weights')?.text === 'imatrix_mse') ||
     groups.some(
       ({ scheme }) =>
-        scheme !== null && [scheme.input_activations, scheme.output_activations].some((args) => args !== null && args.dynamic !== true),
+        scheme !== null &&
+        ((scheme.input_activations !== null && scheme.input_activations.dynamic !== true) || scheme.output_activations?.dynamic === false),
     );
-  const quantizer = resolution.quantization.find(({ modifier, groups }) => modifier.name === 'GPTQModifier' || byScheme(groups));
-  return quantizer?.modifier ?? resolution.modifiers.find(({ name }) => transformModifiers.includes(name)) ?? null;
+  const needing = resolution.quantization.filter(byScheme).map(({ modifier }) => modifier);
+  return resolution.modifiers.find((modifier) => calibratedModifiers.includes(modifier.name) || needing.includes(modifier)) ?? null;
 }

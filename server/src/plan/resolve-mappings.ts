@@ -12,6 +12,8 @@ export interface ResolvedMapping {
 
 export interface ResolvedMappings {
   mappings: ResolvedMapping[];
+  /** Mappings whose layers are all ignored. */
+  n_ignored: number;
   problems: Problem[];
 }
 
@@ -34,6 +36,7 @@ export function resolveMappings(modifier: RecipeModifier, modules: readonly Name
   if (said === null && !isLlama)
     return {
       mappings: [],
+      n_ignored: 0,
       problems: [
         {
           code: 'smoothquant-mappings-unresolved',
@@ -47,19 +50,17 @@ export function resolveMappings(modifier: RecipeModifier, modules: readonly Name
   const patterns: PatternMapping[] =
     said === null
       ? llamaDefaults.map(([balance, smooth]) => ({ balance, smooth, path }))
-      : said.map((entry, index) => ({
-          // What is no pair is refused by the schema.
-          balance: textsOf(Array.isArray(entry) ? entry[0] : null),
-          smooth: textsOf(Array.isArray(entry) ? entry[1] : null)[0] ?? '',
-          path: [...path, 'mappings', index],
-        }));
+      : said.map((entry, index) => {
+          // llm-compressor takes all texts of an entry in their order, and the last for the smooth layer. What is no pair is refused by the schema.
+          const texts = textsOf(Array.isArray(entry) ? (entry as unknown[]).flat(2) : null);
+          return { balance: texts.slice(0, -1), smooth: texts.at(-1) ?? '', path: [...path, 'mappings', index] };
+        });
   const ignored = textsOf(body['ignore']).map(compileTarget);
   const isIgnored = (module: string): boolean =>
     ignored.some((compiled) => 'matcher' in compiled && compiled.matcher({ name: module, class: 'Linear' }));
-  const mappings = patterns
-    .flatMap((pattern) => resolveOne(pattern, name, modules, problems))
-    .filter((mapping) => ![mapping.smooth_layer, ...mapping.balance_layers].every(isIgnored));
-  return { mappings, problems };
+  const found = patterns.flatMap((pattern) => resolveOne(pattern, name, modules, problems));
+  const mappings = found.filter((mapping) => ![mapping.smooth_layer, ...mapping.balance_layers].every(isIgnored));
+  return { mappings, n_ignored: found.length - mappings.length, problems };
 }
 
 function resolveOne(pattern: PatternMapping, modifier: string, modules: readonly NamedModule[], problems: Problem[]): ResolvedMapping[] {
@@ -81,6 +82,17 @@ function resolveOne(pattern: PatternMapping, modifier: string, modules: readonly
       path: pattern.path,
       at: 'key',
       message: `${modifier}: ${empty.join(', ')} ${empty.length === 1 ? 'matches' : 'match'} no module of the model, so this mapping ${everything ? 'does nothing' : 'cannot be resolved'}. Give the names of this model's layers.`,
+    });
+    return [];
+  }
+  const flat = balance.find(({ names }) => names.some((found) => found.endsWith('norm')));
+  if (flat !== undefined) {
+    problems.push({
+      code: 'smoothquant-mappings-unresolved',
+      severity: 'error',
+      path: pattern.path,
+      at: 'key',
+      message: `${modifier}: ${flat.entry} is a norm and stands among the balance layers, whose columns are multiplied; llm-compressor fails on it. A mapping is [[balance layers], smooth layer], in this order.`,
     });
     return [];
   }

@@ -28,8 +28,11 @@ const yamlOptions = {
 /** Larger texts are no recipes; YAML aliases could expand them without end. */
 const longestRecipe = 4_000_000;
 
-/** `problems` holds what the text alone shows: syntax, duplicate keys, and values that the schema refuses. */
-export function parseRecipe(text: string): ParsedRecipe {
+/**
+ * `problems` holds what the text alone shows: syntax, duplicate keys, and values that the schema refuses. `file` is the name of the file, whose
+ * ending tells how llm-compressor reads it; null for text without one.
+ */
+export function parseRecipe(text: string, file: string | null = null): ParsedRecipe {
   const lines = new LineCounter();
   for (let at = 0; at >= 0 && at <= text.length;) {
     lines.addNewLine(at);
@@ -42,7 +45,9 @@ export function parseRecipe(text: string): ParsedRecipe {
     const message = `The recipe has ${text.length} characters; more than ${longestRecipe} are not read. Is this the right file?`;
     return { document: plain({}, null, 0), problems: [problem('recipe-too-long', message)] };
   }
-  const { yamlText, base } = frontMatter(text);
+  const part = readPart(text, file);
+  if ('error' in part) return { document: plain({}, null, 0), problems: [problem('yaml-syntax', part.error)] };
+  const { yamlText, base } = part;
   const nothing = (message: string): ParsedRecipe => ({ document: plain({}, null, base), problems: [problem('yaml-syntax', message)] });
   let yaml: Document.Parsed;
   let value: unknown;
@@ -60,10 +65,14 @@ export function parseRecipe(text: string): ParsedRecipe {
   const placed = ({ span, ...rest }: SpannedProblem): Problem =>
     span === undefined ? rest : { ...rest, range: document.rangeOfSpan({ begin: base + span.begin, end: base + span.end }) };
   const problems: Problem[] = yaml.errors.map((error) => ({
-    ...problem('yaml-syntax', `${sentence(error.message)} The recipe cannot be read past this place.`),
+    ...problem(
+      'yaml-syntax',
+      error.code === 'MULTIPLE_DOCS' ? severalDocuments : `${sentence(error.message)} The recipe cannot be read past this place.`,
+    ),
     range: document.rangeOfSpan({ begin: base + error.pos[0], end: base + Math.max(error.pos[0] + 1, error.pos[1]) }),
   }));
-  problems.push(...[...textProblems(yamlText), ...endless].map(placed));
+  // llm-compressor asks a JSON reader first, which allows tabs.
+  problems.push(...[...(isJson(yamlText) ? [] : textProblems(yamlText)), ...endless].map(placed));
   if (problems.length > 0) return { document, problems };
   if (!isMapping) {
     const kind = value === null || value === undefined ? 'empty' : Array.isArray(value) ? 'a list' : 'a single value';
@@ -93,7 +102,41 @@ export function parseValue(text: string): unknown {
 
 const problem = (code: string, message: string): Problem => ({ code, severity: 'error', path: [], at: 'value', message });
 
+const severalDocuments =
+  'A second document begins here, behind a line of --- or more text after the first; llm-compressor reads one and fails. Remove the line, or what follows it.';
+
 const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
+
+/** The text that llm-compressor reads as YAML or JSON. */
+function readPart(text: string, file: string | null): { yamlText: string; base: number } | { error: string } {
+  const ending = file === null ? '' : (/\.[^./\\]*$/.exec(file)?.[0].toLowerCase() ?? '');
+  if (ending === '.md') {
+    // Its own expression: the first two lines of dashes or pluses, wherever the text between them ends.
+    const match = /^\s*(?:---|\+\+\+)([\s\S]*?)(?:---|\+\+\+)/m.exec(text);
+    if (match?.[1] === undefined)
+      return {
+        error: 'The file is called .md, and llm-compressor wants its recipe between two lines of --- there. Add them, or call it .yaml.',
+      };
+    return { yamlText: match[1], base: text.indexOf(match[1], match.index) };
+  }
+  if (ending === '.json' && !isJson(text))
+    return {
+      error: `The file is called .json and is no JSON (${whyNoJson(text)}), so llm-compressor cannot read it. Mend it, or call it .yaml.`,
+    };
+  return file === null ? frontMatter(text) : withoutMark(text);
+}
+
+const isJson = (text: string): boolean => whyNoJson(text) === null;
+
+function whyNoJson(text: string): string | null {
+  if (!/^\s*[{[]/.test(text)) return 'it does not begin with a brace';
+  try {
+    JSON.parse(text);
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
 
 /** A text that opens with `---` and has text behind the next `---` is Markdown: only its front matter counts. */
 function frontMatter(text: string): { yamlText: string; base: number } {
@@ -102,6 +145,9 @@ function frontMatter(text: string): { yamlText: string; base: number } {
     const base = text.indexOf('\n') + 1;
     return { yamlText: match[1], base };
   }
-  // A byte order mark is kept in the count of characters.
-  return text.startsWith('\uFEFF') ? { yamlText: text.slice(1), base: 1 } : { yamlText: text, base: 0 };
+  return withoutMark(text);
 }
+
+/** A byte order mark is kept in the count of characters. */
+const withoutMark = (text: string): { yamlText: string; base: number } =>
+  text.startsWith('\uFEFF') ? { yamlText: text.slice(1), base: 1 } : { yamlText: text, base: 0 };

@@ -17,6 +17,14 @@ const retiredFields: Record<string, string> = {
   group: 'the loader sets it itself, from the name of the *_modifiers key',
 };
 
+/** AWQModifier quantized on its own until 0.10. */
+const awqPart =
+  'valid until llm-compressor 0.10; in 0.11 the quantization part became a modifier of its own, such as QuantizationModifier, behind AWQModifier';
+const retiredOfModifiers: ReadonlyMap<string, string> = new Map([
+  ...['scheme', 'targets', 'ignore', 'config_groups'].map((field): [string, string] => [`AWQModifier.${field}`, awqPart]),
+  ['AWQModifier.max_chunk_memory', 'valid until llm-compressor 0.10; nothing takes its place'],
+]);
+
 const valueAt = (root: unknown, path: RecipePath): unknown =>
   path.reduce<unknown>((node, step) => (node as Record<string | number, unknown> | undefined)?.[step], root);
 const show = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value));
@@ -28,17 +36,38 @@ export function schemaProblems(value: unknown): Problem[] {
   for (const finding of findings) {
     // The `null` branch of an optional object always fails beside the real reason.
     if (finding.keyword === 'type' && finding.params['type'] === 'null' && !isAloneAt(finding, findings)) continue;
+    // A stage or group that is no mapping is passed over without a word: recipe-yields-no-modifier and unknown-key speak of it.
+    if (finding.keyword === 'type' && isStageOrGroup(finding.path)) continue;
     const problem = problemOf(finding, findings, value);
     if (problem !== null && !problems.some((other) => other.message === problem.message && samePath(other.path, problem.path)))
       problems.push(problem);
   }
+  for (const path of datesIn(value, [])) if (!problems.some((other) => samePath(other.path, path))) problems.push(dateProblem(path));
   return problems;
 }
+
+/** A date is an object to the validator, and no field of a modifier takes one. */
+function datesIn(value: unknown, path: RecipePath): RecipePath[] {
+  if (value instanceof Date) return path.length > 3 && String(path[0]).endsWith('_stage') ? [path] : [];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, item]) => datesIn(item, [...path, Array.isArray(value) ? Number(key) : key]));
+}
+
+const dateProblem = (path: RecipePath): Problem => ({
+  code: 'wrong-type',
+  severity: 'error',
+  path,
+  at: 'value',
+  message: `${String(path.at(-1))} is a date to YAML 1.1. Put quotes around it if it is a text.`,
+});
 
 const isAloneAt = (finding: SchemaFinding, findings: readonly SchemaFinding[]): boolean =>
   !findings.some(
     (other) => other !== finding && other.path.length >= finding.path.length && finding.path.every((step, i) => other.path[i] === step),
   );
+
+const isStageOrGroup = ([stage, group, ...rest]: RecipePath): boolean =>
+  rest.length === 0 && String(stage).endsWith('_stage') && (group === undefined || String(group).endsWith('_modifiers'));
 
 function problemOf(finding: SchemaFinding, findings: readonly SchemaFinding[], root: unknown): Problem | null {
   const { path, keyword, params } = finding;
@@ -57,7 +86,7 @@ function problemOf(finding: SchemaFinding, findings: readonly SchemaFinding[], r
       const key = String(params['additionalProperty']);
       const known = knownKeys(path);
       const near = nearestName(key, known);
-      const retired = Object.hasOwn(retiredFields, key) ? retiredFields[key] : undefined;
+      const retired = retiredOfModifiers.get(`${field}.${key}`) ?? (Object.hasOwn(retiredFields, key) ? retiredFields[key] : undefined);
       const what = `${key} is not a field of ${field}`;
       const way = retired !== undefined ? `: ${retired}.` : near !== null ? `; did you mean ${near}?` : `; it has ${known.join(', ')}.`;
       const fixes: ProblemFix[] = [];

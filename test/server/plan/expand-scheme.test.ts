@@ -155,7 +155,7 @@ const realArgs: readonly [args: object, weights: string | null][] = [
   [{ scale_dtype: 'torch.float16' }, 'int 8 sym tensor - - false - float16 memoryless_minmax'],
   [{ scale_dtype: 'bf16' }, null],
   [{ block_structure: ['128', 128], strategy: 'block' }, null],
-  [{ strategy: 'attn_head' }, 'int 8 sym attn_head - - false - - memoryless_minmax'],
+  [{ strategy: 'attn_head' }, null],
   [{ num_bits: 16 }, 'int 16 sym tensor - - false - - memoryless_minmax'],
   [{ num_bits: 32, symmetric: false }, 'int 32 asym tensor - - false - - memoryless_minmax'],
 ];
@@ -219,8 +219,10 @@ test('actorder: the modifier says it, or the args, or it is static', () => {
     [{ actorder: 'group' }, { actorder: 'group' }, 'group'],
     [{ actorder: 'static' }, { actorder: 'weight' }, 'actorder-given-twice'],
     [{ actorder: null }, { actorder: 'group' }, 'actorder-given-twice'],
-    [{ actorder: 'bogus' }, {}, 'actorder-invalid'],
-    [{ actorder: 'constructor' }, {}, 'actorder-invalid'],
+    [{ actorder: 'bogus' }, {}, null],
+    [{ actorder: 'constructor' }, {}, null],
+    [{ actorder: 'group' }, { actorder: true }, 'group'],
+    [{}, { actorder: false }, 'weight'],
     [{ actorder: 'group' }, { strategy: 'channel', group_size: null }, null],
   ] as const)
     assert.match(String(order(modifier, args)), new RegExp(`${String(expected)}$`), JSON.stringify([modifier, args]));

@@ -23,8 +23,8 @@ Exits with 1 when a problem of severity error is among them.`,
       if (invocation.flag('json'))
         terminal.json(recipes.flatMap(({ file, problems }) => problems.map((problem) => listedProblem(file, problem))));
       else {
-        for (const { file, source, problems } of recipes)
-          for (const problem of problems) for (const line of problemLines(file, source, problem)) terminal.out(line);
+        for (const recipe of recipes)
+          for (const problem of recipe.problems) for (const line of problemLines(recipe, problem)) terminal.out(line);
         terminal.out(`${counted(recipes.length, 'recipe')}: ${problemCounts(all)}`);
       }
       return hasErrors(all) ? exitCode.problems : exitCode.success;

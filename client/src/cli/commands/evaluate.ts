@@ -20,7 +20,7 @@ With --json: {"perplexity", "nll" (nats), "tokens"}.`,
   options: {
     text: { value: 'FILE', description: 'documents: .jsonl (text, messages or input_ids), .txt or .csv' },
     'text-column': { value: 'NAME', description: 'column or key that holds the text (default: text)' },
-    'max-seq-length': { value: 'N', description: "tokens per document at most (default: the model's context)", count: true },
+    'max-seq-length': { value: 'N', description: "tokens per document at most (default: the model's context)", count: {} },
     device: { ...deviceOption, description: 'auto, cpu or cuda (default: auto)' },
     json: jsonOption,
   },

@@ -1,6 +1,7 @@
 // `bitwright lsp`: the language server on stdio, for any editor.
 import { spawn } from 'node:child_process';
 import { exitCode, type Command } from '../command.js';
+import { onInterrupt } from '../interrupt.js';
 import { HostError, serverPath } from '../processes.js';
 
 export const lspCommand: Command = {
@@ -13,11 +14,18 @@ export const lspCommand: Command = {
   options: { stdio: { value: null, description: 'accepted for editors that pass it; stdio is the only transport' } },
   run: async () => {
     const child = spawn(process.execPath, [serverPath, '--stdio'], { stdio: 'inherit' });
+    const interrupt = onInterrupt(
+      () => child.kill('SIGTERM'),
+      () => child.kill('SIGKILL'),
+    );
     const ended = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
       child.on('error', reject);
       child.on('exit', (code, signal) => resolve({ code, signal }));
     });
+    if (interrupt.requested) return exitCode.interrupted;
     if (ended.code === 0) return exitCode.success;
-    throw new HostError(`The language server ended with ${ended.signal ?? `exit code ${ended.code}`}.`);
+    // LSP's own rule for a server whose client is gone.
+    const cause = ended.code === 1 ? ': its input closed before a shutdown request came, or it failed and said so above' : '';
+    throw new HostError(`The language server ended with ${ended.signal ?? `exit code ${ended.code}`}${cause}.`);
   },
 };

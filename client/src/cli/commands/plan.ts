@@ -21,10 +21,11 @@ export const planCommand: Command = {
   run: async (invocation, terminal) => {
     const server = await startServer();
     try {
-      const { file, source, plan, problems } = await resolveRecipe(server, invocation.operands[0] ?? '', invocation);
+      const recipe = await resolveRecipe(server, invocation.operands[0] ?? '', invocation);
+      const { plan, problems } = recipe;
       if (invocation.flag('json')) terminal.json({ plan, problems });
       else {
-        for (const problem of problems) for (const line of problemLines(file, source, problem)) terminal.err(line);
+        for (const problem of problems) for (const line of problemLines(recipe, problem)) terminal.err(line);
         if (plan === null) terminal.err(`No plan: ${whyNoPlan(problems)}`);
         else for (const line of planLines(plan)) terminal.out(line);
       }

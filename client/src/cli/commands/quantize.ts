@@ -31,15 +31,15 @@ With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "probl
     threads: {
       value: 'N',
       description: 'threads of the CPU backend (default: one per physical core); never changes the bytes',
-      count: true,
+      count: { most: 1024 },
     },
     ...recipeOptions,
   },
   run: async (invocation, terminal) => {
     const server = await startServer();
     const resolved = await resolveRecipe(server, invocation.operands[0] ?? '', invocation).finally(() => server.stop());
-    const { file, source, plan, problems } = resolved;
-    for (const problem of problems) for (const line of problemLines(file, source, problem)) terminal.err(line);
+    const { plan, problems } = resolved;
+    for (const problem of problems) for (const line of problemLines(resolved, problem)) terminal.err(line);
     const json = invocation.flag('json');
     if (plan === null) {
       terminal.err(`Nothing was run: ${whyNoPlan(problems)}`);

@@ -1,0 +1,71 @@
+// Where each layer stands in the heatmap: a row for its block, a column for its role. No two in one place, so that none hides another.
+import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+
+export interface LayerPlaces {
+  rows: string[];
+  columns: string[];
+  /** Of each layer, in the order given. */
+  places: { row: number; column: number }[];
+}
+
+/** The order in which a block computes; other roles follow by name. */
+const roleOrder = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+
+export function placeLayers(layers: readonly LayerMetrics[]): LayerPlaces {
+  const parts = layers.map(partsOf);
+  const stacks = unique(parts.flatMap(({ stack }) => (stack === null ? [] : [stack])));
+  const rowOf = ({ stack, block }: LayerParts): string => (stack === null ? 'other' : `${stackName(stack, stacks)} ${block}`);
+  const shared = sharedRoles(parts.map((part) => [rowOf(part), part.role]));
+  const columnOf = ({ role, rest }: LayerParts): string => (shared.has(role) ? rest : role);
+  const stackAt = ({ stack }: LayerParts): number => (stack === null ? stacks.length : stacks.indexOf(stack));
+  const roleAt = ({ role }: LayerParts): number => (roleOrder.includes(role) ? roleOrder.indexOf(role) : roleOrder.length);
+  const rows = unique([...parts].sort((a, b) => stackAt(a) - stackAt(b) || a.block - b.block).map(rowOf));
+  const byName = new Intl.Collator('en', { numeric: true });
+  const columns = unique([...parts].sort((a, b) => roleAt(a) - roleAt(b) || byName.compare(columnOf(a), columnOf(b))).map(columnOf));
+  const [rowAt, columnAt] = [placesOf(rows), placesOf(columns)];
+  return {
+    rows,
+    columns,
+    places: parts.map((part) => ({ row: rowAt.get(rowOf(part)) ?? 0, column: columnAt.get(columnOf(part)) ?? 0 })),
+  };
+}
+
+/** model.encoder.layers.3.self_attn.q_proj: block 3 of the stack model.encoder.layers, and the rest behind it. */
+interface LayerParts {
+  /** null: in no block. */
+  stack: string | null;
+  block: number;
+  rest: string;
+  role: string;
+}
+
+function partsOf({ name, block, role }: LayerMetrics): LayerParts {
+  if (block === null) return { stack: null, block: 0, rest: name, role };
+  const at = name.indexOf(`.${block}.`);
+  return at < 0
+    ? { stack: '', block, rest: name, role }
+    : { stack: name.slice(0, at), block, rest: name.slice(at + `.${block}.`.length), role };
+}
+
+/** `block`, or of several stacks the first part of the name that tells one from the others. */
+function stackName(stack: string, stacks: readonly string[]): string {
+  if (stacks.length === 1) return 'block';
+  const parts = stack.split('.');
+  return parts.find((part, i) => stacks.every((other) => other === stack || other.split('.')[i] !== part)) ?? stack;
+}
+
+/** Roles that some row has more than one layer of, as the experts of a block, or self-attention beside cross-attention. */
+function sharedRoles(pairs: readonly (readonly [string, string])[]): Set<string> {
+  const seen = new Set<string>();
+  const shared = new Set<string>();
+  for (const [row, role] of pairs) {
+    const pair = `${row}\n${role}`;
+    if (seen.has(pair)) shared.add(role);
+    seen.add(pair);
+  }
+  return shared;
+}
+
+const unique = <T>(values: readonly T[]): T[] => [...new Set(values)];
+
+const placesOf = (names: readonly string[]): Map<string, number> => new Map(names.map((name, i) => [name, i]));

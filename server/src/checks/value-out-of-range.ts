@@ -1,0 +1,66 @@
+// Numbers beyond the range in which they mean something: some are refused by llm-compressor, some stop it late, some it takes.
+import type { Problem } from '../../../schemas/src/problem.js';
+import type { RecipeModifier } from '../plan/read-modifiers.js';
+import { coerceTo } from '../recipe/coerce.js';
+import type { Check } from './check.js';
+
+interface Range {
+  field: string;
+  isWithin(value: number): boolean;
+  /** What is taken with wrong results is a warning. */
+  severity: 'error' | 'warning';
+  message: string;
+}
+
+const sparsity: Range = {
+  field: 'sparsity',
+  isWithin: (value) => value >= 0 && value <= 1,
+  severity: 'error',
+  message: 'it is the part of the weights that becomes zero, from 0 to 1; beyond, llm-compressor fails while it prunes.',
+};
+const strength: Range = {
+  field: 'smoothing_strength',
+  isWithin: (value) => value >= 0 && value <= 1,
+  severity: 'warning',
+  message:
+    'it is an exponent from 0 (weights stay) to 1 (everything moves into them); llm-compressor takes any number, and beyond the result is worse than none.',
+};
+
+const rangesOfModifiers: Readonly<Record<string, readonly Range[]>> = {
+  SmoothQuantModifier: [strength],
+  LogarithmicEqualizationModifier: [strength],
+  SparseGPTModifier: [sparsity],
+  WandaPruningModifier: [sparsity],
+  REAPPruningModifier: [
+    {
+      field: 'sparsity',
+      isWithin: (value) => value > 0 && value < 1,
+      severity: 'error',
+      message: 'it is the part of the experts that is removed, between 0 and 1; llm-compressor refuses the ends too.',
+    },
+  ],
+  AWQModifier: [
+    {
+      field: 'n_grid',
+      isWithin: (value) => value >= 1,
+      severity: 'error',
+      message: 'it is the number of exponents that are tried; without one there are no scales, and llm-compressor fails.',
+    },
+  ],
+};
+
+export const valueOutOfRange: Check = {
+  code: 'value-out-of-range',
+  run: ({ modifiers }) =>
+    modifiers.flatMap((modifier) => (rangesOfModifiers[modifier.name] ?? []).flatMap((range) => problemsOf(modifier, range))),
+};
+
+function problemsOf({ path, body }: RecipeModifier, { field, isWithin, severity, message }: Range): Problem[] {
+  const said = body[field];
+  return (Array.isArray(said) ? (said as unknown[]) : [said]).flatMap((item, index): Problem[] => {
+    const value = coerceTo('number', item) as number | undefined;
+    if (value === undefined || isWithin(value)) return [];
+    const at = Array.isArray(said) ? [...path, field, index] : [...path, field];
+    return [{ code: 'value-out-of-range', severity, path: at, at: 'value', message: `${field} is ${value}; ${message}` }];
+  });
+}

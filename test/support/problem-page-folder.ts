@@ -1,0 +1,50 @@
+// The folder that the recipes of docs/problems stand in: models of several kinds beside a file of texts.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describeModel } from '../../schemas/src/model/describe-model.js';
+import { nodeFiles } from '../../schemas/src/model/model-files.js';
+import { checkRecipe } from '../../server/src/checks/check-recipe.js';
+import type { CheckedRecipe } from '../../server/src/checks/check-recipe.js';
+import { tinyLlama, writeModel } from './model-fixture.js';
+import type { TinyModel } from './model-fixture.js';
+
+export function writePageFolder(dir: string): void {
+  const llama = doubled(tinyLlama({ intermediate: 192 }));
+  writeModel(path.join(dir, 'model'), llama);
+  const phantom = { model_type: 'phantom', architectures: ['PhantomForCausalLM'] };
+  writeModel(path.join(dir, 'phantom'), { ...llama, config: { ...llama.config, ...phantom } });
+  const { 'lm_head.weight': _head, ...tensors } = llama.tensors;
+  writeModel(path.join(dir, 'tied'), { config: { ...llama.config, tie_word_embeddings: true }, tensors });
+  const group = { targets: ['Linear'], weights: { num_bits: 8, type: 'int', strategy: 'channel' } };
+  const quantization_config = { quant_method: 'compressed-tensors', format: 'pack-quantized', config_groups: { group_0: group } };
+  writeModel(path.join(dir, 'model-w8a16'), { ...llama, config: { ...llama.config, quantization_config } });
+  writeModel(path.join(dir, 'cut-off'), llama);
+  writeFileSync(path.join(dir, 'cut-off', 'model.safetensors'), 'cut off');
+  mkdirSync(path.join(dir, 'half'));
+  const weight_map = { 'lm_head.weight': 'model-00001-of-00002.safetensors', 'model.norm.weight': 'model-00002-of-00002.safetensors' };
+  writeFileSync(path.join(dir, 'half', 'model.safetensors.index.json'), JSON.stringify({ weight_map }));
+  writeFileSync(path.join(dir, 'rows.jsonl'), '{"text": "a"}\n');
+}
+
+/** Layers of 128 and 384 columns, which the groups of the presets divide. */
+function doubled({ config, tensors }: TinyModel): TinyModel {
+  const shapes = Object.entries(tensors).map(([name, shape]) => [name, shape.map((extent) => extent * 2)]);
+  return {
+    config: { ...config, hidden_size: 128, intermediate_size: 384, vocab_size: 64 },
+    tensors: Object.fromEntries(shapes) as TinyModel['tensors'],
+  };
+}
+
+/** The recipe of a page as the editor would check it; two pages speak of a setting that their text alone cannot show. */
+export function checkPageIn(dir: string, text: string, code: string, isMended: boolean): Promise<CheckedRecipe> {
+  const isUnsaved = code === 'recipe-not-saved' && !isMended;
+  const lastLine = text.trimEnd().split('\n').at(-1) ?? '';
+  const repeated = code === 'recipe-too-long' && !isMended ? `${lastLine}\n`.repeat(Math.ceil(4_000_000 / lastLine.length)) : '';
+  return checkRecipe(text + repeated, {
+    recipePath: isUnsaved ? null : path.join(dir, 'test.quant.yaml'),
+    baseDir: isUnsaved ? null : dir,
+    files: nodeFiles,
+    environment: {},
+    describe: (model) => describeModel(model, nodeFiles),
+  });
+}
