@@ -20,9 +20,10 @@ export const nothingQuantized: Check = {
           'GPTQModifier finds no linear layer whose weights it could solve, and llm-compressor fails on that. Widen targets, shorten ignore, or give its groups weights.',
         ),
       ];
-    if (!quantization.every(isReady) || namesNothing(first, resolution)) return [];
+    if (!quantization.every(isReady)) return [];
     if (layers.some(({ scheme }) => scheme !== null && (scheme.weights ?? scheme.input_activations ?? scheme.output_activations) !== null))
       return [];
+    if (namesNothing(first, resolution)) return [];
     return [
       problem(
         first,

@@ -29,6 +29,7 @@ interface Claim {
 function withinModifier({ modifier, groups }: ResolvedModifier, modules: readonly NamedModule[]): Problem[] {
   if (groups.length < 2) return [];
   const ignored = ignoredBy(modifier.body, modules);
+  const schemes = groups.map(({ scheme }) => JSON.stringify(scheme));
   const claims = new Map<NamedModule, Claim[]>();
   for (const [index, group] of groups.entries())
     for (const target of group.targets)
@@ -44,8 +45,8 @@ function withinModifier({ modifier, groups }: ResolvedModifier, modules: readonl
     const [winner, second] = all.toSorted((a, b) => order(a, b, module));
     if (winner === undefined || second === undefined || winner.group === second.group) continue;
     if (targetRank(winner.target, module) !== targetRank(second.target, module)) continue;
-    if (JSON.stringify(winner.group.scheme) === JSON.stringify(second.group.scheme)) continue;
-    const key = JSON.stringify([winner.group.name, winner.target, second.group.name, second.target]);
+    if (schemes[winner.index] === schemes[second.index]) continue;
+    const key = `${winner.index} ${second.index} ${winner.target} ${second.target}`;
     const known = found.get(key);
     if (known === undefined) found.set(key, { winner, loser: second, modules: [module] });
     else known.modules.push(module);

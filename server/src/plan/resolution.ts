@@ -173,7 +173,7 @@ function resolveModifier(modifier: RecipeModifier, modules: readonly NamedModule
   const patternOf = (entry: string, at: RecipePath, kind: 'target' | 'ignore'): PatternMatch => {
     const compiled = compileTarget(entry);
     if ('error' in compiled) return { entry, path: at, kind, modifier, matches: null, error: compiled.error };
-    const matches = modules && modules.filter(compiled.matcher);
+    const matches = modules && matchesOf(entry, modules);
     // A pattern may turn out too slow only while it is used.
     const now = compileTarget(entry);
     if ('error' in now) return { entry, path: at, kind, modifier, matches: null, error: now.error };
