@@ -17,7 +17,7 @@ const longestEntry = 10_000;
 
 /** Recipes ask the same entry for every module, and again at every key press. */
 const compiled = new Map<string, MatcherResult>();
-const KEPT_ENTRIES = 1000;
+const KEPT_ENTRIES = 5000;
 
 /**
  * One entry of targets or ignore → a function on modules; an invalid regular expression is answered, not thrown. A pattern that takes

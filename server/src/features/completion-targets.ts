@@ -1,7 +1,7 @@
 // Targets and ignore entries that fit the model: classes, patterns by role, layer names, each with the number of layers it matches.
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
-import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { RecipePath } from '../../../schemas/src/problem.js';
+import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import { literal, type CompletionEntry, type CompletionKind } from './completion-entry.js';
 import type { RecipeCursor } from './recipe-cursor.js';
 
@@ -20,14 +20,15 @@ export function completeTargets(cursor: RecipeCursor, model: ModelDescription | 
       entry('lm_head', 'layer', 'the output head', cursor),
       entry('re:.*', 'pattern', 'a regular expression on the full name, anchored at its start', cursor),
     ];
-  const modules = Object.entries(model.modules).map(([name, moduleClass]) => ({ name, class: moduleClass }));
+  const modules = modulesOf(model);
   const counted = (text: string, kind: CompletionKind): CompletionEntry[] => {
-    const compiled = compileTarget(text);
-    if ('error' in compiled) return [];
-    const matched = modules.filter((module) => compiled.matcher(module)).length;
-    return matched === 0
-      ? []
-      : [entry(text, kind, kind === 'layer' ? shapeOf(model, text) : `${matched} of ${modules.length} layers`, cursor)];
+    const matched = matchesOf(text, modules).length;
+    return matched === 0 ? [] : [entry(text, kind, `${matched} of ${modules.length} layers`, cursor)];
+  };
+  const tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
+  const shapeOf = (module: string): string => {
+    const weight = tensors.get(`${module}.weight`);
+    return weight === undefined ? 'shares its weight with another layer' : `${weight.shape.join(' × ')} ${weight.dtype}`;
   };
   const linear = modules.filter((module) => module.class === 'Linear').map((module) => module.name);
   const roles = unique(linear.filter((name) => /\.\d+\./.test(name)).map((name) => name.slice(name.lastIndexOf('.') + 1)));
@@ -37,7 +38,7 @@ export function completeTargets(cursor: RecipeCursor, model: ModelDescription | 
     ...parents.flatMap((parent) => counted(`re:.*${parent}.*`, 'pattern')),
     ...roles.flatMap((role) => counted(`re:.*${role}$`, 'pattern')),
     ...blockPatterns(linear).flatMap((pattern) => counted(pattern, 'pattern')),
-    ...modules.filter((module) => module.class !== 'Other').flatMap((module) => counted(module.name, 'layer')),
+    ...modules.filter((module) => module.class !== 'Other').map(({ name }) => entry(name, 'layer', shapeOf(name), cursor)),
   ];
 }
 
@@ -56,11 +57,6 @@ function blockPatterns(names: readonly string[]): string[] {
 function entry(text: string, kind: CompletionKind, detail: string, { inFlow, quoted }: RecipeCursor): CompletionEntry {
   const needsQuotes = inFlow && !quoted && /[[\]{},]/.test(text);
   return { label: text, kind, detail, snippet: literal(needsQuotes ? `'${text}'` : text) };
-}
-
-function shapeOf(model: ModelDescription, module: string): string {
-  const weight = model.tensors.find((tensor) => tensor.name === `${module}.weight`);
-  return weight === undefined ? 'shares its weight with another layer' : `${weight.shape.join(' × ')} ${weight.dtype}`;
 }
 
 const unique = <Item>(items: readonly Item[]): Item[] => [...new Set(items)];
