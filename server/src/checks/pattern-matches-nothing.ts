@@ -1,8 +1,8 @@
 // What target-matches-nothing and ignore-matches-nothing share: the entry, why it matches nothing, and the real name that was probably meant.
 import type { Problem, ProblemFix, ProblemSeverity } from '../../../schemas/src/problem.js';
-import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import { containersMatching } from '../plan/container-modules.js';
+import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import type { PatternMatch, Resolution } from '../plan/resolution.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 
@@ -12,7 +12,7 @@ export function patternMatchesNothing(
   severity: ProblemSeverity,
 ): Problem[] {
   if (model === null) return [];
-  const modules = Object.entries(model.modules).map(([name, moduleClass]) => ({ name, class: moduleClass }));
+  const modules = modulesOf(model);
   return quantization.flatMap(({ patterns }) =>
     patterns
       .filter((pattern) => pattern.kind === kind && pattern.error === null && pattern.matches?.length === 0)
@@ -80,8 +80,7 @@ function probablyMeant(entry: string, modules: readonly NamedModule[]): { text: 
 
 function firstMatching(texts: readonly string[], modules: readonly NamedModule[]): { text: string; count: number } | null {
   for (const text of texts) {
-    const compiled = compileTarget(text);
-    const count = 'matcher' in compiled ? modules.filter(compiled.matcher).length : 0;
+    const count = matchesOf(text, modules).length;
     if (count > 0) return { text, count };
   }
   return null;

@@ -1,6 +1,6 @@
 // targets beside config_groups or a mapping of schemes: llm-compressor does not read it then, so a slip in it would never show.
 import type { Problem } from '../../../schemas/src/problem.js';
-import { compileTarget } from '../../../schemas/src/model/match-targets.js';
+import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import type { Resolution, ResolvedModifier } from '../plan/resolution.js';
 import { textsOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
@@ -19,12 +19,7 @@ function problemsOf({ modifier: { name, body, path } }: ResolvedModifier, { mode
   const targets = textsOf(body['targets']);
   // llm-compressor itself writes the default beside config_groups into the recipes it saves.
   if (winner === null || targets.length === 0 || (targets.length === 1 && targets[0] === 'Linear')) return [];
-  const modules =
-    model === null ? [] : Object.entries(model.modules).map(([module, moduleClass]) => ({ name: module, class: moduleClass }));
-  const idle = targets.filter((entry) => {
-    const compiled = compileTarget(entry);
-    return model !== null && !('matcher' in compiled && modules.some(compiled.matcher));
-  });
+  const idle = model === null ? [] : targets.filter((entry) => matchesOf(entry, modulesOf(model)).length === 0);
   const also = idle.length === 0 ? '' : ` Besides, ${idle.join(', ')} would match no module of the model.`;
   const at = [...path, 'targets'];
   return [

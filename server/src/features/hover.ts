@@ -7,6 +7,7 @@ import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { wantsTarget } from './completion-targets.js';
 import { fieldDocumentation } from './field-documentation.js';
 import { findPreset, presetExpansion } from './preset-text.js';
+import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import { schemeText } from '../plan/expand-scheme.js';
 import { schemasAt, type SchemaFiles } from './schema-lookup.js';
 
@@ -56,8 +57,8 @@ function scalarText(value: unknown, path: RecipePath): string | null {
 function targetText(entry: string, model: ModelDescription, plan: QuantizationPlan | null): string {
   const compiled = compileTarget(entry);
   if ('error' in compiled) return `Not a regular expression: ${compiled.error}.`;
-  const modules = Object.entries(model.modules);
-  const matched = modules.filter(([name, moduleClass]) => compiled.matcher({ name, class: moduleClass })).map(([name]) => name);
+  const modules = modulesOf(model);
+  const matched = matchesOf(entry, modules).map(({ name }) => name);
   if (Object.hasOwn(model.modules, entry))
     return layerText(
       entry,
