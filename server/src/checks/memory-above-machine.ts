@@ -1,6 +1,5 @@
 // An estimated peak above what this machine has.
-import { estimatePlan } from '../plan/estimate-plan.js';
-import { estimateInput, memoryLimit } from '../plan/build-plan.js';
+import { estimateOf, memoryLimit } from '../plan/build-plan.js';
 import { bytesOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 
@@ -10,7 +9,7 @@ export const memoryAboveMachine: Check = {
   code: 'memory-above-machine',
   run(resolution) {
     if (resolution.model === null) return [];
-    const { peak_memory_bytes: peak, peak_memory_stage: stage } = estimatePlan(estimateInput(resolution));
+    const { peak_memory_bytes: peak, peak_memory_stage: stage } = estimateOf(resolution);
     const cap = bytesOf(resolution.document.value['max_memory']);
     const limit = memoryLimit(resolution);
     if (peak <= limit) return [];

@@ -1,7 +1,7 @@
 // A resolution without errors → the plan: nothing left to decide.
 import { createHash } from 'node:crypto';
 import os from 'node:os';
-import type { QuantizationPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import type { PlanEstimate, QuantizationPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
 import { bytesOf, coerceTo, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
 import { estimatePlan } from './estimate-plan.js';
 import type { EstimateInput } from './estimate-plan.js';
@@ -30,7 +30,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     seed: calibration?.seed ?? 42,
     threads: typeof threads === 'number' ? threads : null,
     max_memory_bytes: bytesOf(value['max_memory']),
-    estimate: estimatePlan(estimateInput(resolution)),
+    estimate: estimateOf(resolution),
   };
 }
 
@@ -41,8 +41,19 @@ const bytesOfToken = 2;
 /** Longest document where max_seq_length does not say: few texts are longer, and a context of 131072 would make every estimate absurd. */
 const usualDocument = 8192;
 
+const estimates = new WeakMap<Resolution, PlanEstimate>();
+
+/** Of a resolution with a model; made once, for the check of memory and for the plan. */
+export function estimateOf(resolution: Resolution): PlanEstimate {
+  const known = estimates.get(resolution);
+  if (known !== undefined) return known;
+  const estimate = estimatePlan(estimateInput(resolution));
+  estimates.set(resolution, estimate);
+  return estimate;
+}
+
 /** Rows are counted from what the recipe says and the size of the file; its real number of rows and tokens is seen by the worker. */
-export function estimateInput(resolution: Resolution): EstimateInput {
+function estimateInput(resolution: Resolution): EstimateInput {
   const { model, layers } = resolution;
   if (model === null) throw new Error('An estimate needs a model.');
   const context = model.architecture?.max_position_embeddings ?? 2048;
