@@ -141,3 +141,14 @@ test('no import cycles, type imports included', () => {
   for (const file of targets.keys()) visit(file);
   assert.deepEqual(cycles, []);
 });
+
+test('the product opens no connection: no network module of Node is imported', () => {
+  const product = typescriptFiles().filter((name) => /^(schemas|server|worker|client)\//.test(name));
+  const network = /^(node:)?(http|https|http2|net|tls|dgram|dns)(\/|$)/;
+  const found = product.flatMap((file) =>
+    importsOf(file)
+      .filter((specifier) => network.test(specifier))
+      .map((specifier) => `${file}: ${specifier}`),
+  );
+  assert.deepEqual(found, []);
+});
