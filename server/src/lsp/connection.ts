@@ -93,8 +93,9 @@ export function serveRecipes(connection: Connection): void {
     if (host.refreshesHints) await connection.languages.inlayHint.refresh();
   };
   connection.onInitialized(() => {
-    if (host.configures)
-      fence.background('settings', () => connection.client.register(DidChangeConfigurationNotification.type, undefined).then(readSettings));
+    if (host.registersSettings)
+      fence.background('settings', async () => void (await connection.client.register(DidChangeConfigurationNotification.type, undefined)));
+    fence.background('settings', readSettings);
   });
   connection.onDidChangeConfiguration(() => fence.background('settings', readSettings));
 

@@ -16,6 +16,8 @@ export interface Host {
   folders: string[];
   /** It answers workspace/configuration. */
   configures: boolean;
+  /** It takes a registration for changed settings; others send them unasked. */
+  registersSettings: boolean;
   refreshesHints: boolean;
 }
 
@@ -28,6 +30,7 @@ export function unknownHost(): Host {
     hasRunCommands: false,
     folders: [],
     configures: false,
+    registersSettings: false,
     refreshesHints: false,
   };
 }
@@ -44,6 +47,7 @@ export function readHost({ capabilities, clientInfo, initializationOptions, work
     hasRunCommands: options?.hasRunCommands === true,
     folders: folders.flatMap((uri) => filePathOf(uri) ?? []),
     configures: workspace?.configuration === true,
+    registersSettings: workspace?.didChangeConfiguration?.dynamicRegistration === true,
     refreshesHints: workspace?.inlayHint?.refreshSupport === true,
   };
 }
