@@ -98,4 +98,5 @@ export async function runScript(main) {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await runScript(setUp);
+// Not awaited: build-native.mjs imports this module, which would then wait for itself.
+if (process.argv[1] === fileURLToPath(import.meta.url)) void runScript(setUp);
