@@ -12,10 +12,12 @@ const fusedRoles: readonly (readonly string[])[] = [
 export const fusedSiblingsDiffer: Check = {
   code: 'fused-siblings-differ',
   run({ layers, quantization }) {
+    // Of each scheme once: a group's scheme is one object, and a model may have ten thousand layers.
+    const texts = new Map([...new Set(layers.map(({ scheme }) => scheme))].map((scheme) => [scheme, JSON.stringify(scheme)]));
     const found = new Map<string, { members: LayerPlan[]; blocks: number }>();
     for (const roles of fusedRoles)
       for (const members of siblings(layers, roles)) {
-        const schemes = new Set(members.map(({ scheme }) => JSON.stringify(scheme)));
+        const schemes = new Set(members.map(({ scheme }) => texts.get(scheme)));
         if (schemes.size < 2) continue;
         const key = members.map((layer) => `${layer.role}: ${layer.scheme === null ? 'unquantized' : schemeText(layer.scheme)}`).join('; ');
         const known = found.get(key);
@@ -42,7 +44,9 @@ function siblings(layers: readonly LayerPlan[], roles: readonly string[]): Layer
   for (const layer of layers)
     if (roles.includes(layer.role)) {
       const parent = layer.name.slice(0, -layer.role.length);
-      byParent.set(parent, [...(byParent.get(parent) ?? []), layer]);
+      const known = byParent.get(parent);
+      if (known === undefined) byParent.set(parent, [layer]);
+      else known.push(layer);
     }
   const inOrder = (a: LayerPlan, b: LayerPlan): number => roles.indexOf(a.role) - roles.indexOf(b.role);
   return [...byParent.values()].filter((members) => members.length > 1).map((members) => members.sort(inOrder));

@@ -1,6 +1,7 @@
 // A group_size that does not divide the columns of a layer: llm-compressor stops when it starts, or later in a kernel.
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
+import { layersByScheme } from '../plan/assign-layers.js';
 import type { ResolvedModifier } from '../plan/resolution.js';
 import { textsOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
@@ -9,14 +10,17 @@ const usualSizes = [256, 128, 64, 32, 16, 8, 4];
 
 export const groupSizeIndivisible: Check = {
   code: 'group-size-indivisible',
-  run: ({ quantization, layers }) => quantization.flatMap((resolved) => problemsOf(resolved, layers)),
+  run({ quantization, layers }) {
+    const layersOf = layersByScheme(layers);
+    return quantization.flatMap((resolved) => problemsOf(resolved, layersOf));
+  },
 };
 
-function problemsOf({ modifier, groups }: ResolvedModifier, layers: readonly LayerPlan[]): Problem[] {
+function problemsOf({ modifier, groups }: ResolvedModifier, layersOf: ReturnType<typeof layersByScheme>): Problem[] {
   return groups.flatMap(({ scheme, path }) => {
     const size = scheme?.weights?.group_size ?? null;
     if (scheme === null || size === null) return [];
-    const members = layers.filter((layer) => layer.scheme === scheme);
+    const members = layersOf.get(scheme) ?? [];
     const bad = members.filter((layer) => layer.columns % size !== 0);
     if (bad.length === 0) return [];
     const inGroups = path.includes('config_groups');

@@ -30,18 +30,20 @@ function withinModifier({ modifier, groups }: ResolvedModifier, modules: readonl
   if (groups.length < 2) return [];
   const ignored = ignoredBy(modifier.body, modules);
   const schemes = groups.map(({ scheme }) => JSON.stringify(scheme));
-  const claims = new Map<NamedModule, Claim[]>();
+  const firstClaims = new Map<NamedModule, Claim>();
+  const contested = new Map<NamedModule, Claim[]>();
   for (const [index, group] of groups.entries())
-    for (const target of group.targets)
+    for (const target of group.targets) {
+      const claim = { index, group, target };
       for (const module of matchesOf(target, modules)) {
         if (ignored.has(module) || module.class === 'Other') continue;
-        const known = claims.get(module);
-        if (known === undefined) claims.set(module, [{ index, group, target }]);
-        else known.push({ index, group, target });
+        const first = firstClaims.get(module);
+        if (first === undefined) firstClaims.set(module, claim);
+        else contested.set(module, [...(contested.get(module) ?? [first]), claim]);
       }
+    }
   const found = new Map<string, { winner: Claim; loser: Claim; modules: NamedModule[] }>();
-  for (const [module, all] of claims) {
-    if (all.length < 2) continue;
+  for (const [module, all] of contested) {
     const [winner, second] = all.toSorted((a, b) => order(a, b, module));
     if (winner === undefined || second === undefined || winner.group === second.group) continue;
     if (targetRank(winner.target, module) !== targetRank(second.target, module)) continue;
@@ -69,6 +71,7 @@ function order(a: Claim, b: Claim, module: NamedModule): number {
 
 /** A later modifier takes a module away from an earlier one. */
 function betweenModifiers({ quantization }: Resolution, modules: readonly NamedModule[]): Problem[] {
+  if (quantization.length < 2) return [];
   const owners = new Map<NamedModule, ResolvedModifier>();
   return quantization.flatMap((resolved) => {
     const ignored = ignoredBy(resolved.modifier.body, modules);

@@ -63,13 +63,13 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
   const add = (name: string, bytes: number): void => void stages.push({ name, bytes: Math.ceil(always + bytes) });
   const quantized = input.layers.filter((layer) => layer.scheme?.weights);
   const units = unitsOf(quantized);
-  const unitBytes = Math.max(0, ...units.map((unit) => quantizingBytes(unit, input)));
+  const unitBytes = largestOf(units, (unit) => quantizingBytes(unit, input));
   if (input.calibration === null || architecture === null) add('quantizing a block', unitBytes);
   else {
     const { calibration } = input;
     const hidden = cachedBytes(architecture, calibration, input.memoryLimit);
-    const hessians = Math.max(0, ...units.map(hessianBytes));
-    const weights = Math.max(0, ...blockIndices(input.layers).map((block) => blockWeights(input.layers, block)));
+    const hessians = largestOf(units, hessianBytes);
+    const weights = largestOf(blocksOf(input.layers), blockWeights);
     add('calibrating a block', hidden + weights + hessians + workingBytes(architecture, calibration));
     // The rest of the block is quantized while its weights, its Hessians and the hidden states wait.
     add('quantizing a block', hidden + weights + hessians + unitBytes);
@@ -78,7 +78,7 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
     const { evaluation } = input;
     const hidden = cachedBytes(architecture, evaluation, input.memoryLimit);
     // A quantized weight is dequantized when it is loaded, so the block is as large as before.
-    const weights = Math.max(0, ...blockIndices(input.layers).map((block) => blockWeights(input.layers, block)));
+    const weights = largestOf(blocksOf(input.layers), blockWeights);
     const idle = input.calibration === null ? 0 : Math.min(idleBytes, workingBytes(architecture, input.calibration));
     add('evaluating a block', hidden + weights + idle + workingBytes(architecture, evaluation));
     add('evaluating the head', hidden + idle + headBytes(architecture, input.layers, evaluation));
@@ -109,8 +109,7 @@ function workingBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
 }
 
 /** All tensors of a block as stored (m · n · b), and the widest once more in F32, as products take it. */
-function blockWeights(layers: readonly LayerPlan[], block: number): number {
-  const members = layers.filter((layer) => layer.block === block);
+function blockWeights(members: readonly LayerPlan[]): number {
   const stored = members.reduce((sum, layer) => sum + elements(layer) * sizeOf(layer), 0);
   return stored + Math.max(0, ...members.map((layer) => (sizeOf(layer) === 4 ? 0 : blocks(1, 4 * elements(layer)))));
 }
@@ -156,14 +155,23 @@ function headBytes(facts: ArchitectureFacts, layers: readonly LayerPlan[], rows:
 
 /** What the worker finishes as one: the layers of a block, and every layer outside of the blocks by itself. */
 function unitsOf(quantized: readonly LayerPlan[]): LayerPlan[][] {
-  return [
-    ...blockIndices(quantized).map((block) => quantized.filter((layer) => layer.block === block)),
-    ...quantized.filter((layer) => layer.block === null).map((layer) => [layer]),
-  ];
+  return [...blocksOf(quantized), ...quantized.filter((layer) => layer.block === null).map((layer) => [layer])];
 }
 
-const blockIndices = (layers: readonly LayerPlan[]): number[] => [
-  ...new Set(layers.flatMap(({ block }) => (block === null ? [] : [block]))),
-];
+/** The layers of each block. */
+function blocksOf(layers: readonly LayerPlan[]): LayerPlan[][] {
+  const found = new Map<number, LayerPlan[]>();
+  for (const layer of layers) {
+    if (layer.block === null) continue;
+    const known = found.get(layer.block);
+    if (known === undefined) found.set(layer.block, [layer]);
+    else known.push(layer);
+  }
+  return [...found.values()];
+}
+
+/** 0 for none; a model may have more units than a call has room for arguments. */
+const largestOf = <Item>(items: readonly Item[], bytes: (item: Item) => number): number =>
+  items.reduce((most, item) => Math.max(most, bytes(item)), 0);
 
 const sizeOf = (layer: LayerPlan): number => sizeOfDtype(layer.dtype);

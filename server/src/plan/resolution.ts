@@ -1,17 +1,18 @@
 // A recipe read against its model: which modules each pattern matches, which scheme each layer gets, which data is used. What checks look at and plans are made of.
 import path from 'node:path';
-import type { ArchitectureFacts, DatasetPlan, LayerPlan, ModelDescription, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
+import type { DatasetPlan, LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { DescribeModelAnswer } from '../../../schemas/src/model/describe-model.js';
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
-import { compileTarget, targetRank } from '../../../schemas/src/model/match-targets.js';
-import { matchesOf, modulesOf } from './pattern-matches.js';
+import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import type { ModelFiles } from '../../../schemas/src/model/model-files.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
-import { booleanOf, coerceTo, integerOf, mappingOf, numberOf, textOf, textsOf } from '../recipe/coerce.js';
+import { booleanOf, coerceTo, integerOf, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
+import { assignLayers } from './assign-layers.js';
+import type { ModifierGroups } from './assign-layers.js';
 import { expandScheme } from './expand-scheme.js';
-import type { SchemeGroup } from './expand-scheme.js';
+import { matchesOf, modulesOf } from './pattern-matches.js';
 import { calibratedModifiers, quantizationModifiers, readModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import { saidObserver } from './said-observers.js';
@@ -42,9 +43,7 @@ export interface PatternMatch {
   error: string | null;
 }
 
-export interface ResolvedModifier {
-  modifier: RecipeModifier;
-  groups: readonly SchemeGroup[];
+export interface ResolvedModifier extends ModifierGroups {
   patterns: readonly PatternMatch[];
 }
 
@@ -107,7 +106,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     architectureReason: answer?.architectureReason ?? null,
     quantization,
     transforms,
-    layers: model === null || modules === null ? [] : assignLayers(model, modules, quantization),
+    layers: model === null ? [] : assignLayers(model, quantization),
     calibration: await findDataset(
       ['calibration'],
       value['calibration'],
@@ -193,79 +192,6 @@ function resolveModifier(modifier: RecipeModifier, modules: readonly NamedModule
 
 const valueOf = (root: unknown, at: RecipePath): unknown =>
   at.reduce<unknown>((node, step) => (node as Record<string | number, unknown> | undefined)?.[step], root);
-
-/** Every module with its scheme: ignore wins, groups by compressed-tensors' order, a later modifier wins over an earlier one. */
-function assignLayers(model: ModelDescription, modules: readonly NamedModule[], quantization: readonly ResolvedModifier[]): LayerPlan[] {
-  const tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
-  const assignments = quantization.map((resolved) => assignedBy(resolved, modules));
-  const embedding = model.architecture?.embed_tokens ?? modules.find((module) => module.class === 'Embedding')?.name ?? null;
-  return modules.flatMap((module): LayerPlan[] => {
-    const own = tensors.get(`${module.name}.weight`);
-    const tied = own === undefined && module.name === 'lm_head' ? embedding : null;
-    const tensor = own ?? (tied === null ? undefined : tensors.get(`${tied}.weight`));
-    if (tensor === undefined || tensor.shape.length !== 2) return [];
-    const assigned = assignments.findLast((assignment) => assignment.has(module))?.get(module) ?? null;
-    return [
-      {
-        name: module.name,
-        tensor: tensor.name,
-        kind: module.class,
-        rows: tensor.shape[0] ?? 0,
-        columns: tensor.shape[1] ?? 0,
-        dtype: tensor.dtype,
-        block: blockOf(module.name, model.architecture),
-        role: module.name.slice(module.name.lastIndexOf('.') + 1),
-        scheme: assigned?.group.scheme ?? null,
-        quantizer: assigned?.group.scheme?.weights ? quantizerOf(assigned.modifier) : null,
-        tied_to: tied,
-      },
-    ];
-  });
-}
-
-interface Assigned {
-  modifier: RecipeModifier;
-  group: SchemeGroup;
-}
-
-/** Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor. Exact names win over patterns, patterns over classes, then the text decides. */
-function assignedBy({ modifier, groups }: ResolvedModifier, modules: readonly NamedModule[]): Map<NamedModule, Assigned> {
-  const ignored = new Set(textsOf(modifier.body['ignore']).flatMap((entry) => matchesOf(entry, modules)));
-  const best = new Map<NamedModule, { target: string; rank: number; group: SchemeGroup }>();
-  for (const group of groups)
-    for (const target of group.targets)
-      for (const module of matchesOf(target, modules)) {
-        if (module.class === 'Other' || ignored.has(module)) continue;
-        const rank = targetRank(target, module);
-        const known = best.get(module);
-        if (known === undefined || rank < known.rank || (rank === known.rank && target <= known.target))
-          best.set(module, { target, rank, group });
-      }
-  return new Map([...best].map(([module, { group }]) => [module, { modifier, group }]));
-}
-
-function quantizerOf(modifier: RecipeModifier): QuantizerPlan {
-  const name = quantizationModifiers.get(modifier.name) ?? 'rtn';
-  const gptq = name === 'gptq';
-  return {
-    name,
-    modifier: modifier.name,
-    recipe_path: [...modifier.path],
-    block_size: gptq ? integerOf(modifier.body['block_size'], 128) : null,
-    dampening_frac: gptq ? numberOf(modifier.body['dampening_frac'], 0.01) : null,
-    offload_hessians: gptq ? booleanOf(modifier.body['offload_hessians'], false) : null,
-  };
-}
-
-function blockOf(name: string, architecture: ArchitectureFacts | null): number | null {
-  const match =
-    architecture === null
-      ? /\.(?:layers|h|layer|blocks)\.(\d+)\./.exec(`.${name}`)
-      : name.startsWith(`${architecture.layers}.`)
-        ? /^(\d+)\./.exec(name.slice(architecture.layers.length + 1))
-        : null;
-  return match === null ? null : Number(match[1]);
-}
 
 async function findDataset(
   at: RecipePath,

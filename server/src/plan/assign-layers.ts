@@ -1,0 +1,127 @@
+// Which scheme and quantizer each layer of the model gets: ignore wins, groups by compressed-tensors' order, a later modifier over an earlier one.
+import type {
+  ArchitectureFacts,
+  LayerPlan,
+  ModelDescription,
+  QuantizationScheme,
+  QuantizerPlan,
+} from '../../../schemas/src/generated/plan.js';
+import { targetRank } from '../../../schemas/src/model/match-targets.js';
+import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
+import { booleanOf, integerOf, numberOf, textsOf } from '../recipe/coerce.js';
+import type { SchemeGroup } from './expand-scheme.js';
+import { matchesOf, modulesOf } from './pattern-matches.js';
+import { quantizationModifiers } from './read-modifiers.js';
+import type { RecipeModifier } from './read-modifiers.js';
+
+export interface ModifierGroups {
+  modifier: RecipeModifier;
+  groups: readonly SchemeGroup[];
+}
+
+/** Every module that has a matrix, in the order of the modules. */
+export function assignLayers(model: ModelDescription, quantization: readonly ModifierGroups[]): LayerPlan[] {
+  const assigned = new Map<NamedModule, Pick<LayerPlan, 'scheme' | 'quantizer'>>();
+  for (const resolved of quantization) {
+    const byGroup = new Map(resolved.groups.map((group) => [group, resultOf(resolved.modifier, group)]));
+    for (const [module, group] of groupsOf(resolved, modulesOf(model))) {
+      const result = byGroup.get(group);
+      if (result !== undefined) assigned.set(module, result);
+    }
+  }
+  return unassignedLayers(model).map(({ module, layer }) => {
+    const result = assigned.get(module);
+    return result === undefined ? layer : { ...layer, ...result };
+  });
+}
+
+/** Layers that have one scheme, in the order of the layers. Each group's scheme is an object of its own, so equal schemes of two groups stay apart. */
+export function layersByScheme(layers: readonly LayerPlan[]): Map<QuantizationScheme, LayerPlan[]> {
+  const found = new Map<QuantizationScheme, LayerPlan[]>();
+  for (const layer of layers) {
+    if (layer.scheme === null) continue;
+    const known = found.get(layer.scheme);
+    if (known === undefined) found.set(layer.scheme, [layer]);
+    else known.push(layer);
+  }
+  return found;
+}
+
+const resultOf = (modifier: RecipeModifier, { scheme }: SchemeGroup): Pick<LayerPlan, 'scheme' | 'quantizer'> => ({
+  scheme,
+  quantizer: scheme?.weights ? quantizerOf(modifier) : null,
+});
+
+const layersOfModel = new WeakMap<ModelDescription, readonly { module: NamedModule; layer: LayerPlan }[]>();
+
+/** What the model alone says of its layers; read again at every key press, so made once. */
+function unassignedLayers(model: ModelDescription): readonly { module: NamedModule; layer: LayerPlan }[] {
+  const known = layersOfModel.get(model);
+  if (known !== undefined) return known;
+  const modules = modulesOf(model);
+  const tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
+  const embedding = model.architecture?.embed_tokens ?? modules.find((module) => module.class === 'Embedding')?.name ?? null;
+  const layers = modules.flatMap((module) => {
+    const own = tensors.get(`${module.name}.weight`);
+    const tied = own === undefined && module.name === 'lm_head' ? embedding : null;
+    const tensor = own ?? (tied === null ? undefined : tensors.get(`${tied}.weight`));
+    if (tensor === undefined || tensor.shape.length !== 2) return [];
+    const layer: LayerPlan = {
+      name: module.name,
+      tensor: tensor.name,
+      kind: module.class,
+      rows: tensor.shape[0] ?? 0,
+      columns: tensor.shape[1] ?? 0,
+      dtype: tensor.dtype,
+      block: blockOf(module.name, model.architecture),
+      role: module.name.slice(module.name.lastIndexOf('.') + 1),
+      scheme: null,
+      quantizer: null,
+      tied_to: tied,
+    };
+    return [{ module, layer }];
+  });
+  layersOfModel.set(model, layers);
+  return layers;
+}
+
+/** Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor. Exact names win over patterns, patterns over classes, then the text decides. */
+function groupsOf({ modifier, groups }: ModifierGroups, modules: readonly NamedModule[]): Map<NamedModule, SchemeGroup> {
+  const ignored = new Set(textsOf(modifier.body['ignore']).flatMap((entry) => matchesOf(entry, modules)));
+  const best = new Map<NamedModule, { target: string; rank: number }>();
+  const chosen = new Map<NamedModule, SchemeGroup>();
+  for (const group of groups)
+    for (const target of group.targets)
+      for (const module of matchesOf(target, modules)) {
+        if (module.class === 'Other' || ignored.has(module)) continue;
+        const rank = targetRank(target, module);
+        const known = best.get(module);
+        if (known !== undefined && (rank > known.rank || (rank === known.rank && target > known.target))) continue;
+        best.set(module, { target, rank });
+        chosen.set(module, group);
+      }
+  return chosen;
+}
+
+function quantizerOf(modifier: RecipeModifier): QuantizerPlan {
+  const name = quantizationModifiers.get(modifier.name) ?? 'rtn';
+  const gptq = name === 'gptq';
+  return {
+    name,
+    modifier: modifier.name,
+    recipe_path: [...modifier.path],
+    block_size: gptq ? integerOf(modifier.body['block_size'], 128) : null,
+    dampening_frac: gptq ? numberOf(modifier.body['dampening_frac'], 0.01) : null,
+    offload_hessians: gptq ? booleanOf(modifier.body['offload_hessians'], false) : null,
+  };
+}
+
+function blockOf(name: string, architecture: ArchitectureFacts | null): number | null {
+  const match =
+    architecture === null
+      ? /\.(?:layers|h|layer|blocks)\.(\d+)\./.exec(`.${name}`)
+      : name.startsWith(`${architecture.layers}.`)
+        ? /^(\d+)\./.exec(name.slice(architecture.layers.length + 1))
+        : null;
+  return match === null ? null : Number(match[1]);
+}
