@@ -5,9 +5,10 @@ import { parseValue } from '../recipe/parse-recipe.js';
 import type { CompletionEntry } from './completion-entry.js';
 import { completeKeys } from './completion-keys.js';
 import { completePaths, wantsPath, type FolderEntry } from './completion-paths.js';
-import { completeTargets, wantsTarget } from './completion-targets.js';
+import { completeTargets, wantsTarget, type TargetEntries } from './completion-targets.js';
 import { completeValues } from './completion-values.js';
 import { findCursors, type RecipeCursor } from './recipe-cursor.js';
+import { surroundingsOf } from './recipe-surroundings.js';
 import { schemasAt, typesOf, type PlacedSchema, type SchemaFiles } from './schema-lookup.js';
 
 export interface Completion {
@@ -15,6 +16,8 @@ export interface Completion {
   /** Offsets of the text that an entry replaces. */
   begin: number;
   end: number;
+  /** There are more than these: ask again when more is typed. */
+  isIncomplete: boolean;
 }
 
 export interface CompletionInput {
@@ -28,13 +31,17 @@ export interface CompletionInput {
 const schema = recipeSchemaFiles as SchemaFiles;
 
 export async function completeRecipe(input: CompletionInput): Promise<Completion> {
-  for (const cursor of findCursors(input.text, input.offset, parseValue)) {
+  const { text, offset } = surroundingsOf(input.text, input.offset) ?? input;
+  for (const cursor of findCursors(text, offset, parseValue)) {
     const schemas = schemasAt(schema, cursor.path);
-    const entries = cursor.kind === 'key' ? keyEntries(cursor, schemas, input) : await valueEntries(cursor, schemas, input);
+    const { entries, isIncomplete } =
+      cursor.kind === 'key'
+        ? { entries: keyEntries(cursor, schemas, input), isIncomplete: false }
+        : await valueEntries(cursor, schemas, input);
     if (entries.length === 0) continue;
-    return { entries, begin: input.offset - cursor.before.length, end: input.offset + cursor.after.length };
+    return { entries, isIncomplete, begin: input.offset - cursor.before.length, end: input.offset + cursor.after.length };
   }
-  return { entries: [], begin: input.offset, end: input.offset };
+  return { entries: [], isIncomplete: false, begin: input.offset, end: input.offset };
 }
 
 function keyEntries(cursor: RecipeCursor, schemas: readonly PlacedSchema[], { text, offset }: CompletionInput): CompletionEntry[] {
@@ -43,13 +50,18 @@ function keyEntries(cursor: RecipeCursor, schemas: readonly PlacedSchema[], { te
   return completeKeys(schema, schemas, cursor).map((entry) => (hasColon ? { ...entry, snippet: entry.label } : entry));
 }
 
-async function valueEntries(cursor: RecipeCursor, schemas: readonly PlacedSchema[], input: CompletionInput): Promise<CompletionEntry[]> {
+async function valueEntries(cursor: RecipeCursor, schemas: readonly PlacedSchema[], input: CompletionInput): Promise<TargetEntries> {
+  if (wantsTarget(cursor.path)) {
+    const { entries, isIncomplete } = completeTargets(cursor, input.model);
+    return { entries: asListItems(entries, cursor, schemas), isIncomplete };
+  }
+  const entries = wantsPath(cursor.path) ? await completePaths(cursor, schemas, input.listFolder) : completeValues(cursor, schemas);
+  return { entries: asListItems(entries, cursor, schemas), isIncomplete: false };
+}
+
+/** What stands where a list is wanted becomes an item of one; what stands alone on its line has no key there. */
+function asListItems(entries: CompletionEntry[], cursor: RecipeCursor, schemas: readonly PlacedSchema[]): CompletionEntry[] {
   const types = typesOf(schemas);
-  const entries = wantsTarget(cursor.path)
-    ? completeTargets(cursor, input.model)
-    : wantsPath(cursor.path)
-      ? await completePaths(cursor, schemas, input.listFolder)
-      : completeValues(cursor, schemas);
   if (typeof cursor.path.at(-1) === 'number' || !types.includes('array')) return cursor.ownLine ? [] : entries;
   if (cursor.ownLine) return entries.map((entry) => ({ ...entry, snippet: `- ${entry.snippet}` }));
   // A lone string is an error where only a list is allowed.

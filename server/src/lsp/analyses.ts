@@ -29,6 +29,11 @@ export interface Analysis {
 export interface Analyses {
   /** Of an open document, at its present version. */
   of(text: TextDocument): Promise<Analysis>;
+  /**
+   * The model of an open document as the last finished analysis found it, so that an answer to typing does not wait for the next one; analysed
+   * when there is none yet.
+   */
+  modelOf(text: TextDocument): Promise<ModelDescription | null>;
   /** Of a recipe named by a request; `openText` is what an editor holds of it. */
   resolve(params: ResolvePlanParams, openText: string | undefined): Promise<ResolvePlanResult>;
   describe(model: string): Promise<DescribeModelResult>;
@@ -39,6 +44,7 @@ export interface Analyses {
 export function createAnalyses(): Analyses {
   const models = createModelCache(nodeFiles);
   const kept = new Map<string, { version: number; analysis: Promise<Analysis> }>();
+  const lastModels = new Map<string, ModelDescription | null>();
   const analyse = async (text: string, uri: string, overrides: ResolvePlanParams['overrides']): Promise<Analysis> => {
     const recipePath = filePathOf(uri);
     const context: ResolveContext = {
@@ -52,13 +58,21 @@ export function createAnalyses(): Analyses {
     const { document, problems, plan, resolution } = await checkRecipe(text, context);
     return { document, problems, plan, model: resolution.model, resolution };
   };
+  const analysisOf = (text: TextDocument): Promise<Analysis> => {
+    const known = kept.get(text.uri);
+    if (known?.version === text.version) return known.analysis;
+    const analysis = analyse(text.getText(), text.uri, undefined).then((found) => {
+      if (kept.get(text.uri)?.analysis === analysis) lastModels.set(text.uri, found.model);
+      return found;
+    });
+    kept.set(text.uri, { version: text.version, analysis });
+    return analysis;
+  };
   return {
-    of: (text) => {
-      const known = kept.get(text.uri);
-      if (known?.version === text.version) return known.analysis;
-      const analysis = analyse(text.getText(), text.uri, undefined);
-      kept.set(text.uri, { version: text.version, analysis });
-      return analysis;
+    of: analysisOf,
+    modelOf: async (text) => {
+      const known = lastModels.get(text.uri);
+      return known === undefined ? (await analysisOf(text)).model : known;
     },
     resolve: async (params, openText) => {
       const text = params.text ?? openText ?? (await readRecipe(params.uri));
@@ -72,8 +86,15 @@ export function createAnalyses(): Analyses {
       const answer = await models.describe(location.dir);
       return { model: answer.model, problems: answer.problems.map(placeless) };
     },
-    forget: (uri) => void kept.delete(uri),
-    forgetAll: () => kept.clear(),
+    forget: (uri) => {
+      kept.delete(uri);
+      lastModels.delete(uri);
+    },
+    forgetAll: () => {
+      kept.clear();
+      lastModels.clear();
+      models.lookAgain();
+    },
   };
 }
 

@@ -21,7 +21,10 @@ import { serveFeatures } from './requests.js';
 import { readServerSettings, withSeverities } from './server-settings.js';
 import { fixAllKind, semanticTokensLegend, toDiagnostic } from './to-lsp.js';
 
-/** After a key press problems are found anew when typing pauses for twice the time that it took last, at most for this long: at once in small recipes. */
+/** Milliseconds before problems are found anew: what the editor asks right behind a key press is answered first. */
+const shortestDelay = 5;
+/** Where an analysis takes longer than this, it waits until typing pauses for twice its time, at most for longestDelay. */
+const promptAnalysis = 60;
 const longestDelay = 200;
 
 export function serveRecipes(connection: Connection): void {
@@ -72,7 +75,7 @@ export function serveRecipes(connection: Connection): void {
     for (const uri of documents.keys()) publishSoon(uri, 0);
   };
   documents.onDidOpen(({ document }) => publishSoon(document.uri, 0));
-  documents.onDidChangeContent(({ document }) => publishSoon(document.uri, Math.min(longestDelay, 2 * (costs.get(document.uri) ?? 0))));
+  documents.onDidChangeContent(({ document }) => publishSoon(document.uri, delayAfter(costs.get(document.uri) ?? 0)));
   documents.onDidClose(({ document }) => {
     clearTimeout(timers.get(document.uri));
     timers.delete(document.uri);
@@ -102,6 +105,8 @@ export function serveRecipes(connection: Connection): void {
   documents.listen(connection);
   connection.listen();
 }
+
+const delayAfter = (cost: number): number => (cost <= promptAnalysis ? shortestDelay : Math.min(longestDelay, 2 * cost));
 
 const capabilities: InitializeResult = {
   serverInfo: { name: 'bitwright' },

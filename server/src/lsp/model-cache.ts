@@ -6,21 +6,37 @@ import type { ModelFiles } from '../../../schemas/src/model/model-files.js';
 
 export interface ModelCache {
   describe(dir: string): Promise<DescribeModelAnswer>;
+  /** The next question looks at the folders again. */
+  lookAgain(): void;
 }
 
 const KEPT_MODELS = 8;
+/** Asking for the times of 163 shards takes milliseconds, which would be felt at every key press: a folder is looked at once in so many. */
+const LOOKED_AT_MILLISECONDS = 1000;
+
+interface Kept {
+  fingerprint: string;
+  lookedAt: number;
+  answer: Promise<DescribeModelAnswer>;
+}
 
 export function createModelCache(files: ModelFiles): ModelCache {
-  const kept = new Map<string, { fingerprint: string; answer: Promise<DescribeModelAnswer> }>();
+  const kept = new Map<string, Kept>();
   return {
     describe: async (dir) => {
+      const recent = kept.get(dir);
+      if (recent !== undefined && performance.now() - recent.lookedAt < LOOKED_AT_MILLISECONDS) return recent.answer;
       const fingerprint = await fingerprintOf(dir);
       const known = kept.get(dir);
       kept.delete(dir);
-      const entry = known?.fingerprint === fingerprint ? known : { fingerprint, answer: describeModel(dir, files) };
+      const answer = known?.fingerprint === fingerprint ? known.answer : describeModel(dir, files);
+      const entry = { fingerprint, lookedAt: performance.now(), answer };
       kept.set(dir, entry);
       for (const oldest of kept.keys()) if (kept.size > KEPT_MODELS) kept.delete(oldest);
       return entry.answer;
+    },
+    lookAgain: () => {
+      for (const entry of kept.values()) entry.lookedAt = -Infinity;
     },
   };
 }

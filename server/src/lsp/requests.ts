@@ -3,6 +3,7 @@ import {
   CodeActionKind,
   LSPErrorCodes,
   ResponseError,
+  type CompletionParams,
   type Connection,
   type Position,
   type TextDocuments,
@@ -66,13 +67,16 @@ export function serveFeatures(connection: Connection, { fence, documents, analys
   }
   const offsetOf = (text: TextDocument, { position }: { position: Position }): number => text.offsetAt(position);
 
+  // Asked while typing, so it does not wait for the analysis of the new text.
   connection.onCompletion(
-    onDocument('completion', null, async ({ model }, params, text) => {
-      const uri = params.textDocument.uri;
+    fence.feature('completion', null, async (params: CompletionParams) => {
+      const { uri } = params.textDocument;
+      const text = documents.get(uri);
+      if (text === undefined) return null;
       const completion = await completeRecipe({
         text: text.getText(),
         offset: offsetOf(text, params),
-        model,
+        model: await analyses.modelOf(text),
         listFolder: (folder) => listFolder(uri, folder),
       });
       return toCompletionList(completion, { start: text.positionAt(completion.begin), end: text.positionAt(completion.end) }, host);

@@ -71,7 +71,11 @@ const completionKinds: Record<CompletionKind, CompletionItemKind> = {
   folder: CompletionItemKind.Folder,
 };
 
-export function toCompletionList({ entries }: Completion, range: Range, style: Pick<Host, 'snippets' | 'askAgainCommand'>): CompletionList {
+export function toCompletionList(
+  { entries, isIncomplete }: Completion,
+  range: Range,
+  style: Pick<Host, 'snippets' | 'askAgainCommand'>,
+): CompletionList {
   const items = entries.map((entry, index): CompletionItem => ({
     label: entry.label,
     kind: completionKinds[entry.kind],
@@ -85,7 +89,7 @@ export function toCompletionList({ entries }: Completion, range: Range, style: P
     ...(entry.documentation === undefined ? {} : { documentation: { kind: MarkupKind.Markdown, value: entry.documentation } }),
     ...(entry.askAgain === true && style.askAgainCommand ? { command: { title: 'Suggest', command: 'editor.action.triggerSuggest' } } : {}),
   }));
-  return { isIncomplete: false, items };
+  return { isIncomplete, items };
 }
 
 function withoutPlaceholders(snippet: string): string {

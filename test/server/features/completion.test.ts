@@ -1,7 +1,8 @@
 // Completion at cursors in whole, half-written and broken recipes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chooseCompletion, complete } from '../../support/recipe-features.js';
+import { completeRecipe } from '../../../server/src/features/completion.js';
+import { chooseCompletion, complete, tinyModel, withCursor } from '../../support/recipe-features.js';
 
 const inModifier = (lines: string): string => `quant_stage:
   quant_modifiers:
@@ -126,4 +127,22 @@ test('a recipe that is no YAML below the cursor is completed above it', async ()
 test('Windows line ends and Markdown front matter', async () => {
   assert.equal(await chooseCompletion('device: c$0\r\nmodel: m\r\n', 'cuda'), 'device: cuda\r\nmodel: m\r\n');
   assert.ok((await complete('---\ndevice: $0\n---\n# A model card\n')).labels.includes('cpu'));
+});
+
+test('of a model with many layers the list is cut, says so, and follows what is typed', async () => {
+  const { description } = await tinyModel();
+  const names = Array.from({ length: 1000 }, (_, i) => `model.layers.${i}.mlp.down_proj`);
+  const model = { ...description, modules: Object.fromEntries(names.map((name) => [name, 'Linear' as const])), tensors: [] };
+  const at = (marked: string): ReturnType<typeof completeRecipe> =>
+    completeRecipe({
+      ...withCursor(`q_stage:\n  q_modifiers:\n    GPTQModifier:\n      ignore: [${marked}]\n`),
+      model,
+      listFolder: () => Promise.resolve(null),
+    });
+  const all = await at('$0');
+  assert.equal(all.isIncomplete, true);
+  assert.equal(all.entries.filter(({ kind }) => kind === 'layer').length, 200);
+  const some = await at('layers.77$0');
+  assert.equal(some.isIncomplete, false);
+  assert.ok(some.entries.some(({ label }) => label === 'model.layers.777.mlp.down_proj'));
 });
