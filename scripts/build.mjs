@@ -8,8 +8,10 @@ const inRoot = (...parts) => path.join(root, ...parts);
 
 async function bundleOptions() {
   const { version } = JSON.parse(readFileSync(inRoot('package.json'), 'utf8'));
+  const { standaloneValidators } = await import('./standalone-validators.mjs');
   const common = {
     bundle: true,
+    plugins: [standaloneValidators],
     sourcemap: 'linked',
     logLevel: 'warning',
     absWorkingDir: root,

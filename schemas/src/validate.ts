@@ -1,26 +1,6 @@
-// The compiled ajv validators, one function per schema; the only importer of ajv.
-import Ajv from 'ajv';
-import type { ErrorObject, ValidateFunction } from 'ajv';
-import planSchema from '../plan.schema.json';
-import recipeSchema from '../recipe.schema.json';
-import calibrationSchema from '../recipe/calibration.schema.json';
-import evaluateSchema from '../recipe/evaluate.schema.json';
-import outputSchema from '../recipe/output.schema.json';
-import constantPruningSchema from '../recipe/pruning/constant.schema.json';
-import magnitudePruningSchema from '../recipe/pruning/magnitude.schema.json';
-import reapSchema from '../recipe/pruning/reap.schema.json';
-import sparsegptSchema from '../recipe/pruning/sparsegpt.schema.json';
-import wandaSchema from '../recipe/pruning/wanda.schema.json';
-import autoroundSchema from '../recipe/quantizers/autoround.schema.json';
-import gptqSchema from '../recipe/quantizers/gptq.schema.json';
-import rtnSchema from '../recipe/quantizers/rtn.schema.json';
-import schemeSchema from '../recipe/scheme.schema.json';
-import awqSchema from '../recipe/transforms/awq.schema.json';
-import logEqualizationSchema from '../recipe/transforms/log-equalization.schema.json';
-import quipSchema from '../recipe/transforms/quip.schema.json';
-import smoothquantSchema from '../recipe/transforms/smoothquant.schema.json';
-import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
-import reportSchema from '../report.schema.json';
+// Validation against the recipe, plan and report schemas, one function each, with ajv's names hidden.
+import type { ErrorObject, ValidateFunction } from './compiled-schemas.js';
+import { planValidator, recipeValidator, reportValidator } from './compiled-schemas.js';
 import type { QuantizationPlan } from './generated/plan.js';
 import type { RunReport } from './generated/report.js';
 
@@ -32,22 +12,6 @@ export interface SchemaFinding {
   params: Record<string, unknown>;
   message: string;
 }
-
-const ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true, strictTypes: false });
-ajv.addVocabulary(['x-bitwright']);
-const quantizerParts = [rtnSchema, gptqSchema, autoroundSchema];
-const transformParts = [smoothquantSchema, awqSchema, logEqualizationSchema, quipSchema, spinquantSchema];
-const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
-const recipeParts = [calibrationSchema, evaluateSchema, outputSchema, schemeSchema, ...quantizerParts, ...transformParts, ...pruningParts];
-for (const part of recipeParts) ajv.addSchema(part);
-
-/** The recipe schema by file, as its references name them, for editor features. */
-export const recipeSchemaFiles = {
-  entry: recipeSchema.$id,
-  files: Object.fromEntries([recipeSchema, ...recipeParts].map((part) => [part.$id, part as object])),
-};
-
-const compiled = new Map<object, ValidateFunction>();
 
 /** Arrays are told from objects by the value itself. */
 function pathOf(pointer: string, value: unknown): (string | number)[] {
@@ -62,12 +26,7 @@ function pathOf(pointer: string, value: unknown): (string | number)[] {
   return result;
 }
 
-function check(schema: object, value: unknown): SchemaFinding[] {
-  let validate = compiled.get(schema);
-  if (validate === undefined) {
-    validate = ajv.compile(schema);
-    compiled.set(schema, validate);
-  }
+function check(validate: ValidateFunction, value: unknown): SchemaFinding[] {
   if (validate(value)) return [];
   return (validate.errors ?? []).map((error: ErrorObject) => ({
     path: pathOf(error.instancePath, value),
@@ -77,8 +36,8 @@ function check(schema: object, value: unknown): SchemaFinding[] {
   }));
 }
 
-export const findingsOfRecipe = (value: unknown): SchemaFinding[] => check(recipeSchema, value);
-export const findingsOfReport = (value: unknown): SchemaFinding[] => check(reportSchema, value);
+export const findingsOfRecipe = (value: unknown): SchemaFinding[] => check(recipeValidator(), value);
+export const findingsOfReport = (value: unknown): SchemaFinding[] => check(reportValidator(), value);
 
 const describe = (findings: readonly SchemaFinding[]): string =>
   findings
@@ -88,11 +47,11 @@ const describe = (findings: readonly SchemaFinding[]): string =>
 
 /** A plan that crossed a process border; answers a sentence when it is none. */
 export function asPlan(value: unknown): { plan: QuantizationPlan } | { error: string } {
-  const findings = check(planSchema, value);
+  const findings = check(planValidator(), value);
   return findings.length === 0 ? { plan: value as QuantizationPlan } : { error: describe(findings) };
 }
 
 export function asReport(value: unknown): { report: RunReport } | { error: string } {
-  const findings = check(reportSchema, value);
+  const findings = check(reportValidator(), value);
   return findings.length === 0 ? { report: value as RunReport } : { error: describe(findings) };
 }

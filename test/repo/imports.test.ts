@@ -42,7 +42,7 @@ const packageOwners: Record<string, readonly string[]> = {
   'vscode-languageclient': ['client/src/server-client.ts'],
   'vscode-jsonrpc': ['worker/src/connection.ts', 'worker/src/main.ts', 'client/src/worker-host.ts', 'client/src/cli/', 'test/'],
   yaml: ['server/src/recipe/', 'test/'],
-  ajv: ['schemas/src/validate.ts', 'test/'],
+  ajv: ['schemas/src/compiled-schemas.ts', 'test/'],
   'csv-parse': ['worker/src/calibration/'],
   '@huggingface/tokenizers': ['worker/src/calibration/'],
   '@vscode/test-electron': ['test/extension/'],

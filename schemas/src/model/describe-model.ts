@@ -110,23 +110,12 @@ export async function describeModel(dir: string, files: ModelFiles): Promise<Des
   const facts = readConfig(config);
   const modelFiles: ModelFile[] = [];
   const tensors: ModelTensor[] = [];
-  for (const name of shards) {
-    try {
-      const header = await readSafetensorsHeader(files, path.join(dir, name), name);
-      modelFiles.push({ name, size: (await files.size(path.join(dir, name))) ?? 0, header_sha256: header.sha256 });
-      tensors.push(...header.tensors);
-    } catch (error) {
-      if (!(error instanceof HeaderError))
-        return failed(
-          'model-unreadable',
-          name,
-          `${path.join(dir, name)} cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
-        );
-      return failed(
-        'model-unreadable',
-        name,
-        `${path.join(dir, name)} is not a sound safetensors file: ${error.detail}. Download or export it again.`,
-      );
+  for (let first = 0; first < shards.length; first += shardsAtOnce) {
+    const answers = await Promise.all(shards.slice(first, first + shardsAtOnce).map((name) => readShard(dir, name, files)));
+    for (const answer of answers) {
+      if ('problem' in answer) return { model: null, problems: [answer.problem], architectureReason: null };
+      modelFiles.push(answer.file);
+      for (const tensor of answer.tensors) tensors.push(tensor);
     }
   }
   tensors.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
@@ -166,6 +155,26 @@ export async function describeModel(dir: string, files: ModelFiles): Promise<Des
     problems: [],
     architectureReason: facts.reason,
   };
+}
+
+/** Waiting for a disk is shared; what is read at once is a few headers. */
+const shardsAtOnce = 8;
+
+async function readShard(
+  dir: string,
+  name: string,
+  files: ModelFiles,
+): Promise<{ file: ModelFile; tensors: readonly ModelTensor[] } | { problem: ModelProblem }> {
+  const unreadable = (message: string): { problem: ModelProblem } => ({ problem: { code: 'model-unreadable', place: name, message } });
+  const file = path.join(dir, name);
+  try {
+    const header = await readSafetensorsHeader(files, file, name);
+    return { file: { name, size: (await files.size(file)) ?? 0, header_sha256: header.sha256 }, tensors: header.tensors };
+  } catch (error) {
+    if (error instanceof HeaderError)
+      return unreadable(`${file} is not a sound safetensors file: ${error.detail}. Download or export it again.`);
+    return unreadable(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
+  }
 }
 
 /** The float dtype that holds most bytes. */

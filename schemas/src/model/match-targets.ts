@@ -10,7 +10,8 @@ export interface NamedModule {
 }
 
 export type Matcher = (module: NamedModule) => boolean;
-export type MatcherResult = { matcher: Matcher } | { error: string };
+/** `end`: letters that every name it matches ends in, where that is plain to see; who has many names asks those first. */
+export type MatcherResult = { matcher: Matcher; end: string | null } | { error: string };
 
 /** Longer entries name nothing; the engine refuses very long patterns only while it matches. */
 const longestEntry = 10_000;
@@ -34,18 +35,42 @@ export function compileTarget(entry: string): MatcherResult {
 
 function compile(entry: string): MatcherResult {
   if (entry.length > longestEntry) return { error: `it has ${entry.length} characters, more than the ${longestEntry} that are read` };
-  if (!entry.startsWith('re:')) return { matcher: (module) => module.name === entry || matchesClass(entry, module.class) };
+  if (!entry.startsWith('re:')) return { matcher: (module) => module.name === entry || matchesClass(entry, module.class), end: null };
   const translated = translatePattern(entry.slice(3));
   if ('error' in translated) return translated;
   try {
     // re.match: anchored at the start, open at the end; `.` matches anything but a newline in both languages.
     const expression = new RegExp(`^(?:${translated.source})`, translated.flags);
     expression.test('');
-    if (!translated.isRisky) return { matcher: (module) => expression.test(module.name) };
-    return { matcher: (module) => testWatched(expression, module.name, entry) };
+    const end = requiredEnd(translated.source, translated.flags);
+    if (!translated.isRisky) return { matcher: (module) => expression.test(module.name), end };
+    return { matcher: (module) => testWatched(expression, module.name, entry), end };
   } catch (error) {
     return { error: error instanceof Error ? error.message.replace(/^Invalid regular expression: /, '') : String(error) };
   }
+}
+
+/** Of `.*\\.q_proj$`: q_proj. Only letters, digits and _ before the `$`, behind a dot, a repeat, a group or a set; null where there are alternatives to all of it. */
+function requiredEnd(source: string, flags: string): string | null {
+  if (flags !== '') return null;
+  const end = /(?:^|[*)\]]|(?<!\\)\\\.)(\w+)\$$/.exec(source)?.[1];
+  return end === undefined || hasAlternatives(source) ? null : end;
+}
+
+/** A `|` outside of groups and sets. */
+function hasAlternatives(source: string): boolean {
+  let depth = 0;
+  let inSet = false;
+  for (let at = 0; at < source.length; at += 1) {
+    const char = source[at];
+    if (char === '\\') at += 1;
+    else if (inSet) inSet = char !== ']';
+    else if (char === '[') inSet = true;
+    else if (char === '(') depth += 1;
+    else if (char === ')') depth -= 1;
+    else if (char === '|' && depth === 0) return true;
+  }
+  return false;
 }
 
 const watch = new Script('expression.test(name)');
@@ -66,6 +91,9 @@ function testWatched(expression: RegExp, name: string, entry: string): boolean {
     return false;
   }
 }
+
+/** An entry that names a class, of which there can be many modules; any other entry without re: names one at most. */
+export const isClassName = (entry: string): boolean => entry === 'Linear' || entry === 'Embedding' || entry === 'Module';
 
 /** Class names of torch that a module of ours answers to; parents count. */
 function matchesClass(entry: string, moduleClass: ModuleClass): boolean {

@@ -1,6 +1,6 @@
 // Completion: the keys, values, presets, layer patterns and paths that may stand at the cursor, also in a half-written recipe.
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
-import { recipeSchemaFiles } from '../../../schemas/src/validate.js';
+import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
 import { parseValue } from '../recipe/parse-recipe.js';
 import type { CompletionEntry } from './completion-entry.js';
 import { completeKeys } from './completion-keys.js';

@@ -2,7 +2,7 @@
 import type { LayerPlan, ModelDescription, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { RecipePath, TextRange } from '../../../schemas/src/problem.js';
-import { recipeSchemaFiles } from '../../../schemas/src/validate.js';
+import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { wantsTarget } from './completion-targets.js';
 import { fieldDocumentation } from './field-documentation.js';

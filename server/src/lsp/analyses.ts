@@ -77,10 +77,12 @@ export function createAnalyses(): Analyses {
     resolve: async (params, openText) => {
       const text = params.text ?? openText ?? (await readRecipe(params.uri));
       if (typeof text !== 'string') return { plan: null, problems: [text] };
+      models.lookAgain(); // a run follows
       const { plan, problems } = await analyse(text, params.uri, params.overrides);
       return { plan, problems };
     },
     describe: async (model) => {
+      models.lookAgain();
       const location = await locateModel(model, process.cwd(), nodeFiles, process.env, 'command');
       if ('error' in location) return { model: null, problems: [placeless({ code: 'model-not-found', message: `${location.error}.` })] };
       const answer = await models.describe(location.dir);

@@ -1,11 +1,20 @@
 // Which modules of a model an entry of targets or ignore matches, kept as long as the model: a key press changes one entry of many, and a model may have ten thousand layers.
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
-import { compileTarget, type NamedModule } from '../../../schemas/src/model/match-targets.js';
+import { compileTarget, isClassName, type NamedModule } from '../../../schemas/src/model/match-targets.js';
 
 const modulesOfModel = new WeakMap<ModelDescription, readonly NamedModule[]>();
-const matchesOfModules = new WeakMap<readonly NamedModule[], Map<string, readonly NamedModule[]>>();
 /** Entries that were typed on the way to others are dropped now and then. */
 const mostEntries = 5000;
+
+interface ModuleIndex {
+  byName: ReadonlyMap<string, NamedModule>;
+  /** By the last part of the name. */
+  byRole: ReadonlyMap<string, readonly NamedModule[]>;
+  /** Entry → what it matches. */
+  kept: Map<string, readonly NamedModule[]>;
+}
+
+const indexOfModules = new WeakMap<readonly NamedModule[], ModuleIndex>();
 
 /** The same array for the same model. */
 export function modulesOf(model: ModelDescription): readonly NamedModule[] {
@@ -18,12 +27,46 @@ export function modulesOf(model: ModelDescription): readonly NamedModule[] {
 
 /** In the order of the modules; empty for an invalid regular expression. */
 export function matchesOf(entry: string, modules: readonly NamedModule[]): readonly NamedModule[] {
-  let kept = matchesOfModules.get(modules);
-  if (kept === undefined || kept.size > mostEntries) matchesOfModules.set(modules, (kept = new Map()));
-  const known = kept.get(entry);
+  const index = indexOf(modules);
+  const known = index.kept.get(entry);
   if (known !== undefined) return known;
-  const compiled = compileTarget(entry);
-  const matches = 'matcher' in compiled ? modules.filter(compiled.matcher) : [];
-  kept.set(entry, matches);
+  const matches = findMatches(entry, modules, index);
+  if (index.kept.size >= mostEntries) index.kept.clear();
+  index.kept.set(entry, matches);
   return matches;
+}
+
+/** A recipe's first reading asks hundreds of entries of thousands of modules: most can be told by the end of the name. */
+function findMatches(entry: string, modules: readonly NamedModule[], { byName, byRole }: ModuleIndex): readonly NamedModule[] {
+  const compiled = compileTarget(entry);
+  if ('error' in compiled) return [];
+  const { matcher, end } = compiled;
+  if (!entry.startsWith('re:') && !isClassName(entry)) {
+    const named = byName.get(entry);
+    return named !== undefined && matcher(named) ? [named] : [];
+  }
+  if (end === null) return modules.filter(matcher);
+  const roles = [...byRole.keys()].filter((role) => role.endsWith(end));
+  const [only] = roles;
+  if (only === undefined) return [];
+  return (roles.length === 1 ? (byRole.get(only) ?? []) : modules).filter(matcher);
+}
+
+function indexOf(modules: readonly NamedModule[]): ModuleIndex {
+  const known = indexOfModules.get(modules);
+  if (known !== undefined) return known;
+  const byRole = new Map<string, NamedModule[]>();
+  for (const module of modules) {
+    const role = module.name.slice(module.name.lastIndexOf('.') + 1);
+    const others = byRole.get(role);
+    if (others === undefined) byRole.set(role, [module]);
+    else others.push(module);
+  }
+  const index = {
+    byName: new Map(modules.map((module) => [module.name, module])),
+    byRole,
+    kept: new Map<string, readonly NamedModule[]>(),
+  };
+  indexOfModules.set(modules, index);
+  return index;
 }

@@ -1,6 +1,7 @@
 // What the recipe schema refuses → problems in recipe words. What pydantic would convert is not refused.
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
-import { findingsOfRecipe, recipeSchemaFiles } from '../../../schemas/src/validate.js';
+import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
+import { findingsOfRecipe } from '../../../schemas/src/validate.js';
 import type { SchemaFinding } from '../../../schemas/src/validate.js';
 import { coerceTo } from './coerce.js';
 import type { FieldType } from './coerce.js';

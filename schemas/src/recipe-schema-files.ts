@@ -1,0 +1,30 @@
+// The recipe schema, file by file, as its references name them.
+import recipeSchema from '../recipe.schema.json';
+import calibrationSchema from '../recipe/calibration.schema.json';
+import evaluateSchema from '../recipe/evaluate.schema.json';
+import outputSchema from '../recipe/output.schema.json';
+import constantPruningSchema from '../recipe/pruning/constant.schema.json';
+import magnitudePruningSchema from '../recipe/pruning/magnitude.schema.json';
+import reapSchema from '../recipe/pruning/reap.schema.json';
+import sparsegptSchema from '../recipe/pruning/sparsegpt.schema.json';
+import wandaSchema from '../recipe/pruning/wanda.schema.json';
+import autoroundSchema from '../recipe/quantizers/autoround.schema.json';
+import gptqSchema from '../recipe/quantizers/gptq.schema.json';
+import rtnSchema from '../recipe/quantizers/rtn.schema.json';
+import schemeSchema from '../recipe/scheme.schema.json';
+import awqSchema from '../recipe/transforms/awq.schema.json';
+import logEqualizationSchema from '../recipe/transforms/log-equalization.schema.json';
+import quipSchema from '../recipe/transforms/quip.schema.json';
+import smoothquantSchema from '../recipe/transforms/smoothquant.schema.json';
+import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
+
+const quantizerParts = [rtnSchema, gptqSchema, autoroundSchema];
+const transformParts = [smoothquantSchema, awqSchema, logEqualizationSchema, quipSchema, spinquantSchema];
+const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
+const recipeParts = [calibrationSchema, evaluateSchema, outputSchema, schemeSchema, ...quantizerParts, ...transformParts, ...pruningParts];
+
+/** For editor features, which look fields up in it. */
+export const recipeSchemaFiles = {
+  entry: recipeSchema.$id,
+  files: Object.fromEntries([recipeSchema, ...recipeParts].map((part) => [part.$id, part as object])),
+};
