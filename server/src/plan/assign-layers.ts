@@ -19,19 +19,20 @@ export interface ModifierGroups {
   groups: readonly SchemeGroup[];
 }
 
+/** What an entry of a group's targets gives to the modules that it matches. */
+interface Claim {
+  target: string;
+  /** Exact names win over patterns, patterns over classes; then the text decides. */
+  rank: number;
+  result: Pick<LayerPlan, 'scheme' | 'quantizer'>;
+}
+
 /** Every module that has a matrix, in the order of the modules. */
 export function assignLayers(model: ModelDescription, quantization: readonly ModifierGroups[]): LayerPlan[] {
-  const assigned = new Map<NamedModule, Pick<LayerPlan, 'scheme' | 'quantizer'>>();
-  for (const resolved of quantization) {
-    const byGroup = new Map(resolved.groups.map((group) => [group, resultOf(resolved.modifier, group)]));
-    for (const [module, group] of groupsOf(resolved, modulesOf(model))) {
-      const result = byGroup.get(group);
-      if (result !== undefined) assigned.set(module, result);
-    }
-  }
+  const claims = quantization.map((resolved) => claimsOf(resolved, modulesOf(model)));
   return unassignedLayers(model).map(({ module, layer }) => {
-    const result = assigned.get(module);
-    return result === undefined ? layer : { ...layer, ...result };
+    const claim = claims.findLast((ofModifier) => ofModifier.has(module))?.get(module);
+    return claim === undefined ? layer : { ...layer, ...claim.result };
   });
 }
 
@@ -46,11 +47,6 @@ export function layersByScheme(layers: readonly LayerPlan[]): Map<QuantizationSc
   }
   return found;
 }
-
-const resultOf = (modifier: RecipeModifier, { scheme }: SchemeGroup): Pick<LayerPlan, 'scheme' | 'quantizer'> => ({
-  scheme,
-  quantizer: scheme?.weights ? quantizerOf(modifier) : null,
-});
 
 const layersOfModel = new WeakMap<ModelDescription, readonly { module: NamedModule; layer: LayerPlan }[]>();
 
@@ -85,22 +81,25 @@ function unassignedLayers(model: ModelDescription): readonly { module: NamedModu
   return layers;
 }
 
-/** Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor. Exact names win over patterns, patterns over classes, then the text decides. */
-function groupsOf({ modifier, groups }: ModifierGroups, modules: readonly NamedModule[]): Map<NamedModule, SchemeGroup> {
+/** Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor. */
+function claimsOf({ modifier, groups }: ModifierGroups, modules: readonly NamedModule[]): Map<NamedModule, Claim> {
   const ignored = new Set(textsOf(modifier.body['ignore']).flatMap((entry) => matchesOf(entry, modules)));
-  const best = new Map<NamedModule, { target: string; rank: number }>();
-  const chosen = new Map<NamedModule, SchemeGroup>();
-  for (const group of groups)
-    for (const target of group.targets)
+  const best = new Map<NamedModule, Claim>();
+  for (const { scheme, targets } of groups) {
+    const result = { scheme, quantizer: scheme?.weights ? quantizerOf(modifier) : null };
+    for (const target of targets) {
+      // One for each rank: an entry may be a name and a class at once.
+      const claims: Claim[] = [];
       for (const module of matchesOf(target, modules)) {
         if (module.class === 'Other' || ignored.has(module)) continue;
         const rank = targetRank(target, module);
+        const claim = (claims[rank] ??= { target, rank, result });
         const known = best.get(module);
-        if (known !== undefined && (rank > known.rank || (rank === known.rank && target > known.target))) continue;
-        best.set(module, { target, rank });
-        chosen.set(module, group);
+        if (known === undefined || rank < known.rank || (rank === known.rank && target <= known.target)) best.set(module, claim);
       }
-  return chosen;
+    }
+  }
+  return best;
 }
 
 function quantizerOf(modifier: RecipeModifier): QuantizerPlan {
