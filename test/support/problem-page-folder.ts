@@ -23,11 +23,23 @@ export function writePageFolder(dir: string): void {
   mkdirSync(path.join(dir, 'half'));
   const weight_map = { 'lm_head.weight': 'model-00001-of-00002.safetensors', 'model.norm.weight': 'model-00002-of-00002.safetensors' };
   writeFileSync(path.join(dir, 'half', 'model.safetensors.index.json'), JSON.stringify({ weight_map }));
+  writeModel(path.join(dir, 'moe'), withExperts(llama));
   writeFileSync(path.join(dir, 'rows.jsonl'), '{"text": "a"}\n');
 }
 
+/** Its MLPs become two experts behind a router, named as Qwen names them. */
+export function withExperts({ config, tensors }: TinyModel): TinyModel {
+  const routed = Object.entries(tensors).flatMap(([name, shape]): [string, number[]][] => {
+    if (!name.includes('.mlp.')) return [[name, shape]];
+    const experts = [0, 1].map((index): [string, number[]] => [name.replace('.mlp.', `.mlp.experts.${index}.`), shape]);
+    return name.includes('gate_proj') ? [[name.replace('gate_proj', 'gate'), [2, shape[1] ?? 0]], ...experts] : experts;
+  });
+  const named = { model_type: 'qwen3_moe', architectures: ['Qwen3MoeForCausalLM'] };
+  return { config: { ...config, ...named }, tensors: Object.fromEntries(routed) };
+}
+
 /** Layers of 128 and 384 columns, which the groups of the presets divide. */
-function doubled({ config, tensors }: TinyModel): TinyModel {
+export function doubled({ config, tensors }: TinyModel): TinyModel {
   const shapes = Object.entries(tensors).map(([name, shape]) => [name, shape.map((extent) => extent * 2)]);
   return {
     config: { ...config, hidden_size: 128, intermediate_size: 384, vocab_size: 64 },

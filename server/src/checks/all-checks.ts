@@ -14,6 +14,7 @@ import { groupSizeIndivisible } from './group-size-indivisible.js';
 import { ignoreMatchesNothing } from './ignore-matches-nothing.js';
 import { inputStrategyUnsupported } from './input-strategy-unsupported.js';
 import { invalidRegularExpression } from './invalid-regular-expression.js';
+import { kernelDoesNotFit } from './kernel-does-not-fit.js';
 import { memoryAboveMachine } from './memory-above-machine.js';
 import { modelAlreadyQuantized } from './model-already-quantized.js';
 import { modelNotResolved } from './model-not-resolved.js';
@@ -25,6 +26,7 @@ import { nothingQuantized } from './nothing-quantized.js';
 import { outputDirMissing } from './output-dir-missing.js';
 import { outputInsideModelFolder } from './output-inside-model-folder.js';
 import { recipeYieldsNoModifier } from './recipe-yields-no-modifier.js';
+import { runtimeCannotLoad } from './runtime-cannot-load.js';
 import { schemeMissing } from './scheme-missing.js';
 import { schemeNotRunnableYet } from './scheme-not-runnable-yet.js';
 import { schemeNotStorable } from './scheme-not-storable.js';
@@ -34,6 +36,7 @@ import { staticActivationsLastBatch } from './static-activations-last-batch.js';
 import { targetMatchesNothing } from './target-matches-nothing.js';
 import { targetsOverlap } from './targets-overlap.js';
 import { targetsWithoutEffect } from './targets-without-effect.js';
+import { tensorParallelCutsGroup } from './tensor-parallel-cuts-group.js';
 import { tiedLmHeadQuantized } from './tied-lm-head-quantized.js';
 import { transformAfterQuantizer } from './transform-after-quantizer.js';
 import { unknownKey } from './unknown-key.js';
@@ -86,4 +89,7 @@ export const allChecks: readonly Check[] = [
   outputDirMissing,
   outputInsideModelFolder,
   memoryAboveMachine,
+  runtimeCannotLoad,
+  kernelDoesNotFit,
+  tensorParallelCutsGroup,
 ];

@@ -3,8 +3,8 @@ import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
 import { layersByScheme } from '../plan/assign-layers.js';
 import type { ResolvedModifier } from '../plan/resolution.js';
-import { textsOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
+import { ignoreEdits } from './ignore-edits.js';
 
 const usualSizes = [256, 128, 64, 32, 16, 8, 4];
 
@@ -36,7 +36,14 @@ function problemsOf({ modifier, groups }: ResolvedModifier, layersOf: ReturnType
       });
     const roles = [...new Set(bad.map((layer) => layer.role))];
     if (bad.length < members.length)
-      fixes.push({ title: `Ignore ${roles.join(', ')}`, preferred: false, edits: ignoreEdits(modifier.path, modifier.body, roles) });
+      fixes.push({
+        title: `Ignore ${roles.join(', ')}`,
+        preferred: false,
+        edits: ignoreEdits(
+          modifier,
+          roles.map((role) => `re:.*${role}$`),
+        ),
+      });
     const choice = fitting === undefined ? 'use strategy channel' : `choose a group_size that divides them, such as ${fitting}`;
     return [
       {
@@ -50,20 +57,6 @@ function problemsOf({ modifier, groups }: ResolvedModifier, layersOf: ReturnType
     ];
   });
 }
-
-function ignoreEdits(path: ProblemPath, body: Readonly<Record<string, unknown>>, roles: readonly string[]): ProblemFix['edits'] {
-  const entries = roles.map((role) => `'re:.*${role}$'`);
-  if (Array.isArray(body['ignore'])) return entries.map((text) => ({ kind: 'append-item' as const, path: [...path, 'ignore'], text }));
-  const kept = textsOf(body['ignore']).map((entry) => (entry.includes(':') ? `'${entry}'` : entry));
-  const text = `[${[...kept, ...entries].join(', ')}]`;
-  return [
-    body['ignore'] === undefined
-      ? { kind: 'insert-key', path, key: 'ignore', text }
-      : { kind: 'replace-value', path: [...path, 'ignore'], text },
-  ];
-}
-
-type ProblemPath = Problem['path'];
 
 const listed = (layers: readonly LayerPlan[]): string =>
   layers

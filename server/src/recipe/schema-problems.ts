@@ -137,16 +137,20 @@ function problemOf(finding: SchemaFinding, findings: readonly SchemaFinding[], r
         if (typeof value !== 'string' || allowed.some((name) => name.toLowerCase() === value.toLowerCase())) return null;
       } else if (typeof value === 'string' && allowed.includes(value)) return null;
       const near = nearestName(String(value), allowed);
+      const version = field === 'runtime' ? ' A version stands behind the name, as in vllm==0.11.0.' : '';
       const fixes: ProblemFix[] =
         near === null ? [] : [{ title: `Change to ${near}`, preferred: true, edits: [{ kind: 'replace-value', path, text: near }] }];
       return at(
         field === 'scheme' ? 'unknown-scheme' : 'unknown-value',
         near === null
-          ? `${field} is ${show(value)}, which is none of ${allowed.join(', ')}.`
-          : `${field} ${show(value)} does not exist; did you mean ${near}? All are: ${allowed.join(', ')}.`,
+          ? `${field} is ${show(value)}, which is none of ${allowed.join(', ')}.${version}`
+          : `${field} ${show(value)} does not exist; did you mean ${near}? All are: ${allowed.join(', ')}.${version}`,
         fixes,
       );
     }
+    // The names beside it, which speak for both, are an enumeration.
+    case 'pattern':
+      return null;
     case 'minimum':
       return coerceTo('number', value) === undefined
         ? null

@@ -13,6 +13,18 @@ ${lines
   .join('\n')}
 `;
 
+test('output.runtime offers the names and the form of a version, tensor_parallel_size a few degrees', async () => {
+  assert.deepEqual((await complete('output: {dir: out, runtime: $0}')).labels, [
+    'vllm',
+    'llama.cpp',
+    'onnxruntime',
+    'transformers',
+    'vllm==0.11.0',
+  ]);
+  assert.deepEqual((await complete('output:\n  tensor_parallel_size: $0')).labels, ['1', '2', '4', '8']);
+  assert.ok((await complete('output:\n  $0')).labels.includes('runtime'));
+});
+
 test('top level of an empty recipe: own keys and a stage', async () => {
   const { labels } = await complete('$0');
   for (const key of ['model', 'calibration', 'evaluate', 'output', 'device', 'quant_stage']) assert.ok(labels.includes(key), key);

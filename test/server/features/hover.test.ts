@@ -16,6 +16,14 @@ test('a field: meaning, type and default', async () => {
   assert.match(text, /Default: `512`/);
 });
 
+test('output.runtime: what it is for, its names, and a version', async () => {
+  const text = (await hover('output: {dir: x, run$0time: vllm==0.11.0}')) ?? '';
+  assert.match(
+    text,
+    /^\*\*runtime\*\* · string\n\nWhat the checkpoint is for; .*`vllm`, `llama\.cpp`, `onnxruntime`, `transformers`, `vllm==0\.11\.0`/s,
+  );
+});
+
 test('a pattern lists the layers it matches', async () => {
   const text = await hover(recipe("{scheme: W8A8, targets: ['re:.*q_$0proj$']}"));
   assert.equal(text, 'Matches 2 of 16 layers:\n\n- `model.layers.0.self_attn.q_proj`\n- `model.layers.1.self_attn.q_proj`');

@@ -1,0 +1,162 @@
+// Weight-only integers that vLLM's kernels do not take in these shapes: it stops at load, needs another GPU, type or package, or gets slower.
+import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { Problem, ProblemFix, ProblemSeverity } from '../../../schemas/src/problem.js';
+import type { Resolution } from '../plan/resolution.js';
+import { runtimeOf, tensorParallelSize } from '../runtimes/named-runtime.js';
+import { kernelsFor } from '../runtimes/vllm-kernels.js';
+import type { KernelAnswer, KernelQuestion } from '../runtimes/vllm-kernels.js';
+import { vllmLinears } from '../runtimes/vllm-linears.js';
+import type { VllmLinear } from '../runtimes/vllm-linears.js';
+import { releasesFor } from '../runtimes/vllm-releases.js';
+import type { VllmRelease } from '../runtimes/vllm-releases.js';
+import { shareOf } from '../runtimes/vllm-share.js';
+import type { Check } from './check.js';
+import { ignoreEdits } from './ignore-edits.js';
+import { sentence } from './sentence.js';
+
+interface Finding {
+  linear: VllmLinear;
+  question: KernelQuestion;
+  level: number;
+  answers: readonly KernelAnswer[];
+  release: VllmRelease;
+}
+
+/** Level → how severe: fits, slower, on some machines alone, nowhere. */
+const severities: readonly (ProblemSeverity | null)[] = [null, 'information', 'warning', 'error'];
+
+export const kernelDoesNotFit: Check = {
+  code: 'kernel-does-not-fit',
+  run(resolution) {
+    const { document, layers } = resolution;
+    const runtime = runtimeOf(document.value);
+    if (runtime?.name !== 'vllm') return [];
+    const gpus = tensorParallelSize(document.value);
+    const releases = releasesFor(runtime.version);
+    const found = new Map<QuantizationScheme, Finding[]>();
+    for (const linear of vllmLinears(layers)) {
+      const finding = findingOf(linear, gpus, releases, resolution);
+      const scheme = linear.members[0]?.scheme ?? null;
+      if (finding !== null && scheme !== null) found.set(scheme, [...(found.get(scheme) ?? []), finding]);
+    }
+    return [...found].map(([scheme, findings]) => problemOf(scheme, findings, gpus, resolution));
+  },
+};
+
+/** The mildest of the answers that speak for the version. */
+function findingOf(linear: VllmLinear, gpus: number, releases: readonly VllmRelease[], { model }: Resolution): Finding | null {
+  const share = shareOf(linear, gpus, model?.architecture ?? null);
+  const weights = linear.members[0]?.scheme?.weights ?? null;
+  if (share === null || weights === null || !isWeightOnlyInteger(linear.members[0]?.scheme ?? null)) return null;
+  const question: KernelQuestion = {
+    num_bits: weights.num_bits,
+    symmetric: weights.symmetric,
+    group_size: weights.group_size ?? -1,
+    hasIndex: weights.actorder === 'group',
+    ...share,
+  };
+  // A group in pieces is another problem's to tell, and no kernel takes it.
+  if (question.group_size !== -1 && share.inputs % question.group_size !== 0) return null;
+  const findings = releases.flatMap((release): Finding[] => {
+    if (release.kernels === null) return [];
+    const answers = kernelsFor(question, release.kernels);
+    return [{ linear, question, release, answers, level: levelOf(answers) }];
+  });
+  const mildest = findings.reduce<Finding | null>((best, one) => (best === null || one.level < best.level ? one : best), null);
+  return mildest === null || mildest.level === 0 ? null : mildest;
+}
+
+/** What vLLM gives to its kernels for mixed precision; other widths are refused before (runtime-cannot-load). */
+function isWeightOnlyInteger(scheme: QuantizationScheme | null): boolean {
+  if (scheme === null || scheme.weights === null || scheme.input_activations !== null || scheme.format !== 'pack-quantized') return false;
+  const { type, num_bits, strategy } = scheme.weights;
+  return type === 'int' && (num_bits === 4 || num_bits === 8) && (strategy === 'group' || strategy === 'channel');
+}
+
+function levelOf(answers: readonly KernelAnswer[]): number {
+  if (answers.length === 0) return 3;
+  const everywhere = answers.find((answer) => answer.only === null && answer.package === null);
+  if (everywhere === undefined) return 2;
+  return everywhere.slower === null ? 0 : 1;
+}
+
+function problemOf(scheme: QuantizationScheme, findings: readonly Finding[], gpus: number, { quantization, layers }: Resolution): Problem {
+  const worst = findings.reduce((best, one) => (one.level > best.level ? one : best));
+  const { question, release, answers, level } = worst;
+  const owner = quantization.findLast(({ groups }) => groups.some((group) => group.scheme === scheme));
+  const group = owner?.groups.find((candidate) => candidate.scheme === scheme);
+  const path = group?.path ?? [];
+  const inGroups = path.includes('config_groups');
+  const shapes = [...new Set(findings.map(({ linear, question: { inputs, outputs } }) => `${linear.role} ${outputs} × ${inputs}`))];
+  const where = gpus === 1 ? '' : ` on each of ${gpus} GPUs`;
+  const what = `${findings.length} ${findings.length === 1 ? 'layer' : 'layers'} (${shapes.join(', ')}${where}; ${textOf(question)})`;
+  const roles = [...new Set(findings.flatMap(({ linear }) => linear.members.map(({ role }) => role)))];
+  const affected = findings.reduce((sum, { linear }) => sum + linear.members.length, 0);
+  const isPart = affected < layers.filter((layer) => layer.scheme === scheme).length;
+  const size = inGroups ? fittingSize(findings, gpus, layers, scheme) : null;
+  const ways = [
+    ...(size === null ? [] : [`use group_size ${size}`]),
+    ...(isPart ? [`add ${roles.join(', ')} to ignore`] : size === null ? ['choose another scheme'] : []),
+    ...(gpus > 1 ? ['lower tensor_parallel_size'] : []),
+  ];
+  const fixes: ProblemFix[] = [];
+  if (size !== null)
+    fixes.push({
+      title: `Use group_size ${size}`,
+      preferred: true,
+      edits: [{ kind: 'replace-value', path: [...path, 'weights', 'group_size'], text: String(size) }],
+    });
+  if (owner !== undefined && isPart)
+    fixes.push({
+      title: `Ignore ${roles.join(', ')}`,
+      preferred: false,
+      edits: ignoreEdits(
+        owner.modifier,
+        roles.map((role) => `re:.*${role}$`),
+      ),
+    });
+  return {
+    code: 'kernel-does-not-fit',
+    severity: severities[level] ?? 'warning',
+    path,
+    at: inGroups ? 'key' : 'value',
+    message: `${verdict(release, answers, level)} ${what}. ${need(question, release)} ${sentence(ways.join(', or '))}.`,
+    fixes,
+  };
+}
+
+const textOf = ({ num_bits, symmetric, group_size, hasIndex }: KernelQuestion): string =>
+  `${num_bits} bits${symmetric ? '' : ', asymmetric'}, ${group_size === -1 ? 'channel' : `group_size ${group_size}`}${hasIndex ? ', actorder group' : ''}`;
+
+function verdict(release: VllmRelease, answers: readonly KernelAnswer[], level: number): string {
+  const name = sentence(release.name);
+  if (level === 3) return `${name} has no kernel for NVIDIA GPUs and stops at load of`;
+  if (level === 2) return `${name} has only ${answers.map(conditionText).join(' or ')} for`;
+  const [chosen] = answers.filter((answer) => answer.only === null && answer.package === null);
+  return `${name} takes ${chosen?.kernel ?? ''}, which ${chosen?.slower ?? ''}, for`;
+}
+
+const conditionText = (answer: KernelAnswer): string =>
+  answer.package === null ? `${answer.kernel} (${answer.only ?? ''})` : `${answer.kernel} (with the package ${answer.package})`;
+
+function need({ num_bits, symmetric, group_size }: KernelQuestion, { kernels }: VllmRelease): string {
+  const types = symmetric || num_bits === 4 ? '' : 'symmetric weights, ';
+  const groups = [-1, 32, 64, 128].includes(group_size) ? '' : 'groups of 32, 64 or 128 or one per channel, ';
+  const tiles =
+    kernels === 'padded tiles'
+      ? 'inputs and outputs in multiples of 128 and 64'
+      : 'inputs in multiples of 128 and outputs in multiples of 64';
+  return `Its usual kernel, Marlin, wants ${types}${groups}${tiles}.`;
+}
+
+/** A group_size that every layer of the scheme can have and every kernel takes; null where the shapes stand in the way. */
+function fittingSize(findings: readonly Finding[], gpus: number, layers: readonly LayerPlan[], scheme: QuantizationScheme): number | null {
+  if (scheme.weights?.strategy !== 'group') return null;
+  const members = layers.filter((layer) => layer.scheme === scheme);
+  const fits = (size: number): boolean =>
+    members.every(({ columns }) => columns % (size * gpus) === 0) &&
+    findings.every(
+      ({ question, release }) => release.kernels !== null && levelOf(kernelsFor({ ...question, group_size: size }, release.kernels)) === 0,
+    );
+  return [128, 64, 32].find(fits) ?? null;
+}
