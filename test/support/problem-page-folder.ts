@@ -58,5 +58,7 @@ export function checkPageIn(dir: string, text: string, code: string, isMended: b
     files: nodeFiles,
     environment: {},
     describe: (model) => describeModel(model, nodeFiles),
+    // One folder stands on a volume that is full.
+    freeBytes: (folder) => Promise.resolve(folder.startsWith(path.join(dir, 'full')) ? 4096 : null),
   });
 }

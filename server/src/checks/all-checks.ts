@@ -22,6 +22,8 @@ import { modelWithoutExperts } from './model-without-experts.js';
 import { modifierDeprecated } from './modifier-deprecated.js';
 import { modifierNotRunnableYet } from './modifier-not-runnable-yet.js';
 import { modifierWithoutEffect } from './modifier-without-effect.js';
+import { moeRouterQuantized } from './moe-router-quantized.js';
+import { notEnoughDisk } from './not-enough-disk.js';
 import { nothingQuantized } from './nothing-quantized.js';
 import { outputDirMissing } from './output-dir-missing.js';
 import { outputInsideModelFolder } from './output-inside-model-folder.js';
@@ -75,6 +77,7 @@ export const allChecks: readonly Check[] = [
   actorderInvalid,
   actorderWithoutGroups,
   tiedLmHeadQuantized,
+  moeRouterQuantized,
   awqCannotScale,
   transformAfterQuantizer,
   smoothquantWithoutActivationQuantization,
@@ -89,6 +92,7 @@ export const allChecks: readonly Check[] = [
   outputDirMissing,
   outputInsideModelFolder,
   memoryAboveMachine,
+  notEnoughDisk,
   runtimeCannotLoad,
   kernelDoesNotFit,
   tensorParallelCutsGroup,

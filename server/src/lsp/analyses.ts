@@ -16,6 +16,7 @@ import { checkRecipe } from '../checks/check-recipe.js';
 import type { Resolution, ResolveContext } from '../plan/resolution.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { filePathOf } from './file-path.js';
+import { freeBytes } from './free-bytes.js';
 import { createModelCache } from './model-cache.js';
 
 export interface Analysis {
@@ -53,6 +54,7 @@ export function createAnalyses(): Analyses {
       files: nodeFiles,
       environment: process.env,
       describe: models.describe,
+      freeBytes,
       ...(overrides === undefined ? {} : { overrides }),
     };
     const { document, problems, plan, resolution } = await checkRecipe(text, context);

@@ -28,6 +28,8 @@ export interface ResolveContext {
   files: ModelFiles;
   environment: NodeJS.ProcessEnv;
   describe(dir: string): Promise<DescribeModelAnswer>;
+  /** Bytes free for this user on the volume of a folder that may not exist yet; null or absent: not known. */
+  freeBytes?(dir: string): Promise<number | null>;
   overrides?: { model?: string; dataset?: string; output_dir?: string; device?: 'auto' | 'cpu' | 'cuda' };
 }
 
@@ -74,6 +76,8 @@ export interface Resolution {
   calibration: ResolvedDataset | null;
   evaluation: ResolvedDataset | null;
   outputDir: string | null;
+  /** On the volume of outputDir; null: not known, or there is no model whose size could be compared. */
+  freeBytes: number | null;
   /** Found while resolving. */
   problems: Problem[];
 }
@@ -97,7 +101,8 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   }
   const { value } = document;
   const output = textOf(mappingOf(value['output'])['dir'], '');
-  const outputDir = context.overrides?.output_dir ?? (output === '' ? null : absolutePath(context, output));
+  const named = context.overrides?.output_dir ?? (output === '' ? null : absolutePath(context, output));
+  const outputDir = named === null ? null : path.resolve(named);
   return {
     document,
     context,
@@ -123,7 +128,8 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
       context,
       undefined,
     ),
-    outputDir: outputDir === null ? null : path.resolve(outputDir),
+    outputDir,
+    freeBytes: model === null || outputDir === null ? null : ((await context.freeBytes?.(outputDir)) ?? null),
     problems,
   };
 }

@@ -1,0 +1,164 @@
+// Checks on what comes after the run begins: routers of experts, room on the disk, and what output.runtime may say.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { describeModel } from '../../../schemas/src/model/describe-model.js';
+import { nodeFiles } from '../../../schemas/src/model/model-files.js';
+import { checkRecipe } from '../../../server/src/checks/check-recipe.js';
+import type { CheckedRecipe } from '../../../server/src/checks/check-recipe.js';
+import { freeBytes } from '../../../server/src/lsp/free-bytes.js';
+import { tinyLlama } from '../../support/model-fixture.js';
+import { doubled, withExperts } from '../../support/problem-page-folder.js';
+import { checkIn, checkMarked, inFolder, marked } from '../../support/recipe-fixture.js';
+
+const even = doubled(tinyLlama({ intermediate: 192 }));
+const recipe = (ignore: string, output = 'dir: out'): string =>
+  `model: model\noutput: {${output}}\nq_stage: {q_modifiers: {QuantizationModifier: {scheme: W8A16, ignore: [lm_head${ignore}]}}}\n`;
+
+test('routers among the quantized layers, named as the families name them', async () => {
+  for (const [router, entry] of [
+    ['mlp.gate', 're:.*mlp.gate$'],
+    ['mlp.shared_expert_gate', 're:.*mlp.shared_expert_gate$'],
+    ['block_sparse_moe.gate', 're:.*block_sparse_moe.gate$'],
+    ['feed_forward.router', 're:.*feed_forward.router$'],
+    ['block_sparse_moe.router.layer', 're:.*block_sparse_moe.router.layer$'],
+  ] as const) {
+    const block = router.split('.')[0] ?? '';
+    const tensors = {
+      ...even.tensors,
+      [`model.layers.0.${router}.weight`]: [4, 128],
+      [`model.layers.1.${router}.weight`]: [4, 128],
+      [`model.layers.0.${block}.experts.0.w1.weight`]: [128, 128],
+      [`model.layers.1.${block}.experts.0.w1.weight`]: [128, 128],
+    };
+    await inFolder({ model: { ...even, tensors } }, async (dir) => {
+      const { problems } = await checkIn(dir, recipe(''));
+      const [found, ...rest] = problems.filter(({ code }) => code === 'moe-router-quantized');
+      assert.equal(found?.severity, 'warning', router);
+      assert.match(found.message, /^2 layers choose among experts .* \(4 × 128\) and others/);
+      assert.deepEqual(found.fixes, [
+        {
+          title: `Ignore ${entry}`,
+          preferred: true,
+          edits: [{ kind: 'append-item', path: ['q_stage', 'q_modifiers', 'QuantizationModifier', 'ignore'], text: `'${entry}'` }],
+        },
+      ]);
+      assert.deepEqual(rest, []);
+      const mended = await checkIn(dir, recipe(`, '${entry}'`));
+      assert.ok(!mended.problems.some(({ code }) => code === 'moe-router-quantized'));
+    });
+  }
+});
+
+test('gate_proj of a dense model and a gate without experts are no routers', async () => {
+  const gated = { ...even, tensors: { ...even.tensors, 'model.layers.0.self_attn.gate.weight': [8, 128] } };
+  for (const model of [even, gated])
+    await inFolder({ model }, async (dir) => {
+      const { problems } = await checkIn(dir, recipe(''));
+      assert.ok(!problems.some(({ code }) => code === 'moe-router-quantized'));
+    });
+});
+
+test('one router in two modifiers: the one that quantizes it is named', async () => {
+  await inFolder({ model: withExperts(even) }, async (dir) => {
+    const text = `model: model
+output: {dir: out}
+a_stage: {q_modifiers: {QuantizationModifier: {targets: ['re:.*experts.*'], scheme: W8A16}}}
+b_stage: {q_modifiers: {QuantizationModifier: {targets: ['re:.*gate$'], scheme: W8A16}}}
+`;
+    const { problems } = await checkIn(dir, text);
+    const found = problems.filter(({ code }) => code === 'moe-router-quantized');
+    assert.deepEqual(
+      found.map(({ path: at }) => at[0]),
+      ['b_stage'],
+    );
+  });
+});
+
+async function withFree(bytes: number | null, text: string): Promise<CheckedRecipe> {
+  return inFolder({ model: even }, (dir) =>
+    checkRecipe(text, {
+      recipePath: path.join(dir, 'test.quant.yaml'),
+      baseDir: dir,
+      files: nodeFiles,
+      environment: {},
+      describe: (model) => describeModel(model, nodeFiles),
+      freeBytes: () => Promise.resolve(bytes),
+    }),
+  );
+}
+
+test('less free space than checkpoint and shards is an error with the numbers, and no plan', async () => {
+  const { plan } = await withFree(null, recipe(''));
+  const needed = plan?.estimate.disk_bytes ?? 0;
+  assert.ok(needed > 1e5);
+  assert.deepEqual((await withFree(needed, recipe(''))).problems, []);
+  const short = await withFree(needed - 1e5, recipe(''));
+  assert.equal(short.plan, null);
+  const [found] = short.problems;
+  assert.equal(`${found?.severity ?? ''} ${found?.code ?? ''}`, 'error not-enough-disk');
+  assert.deepEqual(found?.path, ['output', 'dir']);
+  assert.match(found.message, /needs about [\d.]+ MB of disk: [\d.]+ MB for the checkpoint .* [\d.]+ MB are free there\. Free 0\.1 MB/);
+});
+
+test('a folder that does not exist yet has the free space of the one above; none is asked without a model', async () => {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'bitwright-free-'));
+  try {
+    const [here, below] = await Promise.all([freeBytes(dir), freeBytes(path.join(dir, 'not', 'yet', 'there'))]);
+    assert.ok(here !== null && here > 0 && below !== null);
+    // Other programs write meanwhile.
+    assert.ok(Math.abs(here - below) < here / 2);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+  const { problems } = await withFree(0, recipe('').replace('model: model\n', ''));
+  assert.deepEqual(
+    problems.map(({ code }) => code),
+    ['model-not-resolved'],
+  );
+});
+
+test('runtimes that do not exist, with the name that was meant and how a version is written', async () => {
+  const { problems } = await checkMarked(
+    `
+    model: model
+    output:
+      dir: out
+      runtime: vlm
+    #          ^^^ error unknown-value: did you mean vllm? All are: vllm, llama.cpp, onnxruntime, transformers. A version stands behind the name, as in vllm==0.11.0.
+      tensor_parallel_size: 0
+    #                       ^ error value-too-small: it must be at least 1
+    q_stage: {q_modifiers: {QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}}}
+  `,
+    { model: even },
+  );
+  assert.equal(problems.find(({ code }) => code === 'unknown-value')?.fixes?.[0]?.title, 'Change to vllm');
+});
+
+for (const runtime of ['vllm', 'vllm==0.11.0', 'vllm==0.11.1rc2', 'vllm==0.24.0.post1', 'transformers==4.57.1', 'transformers'])
+  test(
+    `output.runtime ${runtime} is taken`,
+    marked(
+      `
+    model: model
+    output: {dir: out, runtime: ${runtime}, tensor_parallel_size: 1}
+    q_stage: {q_modifiers: {QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}}}
+  `,
+      { model: even },
+    ),
+  );
+
+test(
+  'a version in another spelling is refused',
+  marked(
+    `
+    model: model
+    output: {dir: out, runtime: vllm>=0.11}
+    #                           ^^^^^^^^^^ error unknown-value: A version stands behind the name
+    q_stage: {q_modifiers: {QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}}}
+  `,
+    { model: even },
+  ),
+);
