@@ -80,9 +80,12 @@ function levelOf(answers: readonly KernelAnswer[]): number {
   return everywhere.slower === null ? 0 : 1;
 }
 
-function problemOf(scheme: QuantizationScheme, findings: readonly Finding[], gpus: number, { quantization, layers }: Resolution): Problem {
-  const worst = findings.reduce((best, one) => (one.level > best.level ? one : best));
-  const { question, release, answers, level } = worst;
+/** Speaks of the layers that fare worst. */
+function problemOf(scheme: QuantizationScheme, all: readonly Finding[], gpus: number, { quantization, layers }: Resolution): Problem {
+  const worst = all.reduce((best, one) => (one.level > best.level ? one : best));
+  const { question, release, level } = worst;
+  const findings = all.filter((finding) => finding.level === level);
+  const answers = [...new Map(findings.flatMap((finding) => finding.answers).map((answer) => [answer.kernel, answer])).values()];
   const owner = quantization.findLast(({ groups }) => groups.some((group) => group.scheme === scheme));
   const group = owner?.groups.find((candidate) => candidate.scheme === scheme);
   const path = group?.path ?? [];
@@ -93,7 +96,7 @@ function problemOf(scheme: QuantizationScheme, findings: readonly Finding[], gpu
   const roles = [...new Set(findings.flatMap(({ linear }) => linear.members.map(({ role }) => role)))];
   const affected = findings.reduce((sum, { linear }) => sum + linear.members.length, 0);
   const isPart = affected < layers.filter((layer) => layer.scheme === scheme).length;
-  const size = inGroups ? fittingSize(findings, gpus, layers, scheme) : null;
+  const size = inGroups ? fittingSize(all, gpus, layers, scheme) : null;
   const ways = [
     ...(size === null ? [] : [`use group_size ${size}`]),
     ...(isPart ? [`add ${roles.join(', ')} to ignore`] : size === null ? ['choose another scheme'] : []),
@@ -120,7 +123,7 @@ function problemOf(scheme: QuantizationScheme, findings: readonly Finding[], gpu
     severity: severities[level] ?? 'warning',
     path,
     at: inGroups ? 'key' : 'value',
-    message: `${verdict(release, answers, level)} ${what}. ${need(question, release)} ${sentence(ways.join(', or '))}.`,
+    message: `${verdict(release, answers, level)} ${what}. ${need(findings)} ${sentence(ways.join(', or '))}.`,
     fixes,
   };
 }
@@ -139,14 +142,15 @@ function verdict(release: VllmRelease, answers: readonly KernelAnswer[], level: 
 const conditionText = (answer: KernelAnswer): string =>
   answer.package === null ? `${answer.kernel} (${answer.only ?? ''})` : `${answer.kernel} (with the package ${answer.package})`;
 
-function need({ num_bits, symmetric, group_size }: KernelQuestion, { kernels }: VllmRelease): string {
-  const types = symmetric || num_bits === 4 ? '' : 'symmetric weights, ';
-  const groups = [-1, 32, 64, 128].includes(group_size) ? '' : 'groups of 32, 64 or 128 or one per channel, ';
-  const tiles =
-    kernels === 'padded tiles'
-      ? 'inputs and outputs in multiples of 128 and 64'
-      : 'inputs in multiples of 128 and outputs in multiples of 64';
-  return `Its usual kernel, Marlin, wants ${types}${groups}${tiles}.`;
+/** What of Marlin's conditions the layers do not meet. */
+function need(findings: readonly Finding[]): string {
+  const some = (isMissed: (question: KernelQuestion) => boolean): boolean => findings.some(({ question }) => isMissed(question));
+  const wants = [
+    ...(some(({ symmetric, num_bits }) => !symmetric && num_bits !== 4) ? ['symmetric weights for 8 bits'] : []),
+    ...(some(({ group_size }) => ![-1, 32, 64, 128].includes(group_size)) ? ['groups of 32, 64 or 128 or one per channel'] : []),
+    ...(some(({ inputs, outputs }) => inputs % 128 !== 0 || outputs % 64 !== 0) ? ['inputs in multiples of 128 and outputs of 64'] : []),
+  ];
+  return `Its usual kernel, Marlin, wants ${wants.join(', and ')}.`;
 }
 
 /** A group_size that every layer of the scheme can have and every kernel takes; null where the shapes stand in the way. */

@@ -21,7 +21,7 @@ export interface VllmRelease {
   anyBits: boolean;
   /** Weights in the column order of their activations, stored with weight_g_idx. */
   groupActorder: boolean;
-  /** Zero points of experts in 4 or 8 bits. */
+  /** Zero points of experts, where their Marlin kernel takes the shapes. */
   asymmetricExperts: boolean;
   quantizedHead: boolean;
   quantizedEmbedding: boolean;

@@ -155,6 +155,20 @@ test('tiles that 0.24.0 pads cost time there and stop older Marlin', async () =>
   assert.match(newer.message, /Marlin, which pads/);
 });
 
+test('layers that fare better are not named with those that fare worst', async () => {
+  // Padding is needed for down_proj and gate, up; nothing but Hopper takes the zero points of all the others.
+  const uneven = doubled(tinyLlama({ intermediate: 172 }));
+  const groups = `QuantizationModifier: {ignore: [lm_head], config_groups: {a: {targets: ['re:.*mlp.*'], weights: {num_bits: 8, strategy: channel}}, b: {targets: ['re:.*attn.*'], weights: {num_bits: 8, symmetric: false, strategy: channel}}}}`;
+  const problems = await found('runtime: vllm==0.24.0', groups, uneven);
+  assert.deepEqual(listed(problems).sort(), ['information kernel-does-not-fit', 'warning kernel-does-not-fit']);
+  assert.match(
+    problems.find(({ severity }) => severity === 'warning')?.message ?? '',
+    /4 layers \(qkv_proj 256 × 128, o_proj 128 × 128; 8 bits, asymmetric, channel\)\. Its usual kernel, Marlin, wants symmetric weights for 8 bits\./,
+  );
+  const mixed = await found('runtime: vllm==0.11.0, tensor_parallel_size: 2', group('num_bits: 4, group_size: 32'));
+  assert.match(mixed[0]?.message ?? '', /4 layers \(down_proj 128 × 192, o_proj 128 × 64 on each of 2 GPUs/);
+});
+
 test('a split that cuts groups, heads or sizes is an error with the split that goes', async () => {
   const [cut] = await found('tensor_parallel_size: 4', group('num_bits: 4, group_size: 128'));
   assert.equal(cut?.severity, 'error');
