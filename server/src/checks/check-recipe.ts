@@ -27,7 +27,7 @@ export async function checkRecipe(text: string, context: ResolveContext): Promis
     ? problems
     : distinct([...problems, ...resolution.problems, ...allChecks.flatMap((check) => check.run(resolution))]);
   const plan = all.some(({ severity }) => severity === 'error') ? null : buildPlan(resolution);
-  return { document, resolution, problems: applySuppressions(text, document.attachRanges(all)), plan };
+  return { document, resolution, problems: applySuppressions(document.text, document.attachRanges(all)), plan };
 }
 
 /** The schema and the expansion may say the same of one place. */

@@ -1,7 +1,7 @@
 // Completion: the keys, values, presets, layer patterns and paths that may stand at the cursor, also in a half-written recipe.
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
-import { parseValue } from '../recipe/parse-recipe.js';
+import { parseValue, withLineBreaks } from '../recipe/parse-recipe.js';
 import type { CompletionEntry } from './completion-entry.js';
 import { completeKeys } from './completion-keys.js';
 import { completePaths, wantsPath, type FolderEntry } from './completion-paths.js';
@@ -30,7 +30,8 @@ export interface CompletionInput {
 
 const schema = recipeSchemaFiles as SchemaFiles;
 
-export async function completeRecipe(input: CompletionInput): Promise<Completion> {
+export async function completeRecipe(asked: CompletionInput): Promise<Completion> {
+  const input = { ...asked, text: withLineBreaks(asked.text) };
   const { text, offset } = surroundingsOf(input.text, input.offset) ?? input;
   for (const cursor of findCursors(text, offset, parseValue)) {
     const schemas = schemasAt(schema, cursor.path);

@@ -91,9 +91,11 @@ function keyInsertion(document: RecipeDocument, path: RecipePath, key: string, v
   const mapping = document.valueAt(path);
   const keys = typeof mapping === 'object' && mapping !== null ? Object.keys(mapping).filter((name) => document.has([...path, name])) : [];
   if (isFlow(document, path)) {
-    const { end } = document.spanOf(path, 'value');
-    const closing = end - 1 - (/\s*$/.exec(text.slice(0, end - 1))?.[0].length ?? 0);
-    return { span: pointAt(closing), text: `${keys.length > 0 ? ', ' : ''}${key}: ${value}` };
+    // Right behind the last entry: a comma or a comment may follow it.
+    if (keys.length > 0) return { span: pointAt(endOfEntries(document, path, keys)), text: `, ${key}: ${value}` };
+    const opening = document.spanOf(path, 'value').begin + 1;
+    const isAlone = /^\s*[}\]]/.test(text.slice(opening));
+    return { span: pointAt(opening), text: `${key}: ${value}${isAlone ? '' : ', '}` };
   }
   const first = keys[0];
   if (first === undefined) {
@@ -102,10 +104,13 @@ function keyInsertion(document: RecipeDocument, path: RecipePath, key: string, v
     return { span: pointAt(afterColon(document, path)), text: `\n${indent}${indented(`${key}: ${value}`, indent)}` };
   }
   const indent = ' '.repeat(columnOf(document, document.spanOf([...path, first], 'key').begin));
-  const end = Math.max(...keys.map((name) => entrySpan(document, [...path, name]).end));
+  const end = endOfEntries(document, path, keys);
   const lineEnd = text.indexOf('\n', end);
   return { span: pointAt(lineEnd < 0 ? text.length : lineEnd), text: `\n${indent}${indented(`${key}: ${value}`, indent)}` };
 }
+
+const endOfEntries = (document: RecipeDocument, path: RecipePath, keys: readonly string[]): number =>
+  Math.max(...keys.map((name) => entrySpan(document, [...path, name]).end));
 
 function itemAddition(document: RecipeDocument, path: RecipePath, item: string): Replacement | null {
   const { text } = document;

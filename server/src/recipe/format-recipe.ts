@@ -12,7 +12,7 @@ export function formatRecipe(text: string): string | null {
   const unread = ['yaml-syntax', 'recipe-not-a-mapping', 'recipe-too-long'];
   if (!isBlock || problems.some(({ code }) => unread.includes(code))) return null;
   const lineBreak = text.includes('\r\n') ? '\r\n' : '\n';
-  const spaced = applied(text.replaceAll('\r\n', '\n'), spacing);
+  const spaced = applied(text.replace(/\r\n?/g, '\n'), spacing);
   const formatted = tidied(indented(spaced)).replaceAll('\n', lineBreak);
   return isDeepStrictEqual(parseRecipe(formatted).document.value, document.value) ? formatted : null;
 }
@@ -37,9 +37,9 @@ function spacing(yaml: Document.Parsed, text: string): Replacement[] {
   visit(yaml, (_, node) => {
     if (isPair(node) && isScalar(node.key) && node.key.range) {
       const begin = node.key.range[1];
-      const colon = /^[ \t]*:(?:[ \t]+(?=[^\s#])|(?=\n))/.exec(text.slice(begin));
+      const colon = /^[ \t]*:(?:[ \t]+(?=[^\s#])|[ \t]*(?=\n|$))/.exec(text.slice(begin));
       if (colon !== null) {
-        const blank = colon[0].endsWith(':') ? '' : ' ';
+        const blank = /^(?:\n|$)/.test(text.slice(begin + colon[0].length)) ? '' : ' ';
         replacements.push({ span: { begin, end: begin + colon[0].length }, text: `:${blank}` });
       }
     }

@@ -32,7 +32,8 @@ const longestRecipe = 4_000_000;
  * `problems` holds what the text alone shows: syntax, duplicate keys, and values that the schema refuses. `file` is the name of the file, whose
  * ending tells how llm-compressor reads it; null for text without one.
  */
-export function parseRecipe(text: string, file: string | null = null): ParsedRecipe {
+export function parseRecipe(original: string, file: string | null = null): ParsedRecipe {
+  const text = withLineBreaks(original);
   const lines = new LineCounter();
   for (let at = 0; at >= 0 && at <= text.length;) {
     lines.addNewLine(at);
@@ -93,12 +94,15 @@ export function parseRecipe(text: string, file: string | null = null): ParsedRec
 /** Plain value of a text, for features that probe half-written recipes; null where nothing can be made of it. */
 export function parseValue(text: string): unknown {
   try {
-    const yaml = parseDocument(frontMatter(text).yamlText, yamlOptions);
+    const yaml = parseDocument(frontMatter(withLineBreaks(text)).yamlText, yamlOptions);
     return prepareTree(yaml).length > 0 ? null : yaml.toJS({ maxAliasCount: 100 });
   } catch {
     return null; // half-written text is normal here; the caller shows nothing
   }
 }
+
+/** A carriage return alone ends a line for PyYAML and for editors, not for the library; offsets stay as they are. */
+export const withLineBreaks = (text: string): string => (text.includes('\r') ? text.replace(/\r(?!\n)/g, '\n') : text);
 
 const problem = (code: string, message: string): Problem => ({ code, severity: 'error', path: [], at: 'value', message });
 

@@ -63,13 +63,22 @@ export class RecipeDocument {
   }
 
   rangeOfSpan(span: Span): TextRange {
-    return { start: this.positionAt(span.begin), end: this.positionAt(span.end) };
+    const { begin, end } = span;
+    return { start: this.positionAt(this.cutsPair(begin) ? begin - 1 : begin), end: this.positionAt(this.cutsPair(end) ? end + 1 : end) };
   }
 
   positionAt(offset: number): { line: number; character: number } {
     // The parser's errors may end one character behind the text.
-    const { line, col } = this.lines.linePos(Math.min(offset, this.text.length));
+    const inText = Math.min(offset, this.text.length);
+    // Between the two characters of a line break an editor has no place.
+    const isInBreak = this.text[inText] === '\n' && this.text[inText - 1] === '\r';
+    const { line, col } = this.lines.linePos(isInBreak ? inText - 1 : inText);
     return { line: Math.max(0, line - 1), character: Math.max(0, col - 1) };
+  }
+
+  /** Characters outside the basic plane are two of JavaScript's; the parser's errors point at one. */
+  private cutsPair(offset: number): boolean {
+    return (this.text.codePointAt(offset - 1) ?? 0) > 0xffff;
   }
 
   offsetAt(position: { line: number; character: number }): number {

@@ -24,6 +24,17 @@ test('a target that matches nothing becomes the pattern that was meant', async (
   assert.equal(await applyFix(recipe('q_proj'), 'target-matches-nothing'), recipe("'re:.*q_proj$'"));
 });
 
+test('a scheme takes the place of what is there and says nothing', async () => {
+  const recipe = (body: string): string => `quant_stage: {quant_modifiers: {QuantizationModifier: {${body}}}}\n`;
+  for (const [before, after] of [
+    ['ignore: [a]', 'ignore: [a], scheme: W4A16'],
+    ['scheme: null, ignore: [a]', 'scheme: W4A16, ignore: [a]'],
+    ['config_groups: {}, ignore: [a]', 'scheme: W4A16, ignore: [a]'],
+  ] as const)
+    assert.equal(await applyFix(recipe(before), 'scheme-missing'), recipe(after));
+  await assert.rejects(applyFix(recipe('config_groups: [{targets: [Linear]}]'), 'scheme-missing'));
+});
+
 const replacements: [string, string, RecipeEdit, string][] = [
   ['a value', 'a: 1 # why\nb: 2\n', { kind: 'replace-value', path: ['a'], text: '3' }, 'a: 3 # why\nb: 2\n'],
   ['an empty value', 'a:\nb: 2\n', { kind: 'replace-value', path: ['a'], text: '{}' }, 'a: {}\nb: 2\n'],
@@ -39,6 +50,24 @@ const replacements: [string, string, RecipeEdit, string][] = [
   ['insert into a block', 'a:\n  b: 1\nc: 2\n', { kind: 'insert-key', path: ['a'], key: 'd', text: '3' }, 'a:\n  b: 1\n  d: 3\nc: 2\n'],
   ['insert into a flow', 'a: {b: 1}\n', { kind: 'insert-key', path: ['a'], key: 'd', text: '3' }, 'a: {b: 1, d: 3}\n'],
   ['insert into an empty flow', 'a: {}\n', { kind: 'insert-key', path: ['a'], key: 'd', text: '3' }, 'a: {d: 3}\n'],
+  [
+    'insert into a flow that ends in a comma',
+    'a: {b: 1,}\n',
+    { kind: 'insert-key', path: ['a'], key: 'd', text: '3' },
+    'a: {b: 1, d: 3,}\n',
+  ],
+  [
+    'insert into a flow that ends in a comment',
+    'a: {b: 1, # one\n  }\n',
+    { kind: 'insert-key', path: ['a'], key: 'd', text: '3' },
+    'a: {b: 1, d: 3, # one\n  }\n',
+  ],
+  [
+    'insert into a flow without keys of its own',
+    'x: &x {}\na: {<<: *x}\n',
+    { kind: 'insert-key', path: ['a'], key: 'd', text: '3' },
+    'x: &x {}\na: {d: 3, <<: *x}\n',
+  ],
   ['insert under a key without value', 'x:\n  a:\n', { kind: 'insert-key', path: ['x', 'a'], key: 'd', text: '3' }, 'x:\n  a:\n    d: 3\n'],
   ['insert at the root', 'a: 1\n', { kind: 'insert-key', path: [], key: 'd', text: '3' }, 'a: 1\nd: 3\n'],
   ['append to a flow list', 'a: [x]\n', { kind: 'append-item', path: ['a'], text: 'y' }, 'a: [x, y]\n'],

@@ -81,3 +81,8 @@ test('what cannot be read, JSON and front matter are left alone', () => {
   for (const text of ['a: [', '{"quant_stage": {}}', '---\nquant_stage: {}\n---\n# Title\n', '- a list\n', ''])
     assert.equal(formatRecipe(text), null, text);
 });
+
+test('blanks around the colon of a key without value, and line breaks of a carriage return alone', () => {
+  assert.equal(formatRecipe('a  : \n  b :  \n'), 'a:\n  b:\n');
+  assert.equal(formatRecipe('a:  1\rb: 2\r'), 'a: 1\nb: 2\n');
+});

@@ -47,7 +47,22 @@ test('place and path are inverse at every offset of a key or scalar', () => {
 test('positions and offsets are inverse, with CRLF and characters outside the basic plane', () => {
   const text = 'a: "😀é"\r\nb: c\r\n\r\nd: e';
   const { document } = parseRecipe(text);
-  for (let offset = 0; offset <= text.length; offset += 1) assert.equal(document.offsetAt(document.positionAt(offset)), offset);
+  for (let offset = 0; offset <= text.length; offset += 1) {
+    // Editors have no place between the two characters of a line break.
+    const isInBreak = text.slice(offset - 1, offset + 1) === '\r\n';
+    assert.equal(document.offsetAt(document.positionAt(offset)), isInBreak ? offset - 1 : offset);
+  }
+});
+
+test('a carriage return alone ends a line, as for PyYAML and editors', () => {
+  const { document } = parseRecipe('model: m\rq_stage:\r  q_modifiers: {}\r\n');
+  assert.deepEqual(document.value, { model: 'm', q_stage: { q_modifiers: {} } });
+  assert.deepEqual(document.rangeOf(['q_stage'], 'key'), { start: { line: 1, character: 0 }, end: { line: 1, character: 7 } });
+  assert.deepEqual(parseValue('a: b\rc: d'), { a: 'b', c: 'd' });
+});
+
+test('a range never ends inside of a character outside the basic plane', () => {
+  assert.deepEqual(placed('{"a"😀: b}'), ['yaml-syntax 0:4-0:6', 'yaml-syntax 0:4-0:9']);
 });
 
 test('modifiers in document order, over stages and groups', () => {
