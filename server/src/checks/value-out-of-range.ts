@@ -26,33 +26,35 @@ const strength: Range = {
     'it is an exponent from 0 (weights stay) to 1 (everything moves into them); llm-compressor takes any number, and beyond the result is worse than none.',
 };
 
-const rangesOfModifiers: Readonly<Record<string, readonly Range[]>> = {
-  SmoothQuantModifier: [strength],
-  LogarithmicEqualizationModifier: [strength],
-  SparseGPTModifier: [sparsity],
-  WandaPruningModifier: [sparsity],
-  REAPPruningModifier: [
-    {
-      field: 'sparsity',
-      isWithin: (value) => value > 0 && value < 1,
-      severity: 'error',
-      message: 'it is the part of the experts that is removed, between 0 and 1; llm-compressor refuses the ends too.',
-    },
-  ],
-  AWQModifier: [
-    {
-      field: 'n_grid',
-      isWithin: (value) => value >= 1,
-      severity: 'error',
-      message: 'it is the number of exponents that are tried; without one there are no scales, and llm-compressor fails.',
-    },
-  ],
-};
+const rangesOfModifiers: ReadonlyMap<string, readonly Range[]> = new Map(
+  Object.entries({
+    SmoothQuantModifier: [strength],
+    LogarithmicEqualizationModifier: [strength],
+    SparseGPTModifier: [sparsity],
+    WandaPruningModifier: [sparsity],
+    REAPPruningModifier: [
+      {
+        field: 'sparsity',
+        isWithin: (value) => value > 0 && value < 1,
+        severity: 'error',
+        message: 'it is the part of the experts that is removed, between 0 and 1; llm-compressor refuses the ends too.',
+      },
+    ],
+    AWQModifier: [
+      {
+        field: 'n_grid',
+        isWithin: (value) => value >= 1,
+        severity: 'error',
+        message: 'it is the number of exponents that are tried; without one there are no scales, and llm-compressor fails.',
+      },
+    ],
+  }),
+);
 
 export const valueOutOfRange: Check = {
   code: 'value-out-of-range',
   run: ({ modifiers }) =>
-    modifiers.flatMap((modifier) => (rangesOfModifiers[modifier.name] ?? []).flatMap((range) => problemsOf(modifier, range))),
+    modifiers.flatMap((modifier) => (rangesOfModifiers.get(modifier.name) ?? []).flatMap((range) => problemsOf(modifier, range))),
 };
 
 function problemsOf({ path, body }: RecipeModifier, { field, isWithin, severity, message }: Range): Problem[] {

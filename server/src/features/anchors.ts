@@ -42,7 +42,10 @@ function spansToRename(document: RecipeDocument, offset: number): Span[] {
   const anchor = anchorAt(document, offset);
   if (anchor !== undefined) return [anchor.definition, ...anchor.aliases];
   const place = document.placeAt(offset);
-  return place !== null && place.at === 'key' && place.path.at(-2) === 'config_groups' ? [document.spanOf(place.path, 'key')] : [];
+  if (place === null || place.at !== 'key' || place.path.at(-2) !== 'config_groups') return [];
+  // A name that stands twice is renamed twice: else the one that was hidden would come back.
+  const path = JSON.stringify(place.path);
+  return document.scalars().flatMap((scalar) => (scalar.at === 'key' && JSON.stringify(scalar.path) === path ? [scalar.span] : []));
 }
 
 function taken(document: RecipeDocument, offset: number): string[] {

@@ -1,6 +1,7 @@
 // Edits that name places by path → text edits, in block and in flow style, keeping the indentation of the recipe.
 import type { RecipeEdit, RecipePath, TextRange } from '../../../schemas/src/problem.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
+import { isJson, parseValue } from '../recipe/parse-recipe.js';
 import type { Span } from '../recipe/span.js';
 
 export interface TextReplacement {
@@ -11,8 +12,33 @@ export interface TextReplacement {
 /** null when the place is not in the text (a merge key brought it in, or it was edited away). */
 export function textReplacement(document: RecipeDocument, edit: RecipeEdit): TextReplacement | null {
   if (!document.has(edit.path)) return null;
-  const replacement = replace(document, edit);
-  return replacement === null ? null : { range: document.rangeOfSpan(replacement.span), newText: replacement.text };
+  const replacement = replace(document, isJson(document.text) ? jsonEdit(edit) : edit);
+  return replacement === null || takesAnchor(document, replacement.span)
+    ? null
+    : { range: document.rangeOfSpan(replacement.span), newText: replacement.text };
+}
+
+/** What a recipe in JSON must be given to stay one. */
+function jsonEdit(edit: RecipeEdit): RecipeEdit {
+  const value = (text: string): string => JSON.stringify(parseValue(text));
+  switch (edit.kind) {
+    case 'replace-key':
+      return { ...edit, text: JSON.stringify(edit.text) };
+    case 'replace-value':
+    case 'append-item':
+      return { ...edit, text: value(edit.text) };
+    case 'insert-key':
+      return { ...edit, key: JSON.stringify(edit.key), text: value(edit.text) };
+    case 'remove':
+      return edit;
+  }
+}
+
+/** An anchor that others need would go: no edit of one place is right then. */
+function takesAnchor(document: RecipeDocument, { begin, end }: Span): boolean {
+  if (!document.text.includes('&')) return false;
+  const isInside = (span: Span): boolean => begin <= span.begin && span.end <= end;
+  return document.anchors().some(({ definition, aliases }) => isInside(definition) && !aliases.every(isInside));
 }
 
 interface Replacement {
@@ -24,7 +50,7 @@ function replace(document: RecipeDocument, edit: RecipeEdit): Replacement | null
   switch (edit.kind) {
     case 'replace-value':
       return isEmpty(document, edit.path)
-        ? { span: pointAt(afterColon(document, edit.path)), text: ` ${edit.text}` }
+        ? { span: pointAt(afterColon(document, edit.path)), text: `${colonFor(document, edit.path)} ${edit.text}` }
         : { span: trimmed(document, document.spanOf(edit.path, 'value')), text: edit.text };
     case 'replace-key':
       return { span: document.spanOf(edit.path, 'key'), text: edit.text };
@@ -54,12 +80,18 @@ function afterColon(document: RecipeDocument, path: RecipePath): number {
   return end + (/^\s*:/.exec(document.text.slice(end))?.[0].length ?? 0);
 }
 
+/** In {a, b: 1} the key a has none. */
+const colonFor = (document: RecipeDocument, path: RecipePath): string =>
+  afterColon(document, path) === document.spanOf(path, 'key').end ? ':' : '';
+
 /** Key and value together; a list item alone. */
 function entrySpan(document: RecipeDocument, path: RecipePath): Span {
   if (typeof path.at(-1) === 'number') return trimmed(document, document.spanOf(path, 'value'));
   const key = document.spanOf(path, 'key');
-  if (isEmpty(document, path)) return { begin: key.begin, end: afterColon(document, path) };
-  return { begin: key.begin, end: trimmed(document, document.spanOf(path, 'value')).end };
+  // The mark of an explicit key goes with it.
+  const begin = key.begin - (/\?[ \t]+$/.exec(document.text.slice(0, key.begin))?.[0].length ?? 0);
+  if (isEmpty(document, path)) return { begin, end: afterColon(document, path) };
+  return { begin, end: trimmed(document, document.spanOf(path, 'value')).end };
 }
 
 function isFlow(document: RecipeDocument, path: RecipePath): boolean {
@@ -101,7 +133,10 @@ function keyInsertion(document: RecipeDocument, path: RecipePath, key: string, v
   if (first === undefined) {
     if (path.length === 0) return { span: pointAt(text.length), text: `${lineBreakBefore(text)}${key}: ${value}\n` };
     const indent = ' '.repeat(columnOf(document, document.spanOf(path, 'key').begin) + 2);
-    return { span: pointAt(afterColon(document, path)), text: `\n${indent}${indented(`${key}: ${value}`, indent)}` };
+    return {
+      span: pointAt(afterColon(document, path)),
+      text: `${colonFor(document, path)}\n${indent}${indented(`${key}: ${value}`, indent)}`,
+    };
   }
   const indent = ' '.repeat(columnOf(document, document.spanOf([...path, first], 'key').begin));
   const end = endOfEntries(document, path, keys);
@@ -115,7 +150,8 @@ const endOfEntries = (document: RecipeDocument, path: RecipePath, keys: readonly
 function itemAddition(document: RecipeDocument, path: RecipePath, item: string): Replacement | null {
   const { text } = document;
   const list = document.valueAt(path);
-  if (list === null || list === undefined) return { span: pointAt(afterColon(document, path)), text: ` [${item}]` };
+  if (list === null || list === undefined)
+    return { span: pointAt(afterColon(document, path)), text: `${colonFor(document, path)} [${item}]` };
   const span = trimmed(document, document.spanOf(path, 'value'));
   // A lone string stands for a list of one.
   if (!Array.isArray(list)) return { span, text: `[${text.slice(span.begin, span.end)}, ${item}]` };

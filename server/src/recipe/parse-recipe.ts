@@ -130,7 +130,8 @@ function readPart(text: string, file: string | null): { yamlText: string; base: 
   return file === null ? frontMatter(text) : withoutMark(text);
 }
 
-const isJson = (text: string): boolean => whyNoJson(text) === null;
+/** A text that a reader of JSON takes; other than in YAML, names and texts are in quotes there. */
+export const isJson = (text: string): boolean => whyNoJson(text) === null;
 
 function whyNoJson(text: string): string | null {
   if (!/^\s*[{[]/.test(text)) return 'it does not begin with a brace';

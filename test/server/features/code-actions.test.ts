@@ -70,6 +70,13 @@ const replacements: [string, string, RecipeEdit, string][] = [
   ],
   ['insert under a key without value', 'x:\n  a:\n', { kind: 'insert-key', path: ['x', 'a'], key: 'd', text: '3' }, 'x:\n  a:\n    d: 3\n'],
   ['insert at the root', 'a: 1\n', { kind: 'insert-key', path: [], key: 'd', text: '3' }, 'a: 1\nd: 3\n'],
+  [
+    'the value of a flow key without colon',
+    'a: {b, c: 1}\n',
+    { kind: 'replace-value', path: ['a', 'b'], text: '{}' },
+    'a: {b: {}, c: 1}\n',
+  ],
+  ['remove an explicit key', 'a: {? b, c: 1}\n', { kind: 'remove', path: ['a', 'b'] }, 'a: {c: 1}\n'],
   ['append to a flow list', 'a: [x]\n', { kind: 'append-item', path: ['a'], text: 'y' }, 'a: [x, y]\n'],
   ['append to an empty list', 'a: []\n', { kind: 'append-item', path: ['a'], text: 'y' }, 'a: [y]\n'],
   ['append to a block list', 'a:\n  - x\nb: 1\n', { kind: 'append-item', path: ['a'], text: 'y' }, 'a:\n  - x\n  - y\nb: 1\n'],
@@ -77,6 +84,28 @@ const replacements: [string, string, RecipeEdit, string][] = [
 ];
 
 for (const [name, before, edit, after] of replacements) test(`edit: ${name}`, () => assert.equal(edited(before, edit), after));
+
+test('a recipe in JSON stays JSON', () => {
+  const text = '{\n\t"a": {"b": "c"},\n\t"d": [1]}';
+  for (const [edit, after] of [
+    [{ kind: 'replace-key', path: ['a', 'b'], text: 'x' }, text.replace('"b"', '"x"')],
+    [{ kind: 'replace-value', path: ['a', 'b'], text: "'re:x'" }, text.replace('"c"', '"re:x"')],
+    [{ kind: 'insert-key', path: ['a'], key: 'k', text: '[v]' }, text.replace('"c"', '"c", "k": ["v"]')],
+    [{ kind: 'append-item', path: ['d'], text: 'v' }, text.replace('1', '1, "v"')],
+    [{ kind: 'remove', path: ['a'] }, text.replace('"a": {"b": "c"},\n\t', '')],
+  ] satisfies [RecipeEdit, string][]) {
+    assert.equal(edited(text, edit), after);
+    JSON.parse(after);
+  }
+});
+
+test('an edit that would take an anchor away from its aliases is no edit', () => {
+  const text = 'a: {x: &n 1}\nb: *n\nc: &o 2\nd: {e: &p 3, f: *p}\n';
+  assert.equal(edited(text, { kind: 'remove', path: ['a'] }), null);
+  assert.equal(edited(text, { kind: 'replace-value', path: ['a'], text: '{}' }), null);
+  assert.equal(edited(text, { kind: 'remove', path: ['c'] }), text.replace('c: &o 2\n', ''));
+  assert.equal(edited(text, { kind: 'remove', path: ['d'] }), text.replace('d: {e: &p 3, f: *p}\n', ''));
+});
 
 test('an edit of a place that is not in the text is no edit', () => {
   assert.equal(edited('a: 1\n', { kind: 'remove', path: ['b'] }), null);

@@ -47,6 +47,17 @@ test('rename changes an anchor with its aliases, and the name of a group', () =>
   assert.equal(renamable(document, text.indexOf('Linear')), null);
 });
 
+test('a group whose name stands twice is renamed in both places, from either', () => {
+  const text = 'config_groups: {g: {targets: [a]}}\nconfig_groups: {g: {targets: [b]}, g: {targets: [c]}}\n';
+  const { document } = parseRecipe(text);
+  for (const match of text.matchAll(/g: /g)) {
+    assert.equal(renamable(document, match.index)?.range.start.character, document.positionAt(match.index).character);
+    const answer = rename(document, match.index, 'h');
+    assert.ok('edits' in answer);
+    assert.equal(applyEdits(document, answer.edits), text.replaceAll('g: ', 'h: '));
+  }
+});
+
 test('links lead to the model and the data that are there', async () => {
   const { resolution } = await check(
     'model: ./\ncalibration:\n  dataset: ./config.json\nevaluate:\n  perplexity:\n    dataset: gone.jsonl\n',
