@@ -39,7 +39,7 @@ const workerStages = ['observers', 'transforms', 'quantizers', 'report'];
 const packageOwners: Record<string, readonly string[]> = {
   vscode: ['client/src/', 'test/extension/'],
   'vscode-languageserver': ['server/src/lsp/', 'server/src/main.ts'],
-  'vscode-languageserver-textdocument': ['server/src/lsp/'],
+  'vscode-languageserver-textdocument': ['server/src/lsp/', 'test/'],
   'vscode-languageclient': ['client/src/server-client.ts'],
   'vscode-jsonrpc': ['worker/src/connection.ts', 'worker/src/main.ts', 'client/src/worker-host.ts', 'client/src/cli/', 'test/'],
   yaml: ['server/src/recipe/', 'test/'],
@@ -49,6 +49,7 @@ const packageOwners: Record<string, readonly string[]> = {
   '@vscode/test-electron': ['test/extension/'],
   'playwright-core': ['test/'],
   mocha: ['test/extension/'],
+  'fast-check': ['test/'],
   typescript: ['test/repo/'],
   'json-schema-to-typescript': [],
 };

@@ -1,4 +1,4 @@
-// Seeded random choices for fuzz tests: the same seed gives the same texts and bytes everywhere (mulberry32).
+// Seeded random choices for property tests: the same seed gives the same texts and bytes everywhere (mulberry32).
 
 export interface Random {
   /** In [0, 1). */

@@ -75,9 +75,10 @@ const isEmpty = (document: RecipeDocument, path: RecipePath): boolean =>
   document.valueAt(path) === null &&
   document.spanOf(path, 'value').begin === document.spanOf(path, 'key').begin;
 
+/** Behind the colon, and behind the anchor or tag that stands there without a value. */
 function afterColon(document: RecipeDocument, path: RecipePath): number {
   const { end } = document.spanOf(path, 'key');
-  return end + (/^\s*:/.exec(document.text.slice(end))?.[0].length ?? 0);
+  return end + (/^\s*:(?:[ \t]+[&!][^\s,[\]{}]*)*/.exec(document.text.slice(end))?.[0].length ?? 0);
 }
 
 /** In {a, b: 1} the key a has none. */

@@ -38,6 +38,7 @@ test('a scheme takes the place of what is there and says nothing', async () => {
 const replacements: [string, string, RecipeEdit, string][] = [
   ['a value', 'a: 1 # why\nb: 2\n', { kind: 'replace-value', path: ['a'], text: '3' }, 'a: 3 # why\nb: 2\n'],
   ['an empty value', 'a:\nb: 2\n', { kind: 'replace-value', path: ['a'], text: '{}' }, 'a: {}\nb: 2\n'],
+  ['an empty value with an anchor', 'a: &x\nb: *x\n', { kind: 'replace-value', path: ['a'], text: '{}' }, 'a: &x {}\nb: *x\n'],
   ['a block value', 'a:\n  x: 1\n  y: 2\n\nb: 2\n', { kind: 'replace-value', path: ['a'], text: '{}' }, 'a:\n  {}\n\nb: 2\n'],
   ['a key', 'a: 1\n', { kind: 'replace-key', path: ['a'], text: 'b' }, 'b: 1\n'],
   ['remove a line', 'a: 1\nb: 2 # gone\nc: 3\n', { kind: 'remove', path: ['b'] }, 'a: 1\nc: 3\n'],
