@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { readDatasetRows, type DatasetRow } from '../../../worker/src/calibration/dataset-rows.js';
+import type { DatasetRow } from '../../../schemas/src/dataset/dataset-row.js';
+import { readDatasetRows } from '../../../worker/src/calibration/dataset-rows.js';
 import { failureCode } from '../../support/failures.js';
 import { temporaryFolder } from '../../support/tiny-llama-folder.js';
 

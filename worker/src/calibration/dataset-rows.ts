@@ -4,17 +4,32 @@ import { createReadStream } from 'node:fs';
 import path from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import { CsvError, parse } from 'csv-parse';
+import {
+  csvOptions,
+  datasetKind,
+  decodeLine,
+  parseJsonLine,
+  rowOfObject,
+  rowOfRecord,
+  textColumnOf,
+  type DatasetRow,
+  type Line,
+  type RowFault,
+} from '../../../schemas/src/dataset/dataset-row.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
 
-export type DatasetRow = { line: number; text: string; fromMessages: boolean } | { line: number; input_ids: number[] };
-
 export async function* readDatasetRows(file: string, textColumn: string): AsyncGenerator<DatasetRow> {
-  const kind = path.extname(file).toLowerCase();
+  const kind = datasetKind(file);
   try {
-    if (kind === '.jsonl') yield* readJsonLines(file, textColumn);
-    else if (kind === '.txt') yield* readTextLines(file);
-    else if (kind === '.csv') yield* readCsv(file, textColumn);
-    else throw runFailure.datasetInvalid(file, null, `its ending is ${kind || 'missing'}, and datasets are .jsonl, .txt or .csv`);
+    if (kind === 'jsonl') yield* readJsonLines(file, textColumn);
+    else if (kind === 'txt') yield* readTextLines(file);
+    else if (kind === 'csv') yield* readCsv(file, textColumn);
+    else
+      throw runFailure.datasetInvalid(
+        file,
+        null,
+        `its ending is ${path.extname(file).toLowerCase() || 'missing'}, and datasets are .jsonl, .txt or .csv`,
+      );
   } catch (error) {
     // What the file system says: no such file, no permission, a folder.
     if (!(error instanceof RunFailureError) && error instanceof Error && 'syscall' in error)
@@ -23,12 +38,10 @@ export async function* readDatasetRows(file: string, textColumn: string): AsyncG
   }
 }
 
-interface Line {
-  line: number;
-  /** Without the line end. */
-  content: string;
-  /** "\n", "\r\n" or, behind the last line, nothing. */
-  end: string;
+/** The value, or the failure of the run that it has none. */
+function sound<T extends object>(found: T | RowFault, file: string, line: number): T {
+  if ('detail' in found) throw runFailure.datasetInvalid(file, line, found.detail);
+  return found;
 }
 
 /** Lines end at \n or \r\n only: a text may hold the other separators of Unicode. */
@@ -38,26 +51,14 @@ async function* readLines(file: string): AsyncGenerator<Line> {
   for await (const chunk of createReadStream(file) as AsyncIterable<Buffer>) {
     let begin = 0;
     for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, begin)) {
-      yield decodeLine(file, (line += 1), Buffer.concat([...begun, chunk.subarray(begin, end)]), '\n');
+      line += 1;
+      yield sound(decodeLine(line, Buffer.concat([...begun, chunk.subarray(begin, end)]), '\n'), file, line);
       begun = [];
       begin = end + 1;
     }
     if (begin < chunk.length) begun.push(chunk.subarray(begin));
   }
-  if (begun.length > 0) yield decodeLine(file, line + 1, Buffer.concat(begun), '');
-}
-
-const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-function decodeLine(file: string, line: number, bytes: Buffer, end: string): Line {
-  const isCrlf = end !== '' && bytes.at(-1) === 0x0d;
-  let content: string;
-  try {
-    content = strictDecoder.decode(isCrlf ? bytes.subarray(0, -1) : bytes);
-  } catch {
-    throw runFailure.datasetInvalid(file, line, 'the line is not UTF-8; convert the file to UTF-8');
-  }
-  return { line, content: line === 1 ? content.replace(/^\ufeff/, '') : content, end: isCrlf ? '\r\n' : end };
+  if (begun.length > 0) yield sound(decodeLine(line + 1, Buffer.concat(begun), ''), file, line + 1);
 }
 
 async function* readTextLines(file: string): AsyncGenerator<DatasetRow> {
@@ -67,55 +68,14 @@ async function* readTextLines(file: string): AsyncGenerator<DatasetRow> {
 async function* readJsonLines(file: string, textColumn: string): AsyncGenerator<DatasetRow> {
   for await (const { line, content } of readLines(file)) {
     if (content.trim() === '') continue;
-    const invalid = (detail: string): RunFailureError => runFailure.datasetInvalid(file, line, detail);
-    let value: unknown;
-    try {
-      value = JSON.parse(content);
-    } catch (error) {
-      throw invalid(`the line is not JSON (${error instanceof Error ? error.message : String(error)})`);
-    }
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('the line is not a JSON object');
-    yield rowOfObject(value as Record<string, unknown>, textColumn, line, invalid);
+    const { value } = sound(parseJsonLine(content), file, line);
+    yield sound(rowOfObject(value, textColumn, line), file, line);
   }
 }
 
-function rowOfObject(
-  value: Record<string, unknown>,
-  textColumn: string,
-  line: number,
-  invalid: (detail: string) => RunFailureError,
-): DatasetRow {
-  const text = value[textColumn];
-  if (typeof text === 'string') return { line, text, fromMessages: false };
-  if (text !== undefined) throw invalid(`${textColumn} (text_column) is ${describe(text)}, not a text`);
-  const { input_ids, messages } = value;
-  if (Array.isArray(input_ids)) {
-    const wrong = input_ids.find((id) => !Number.isInteger(id)) as unknown;
-    if (wrong !== undefined) throw invalid(`input_ids holds ${describe(wrong)}, which is not an integer`);
-    return { line, input_ids: input_ids as number[] };
-  }
-  if (Array.isArray(messages)) {
-    const contents = messages.map((message: unknown) => (message as { content?: unknown } | null)?.content);
-    if (!contents.every((content) => typeof content === 'string')) throw invalid('a message has no content that is a text');
-    return { line, text: contents.join('\n'), fromMessages: true };
-  }
-  throw invalid(
-    `the row has neither ${textColumn} (text_column) nor messages nor input_ids; it has ${Object.keys(value).join(', ') || 'nothing'}`,
-  );
-}
-
-const describe = (value: unknown): string =>
-  value === null
-    ? 'null'
-    : Array.isArray(value)
-      ? 'a list'
-      : typeof value === 'object'
-        ? 'an object'
-        : `the ${typeof value} ${String(value)}`;
-
-/** RFC 4180: a quoted field may hold line ends. `line` is the last line of the row. */
+/** `line` is the last line of the row. */
 async function* readCsv(file: string, textColumn: string): AsyncGenerator<DatasetRow> {
-  const parser = parse({ info: true, record_delimiter: ['\r\n', '\n'], relax_column_count: true, skip_empty_lines: true });
+  const parser = parse({ ...csvOptions, info: true });
   // The parser counts bytes; its own count of lines takes a \r\n in quotes for two.
   const lineEnds: number[] = [];
   // A failing source ends the parser with its failure, which the loop below meets.
@@ -124,19 +84,13 @@ async function* readCsv(file: string, textColumn: string): AsyncGenerator<Datase
   try {
     for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { bytes: number } }>) {
       while ((lineEnds[line] ?? Infinity) < info.bytes) line += 1;
-      const text = record[column];
-      if (text !== undefined) yield { line: line + 1, text, fromMessages: false };
-      else if (column >= 0)
-        throw runFailure.datasetInvalid(
-          file,
-          line + 1,
-          `the row has ${record.length} columns and ${textColumn} (text_column) is column ${column + 1}`,
-        );
-      else {
-        column = record.indexOf(textColumn);
-        if (column < 0)
-          throw runFailure.datasetInvalid(file, 1, `there is no column ${textColumn} (text_column); its columns are ${record.join(', ')}`);
+      if (column >= 0) {
+        yield sound(rowOfRecord(record, column, textColumn, line + 1), file, line + 1);
+        continue;
       }
+      const found = textColumnOf(record, textColumn);
+      if (typeof found !== 'number') throw runFailure.datasetInvalid(file, 1, found.detail);
+      column = found;
     }
   } catch (error) {
     if (error instanceof CsvError) throw runFailure.datasetInvalid(file, null, error.message.replace(/\.$/, ''));

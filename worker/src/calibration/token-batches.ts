@@ -1,12 +1,13 @@
 // Dataset rows → token batches: the model's BOS once, no EOS, cut at max_seq_length; documents packed behind each other, never mixed.
 // Rows of input_ids are used as they are.
 import { stat } from 'node:fs/promises';
+import type { DatasetRow } from '../../../schemas/src/dataset/dataset-row.js';
 import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import type { TokenBatch } from '../models/model.js';
 import type { Device } from '../tensor/tensor.js';
-import { readDatasetRows, type DatasetRow } from './dataset-rows.js';
+import { readDatasetRows } from './dataset-rows.js';
 import { openTokenizer, type TextTokenizer } from './tokenizer.js';
 
 /** Tokens per batch, about: many enough to keep every core busy, few enough that the activations of a small model stay in the processor's cache. */
