@@ -44,8 +44,8 @@ export function problemIndex() {
 
 What Bitwright can say about a recipe, one page for each code. Generated from the pages by \`scripts/generate-problem-index.mjs\`.
 
-The examples stand beside these: \`model/\`, a Llama of two blocks (layers of 128 and 384 columns, a context of 128 tokens) and \`rows.jsonl\`, texts;
-besides, \`phantom/\` is a model that cannot be run, \`model-w8a16/\` is quantized, \`tied/\` shares head and embedding, \`cut-off/\` and \`half/\` are damaged. A test runs every recipe of these pages: the example shows the problem, what is mended shows no error and no warning
+The examples stand beside these: \`model/\`, a Llama of two blocks (layers of 128 and 384 columns, a context of 128 tokens) and \`rows.jsonl\`, 8 texts;
+besides, \`questions.jsonl\`, \`chats.jsonl\`, \`doubled.jsonl\` and \`broken.jsonl\` are files of other rows, \`deep/\` has twelve blocks, \`phantom/\` is a model that cannot be run, \`model-w8a16/\` is quantized, \`tied/\` shares head and embedding, \`cut-off/\` and \`half/\` are damaged. A test runs every recipe of these pages: the example shows the problem, what is mended shows no error and no warning
 (at most that a modifier or scheme cannot be run yet).
 
 | code | severity | what it means |

@@ -11,7 +11,8 @@ export interface ServerClient extends vscode.Disposable {
 }
 
 /** Model folders and data sets beside recipes: a change there changes what a recipe means. */
-const watchedFiles = '**/{config.json,*.safetensors,*.safetensors.index.json,*.jsonl,*.csv,*.txt}';
+const watchedFiles =
+  '**/{config.json,tokenizer_config.json,chat_template.jinja,chat_template.json,*.safetensors,*.safetensors.index.json,*.jsonl,*.csv,*.txt}';
 
 export async function startServer(context: vscode.ExtensionContext): Promise<ServerClient> {
   const module = context.asAbsolutePath('dist/server/main.js');

@@ -24,7 +24,17 @@ export function writePageFolder(dir: string): void {
   const weight_map = { 'lm_head.weight': 'model-00001-of-00002.safetensors', 'model.norm.weight': 'model-00002-of-00002.safetensors' };
   writeFileSync(path.join(dir, 'half', 'model.safetensors.index.json'), JSON.stringify({ weight_map }));
   writeModel(path.join(dir, 'moe'), withExperts(llama));
-  writeFileSync(path.join(dir, 'rows.jsonl'), '{"text": "a"}\n');
+  writeModel(path.join(dir, 'deep'), tinyLlama({ blocks: 12 }));
+  const config = { bos_token: '<s>', added_tokens_decoder: { 1: { content: '<s>' } } };
+  writeFileSync(path.join(dir, 'model', 'tokenizer_config.json'), JSON.stringify(config));
+  for (const [name, row] of Object.entries({
+    rows: { text: 'a' },
+    questions: { prompt: 'a' },
+    chats: { messages: [{ role: 'user', content: 'a' }] },
+    doubled: { text: '<s><s>a' },
+    broken: ['a'],
+  }))
+    writeFileSync(path.join(dir, `${name}.jsonl`), `${JSON.stringify(row)}\n`.repeat(8));
 }
 
 /** Its MLPs become two experts behind a router, named as Qwen names them. */

@@ -23,7 +23,7 @@ export async function inFolder<T>(setting: RecipeSetting, use: (dir: string) => 
   try {
     const model = setting.model === undefined ? tinyLlama() : setting.model;
     if (model !== null) writeModel(path.join(dir, 'model'), model);
-    for (const [name, text] of Object.entries({ 'rows.jsonl': '{"text": "a"}\n', ...setting.files }))
+    for (const [name, text] of Object.entries({ 'rows.jsonl': '{"text": "a"}\n'.repeat(8), ...setting.files }))
       writeFileSync(path.join(dir, name), text);
     return await use(dir);
   } finally {

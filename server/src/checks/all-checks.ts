@@ -5,8 +5,13 @@ import { architectureNotRunnable } from './architecture-not-runnable.js';
 import { awqCannotScale } from './awq-cannot-scale.js';
 import { awqWithoutQuantizer } from './awq-without-quantizer.js';
 import { calibrationMissing } from './calibration-missing.js';
+import { calibrationTooSmall } from './calibration-too-small.js';
+import { calibrationWithoutEffect } from './calibration-without-effect.js';
 import type { Check } from './check.js';
+import { datasetColumnMissing } from './dataset-column-missing.js';
 import { datasetNotFound } from './dataset-not-found.js';
+import { datasetUnreadable } from './dataset-unreadable.js';
+import { doubleBos } from './double-bos.js';
 import { fieldMissing } from './field-missing.js';
 import { fieldWithoutEffect } from './field-without-effect.js';
 import { fusedSiblingsDiffer } from './fused-siblings-differ.js';
@@ -16,6 +21,7 @@ import { inputStrategyUnsupported } from './input-strategy-unsupported.js';
 import { invalidRegularExpression } from './invalid-regular-expression.js';
 import { kernelDoesNotFit } from './kernel-does-not-fit.js';
 import { memoryAboveMachine } from './memory-above-machine.js';
+import { messagesWithoutTemplate } from './messages-without-template.js';
 import { modelAlreadyQuantized } from './model-already-quantized.js';
 import { modelNotResolved } from './model-not-resolved.js';
 import { modelWithoutExperts } from './model-without-experts.js';
@@ -87,7 +93,13 @@ export const allChecks: readonly Check[] = [
   modelWithoutExperts,
   architectureNotRunnable,
   calibrationMissing,
+  calibrationWithoutEffect,
+  calibrationTooSmall,
   datasetNotFound,
+  datasetUnreadable,
+  datasetColumnMissing,
+  messagesWithoutTemplate,
+  doubleBos,
   sequenceLongerThanContext,
   outputDirMissing,
   outputInsideModelFolder,

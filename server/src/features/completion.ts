@@ -3,6 +3,7 @@ import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
 import { parseValue, withLineBreaks } from '../recipe/parse-recipe.js';
 import type { CompletionEntry } from './completion-entry.js';
+import { completeColumns, wantsColumn, type RecipeDatasets } from './completion-columns.js';
 import { completeKeys } from './completion-keys.js';
 import { completePaths, wantsPath, type FolderEntry } from './completion-paths.js';
 import { completeTargets, wantsTarget, type TargetEntries } from './completion-targets.js';
@@ -24,6 +25,7 @@ export interface CompletionInput {
   text: string;
   offset: number;
   model: ModelDescription | null;
+  datasets: RecipeDatasets;
   /** Entries of a folder, relative to the recipe; null where there is none. */
   listFolder(folder: string): Promise<FolderEntry[] | null>;
 }
@@ -56,7 +58,11 @@ async function valueEntries(cursor: RecipeCursor, schemas: readonly PlacedSchema
     const { entries, isIncomplete } = completeTargets(cursor, input.model);
     return { entries: asListItems(entries, cursor, schemas), isIncomplete };
   }
-  const entries = wantsPath(cursor.path) ? await completePaths(cursor, schemas, input.listFolder) : completeValues(cursor, schemas);
+  const entries = wantsPath(cursor.path)
+    ? await completePaths(cursor, schemas, input.listFolder)
+    : wantsColumn(cursor.path)
+      ? completeColumns(cursor, input.datasets)
+      : completeValues(cursor, schemas);
   return { entries: asListItems(entries, cursor, schemas), isIncomplete: false };
 }
 

@@ -15,6 +15,7 @@ import type {
 import { checkRecipe } from '../checks/check-recipe.js';
 import type { Resolution, ResolveContext } from '../plan/resolution.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
+import { createDatasetCache } from './dataset-cache.js';
 import { filePathOf } from './file-path.js';
 import { freeBytes } from './free-bytes.js';
 import { createModelCache } from './model-cache.js';
@@ -30,11 +31,8 @@ export interface Analysis {
 export interface Analyses {
   /** Of an open document, at its present version. */
   of(text: TextDocument): Promise<Analysis>;
-  /**
-   * The model of an open document as the last finished analysis found it, so that an answer to typing does not wait for the next one; analysed
-   * when there is none yet.
-   */
-  modelOf(text: TextDocument): Promise<ModelDescription | null>;
+  /** Of an open document, of the last version that was analysed: what is asked while typing does not wait for the next. */
+  latest(text: TextDocument): Promise<Analysis>;
   /** Of a recipe named by a request; `openText` is what an editor holds of it. */
   resolve(params: ResolvePlanParams, openText: string | undefined): Promise<ResolvePlanResult>;
   describe(model: string): Promise<DescribeModelResult>;
@@ -44,8 +42,9 @@ export interface Analyses {
 
 export function createAnalyses(): Analyses {
   const models = createModelCache(nodeFiles);
+  const readHead = createDatasetCache(nodeFiles);
   const kept = new Map<string, { version: number; analysis: Promise<Analysis> }>();
-  const lastModels = new Map<string, ModelDescription | null>();
+  const finished = new Map<string, Analysis>();
   const analyse = async (text: string, uri: string, overrides: ResolvePlanParams['overrides']): Promise<Analysis> => {
     const recipePath = filePathOf(uri);
     const context: ResolveContext = {
@@ -55,6 +54,7 @@ export function createAnalyses(): Analyses {
       environment: process.env,
       describe: models.describe,
       freeBytes,
+      readHead,
       ...(overrides === undefined ? {} : { overrides }),
     };
     const { document, problems, plan, resolution } = await checkRecipe(text, context);
@@ -64,7 +64,7 @@ export function createAnalyses(): Analyses {
     const known = kept.get(text.uri);
     if (known?.version === text.version) return known.analysis;
     const analysis = analyse(text.getText(), text.uri, undefined).then((found) => {
-      if (kept.get(text.uri)?.analysis === analysis) lastModels.set(text.uri, found.model);
+      if (kept.get(text.uri)?.analysis === analysis) finished.set(text.uri, found);
       return found;
     });
     kept.set(text.uri, { version: text.version, analysis });
@@ -72,10 +72,7 @@ export function createAnalyses(): Analyses {
   };
   return {
     of: analysisOf,
-    modelOf: async (text) => {
-      const known = lastModels.get(text.uri);
-      return known === undefined ? (await analysisOf(text)).model : known;
-    },
+    latest: async (text) => finished.get(text.uri) ?? (await analysisOf(text)),
     resolve: async (params, openText) => {
       const text = params.text ?? openText ?? (await readRecipe(params.uri));
       if (typeof text !== 'string') return { plan: null, problems: [text] };
@@ -92,11 +89,11 @@ export function createAnalyses(): Analyses {
     },
     forget: (uri) => {
       kept.delete(uri);
-      lastModels.delete(uri);
+      finished.delete(uri);
     },
     forgetAll: () => {
       kept.clear();
-      lastModels.clear();
+      finished.clear();
       models.lookAgain();
     },
   };

@@ -73,10 +73,12 @@ export function serveFeatures(connection: Connection, { fence, documents, analys
       const { uri } = params.textDocument;
       const text = documents.get(uri);
       if (text === undefined) return null;
+      const { model, resolution } = await analyses.latest(text);
       const completion = await completeRecipe({
         text: text.getText(),
         offset: offsetOf(text, params),
-        model: await analyses.modelOf(text),
+        model,
+        datasets: resolution,
         listFolder: (folder) => listFolder(uri, folder),
       });
       return toCompletionList(completion, { start: text.positionAt(completion.begin), end: text.positionAt(completion.end) }, host);

@@ -1,11 +1,15 @@
 // A recipe read against its model: which modules each pattern matches, which scheme each layer gets, which data is used. What checks look at and plans are made of.
 import path from 'node:path';
+import { readDatasetHead, readRows } from '../../../schemas/src/dataset/dataset-head.js';
+import type { DatasetHead, HeadReading } from '../../../schemas/src/dataset/dataset-head.js';
 import type { DatasetPlan, LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { DescribeModelAnswer } from '../../../schemas/src/model/describe-model.js';
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import type { ModelFiles } from '../../../schemas/src/model/model-files.js';
+import { readTokenizerFacts } from '../../../schemas/src/model/tokenizer-facts.js';
+import type { TokenizerFacts } from '../../../schemas/src/model/tokenizer-facts.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import { booleanOf, coerceTo, integerOf, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
@@ -30,6 +34,8 @@ export interface ResolveContext {
   describe(dir: string): Promise<DescribeModelAnswer>;
   /** Bytes free for this user on the volume of a folder that may not exist yet; null or absent: not known. */
   freeBytes?(dir: string): Promise<number | null>;
+  /** Where heads of datasets are kept between key presses; else they are read anew. */
+  readHead?(file: string): Promise<DatasetHead | null>;
   overrides?: { model?: string; dataset?: string; output_dir?: string; device?: 'auto' | 'cpu' | 'cuda' };
 }
 
@@ -61,6 +67,8 @@ export interface ResolvedDataset {
   plan: DatasetPlan;
   /** null: not known, as the recipe is not saved and the path is relative. */
   exists: boolean | null;
+  /** Its first rows, and those of them that are used, as a run would read them; null while there is no such file, or none that is read. */
+  head: { file: DatasetHead; reading: HeadReading } | null;
 }
 
 export interface Resolution {
@@ -75,6 +83,8 @@ export interface Resolution {
   layers: readonly LayerPlan[];
   calibration: ResolvedDataset | null;
   evaluation: ResolvedDataset | null;
+  /** Of the model, where rows of a dataset will be tokenized by it. */
+  tokenizer: TokenizerFacts | null;
   outputDir: string | null;
   /** On the volume of outputDir; null: not known, or there is no model whose size could be compared. */
   freeBytes: number | null;
@@ -103,6 +113,17 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   const output = textOf(mappingOf(value['output'])['dir'], '');
   const named = context.overrides?.output_dir ?? (output === '' ? null : absolutePath(context, output));
   const outputDir = named === null ? null : path.resolve(named);
+  const calibration = await findDataset(
+    ['calibration'],
+    value['calibration'],
+    'num_calibration_samples',
+    512,
+    context,
+    context.overrides?.dataset,
+  );
+  const perplexity = mappingOf(value['evaluate'])['perplexity'];
+  const evaluation = await findDataset(['evaluate', 'perplexity'], perplexity, 'num_samples', null, context, undefined);
+  const hasRows = [calibration, evaluation].some((dataset) => (dataset?.head ?? null) !== null);
   return {
     document,
     context,
@@ -112,22 +133,9 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     quantization,
     transforms,
     layers: model === null ? [] : assignLayers(model, quantization),
-    calibration: await findDataset(
-      ['calibration'],
-      value['calibration'],
-      'num_calibration_samples',
-      512,
-      context,
-      context.overrides?.dataset,
-    ),
-    evaluation: await findDataset(
-      ['evaluate', 'perplexity'],
-      mappingOf(value['evaluate'])['perplexity'],
-      'num_samples',
-      null,
-      context,
-      undefined,
-    ),
+    calibration,
+    evaluation,
+    tokenizer: model === null || !hasRows ? null : await readTokenizerFacts(model, context.files),
     outputDir,
     freeBytes: model === null || outputDir === null ? null : ((await context.freeBytes?.(outputDir)) ?? null),
     problems,
@@ -213,21 +221,29 @@ async function findDataset(
   const file = override === undefined ? absolutePath(context, named) : path.resolve(named);
   const bytes = file === null ? null : await context.files.size(file);
   const count = fields[countKey];
+  const plan: DatasetPlan = {
+    dataset: file ?? named,
+    text_column: textOf(fields['text_column'], 'text'),
+    num_calibration_samples: count === undefined ? defaultCount : ((coerceTo('integer', count) as number | undefined) ?? null),
+    max_seq_length: (coerceTo('integer', fields['max_seq_length']) as number | undefined) ?? null,
+    shuffle: booleanOf(fields['shuffle_calibration_samples'], false),
+    seed: integerOf(fields['seed'], 42),
+    sha256: null,
+    bytes: bytes ?? 0,
+  };
+  const readHead = context.readHead ?? ((name: string) => readDatasetHead(name, context.files.readRange));
+  const head = file === null || bytes === null ? null : await readHead(file);
   return {
     path: [...at, 'dataset'],
     exists: file === null ? null : bytes !== null,
-    plan: {
-      dataset: file ?? named,
-      text_column: textOf(fields['text_column'], 'text'),
-      num_calibration_samples: count === undefined ? defaultCount : ((coerceTo('integer', count) as number | undefined) ?? null),
-      max_seq_length: (coerceTo('integer', fields['max_seq_length']) as number | undefined) ?? null,
-      shuffle: booleanOf(fields['shuffle_calibration_samples'], false),
-      seed: integerOf(fields['seed'], 42),
-      sha256: null,
-      bytes: bytes ?? 0,
-    },
+    plan,
+    head: head && { file: head, reading: readRows(head, plan.text_column, usedRows(plan)) },
   };
 }
+
+/** A shuffle reads all rows before it chooses. */
+const usedRows = ({ num_calibration_samples, shuffle }: DatasetPlan): number =>
+  shuffle ? Infinity : Math.max(1, num_calibration_samples ?? Infinity);
 
 /** The first modifier that needs rows: for what it does, for calibrated activations, for an observer that weighs by them. */
 export function needsCalibration(resolution: Resolution): RecipeModifier | null {

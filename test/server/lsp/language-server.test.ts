@@ -1,8 +1,9 @@
 // The built language server over stdio: diagnostics, completion, hover, fixes, plans, and that nothing a user types ends it.
 import assert from 'node:assert/strict';
-import { utimesSync, writeFileSync } from 'node:fs';
+import { rmSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { describeModelRequest, resolvePlanRequest } from '../../../schemas/src/protocol/client-server.js';
 import type { DescribeModelResult, ResolvePlanResult } from '../../../schemas/src/protocol/client-server.js';
@@ -180,6 +181,50 @@ test('a model that changes on disk is read again', async () => {
   writeFileSync(path.join(dir, 'model.safetensors'), 'cut off');
   utimesSync(path.join(dir, 'model.safetensors'), new Date(), new Date());
   assert.deepEqual(await shards(), ['model-unreadable']);
+});
+
+/** The codes of an unchanged text, once they are these; a watched file tells no version. */
+async function untilCodes(uri: string, wanted: readonly string[]): Promise<void> {
+  let found: string[] = [];
+  for (let tries = 0; tries < 200; tries += 1) {
+    found = (await server.diagnostics(uri, 1)).map(({ code }) => code);
+    if (found.join() === wanted.join()) return;
+    await setTimeout(25);
+  }
+  assert.deepEqual(found, wanted);
+}
+
+test('a dataset that changes on disk: fresh diagnostics and columns of a recipe that nobody touched', async () => {
+  const uri = uriOf('watched.quant.yaml');
+  const rows = path.join(folder, 'watched.jsonl');
+  const text = `${recipe('{scheme: W8A8, ignore: [lm_head], requires_calibration_data: true}')}calibration: {dataset: watched.jsonl}\n`;
+  const changed = async (content: string | null): Promise<void> => {
+    if (content === null) rmSync(rows);
+    else writeFileSync(rows, content);
+    const changes = [{ uri: uriOf('watched.jsonl'), type: content === null ? 3 : 2 }];
+    await server.connection.sendNotification('workspace/didChangeWatchedFiles', { changes });
+  };
+  await server.open(uri, text);
+  await untilCodes(uri, ['dataset-not-found']);
+  await changed('{"body": "a"}\n');
+  await untilCodes(uri, ['dataset-column-missing']);
+  const columns = async (): Promise<string[]> => {
+    const started = text.replace('jsonl}', 'jsonl, text_column: }');
+    await server.change(uri, 2, started);
+    const list = await server.request<{ items: { label: string }[] }>('textDocument/completion', {
+      textDocument: { uri },
+      position: { line: 5, character: started.split('\n')[5]?.lastIndexOf('}') ?? 0 },
+    });
+    await server.change(uri, 1, text);
+    return list.items.map(({ label }) => label);
+  };
+  assert.deepEqual(await columns(), ['body']);
+  await changed('no json\n');
+  await untilCodes(uri, ['dataset-unreadable']);
+  await changed('{"text": "a"}\n');
+  await untilCodes(uri, []);
+  await changed(null);
+  await untilCodes(uri, ['dataset-not-found']);
 });
 
 /** Deterministic, so that a failure can be repeated. */

@@ -1,0 +1,29 @@
+// A dataset file that is there and is not what its name says, seen at its head: a run stops at the first line that is no row.
+import { datasetKind } from '../../../schemas/src/dataset/dataset-row.js';
+import type { Check } from './check.js';
+import { datasetsOf, placeIn, type UsedDataset } from './dataset-use.js';
+
+export const datasetUnreadable: Check = {
+  code: 'dataset-unreadable',
+  run: (resolution) =>
+    datasetsOf(resolution).flatMap((dataset) => {
+      const message = reasonOf(dataset);
+      return message === null
+        ? []
+        : [{ code: 'dataset-unreadable', severity: dataset.severity, path: dataset.path, at: 'value' as const, message }];
+    }),
+};
+
+function reasonOf(dataset: UsedDataset): string | null {
+  const { plan, exists, head } = dataset;
+  if (exists === false) return null;
+  if (datasetKind(plan.dataset) === null)
+    return /\.parquet$/i.test(plan.dataset)
+      ? `${plan.dataset} is a Parquet file, which is not read yet; .jsonl, .txt and .csv are. Convert it: one JSON object per line with the text in ${plan.text_column}.`
+      : `${plan.dataset} is none of .jsonl, .txt, .csv, which are read. Convert it: one JSON object per line with the text in ${plan.text_column}.`;
+  if (exists === true && plan.bytes === 0) return `${plan.dataset} is empty. Give it rows.`;
+  const fault = head?.reading.fault ?? null;
+  // Of a column that is missing dataset-column-missing speaks.
+  if (fault === null || fault.columns !== null) return null;
+  return `${placeIn(dataset, fault.line)}: ${fault.detail}. ${fault.line === null ? 'No row of it can be used. Repair the file, or name another.' : 'A run stops there. Repair the line, or remove it.'}`;
+}

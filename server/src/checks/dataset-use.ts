@@ -1,0 +1,20 @@
+// What the checks of datasets share: which of them a run reads, and in which words a place in one is named.
+import type { ProblemSeverity } from '../../../schemas/src/problem.js';
+import { needsCalibration } from '../plan/resolution.js';
+import type { ResolvedDataset, Resolution } from '../plan/resolution.js';
+
+export interface UsedDataset extends ResolvedDataset {
+  /** Of what would stop a run: rows for calibration that no modifier needs are never read. */
+  severity: ProblemSeverity;
+}
+
+export function datasetsOf(resolution: Resolution): UsedDataset[] {
+  const { calibration, evaluation } = resolution;
+  const used: UsedDataset[] = [];
+  if (calibration !== null) used.push({ ...calibration, severity: needsCalibration(resolution) === null ? 'warning' : 'error' });
+  if (evaluation !== null) used.push({ ...evaluation, severity: 'error' });
+  return used;
+}
+
+export const placeIn = ({ plan }: ResolvedDataset, line: number | null): string =>
+  line === null ? plan.dataset : `${plan.dataset}, line ${line}`;
