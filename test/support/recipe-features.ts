@@ -9,6 +9,7 @@ import type { FolderEntry } from '../../server/src/features/completion-paths.js'
 import { hoverRecipe } from '../../server/src/features/hover.js';
 import type { TextReplacement } from '../../server/src/features/recipe-edits.js';
 import type { RecipeDocument } from '../../server/src/recipe/recipe-document.js';
+import { settledLayers } from '../../server/src/plan/resolution.js';
 import { temporaryFolder, writeTinyLlama } from './tiny-llama-folder.js';
 
 export const CURSOR = '$0';
@@ -71,8 +72,8 @@ export async function check(text: string): Promise<CheckedRecipe> {
 
 export async function hover(marked: string): Promise<string | null> {
   const { text, offset } = withCursor(marked);
-  const { document, plan, resolution } = await check(text);
-  return hoverRecipe({ document, offset, model: resolution.model, plan })?.markdown ?? null;
+  const { document, resolution } = await check(text);
+  return hoverRecipe({ document, offset, model: resolution.model, plan: settledLayers(resolution) })?.markdown ?? null;
 }
 
 /** The text after the preferred (else the first) fix of the problem with this code. */

@@ -11,8 +11,7 @@ import type { Check } from './check.js';
 export const awqCannotScale: Check = {
   code: 'awq-cannot-scale',
   run: ({ model, modifiers, layers, architectureReason }) => {
-    // AutoRoundModifier's schemes are not read here, so what it quantizes is not known.
-    if (model === null || modifiers.some(({ name }) => name === 'AutoRoundModifier')) return [];
+    if (model === null) return [];
     return modifiers
       .filter(({ name }) => name === 'AWQModifier')
       .flatMap((modifier) => problemsOf(modifier, model, layers, architectureReason));

@@ -4,6 +4,9 @@ import { coerceTo, textsOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 import { severityOfSilence } from './severity-of-silence.js';
 
+/** They fail when they find no layer to solve; QuantizationModifier writes the model as it was. */
+const solvers = ['GPTQModifier', 'AutoRoundModifier'];
+
 export const schemeMissing: Check = {
   code: 'scheme-missing',
   run: (resolution) =>
@@ -14,11 +17,10 @@ export const schemeMissing: Check = {
           coerceTo('object', resolution.document.valueAt(path)) !== undefined &&
           groups.length === 0 &&
           [body['scheme'], body['config_groups']].every(isNothing) &&
-          (name === 'GPTQModifier' || (body['kv_cache_scheme'] ?? null) === null),
+          (solvers.includes(name) || (body['kv_cache_scheme'] ?? null) === null),
       )
       .map(({ modifier: { name, path, body } }) => {
-        // GPTQModifier fails when it finds no layer to solve, the others write the model as it was.
-        const isRefused = name === 'GPTQModifier' || !saysAnything(body);
+        const isRefused = solvers.includes(name) || !saysAnything(body);
         return {
           code: 'scheme-missing',
           severity: isRefused ? 'error' : severityOfSilence(resolution),

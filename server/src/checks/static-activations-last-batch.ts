@@ -9,7 +9,10 @@ import type { Check } from './check.js';
 export const staticActivationsLastBatch: Check = {
   code: 'static-activations-last-batch',
   run: (resolution) =>
-    resolution.quantization.flatMap((resolved) => [...inSchemes(resolved, resolution), ...inCache(resolved, resolution)]),
+    // AutoRound learns the ranges itself, without observers.
+    resolution.quantization
+      .filter(({ modifier }) => modifier.name !== 'AutoRoundModifier')
+      .flatMap((resolved) => [...inSchemes(resolved, resolution), ...inCache(resolved, resolution)]),
 };
 
 /** A text without its model is an example to be read: llm-compressor's own rely on that observer. */

@@ -1,5 +1,5 @@
 // A transform that stands behind the quantizer whose weights it should prepare.
-import { quantizationModifiers, transformModifiers } from '../plan/read-modifiers.js';
+import { schemeModifiers, transformModifiers } from '../plan/read-modifiers.js';
 import type { Check } from './check.js';
 import { severityOfSilence } from './severity-of-silence.js';
 
@@ -7,7 +7,7 @@ export const transformAfterQuantizer: Check = {
   code: 'transform-after-quantizer',
   run: (resolution) => {
     const { modifiers } = resolution;
-    const firstQuantizer = modifiers.findIndex(({ name }) => quantizationModifiers.has(name));
+    const firstQuantizer = modifiers.findIndex(({ name }) => schemeModifiers.includes(name));
     return modifiers
       .filter(({ name }, index) => transformModifiers.includes(name) && firstQuantizer >= 0 && index > firstQuantizer)
       .map(({ name, path }) => ({

@@ -1,5 +1,5 @@
 // Hover: what the key, pattern, layer, preset or model under the pointer means.
-import type { LayerPlan, ModelDescription, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { RecipePath, TextRange } from '../../../schemas/src/problem.js';
 import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
@@ -20,8 +20,8 @@ export interface HoverInput {
   document: RecipeDocument;
   offset: number;
   model: ModelDescription | null;
-  /** For the schemes in force; null while an error stands in the way. */
-  plan: QuantizationPlan | null;
+  /** Layers with the schemes that they get; null where that is not settled. */
+  plan: { layers: readonly LayerPlan[] } | null;
 }
 
 const LISTED_LAYERS = 12;
@@ -41,7 +41,7 @@ function keyText(path: RecipePath): string | null {
   return schemas.length === 0 ? null : fieldDocumentation(key, schemas);
 }
 
-function valueText(value: unknown, path: RecipePath, model: ModelDescription | null, plan: QuantizationPlan | null): string | null {
+function valueText(value: unknown, path: RecipePath, model: ModelDescription | null, plan: HoverInput['plan']): string | null {
   if (typeof value !== 'string') return scalarText(value, path);
   if (wantsTarget(path)) return model === null ? null : targetText(value, model, plan);
   if (path.at(-1) === 'scheme') return findPreset(value) === null ? null : presetExpansion(value);
@@ -54,7 +54,7 @@ function scalarText(value: unknown, path: RecipePath): string | null {
   return typeof value === 'object' && value !== null ? null : keyText(path);
 }
 
-function targetText(entry: string, model: ModelDescription, plan: QuantizationPlan | null): string {
+function targetText(entry: string, model: ModelDescription, plan: HoverInput['plan']): string {
   const compiled = compileTarget(entry);
   if ('error' in compiled) return `Not a regular expression: ${compiled.error}.`;
   const modules = modulesOf(model);

@@ -20,6 +20,7 @@ import { hoverRecipe } from '../features/hover.js';
 import { inlayHints } from '../features/inlay-hints.js';
 import { selectionRanges } from '../features/selection-ranges.js';
 import { semanticTokens } from '../features/semantic-tokens.js';
+import { settledLayers } from '../plan/resolution.js';
 import { formatRecipe } from '../recipe/format-recipe.js';
 import { parseRecipe } from '../recipe/parse-recipe.js';
 import type { Analyses, Analysis } from './analyses.js';
@@ -85,8 +86,8 @@ export function serveFeatures(connection: Connection, { fence, documents, analys
     }),
   );
   connection.onHover(
-    onDocument('hover', null, ({ document, model, plan }, params, text) => {
-      const hover = hoverRecipe({ document, offset: offsetOf(text, params), model, plan });
+    onDocument('hover', null, ({ document, model, resolution }, params, text) => {
+      const hover = hoverRecipe({ document, offset: offsetOf(text, params), model, plan: settledLayers(resolution) });
       return hover === null ? null : toHover(hover);
     }),
   );

@@ -103,6 +103,7 @@ function claimsOf({ modifier, groups }: ModifierGroups, modules: readonly NamedM
 }
 
 function quantizerOf(modifier: RecipeModifier): QuantizerPlan {
+  // A modifier that does not run yet has a problem of its own, and never comes into a plan.
   const name = quantizationModifiers.get(modifier.name) ?? 'rtn';
   const gptq = name === 'gptq';
   return {

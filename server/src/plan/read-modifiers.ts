@@ -13,6 +13,8 @@ export const quantizationModifiers: ReadonlyMap<string, 'rtn' | 'gptq'> = new Ma
   ['QuantizationModifier', 'rtn'],
   ['GPTQModifier', 'gptq'],
 ]);
+/** Modifiers with a scheme and targets, also those that do not run yet. */
+export const schemeModifiers: readonly string[] = [...quantizationModifiers.keys(), 'AutoRoundModifier'];
 export const transformModifiers: readonly string[] = ['SmoothQuantModifier'];
 /** Modifiers with SmoothQuant's mappings. */
 export const smoothingModifiers: readonly string[] = [...transformModifiers, 'LogarithmicEqualizationModifier'];

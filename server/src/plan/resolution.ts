@@ -17,7 +17,7 @@ import { assignLayers } from './assign-layers.js';
 import type { ModifierGroups } from './assign-layers.js';
 import { expandScheme } from './expand-scheme.js';
 import { matchesOf, modulesOf } from './pattern-matches.js';
-import { calibratedModifiers, quantizationModifiers, readModifiers, smoothingModifiers } from './read-modifiers.js';
+import { calibratedModifiers, quantizationModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import { saidObserver } from './said-observers.js';
 import { resolveMappings } from './resolve-mappings.js';
@@ -99,7 +99,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   const model = answer?.model ?? null;
   const modules = model && modulesOf(model);
   const quantization = modifiers
-    .filter((modifier) => quantizationModifiers.has(modifier.name))
+    .filter((modifier) => schemeModifiers.includes(modifier.name))
     .map((modifier) => resolveModifier(modifier, modules, problems));
   const transforms: ResolvedTransform[] = [];
   for (const modifier of modifiers.filter(({ name }) => smoothingModifiers.includes(name))) {
@@ -244,6 +244,10 @@ async function findDataset(
 /** A shuffle reads all rows before it chooses. */
 const usedRows = ({ num_calibration_samples, shuffle }: DatasetPlan): number =>
   shuffle ? Infinity : Math.max(1, num_calibration_samples ?? Infinity);
+
+/** null where a scheme is not understood, so that it is not known what its layers get. */
+export const settledLayers = ({ quantization, layers }: Resolution): Pick<Resolution, 'layers'> | null =>
+  quantization.some(({ groups }) => groups.some(({ scheme }) => scheme === null)) ? null : { layers };
 
 /** The first modifier that needs rows: for what it does, for calibrated activations, for an observer that weighs by them. */
 export function needsCalibration(resolution: Resolution): RecipeModifier | null {
