@@ -33,6 +33,7 @@ import { notEnoughDisk } from './not-enough-disk.js';
 import { nothingQuantized } from './nothing-quantized.js';
 import { outputDirMissing } from './output-dir-missing.js';
 import { outputInsideModelFolder } from './output-inside-model-folder.js';
+import { patternMatchesMore } from './pattern-matches-more.js';
 import { recipeYieldsNoModifier } from './recipe-yields-no-modifier.js';
 import { runtimeCannotLoad } from './runtime-cannot-load.js';
 import { schemeMissing } from './scheme-missing.js';
@@ -77,6 +78,7 @@ export const allChecks: readonly Check[] = [
   targetsOverlap,
   fieldWithoutEffect,
   ignoreMatchesNothing,
+  patternMatchesMore,
   nothingQuantized,
   groupSizeIndivisible,
   fusedSiblingsDiffer,
