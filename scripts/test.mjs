@@ -1,6 +1,6 @@
 // `npm test`: everything, stage by stage, from a fresh clone; ends with one line `N passed, N failed` (`, N skipped`).
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { root, runScript } from './setup.mjs';
 
@@ -50,10 +50,14 @@ async function countedStage(name, command, args, environment) {
 }
 
 function testFiles(dir) {
-  return readdirSync(path.join(root, dir), { recursive: true })
-    .map((name) => path.join(dir, name))
-    .filter((name) => name.endsWith('.test.js') && !name.includes(`${path.sep}extension${path.sep}`))
-    .sort();
+  return (
+    readdirSync(path.join(root, dir), { recursive: true })
+      .map((name) => path.join(dir, name))
+      .filter((name) => name.endsWith('.test.js') && !name.includes(`${path.sep}extension${path.sep}`))
+      // What a deleted test was compiled to stays in build/.
+      .filter((name) => existsSync(path.join(root, path.relative('build', name).replace(/\.js$/, '.ts'))))
+      .sort()
+  );
 }
 
 const bin = (name) => path.join('node_modules', '.bin', name);

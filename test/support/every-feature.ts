@@ -73,7 +73,13 @@ export async function askEverything(questioned: Questioned, seen: Seen): Promise
   for (let times = 2; times > 0; times -= 1) {
     const at = offset();
     const completion = await ask('completion', () =>
-      completeRecipe({ text: content, offset: at, model, listFolder: () => Promise.resolve([{ name: 'rows.jsonl', isFolder: false }]) }),
+      completeRecipe({
+        text: content,
+        offset: at,
+        model,
+        datasets: resolution,
+        listFolder: () => Promise.resolve([{ name: 'rows.jsonl', isFolder: false }]),
+      }),
     );
     assert.ok(0 <= completion.begin && completion.begin <= at && at <= completion.end && completion.end <= content.length);
     seen.completions += completion.entries.length;

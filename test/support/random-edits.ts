@@ -1,6 +1,6 @@
 // Random edits of a recipe, as a person, a formatter or a cat on the keyboard makes them: data that fast-check draws, shrinks and prints.
 import fc from 'fast-check';
-import { recipeSchemaFiles } from '../../schemas/src/validate.js';
+import { recipeSchemaFiles } from '../../schemas/src/recipe-schema-files.js';
 import { startTexts } from './start-texts.js';
 
 /** Places are shares of the text (0 to 9999), so that an edit means something in any text. */

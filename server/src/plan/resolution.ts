@@ -17,7 +17,7 @@ import { assignLayers } from './assign-layers.js';
 import type { ModifierGroups } from './assign-layers.js';
 import { expandScheme } from './expand-scheme.js';
 import { matchesOf, modulesOf } from './pattern-matches.js';
-import { calibratedModifiers, quantizationModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
+import { calibratedModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import { saidObserver } from './said-observers.js';
 import { resolveMappings } from './resolve-mappings.js';

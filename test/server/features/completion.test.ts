@@ -149,6 +149,7 @@ test('of a model with many layers the list is cut, says so, and follows what is 
     completeRecipe({
       ...withCursor(`q_stage:\n  q_modifiers:\n    GPTQModifier:\n      ignore: [${marked}]\n`),
       model,
+      datasets: { calibration: null, evaluation: null },
       listFolder: () => Promise.resolve(null),
     });
   const all = await at('$0');
