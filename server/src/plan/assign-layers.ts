@@ -7,10 +7,10 @@ import type {
   QuantizerPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { targetRank } from '../../../schemas/src/model/match-targets.js';
-import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import { booleanOf, integerOf, numberOf, textsOf } from '../recipe/coerce.js';
 import type { SchemeGroup } from './expand-scheme.js';
 import { matchesOf, modulesOf } from './pattern-matches.js';
+import type { ModelModule } from './pattern-matches.js';
 import { quantizationModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
@@ -27,12 +27,17 @@ interface Claim {
   result: Pick<LayerPlan, 'scheme' | 'quantizer'>;
 }
 
-/** Every module that has a matrix, in the order of the modules. */
+/**
+ * Every module that has a matrix, in the order of the modules. A layer whose scheme and quantizer are those of the last call is the same object again:
+ * a key press changes few of tens of thousands.
+ */
 export function assignLayers(model: ModelDescription, quantization: readonly ModifierGroups[]): LayerPlan[] {
-  const claims = quantization.map((resolved) => claimsOf(resolved, modulesOf(model)));
-  return unassignedLayers(model).map(({ module, layer }) => {
-    const claim = claims.findLast((ofModifier) => ofModifier.has(module))?.get(module);
-    return claim === undefined ? layer : { ...layer, ...claim.result };
+  const claims = quantization.map((resolved) => claimsOf(resolved, modulesOf(model))).reverse();
+  return modelLayers(model).map((known) => {
+    const result = claims.find((ofModifier) => ofModifier[known.index] !== undefined)?.[known.index]?.result;
+    if (result === undefined) return known.layer;
+    if (known.last.scheme !== result.scheme || known.last.quantizer !== result.quantizer) known.last = { ...known.layer, ...result };
+    return known.last;
   });
 }
 
@@ -48,10 +53,19 @@ export function layersByScheme(layers: readonly LayerPlan[]): Map<QuantizationSc
   return found;
 }
 
-const layersOfModel = new WeakMap<ModelDescription, readonly { module: NamedModule; layer: LayerPlan }[]>();
+interface ModelLayer {
+  /** Of its module. */
+  index: number;
+  /** Without scheme and quantizer. */
+  layer: LayerPlan;
+  /** As it was assigned last. */
+  last: LayerPlan;
+}
 
-/** What the model alone says of its layers; read again at every key press, so made once. */
-function unassignedLayers(model: ModelDescription): readonly { module: NamedModule; layer: LayerPlan }[] {
+const layersOfModel = new WeakMap<ModelDescription, readonly ModelLayer[]>();
+
+/** What the model alone says of its layers; made once. */
+function modelLayers(model: ModelDescription): readonly ModelLayer[] {
   const known = layersOfModel.get(model);
   if (known !== undefined) return known;
   const modules = modulesOf(model);
@@ -75,18 +89,19 @@ function unassignedLayers(model: ModelDescription): readonly { module: NamedModu
       quantizer: null,
       tied_to: tied,
     };
-    return [{ module, layer }];
+    return [{ index: module.index, layer, last: layer }];
   });
   layersOfModel.set(model, layers);
   return layers;
 }
 
-/** Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor. */
-function claimsOf({ modifier, groups }: ModifierGroups, modules: readonly NamedModule[]): Map<NamedModule, Claim> {
+/** By the index of the module. Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor. */
+function claimsOf({ modifier, groups }: ModifierGroups, modules: readonly ModelModule[]): readonly (Claim | undefined)[] {
   const ignored = new Set(textsOf(modifier.body['ignore']).flatMap((entry) => matchesOf(entry, modules)));
-  const best = new Map<NamedModule, Claim>();
+  const best = new Array<Claim | undefined>(modules.length);
+  const quantizer = shared(quantizerOf(modifier));
   for (const { scheme, targets } of groups) {
-    const result = { scheme, quantizer: scheme?.weights ? quantizerOf(modifier) : null };
+    const result = { scheme, quantizer: scheme?.weights ? quantizer : null };
     for (const target of targets) {
       // One for each rank: an entry may be a name and a class at once.
       const claims: Claim[] = [];
@@ -94,13 +109,26 @@ function claimsOf({ modifier, groups }: ModifierGroups, modules: readonly NamedM
         if (module.class === 'Other' || ignored.has(module)) continue;
         const rank = targetRank(target, module);
         const claim = (claims[rank] ??= { target, rank, result });
-        const known = best.get(module);
-        if (known === undefined || rank < known.rank || (rank === known.rank && target <= known.target)) best.set(module, claim);
+        const known = best[module.index];
+        if (known === undefined || rank < known.rank || (rank === known.rank && target <= known.target)) best[module.index] = claim;
       }
     }
   }
   return best;
 }
+
+const quantizers = new Map<string, QuantizerPlan>();
+
+/** One object for all that say the same, so that layers can be compared by it. */
+function shared(quantizer: QuantizerPlan): QuantizerPlan {
+  const text = JSON.stringify(quantizer);
+  const known = quantizers.get(text) ?? quantizer;
+  if (quantizers.size >= mostKept) quantizers.clear();
+  quantizers.set(text, known);
+  return known;
+}
+
+const mostKept = 1000;
 
 function quantizerOf(modifier: RecipeModifier): QuantizerPlan {
   // A modifier that does not run yet has a problem of its own, and never comes into a plan.

@@ -95,10 +95,26 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   return {
     groups: expanded.map((group, index) => {
       const part = parts[index] ?? null;
-      return { ...group, scheme: part === null ? null : expandGroup(part, group.path, modifier, overrides, problems) };
+      return { ...group, scheme: part === null ? null : kept(group.path, expandGroup(part, group.path, modifier, overrides, problems)) };
     }),
     problems,
   };
+}
+
+const schemes = new Map<string, QuantizationScheme>();
+const mostSchemes = 2000;
+
+/**
+ * The scheme of a group is the same object as long as it says the same, from one key press to the next, and never that of another group: layers are
+ * compared by it.
+ */
+function kept(path: RecipePath, scheme: QuantizationScheme | null): QuantizationScheme | null {
+  if (scheme === null) return null;
+  const key = JSON.stringify([path, scheme]);
+  const known = schemes.get(key) ?? scheme;
+  if (schemes.size >= mostSchemes) schemes.clear();
+  schemes.set(key, known);
+  return known;
 }
 
 /** The keys and values of the cache are quantized as the inputs of attention. */

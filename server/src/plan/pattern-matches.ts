@@ -2,7 +2,12 @@
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { compileTarget, isClassName, type NamedModule } from '../../../schemas/src/model/match-targets.js';
 
-const modulesOfModel = new WeakMap<ModelDescription, readonly NamedModule[]>();
+/** Of a model: `index` is its place among them. */
+export interface ModelModule extends NamedModule {
+  index: number;
+}
+
+const modulesOfModel = new WeakMap<ModelDescription, readonly ModelModule[]>();
 /** Entries that were typed on the way to others are dropped now and then. */
 const mostEntries = 5000;
 
@@ -17,20 +22,21 @@ interface ModuleIndex {
 const indexOfModules = new WeakMap<readonly NamedModule[], ModuleIndex>();
 
 /** The same array for the same model. */
-export function modulesOf(model: ModelDescription): readonly NamedModule[] {
+export function modulesOf(model: ModelDescription): readonly ModelModule[] {
   const known = modulesOfModel.get(model);
   if (known !== undefined) return known;
-  const modules = Object.entries(model.modules).map(([name, moduleClass]) => ({ name, class: moduleClass }));
+  const modules = Object.entries(model.modules).map(([name, moduleClass], index) => ({ name, class: moduleClass, index }));
   modulesOfModel.set(model, modules);
   return modules;
 }
 
 /** In the order of the modules; empty for an invalid regular expression. */
-export function matchesOf(entry: string, modules: readonly NamedModule[]): readonly NamedModule[] {
+export function matchesOf<Module extends NamedModule>(entry: string, modules: readonly Module[]): readonly Module[] {
   const index = indexOf(modules);
   const known = index.kept.get(entry);
-  if (known !== undefined) return known;
-  const matches = findMatches(entry, modules, index);
+  // What is kept of these modules was found among them.
+  if (known !== undefined) return known as readonly Module[];
+  const matches = findMatches(entry, modules, index) as readonly Module[];
   if (index.kept.size >= mostEntries) index.kept.clear();
   index.kept.set(entry, matches);
   return matches;
