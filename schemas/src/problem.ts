@@ -25,7 +25,19 @@ export type RecipeEdit =
   | { kind: 'replace-key'; path: RecipePath; text: string }
   | { kind: 'remove'; path: RecipePath }
   | { kind: 'insert-key'; path: RecipePath; key: string; text: string }
-  | { kind: 'append-item'; path: RecipePath; text: string };
+  | { kind: 'append-item'; path: RecipePath; text: string }
+  /** For what no path leads to, such as comments. */
+  | { kind: 'replace-range'; range: TextRange; text: string };
+
+/** Another place of the recipe that a problem speaks of. */
+export interface RelatedPlace {
+  path: RecipePath;
+  at: 'key' | 'value';
+  /** What stands there, as a sentence without an end. */
+  message: string;
+  /** Overrides the range that `path` gives: of equal keys the path leads to the last. */
+  range?: TextRange;
+}
 
 export interface Problem {
   /** Kebab-case statement of the fault; equals the file name of the check that finds it. */
@@ -42,4 +54,6 @@ export interface Problem {
   /** Overrides the range that `path` gives, for findings inside a scalar and YAML syntax errors. */
   range?: TextRange;
   fixes?: readonly ProblemFix[];
+  /** The other places that take part. */
+  related?: readonly RelatedPlace[];
 }

@@ -165,7 +165,9 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
     'dist/webviews/report.js',
     'dist/worker/main.js',
     'package.json',
-    ...repositoryFiles().filter((name) => /^(client\/(language|images|walkthrough)\/|schemas\/recipe(\/|\.schema\.json$))/.test(name)),
+    ...repositoryFiles().filter((name) =>
+      /^(client\/(language|images|walkthrough)\/|schemas\/recipe(\/|\.schema\.json$)|docs\/problems\/)/.test(name),
+    ),
   ].sort();
   assert.deepEqual(shipped, expected);
   for (const name of shipped)

@@ -13,6 +13,8 @@ export interface LspDiagnostic {
   severity: number;
   code: string;
   message: string;
+  codeDescription?: { href: string };
+  relatedInformation?: { location: { uri: string; range: LspRange }; message: string }[];
 }
 
 export interface LanguageServer {
@@ -28,8 +30,11 @@ export interface LanguageServer {
   stop(): Promise<number | null>;
 }
 
-/** `args` name the program; the command line's `lsp` serves the same. */
-export async function startLanguageServer(args: readonly string[] = [serverPath, '--stdio']): Promise<LanguageServer> {
+/** `args` name the program; the command line's `lsp` serves the same. `publishDiagnostics`: what the client says that it shows of them. */
+export async function startLanguageServer(
+  args: readonly string[] = [serverPath, '--stdio'],
+  publishDiagnostics: object = {},
+): Promise<LanguageServer> {
   requireBuild('server');
   const child = spawn(process.execPath, [...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -55,7 +60,7 @@ export async function startLanguageServer(args: readonly string[] = [serverPath,
   await connection.sendRequest('initialize', {
     processId: process.pid,
     rootUri: null,
-    capabilities: { textDocument: { completion: { completionItem: { snippetSupport: true } } } },
+    capabilities: { textDocument: { completion: { completionItem: { snippetSupport: true } }, publishDiagnostics } },
     initializationOptions: { hostVersion: 'test' },
   });
   await connection.sendNotification('initialized', {});

@@ -34,6 +34,8 @@ export function problemLines({ file, source, replaced }: CheckedText, problem: P
     ...(option === undefined ? quotedSource(source, start, end) : []),
   ];
   for (const note of problem.notes ?? []) lines.push(`      note: ${note}`);
+  for (const { range, message } of problem.related ?? [])
+    lines.push(`      ${file}:${range.start.line + 1}:${range.start.character + 1}: ${message}`);
   for (const fix of problem.fixes ?? []) lines.push(`      fix:  ${fix.title}`);
   return lines;
 }

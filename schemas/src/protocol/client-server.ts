@@ -1,9 +1,10 @@
 // Custom requests that a host (extension or command line) sends to the language server, beside LSP itself.
 import type { ModelDescription, QuantizationPlan } from '../generated/plan.js';
-import type { Problem, TextRange } from '../problem.js';
+import type { Problem, RelatedPlace, TextRange } from '../problem.js';
 
-export interface ProblemWithRange extends Omit<Problem, 'range'> {
+export interface ProblemWithRange extends Omit<Problem, 'range' | 'related'> {
   range: TextRange;
+  related?: readonly (RelatedPlace & { range: TextRange })[];
 }
 
 /** Host to server: resolve a recipe to a plan. `text` wins over the file when given (unsaved editor). */

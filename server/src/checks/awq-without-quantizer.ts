@@ -25,6 +25,10 @@ export const awqWithoutQuantizer: Check = {
           path,
           at: 'key',
           message: `AWQModifier scales weights and quantizes nothing; since llm-compressor 0.11 its quantization part is a modifier of its own, and without one behind it the recipe is refused. Add QuantizationModifier behind it${said.length === 0 ? '' : `, with ${said.join(', ')}`}.`,
+          related: modifiers
+            .slice(0, index)
+            .filter((earlier) => quantizers.includes(earlier.name))
+            .map((earlier) => ({ path: earlier.path, at: 'key' as const, message: `${earlier.name} stands in front of it` })),
           ...(canInsert
             ? {
                 fixes: [

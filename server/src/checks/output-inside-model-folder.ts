@@ -7,7 +7,7 @@ const holds = (outer: string, inner: string): boolean =>
 
 export const outputInsideModelFolder: Check = {
   code: 'output-inside-model-folder',
-  run({ model, outputDir }) {
+  run({ model, outputDir, document }) {
     if (model === null || outputDir === null || !(holds(model.dir, outputDir) || holds(outputDir, model.dir))) return [];
     return [
       {
@@ -16,6 +16,7 @@ export const outputInsideModelFolder: Check = {
         path: ['output', 'dir'],
         at: 'value',
         message: `The output folder ${outputDir} and the model folder ${model.dir} lie in each other: a finished run would change or replace the original. Choose a folder beside it.`,
+        related: document.has(['model']) ? [{ path: ['model'], at: 'value', message: 'the model is named here' }] : [],
       },
     ];
   },

@@ -16,6 +16,9 @@ export const smoothquantWithoutActivationQuantization: Check = {
         at: 'key',
         message:
           'SmoothQuantModifier makes inputs easier to quantize at the cost of the weights, but no scheme of this recipe quantizes inputs: the result gets worse. Remove it, or use a scheme such as W8A8.',
+        related: quantization.flatMap(({ groups }) =>
+          groups.map(({ path, name }) => ({ path, at: 'key' as const, message: `${name} leaves inputs as they are` })),
+        ),
       },
     ];
   },

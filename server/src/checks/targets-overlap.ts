@@ -1,7 +1,7 @@
 // Modules that several groups or several modifiers name: one of them wins, by rules that differ between llm-compressor and vLLM and are not the order of the recipe.
 import { targetRank } from '../../../schemas/src/model/match-targets.js';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
-import type { Problem } from '../../../schemas/src/problem.js';
+import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import type { SchemeGroup } from '../plan/expand-scheme.js';
 import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import type { Resolution, ResolvedModifier } from '../plan/resolution.js';
@@ -25,8 +25,17 @@ interface Claim {
   target: string;
 }
 
+/** The entry itself where targets are a list. */
+function placeOf({ patterns }: ResolvedModifier, { group, target }: Claim): RecipePath {
+  const own = patterns.find(
+    ({ kind, entry, path }) => kind === 'target' && entry === target && group.targetsPath.every((step, index) => path[index] === step),
+  );
+  return own?.path ?? group.targetsPath;
+}
+
 /** Two groups of one modifier, by entries of the same kind: a name beside a pattern beside a class is an order that everybody keeps. */
-function withinModifier({ modifier, groups }: ResolvedModifier, modules: readonly NamedModule[]): Problem[] {
+function withinModifier(resolved: ResolvedModifier, modules: readonly NamedModule[]): Problem[] {
+  const { modifier, groups } = resolved;
   if (groups.length < 2) return [];
   const ignored = ignoredBy(modifier.body, modules);
   const schemes = groups.map(({ scheme }) => JSON.stringify(scheme));
@@ -59,6 +68,7 @@ function withinModifier({ modifier, groups }: ResolvedModifier, modules: readonl
     path: loser.group.targetsPath,
     at: 'value',
     message: `${loser.target} of ${loser.group.name} and ${winner.target} of ${winner.group.name} both match ${listed(both)}; ${winner.group.name} wins, ${winner.target === loser.target ? 'as the later group' : 'as its text comes first in the order of letters'}, and vLLM chooses by other rules. Make the targets disjoint.`,
+    related: [{ path: placeOf(resolved, winner), at: 'value', message: `${winner.target} of ${winner.group.name} wins` }],
   }));
 }
 
@@ -99,6 +109,7 @@ function betweenModifiers({ quantization }: Resolution, modules: readonly NamedM
         path: resolved.modifier.path,
         at: 'key' as const,
         message: `${resolved.modifier.name} takes ${listed(taken)} over from the ${earlier.modifier.name} before it, whose work on ${taken.length === 1 ? 'it' : 'them'} is lost. Let each modifier name its own modules.`,
+        related: [{ path: earlier.modifier.path, at: 'key' as const, message: `the work of this ${earlier.modifier.name} is lost there` }],
       },
     ];
   });

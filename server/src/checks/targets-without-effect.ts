@@ -29,6 +29,7 @@ function problemsOf({ modifier: { name, body, path } }: ResolvedModifier, { mode
       path: at,
       at: 'key',
       message: `targets of ${name} has no effect: with ${winner === 'scheme' ? 'a mapping as scheme' : 'config_groups'} llm-compressor takes the targets that are given there. Write them into ${winner}, and remove targets here.${also}`,
+      related: [{ path: [...path, winner], at: 'key', message: `${winner} stands here` }],
       fixes: [{ title: 'Remove targets', preferred: true, edits: [{ kind: 'remove', path: at }] }],
     },
   ];

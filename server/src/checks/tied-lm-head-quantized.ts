@@ -3,7 +3,7 @@ import type { Check } from './check.js';
 
 export const tiedLmHeadQuantized: Check = {
   code: 'tied-lm-head-quantized',
-  run: ({ layers, quantization }) =>
+  run: ({ layers, quantization, document }) =>
     layers
       .filter(({ tied_to, scheme }) => tied_to !== null && (scheme?.weights ?? null) !== null)
       .flatMap(({ name, tied_to, scheme, rows, columns }) => {
@@ -20,6 +20,9 @@ export const tiedLmHeadQuantized: Check = {
             path,
             at: 'key' as const,
             message: `${name} shares its ${rows} × ${columns} matrix with ${tied_to ?? 'the embedding'} and is quantized here: the two are parted, the file grows by a matrix, and older vLLM cannot load a quantized head. Add ${name} to ignore.`,
+            related: owner.groups
+              .filter((group) => group.scheme === scheme && document.has(group.targetsPath))
+              .map(({ targetsPath }) => ({ path: targetsPath, at: 'value' as const, message: 'these targets name it' })),
             fixes:
               body['ignore'] === undefined || Array.isArray(body['ignore'])
                 ? [{ title: `Ignore ${name}`, preferred: true, edits: [edit] }]

@@ -8,6 +8,7 @@ export const transformAfterQuantizer: Check = {
   run: (resolution) => {
     const { modifiers } = resolution;
     const firstQuantizer = modifiers.findIndex(({ name }) => schemeModifiers.includes(name));
+    const quantizer = modifiers[firstQuantizer];
     return modifiers
       .filter(({ name }, index) => transformModifiers.includes(name) && firstQuantizer >= 0 && index > firstQuantizer)
       .map(({ name, path }) => ({
@@ -15,7 +16,8 @@ export const transformAfterQuantizer: Check = {
         severity: severityOfSilence(resolution),
         path,
         at: 'key',
-        message: `${name} stands behind ${modifiers[firstQuantizer]?.name ?? 'the quantizer'}: it would rescale weights that are already rounded. Move it before.`,
+        message: `${name} stands behind ${quantizer?.name ?? 'the quantizer'}: it would rescale weights that are already rounded. Move it before.`,
+        related: quantizer === undefined ? [] : [{ path: quantizer.path, at: 'key', message: `${quantizer.name} rounds the weights here` }],
       }));
   },
 };

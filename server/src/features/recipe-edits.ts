@@ -11,6 +11,7 @@ export interface TextReplacement {
 
 /** null when the place is not in the text (a merge key brought it in, or it was edited away). */
 export function textReplacement(document: RecipeDocument, edit: RecipeEdit): TextReplacement | null {
+  if (edit.kind === 'replace-range') return { range: edit.range, newText: edit.text };
   if (!document.has(edit.path)) return null;
   const replacement = replace(document, isJson(document.text) ? jsonEdit(edit) : edit);
   return replacement === null || takesAnchor(document, replacement.span)
@@ -46,7 +47,7 @@ interface Replacement {
   text: string;
 }
 
-function replace(document: RecipeDocument, edit: RecipeEdit): Replacement | null {
+function replace(document: RecipeDocument, edit: Exclude<RecipeEdit, { kind: 'replace-range' }>): Replacement | null {
   switch (edit.kind) {
     case 'replace-value':
       return isEmpty(document, edit.path)

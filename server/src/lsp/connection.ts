@@ -62,7 +62,8 @@ export function serveRecipes(connection: Connection): void {
     costs.set(uri, performance.now() - began);
     // What was typed meanwhile has its own timer.
     if (documents.get(uri)?.version !== version) return;
-    await connection.sendDiagnostics({ uri, version, diagnostics: withSeverities(problems, settings).map(toDiagnostic) });
+    const diagnostics = withSeverities(problems, settings).map((problem) => toDiagnostic(problem, uri, host));
+    await connection.sendDiagnostics({ uri, version, diagnostics });
   };
   const publishSoon = (uri: string, delay: number): void => {
     clearTimeout(timers.get(uri));

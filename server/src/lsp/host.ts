@@ -19,6 +19,9 @@ export interface Host {
   /** It takes a registration for changed settings; others send them unasked. */
   registersSettings: boolean;
   refreshesHints: boolean;
+  /** A diagnostic may name the page of its code, and other places. */
+  codeDescriptions: boolean;
+  relatedInformation: boolean;
 }
 
 export function unknownHost(): Host {
@@ -32,6 +35,8 @@ export function unknownHost(): Host {
     configures: false,
     registersSettings: false,
     refreshesHints: false,
+    codeDescriptions: false,
+    relatedInformation: false,
   };
 }
 
@@ -49,5 +54,7 @@ export function readHost({ capabilities, clientInfo, initializationOptions, work
     configures: workspace?.configuration === true,
     registersSettings: workspace?.didChangeConfiguration?.dynamicRegistration === true,
     refreshesHints: workspace?.inlayHint?.refreshSupport === true,
+    codeDescriptions: textDocument?.publishDiagnostics?.codeDescriptionSupport === true,
+    relatedInformation: textDocument?.publishDiagnostics?.relatedInformation === true,
   };
 }

@@ -97,7 +97,10 @@ export function serveFeatures(connection: Connection, { fence, documents, analys
       const shown = withSeverities(problems, settings());
       const quick = wants(CodeActionKind.QuickFix) ? quickFixes(document, shown, range) : [];
       const all = wants(fixAllKind) ? fixAll(document, shown) : [];
-      return [...quick.map((fix) => toCodeAction(textDocument.uri, fix)), ...(all.length === 0 ? [] : [toFixAll(textDocument.uri, all)])];
+      return [
+        ...quick.map((fix) => toCodeAction(textDocument.uri, fix, host)),
+        ...(all.length === 0 ? [] : [toFixAll(textDocument.uri, all)]),
+      ];
     }),
   );
   connection.onCodeLens(

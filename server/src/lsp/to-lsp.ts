@@ -40,6 +40,7 @@ import type { InlayHint } from '../features/inlay-hints.js';
 import type { TextReplacement } from '../features/recipe-edits.js';
 import { tokenTypes, type SemanticToken } from '../features/semantic-tokens.js';
 import type { Host } from './host.js';
+import { problemPage } from './problem-page.js';
 
 const severities: Record<ProblemSeverity, DiagnosticSeverity> = {
   error: DiagnosticSeverity.Error,
@@ -48,7 +49,13 @@ const severities: Record<ProblemSeverity, DiagnosticSeverity> = {
   hint: DiagnosticSeverity.Hint,
 };
 
-export function toDiagnostic(problem: ProblemWithRange): Diagnostic {
+export function toDiagnostic(
+  problem: ProblemWithRange,
+  uri: string,
+  { codeDescriptions, relatedInformation }: Pick<Host, 'codeDescriptions' | 'relatedInformation'>,
+): Diagnostic {
+  const page = codeDescriptions ? problemPage(problem.code) : null;
+  const related = relatedInformation ? (problem.related ?? []) : [];
   const notes = (problem.notes ?? []).map((note) => `\n${note}`).join('');
   return {
     range: problem.range,
@@ -56,6 +63,8 @@ export function toDiagnostic(problem: ProblemWithRange): Diagnostic {
     code: problem.code,
     source: 'bitwright',
     message: problem.message + notes,
+    ...(page === null ? {} : { codeDescription: { href: page } }),
+    ...(related.length === 0 ? {} : { relatedInformation: related.map(({ range, message }) => ({ location: { uri, range }, message })) }),
   };
 }
 
@@ -103,12 +112,12 @@ export function toHover({ markdown, range }: Hover): LspHover {
   return { contents: { kind: MarkupKind.Markdown, value: markdown }, range };
 }
 
-export function toCodeAction(uri: string, fix: QuickFix): CodeAction {
+export function toCodeAction(uri: string, fix: QuickFix, host: Host): CodeAction {
   return {
     title: fix.title,
     kind: CodeActionKind.QuickFix,
     isPreferred: fix.preferred,
-    diagnostics: [toDiagnostic(fix.problem)],
+    diagnostics: [toDiagnostic(fix.problem, uri, host)],
     edit: { changes: { [uri]: fix.edits } },
   };
 }

@@ -62,14 +62,15 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   const hasGroups = groups !== undefined && groups !== null;
   const hasScheme = scheme !== undefined && scheme !== null;
   if (hasGroups && hasScheme)
-    problems.push(
-      refusal(
+    problems.push({
+      ...refusal(
         'scheme-and-config-groups-together',
         [...path, 'scheme'],
         `${modifier.name} has both scheme and config_groups, llm-compressor refuses that. Keep one: config_groups says the same and more.`,
         'key',
       ),
-    );
+      related: [{ path: [...path, 'config_groups'], at: 'key', message: 'config_groups stands here' }],
+    });
   if (hasGroups) {
     for (const [name, group] of Object.entries(mappingOf(groups))) {
       const at = [...path, 'config_groups', name];
@@ -143,17 +144,18 @@ function observerOverrides(modifier: RecipeModifier, problems: Problem[]): Obser
   const { body, path } = modifier;
   const dict = mappingOf(body['observer']);
   const single = { weights: body['weight_observer'], input: body['input_observer'], output: body['output_observer'] };
-  const said = Object.values(single).some((value) => value !== undefined && value !== null);
+  const said = ['weight_observer', 'input_observer', 'output_observer'].filter((field) => (body[field] ?? null) !== null);
   // Even an empty mapping counts as given.
-  if (said && body['observer'] !== undefined && body['observer'] !== null)
-    problems.push(
-      refusal(
+  if (said.length > 0 && body['observer'] !== undefined && body['observer'] !== null)
+    problems.push({
+      ...refusal(
         'observer-given-twice',
         [...path, 'observer'],
         `${modifier.name} has both observer and weight_observer, input_observer or output_observer; llm-compressor refuses that. Keep one of the two forms.`,
         'key',
       ),
-    );
+      related: said.map((field) => ({ path: [...path, field], at: 'key', message: `${field} stands here` })),
+    });
   const name = (place: keyof ObserverOverrides): string | null => {
     const value = single[place] ?? dict[place];
     return typeof value === 'string' ? value : null;
@@ -233,13 +235,14 @@ function actorderOf(
   const written = said['actorder'];
   const inArgs = written === true ? 'group' : written === false ? null : typeof written === 'string' ? written.toLowerCase() : written;
   if (value !== undefined && inArgs !== undefined && inArgs !== null && value !== inArgs)
-    problems.push(
-      refusal(
+    problems.push({
+      ...refusal(
         'actorder-given-twice',
         path,
         `actorder is ${JSON.stringify(value)} here and ${JSON.stringify(written)} in the weights of ${String(argsPath.at(-2))}; llm-compressor refuses two different ones. Keep one.`,
       ),
-    );
+      related: [{ path: [...argsPath, 'actorder'], at: 'value', message: `${JSON.stringify(written)} here` }],
+    });
   const asked =
     value === undefined
       ? inArgs === undefined || inArgs === null

@@ -1,10 +1,11 @@
 // Recipe text → document and problems. YAML 1.1 as PyYAML reads it, JSON (which YAML contains) and Markdown front matter. Never throws.
 import { LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
-import type { Problem } from '../../../schemas/src/problem.js';
+import type { Problem, TextRange } from '../../../schemas/src/problem.js';
 import { pyYamlTags } from './pyyaml-tags.js';
 import { RecipeDocument } from './recipe-document.js';
 import { schemaProblems } from './schema-problems.js';
+import type { Span } from './span.js';
 import { prepareTree, textProblems, treeProblems } from './yaml-problems.js';
 import type { SpannedProblem } from './yaml-problems.js';
 
@@ -63,8 +64,12 @@ export function parseRecipe(original: string, file: string | null = null): Parse
   }
   const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
   const document = plain(isMapping ? (value as Record<string, unknown>) : {}, endless.length > 0 ? null : yaml, base);
-  const placed = ({ span, ...rest }: SpannedProblem): Problem =>
-    span === undefined ? rest : { ...rest, range: document.rangeOfSpan({ begin: base + span.begin, end: base + span.end }) };
+  const rangeOf = (span: Span): TextRange => document.rangeOfSpan({ begin: base + span.begin, end: base + span.end });
+  const placed = ({ span, related, ...rest }: SpannedProblem): Problem => ({
+    ...rest,
+    ...(span === undefined ? {} : { range: rangeOf(span) }),
+    ...(related === undefined ? {} : { related: related.map(({ span: of, ...place }) => ({ ...place, range: rangeOf(of) })) }),
+  });
   const problems: Problem[] = yaml.errors.map((error) => ({
     ...problem(
       'yaml-syntax',

@@ -112,7 +112,13 @@ export class RecipeDocument {
 
   attachRanges(problems: readonly Problem[]): ProblemWithRange[] {
     return problems
-      .map((problem) => ({ ...problem, range: problem.range ?? this.rangeOf(problem.path, problem.at) }))
+      .map(({ related, ...problem }) => ({
+        ...problem,
+        range: problem.range ?? this.rangeOf(problem.path, problem.at),
+        ...(related === undefined
+          ? {}
+          : { related: related.map((place) => ({ ...place, range: place.range ?? this.rangeOf(place.path, place.at) })) }),
+      }))
       .sort((a, b) => a.range.start.line - b.range.start.line || a.range.start.character - b.range.start.character);
   }
 

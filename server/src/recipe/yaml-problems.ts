@@ -1,13 +1,14 @@
 // What PyYAML, and so llm-compressor, refuses in a text that the yaml library reads: tabs, control characters, unknown tags, keys that are no text.
 import { CST, Lexer, isAlias, isCollection, isMap, isPair, isScalar, visit } from 'yaml';
 import type { Document, Node, Pair, YAMLMap } from 'yaml';
-import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import type { Problem, RecipePath, RelatedPlace } from '../../../schemas/src/problem.js';
 import { knownToPyYaml, pythonTagPrefix } from './pyyaml-tags.js';
 import type { Span } from './span.js';
 
-export interface SpannedProblem extends Problem {
+export interface SpannedProblem extends Omit<Problem, 'related'> {
   /** In the YAML text; where `path` says enough there is none. */
   span?: Span;
+  related?: readonly (RelatedPlace & { span: Span })[];
 }
 
 /** Deeper texts are no recipes; PyYAML itself gives up at a few hundred levels. */
@@ -163,24 +164,32 @@ function duplicateKeys(root: Node, rootPath: RecipePath): SpannedProblem[] {
   const problems: SpannedProblem[] = [];
   const walk = (node: Node | null, path: RecipePath): void => {
     if (isMap(node)) {
-      const seen = new Map<string, number>();
+      const seen = new Map<string, Span[]>();
       for (const pair of node.items as Pair<Node, Node | null>[]) {
         if (!isPair(pair) || !isScalar(pair.key)) continue;
         const key = String(pair.key.value);
-        seen.set(key, (seen.get(key) ?? 0) + 1);
+        seen.set(key, [...(seen.get(key) ?? []), spanOf(pair.key) ?? { begin: 0, end: 0 }]);
         walk(pair.value, [...path, key]);
       }
-      for (const [key, times] of seen)
-        if (times > 1)
+      for (const [key, places] of seen)
+        if (places.length > 1)
           problems.push({
             code: 'duplicate-key',
             severity: 'warning',
             path: [...path, key],
             at: 'key',
             message:
-              key === String(Symbol('<<'))
+              key === mergeKey
                 ? twoMerges
-                : `${key} stands ${times} times in this mapping; YAML keeps only the last, the others silently disappear. Remove them, or put a second modifier of one name into another *_modifiers group.`,
+                : `${key} stands ${places.length} times in this mapping; YAML keeps only the last, the others silently disappear. Remove them, or put a second modifier of one name into another *_modifiers group.`,
+            // Merges were put where PyYAML applies them; the text has them the other way round.
+            ...(key === mergeKey
+              ? {}
+              : {
+                  related: places
+                    .slice(0, -1)
+                    .map((span) => ({ path: [...path, key], at: 'key' as const, message: `${key} here is lost`, span })),
+                }),
           });
     } else if (node !== null && 'items' in node) (node.items as Node[]).forEach((item, index) => walk(item, [...path, index]));
   };
@@ -188,6 +197,7 @@ function duplicateKeys(root: Node, rootPath: RecipePath): SpannedProblem[] {
   return problems;
 }
 
+const mergeKey = String(Symbol('<<'));
 const twoMerges =
   'Several << stand in this mapping; PyYAML lets the last one win, other readers the first. Write one: <<: [*a, *b], where the first wins.';
 
