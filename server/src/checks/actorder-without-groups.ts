@@ -16,6 +16,14 @@ export const actorderWithoutGroups: Check = {
           path: [...modifier.path, 'actorder'],
           at: 'value',
           message: `actorder ${asked} needs strategy group, and ${without.map(({ name }) => name).join(', ')} has none: columns are solved in their own order there. Use static.`,
+          fixes: [
+            {
+              title: 'Change to static',
+              // With groups elsewhere it changes their order too.
+              preferred: without.length === groups.length,
+              edits: [{ kind: 'replace-value', path: [...modifier.path, 'actorder'], text: 'static' }],
+            },
+          ],
         },
       ];
     }),

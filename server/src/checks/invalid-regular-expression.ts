@@ -21,7 +21,17 @@ const problem = (entry: string, path: RecipePath, error: string): Problem => ({
   path,
   at: 'value',
   message: `${shortened(entry)} cannot be used as a pattern: ${error}. Mend it; a dot is written \\. and a bracket \\(.`,
+  ...fixOf(entry, path),
 });
+
+/** A star at the start is a shell's way to say anything; in a pattern it repeats what stands before it. */
+function fixOf(entry: string, path: RecipePath): Pick<Problem, 'fixes'> {
+  const meant = entry.replace(/^re:\*+/, 're:.*');
+  if (meant === entry || 'error' in compileTarget(meant)) return {};
+  return { fixes: [{ title: `Change to ${meant}`, preferred: true, edits: [{ kind: 'replace-value', path, text: quoted(meant) }] }] };
+}
+
+const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 /** Mappings name layers by patterns too. */
 function inMappings({ path, body }: RecipeModifier): Problem[] {

@@ -1,19 +1,36 @@
 // A modifier that does nothing when a model is quantized: it belongs to training, or its list of work is empty.
+import type { ProblemFix, RecipeEdit } from '../../../schemas/src/problem.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import { booleanOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
+import { removeModifier } from './remove-modifier.js';
 
 export const modifierWithoutEffect: Check = {
   code: 'modifier-without-effect',
-  run: ({ modifiers }) =>
+  run: ({ modifiers, document }) =>
     modifiers.flatMap((modifier) => {
       const reason = reasonOf(modifier);
       if (reason === null) return [];
-      return [
-        { code: 'modifier-without-effect', severity: 'warning', path: modifier.path, at: 'key', message: `${modifier.name} ${reason}` },
-      ];
+      const { path, name } = modifier;
+      const removal = removeModifier(document, path);
+      const field = fieldAtFault(modifier);
+      const fixes: ProblemFix[] = [...(field === null ? [] : [removeField(modifier, field)]), ...(removal === null ? [] : [removal])];
+      return [{ code: 'modifier-without-effect', severity: 'warning', path, at: 'key', message: `${name} ${reason}`, fixes }];
     }),
 };
+
+/** A modifier whose last field goes keeps a body: without one it is refused. */
+function removeField({ path, body }: RecipeModifier, field: string): ProblemFix {
+  const isLast = Object.keys(body).length === 1;
+  const edit: RecipeEdit = isLast ? { kind: 'replace-value', path, text: '{}' } : { kind: 'remove', path: [...path, field] };
+  return { title: `Remove ${field}`, preferred: true, edits: [edit] };
+}
+
+/** The field without which the modifier works; null where the modifier itself is the fault. */
+function fieldAtFault({ name, body }: RecipeModifier): string | null {
+  if (name === 'GPTQModifier') return 'requires_calibration_data';
+  return Array.isArray(body['mappings']) ? 'mappings' : null;
+}
 
 function reasonOf({ name, body }: RecipeModifier): string | null {
   if (name === 'MagnitudePruningModifier' || name === 'ConstantPruningModifier')

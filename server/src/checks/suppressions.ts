@@ -1,4 +1,5 @@
 // Inline suppression: `# bitwright-ignore CODE: reason`, on the line of the problem or the line above it. An error is not suppressed: the run would fail all the same.
+import type { RecipeEdit } from '../../../schemas/src/problem.js';
 import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
 
 interface Suppression {
@@ -34,16 +35,36 @@ function findSuppressions(text: string): Suppression[] {
   });
 }
 
+/** The whole line where the comment has it to itself; else what stands behind the value. */
+function withoutComment(text: string, { line, begin, end, alone }: Suppression): RecipeEdit {
+  if (alone) {
+    const isLast = text.split('\n').length === line + 1;
+    const range = { start: { line, character: 0 }, end: isLast ? { line, character: end } : { line: line + 1, character: 0 } };
+    return { kind: 'replace-range', range, text: '' };
+  }
+  const before = (text.split('\n')[line] ?? '').slice(0, begin).trimEnd().length;
+  return { kind: 'replace-range', range: { start: { line, character: before }, end: { line, character: end } }, text: '' };
+}
+
+function withoutCodes(text: string, { line, begin, end, codes }: Suppression, idle: readonly string[]): RecipeEdit {
+  const own = (text.split('\n')[line] ?? '').slice(begin, end);
+  const left = codes.filter((code) => !idle.includes(code)).join(', ');
+  const list = /(bitwright-ignore[ \t]+)[\w-]+(?:\s*,\s*[\w-]+)*/;
+  const range = { start: { line, character: begin }, end: { line, character: end } };
+  return { kind: 'replace-range', range, text: own.replace(list, (_, word: string) => word + left) };
+}
+
 /** Problems without those that the text suppresses, and with what is wrong about the suppressions themselves. */
 export function applySuppressions(text: string, problems: readonly ProblemWithRange[]): ProblemWithRange[] {
   if (!text.includes('bitwright-ignore')) return [...problems];
   const suppressions = findSuppressions(text);
-  const used = new Set<Suppression>();
+  /** Codes of each that had something to silence. */
+  const used = new Map<Suppression, string[]>();
   const refused = new Map<Suppression, string>();
   const kept = problems.filter(({ code, severity, range }) => {
     const own = suppressions.find(({ line, alone, codes }) => codes.includes(code) && range.start.line === (alone ? line + 1 : line));
     if (own === undefined) return true;
-    used.add(own);
+    used.set(own, [...(used.get(own) ?? []), code]);
     if (severity === 'error') refused.set(own, code);
     return severity === 'error' || !own.hasReason;
   });
@@ -72,15 +93,18 @@ export function applySuppressions(text: string, problems: readonly ProblemWithRa
         ];
       if (!suppression.hasReason)
         return [about(suppression, 'suppression-invalid', `This suppression gives no reason and is not applied. ${form}.`)];
-      if (!used.has(suppression))
-        return [
-          about(
-            suppression,
-            'suppression-unused',
-            `Nothing on ${suppression.alone ? 'the next' : 'this'} line has the problem ${suppression.codes.join(' or ')}. Remove this comment.`,
-          ),
-        ];
-      return [];
+      const idle = suppression.codes.filter((code) => !(used.get(suppression) ?? []).includes(code));
+      if (idle.length === 0) return [];
+      const isWhole = idle.length === suppression.codes.length;
+      const what = isWhole ? 'this comment' : idle.join(', ');
+      const message = `Nothing on ${suppression.alone ? 'the next' : 'this'} line has the problem ${idle.join(' or ')}. Remove ${what}.`;
+      const edit = isWhole ? withoutComment(text, suppression) : withoutCodes(text, suppression, idle);
+      return [
+        {
+          ...about(suppression, 'suppression-unused', message),
+          fixes: [{ title: `Remove ${what}`, preferred: true, edits: [edit] }],
+        },
+      ];
     }),
   ];
 }

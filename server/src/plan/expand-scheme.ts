@@ -1,7 +1,7 @@
 // Presets, config_groups and mappings of presets → groups of targets with explicit schemes; what a scheme and its modifier may say together.
 import presets from '../../../schemas/scheme-presets.json';
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
-import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
 import { coerceTo, mappingOf, textsOf } from '../recipe/coerce.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 import { actorders, expandArgs, refusal } from './quantization-args.js';
@@ -70,6 +70,7 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
         'key',
       ),
       related: [{ path: [...path, 'config_groups'], at: 'key', message: 'config_groups stands here' }],
+      fixes: ['scheme', 'config_groups'].map((field) => removal(path, field)),
     });
   if (hasGroups) {
     for (const [name, group] of Object.entries(mappingOf(groups))) {
@@ -118,6 +119,13 @@ function kept(path: RecipePath, scheme: QuantizationScheme | null): Quantization
   return known;
 }
 
+/** Of two fields that exclude each other either may go: a choice, so never the preferred fix. */
+const removal = (path: RecipePath, field: string): ProblemFix => ({
+  title: `Remove ${field}`,
+  preferred: false,
+  edits: [{ kind: 'remove', path: [...path, field] }],
+});
+
 /** The keys and values of the cache are quantized as the inputs of attention. */
 function refuseCacheScheme({ body, path }: RecipeModifier, problems: Problem[]): void {
   const said = coerceTo('object', body['kv_cache_scheme']);
@@ -155,6 +163,14 @@ function observerOverrides(modifier: RecipeModifier, problems: Problem[]): Obser
         'key',
       ),
       related: said.map((field) => ({ path: [...path, field], at: 'key', message: `${field} stands here` })),
+      fixes: [
+        removal(path, 'observer'),
+        {
+          title: `Remove ${said.join(', ')}`,
+          preferred: false,
+          edits: said.map((field) => ({ kind: 'remove', path: [...path, field] })),
+        },
+      ],
     });
   const name = (place: keyof ObserverOverrides): string | null => {
     const value = single[place] ?? dict[place];
@@ -242,6 +258,14 @@ function actorderOf(
         `actorder is ${JSON.stringify(value)} here and ${JSON.stringify(written)} in the weights of ${String(argsPath.at(-2))}; llm-compressor refuses two different ones. Keep one.`,
       ),
       related: [{ path: [...argsPath, 'actorder'], at: 'value', message: `${JSON.stringify(written)} here` }],
+      fixes: [
+        {
+          title: `Keep ${JSON.stringify(value)}, of the modifier`,
+          preferred: false,
+          edits: [{ kind: 'remove', path: [...argsPath, 'actorder'] }],
+        },
+        { title: `Keep ${JSON.stringify(written)}, of the weights`, preferred: false, edits: [{ kind: 'remove', path }] },
+      ],
     });
   const asked =
     value === undefined

@@ -1,6 +1,6 @@
 // QuantizationArgs as a recipe or preset says them → explicit ones, with compressed-tensors 0.18's rules between the fields.
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
-import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
 import { booleanOf, integerOf, mappingOf, textOf } from '../recipe/coerce.js';
 
 export const refusal = (code: string, path: RecipePath, message: string, at: 'key' | 'value' = 'value'): Problem => ({
@@ -39,7 +39,11 @@ export function expandArgs(
   problems: Problem[],
 ): QuantizationArgs {
   const place = (key: string): RecipePath => (path.includes('config_groups') || path.includes('kv_cache_scheme') ? [...path, key] : path);
-  const refuse = (key: string, message: string): void => void problems.push(refusal('quantization-args-invalid', place(key), message));
+  const refuse = (key: string, message: string, instead?: string): void =>
+    void problems.push({
+      ...refusal('quantization-args-invalid', place(key), message),
+      ...(instead === undefined || place(key) === path ? {} : { fixes: [changeTo(instead, place(key))] }),
+    });
   const num_bits = integerOf(args['num_bits'], 8);
   const type = textOf(args['type'], 'int').toLowerCase() === 'float' ? 'float' : 'int';
   if (args['type'] !== undefined && !/^(int|float)$/i.test(textOf(args['type'], '')))
@@ -49,7 +53,11 @@ export function expandArgs(
     refuse('num_bits', `num_bits is ${num_bits}; floats have 8 (FP8) or 4 (FP4) bits.`);
   const saidGroup = args['group_size'] === undefined || args['group_size'] === null ? null : integerOf(args['group_size'], 0);
   if (typeof args['group_size'] === 'string')
-    refuse('group_size', `group_size is the text ${JSON.stringify(args['group_size'])}; llm-compressor wants a number without quotes.`);
+    refuse(
+      'group_size',
+      `group_size is the text ${JSON.stringify(args['group_size'])}; llm-compressor wants a number without quotes.`,
+      numberIn(args['group_size']),
+    );
   const saidStrategy = args['strategy'] === undefined || args['strategy'] === null ? null : textOf(args['strategy'], '').toLowerCase();
   // Beside a strategy without groups llm-compressor takes 0 for nothing.
   if (saidGroup !== null && (saidGroup < -1 || (saidGroup === 0 && saidStrategy === null)))
@@ -75,7 +83,11 @@ export function expandArgs(
     );
   const saidDynamic = typeof args['dynamic'] === 'string' ? args['dynamic'].toLowerCase() : args['dynamic'];
   if (typeof saidDynamic === 'string' && saidDynamic !== 'local')
-    refuse('dynamic', `dynamic is the text ${JSON.stringify(args['dynamic'])}; it is true or false without quotes, or local.`);
+    refuse(
+      'dynamic',
+      `dynamic is the text ${JSON.stringify(args['dynamic'])}; it is true or false without quotes, or local.`,
+      booleanIn(saidDynamic),
+    );
   for (const key of ['scale_dtype', 'zp_dtype']) {
     const name = args[key];
     if (typeof name === 'string' && !isTorchDtype(name))
@@ -124,6 +136,15 @@ export function expandArgs(
     observer_kwargs: mappingOf(args['observer_kwargs']) as QuantizationArgs['observer_kwargs'],
   };
 }
+
+const changeTo = (text: string, path: RecipePath): ProblemFix => ({
+  title: `Change to ${text}`,
+  preferred: true,
+  edits: [{ kind: 'replace-value', path, text }],
+});
+const numberIn = (text: string): string | undefined => (/^\s*-?\d+\s*$/.test(text) ? String(Number(text)) : undefined);
+const booleanIn = (text: string): string | undefined =>
+  /^(true|yes|on)$/.test(text) ? 'true' : /^(false|no|off)$/.test(text) ? 'false' : undefined;
 
 /** Two positive whole numbers, or the same as text: 128x128. null: not said; undefined: something else. */
 function blockStructure(value: unknown): [number, number] | null | undefined {

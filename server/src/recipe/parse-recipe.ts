@@ -1,7 +1,7 @@
 // Recipe text → document and problems. YAML 1.1 as PyYAML reads it, JSON (which YAML contains) and Markdown front matter. Never throws.
 import { LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
-import type { Problem, TextRange } from '../../../schemas/src/problem.js';
+import type { Problem, ProblemFix, RecipePath, TextRange } from '../../../schemas/src/problem.js';
 import { pyYamlTags } from './pyyaml-tags.js';
 import { RecipeDocument } from './recipe-document.js';
 import { schemaProblems } from './schema-problems.js';
@@ -65,9 +65,10 @@ export function parseRecipe(original: string, file: string | null = null): Parse
   const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
   const document = plain(isMapping ? (value as Record<string, unknown>) : {}, endless.length > 0 ? null : yaml, base);
   const rangeOf = (span: Span): TextRange => document.rangeOfSpan({ begin: base + span.begin, end: base + span.end });
-  const placed = ({ span, related, ...rest }: SpannedProblem): Problem => ({
+  const placed = ({ span, quotable, related, ...rest }: SpannedProblem): Problem => ({
     ...rest,
     ...(span === undefined ? {} : { range: rangeOf(span) }),
+    ...(span === undefined || quotable === undefined ? {} : { fixes: [quotesAround(quotable, rangeOf(span))] }),
     ...(related === undefined ? {} : { related: related.map(({ span: of, ...place }) => ({ ...place, range: rangeOf(of) })) }),
   });
   const problems: Problem[] = yaml.errors.map((error) => ({
@@ -92,7 +93,7 @@ export function parseRecipe(original: string, file: string | null = null): Parse
       ],
     };
   }
-  problems.push(...treeProblems(yaml).map(placed), ...schemaProblems(document.value));
+  problems.push(...treeProblems(yaml).map(placed), ...schemaProblems(document.value, (path) => sourceOf(document, path)));
   return { document, problems };
 }
 
@@ -110,6 +111,19 @@ export function parseValue(text: string): unknown {
 export const withLineBreaks = (text: string): string => (text.includes('\r') ? text.replace(/\r(?!\n)/g, '\n') : text);
 
 const problem = (code: string, message: string): Problem => ({ code, severity: 'error', path: [], at: 'value', message });
+
+/** A scalar as it is written. */
+function sourceOf(document: RecipeDocument, path: RecipePath): string | null {
+  if (!document.has(path)) return null;
+  const { begin, end } = document.spanOf(path, 'value');
+  return document.text.slice(begin, end);
+}
+
+const quotesAround = (source: string, range: TextRange): ProblemFix => ({
+  title: `Put quotes around ${source}`,
+  preferred: true,
+  edits: [{ kind: 'replace-range', range, text: `'${source}'` }],
+});
 
 const severalDocuments =
   'A second document begins here, behind a line of --- or more text after the first; llm-compressor reads one and fails. Remove the line, or what follows it.';

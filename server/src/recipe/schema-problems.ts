@@ -31,7 +31,8 @@ const valueAt = (root: unknown, path: RecipePath): unknown =>
 const show = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value));
 const samePath = (a: RecipePath, b: RecipePath): boolean => a.length === b.length && a.every((step, i) => step === b[i]);
 
-export function schemaProblems(value: unknown): Problem[] {
+/** `sourceOf`: a scalar as it is written; null where the text does not hold it. */
+export function schemaProblems(value: unknown, sourceOf: (path: RecipePath) => string | null): Problem[] {
   const findings = findingsOfRecipe(value).filter((finding) => finding.keyword !== 'anyOf' && finding.keyword !== 'oneOf');
   const problems: Problem[] = [];
   for (const finding of findings) {
@@ -39,11 +40,12 @@ export function schemaProblems(value: unknown): Problem[] {
     if (finding.keyword === 'type' && finding.params['type'] === 'null' && !isAloneAt(finding, findings)) continue;
     // A stage or group that is no mapping is passed over without a word: recipe-yields-no-modifier and unknown-key speak of it.
     if (finding.keyword === 'type' && isStageOrGroup(finding.path)) continue;
-    const problem = problemOf(finding, findings, value);
+    const problem = problemOf(finding, findings, value, sourceOf);
     if (problem !== null && !problems.some((other) => other.message === problem.message && samePath(other.path, problem.path)))
       problems.push(problem);
   }
-  for (const path of datesIn(value, [])) if (!problems.some((other) => samePath(other.path, path))) problems.push(dateProblem(path));
+  for (const path of datesIn(value, []))
+    if (!problems.some((other) => samePath(other.path, path))) problems.push(dateProblem(path, sourceOf(path)));
   return problems;
 }
 
@@ -54,13 +56,28 @@ function datesIn(value: unknown, path: RecipePath): RecipePath[] {
   return Object.entries(value).flatMap(([key, item]) => datesIn(item, [...path, Array.isArray(value) ? Number(key) : key]));
 }
 
-const dateProblem = (path: RecipePath): Problem => ({
+const dateProblem = (path: RecipePath, source: string | null): Problem => ({
   code: 'wrong-type',
   severity: 'error',
   path,
   at: 'value',
   message: `${String(path.at(-1))} is a date to YAML 1.1. Put quotes around it if it is a text.`,
+  ...(source === null ? {} : { fixes: [quotesAround(source, path)] }),
 });
+
+const quotesAround = (source: string, path: RecipePath): ProblemFix => ({
+  title: `Put quotes around ${source}`,
+  preferred: true,
+  edits: [{ kind: 'replace-value', path, text: `'${source}'` }],
+});
+
+/** A lone name where a list is wanted; 2:4, which YAML 1.1 takes for a number counted in sixties. What else was meant is not guessed. */
+function typeFixes(value: unknown, wanted: readonly FieldType[], path: RecipePath, source: string | null): ProblemFix[] {
+  if (source === null) return [];
+  if (typeof value === 'string' && wanted.includes('array') && !source.includes('\n'))
+    return [{ title: `Make it a list: [${source}]`, preferred: true, edits: [{ kind: 'replace-value', path, text: `[${source}]` }] }];
+  return typeof value === 'number' && wanted.includes('string') && /^\d+:\d+$/.test(source) ? [quotesAround(source, path)] : [];
+}
 
 const isAloneAt = (finding: SchemaFinding, findings: readonly SchemaFinding[]): boolean =>
   !findings.some(
@@ -70,7 +87,12 @@ const isAloneAt = (finding: SchemaFinding, findings: readonly SchemaFinding[]): 
 const isStageOrGroup = ([stage, group, ...rest]: RecipePath): boolean =>
   rest.length === 0 && String(stage).endsWith('_stage') && (group === undefined || String(group).endsWith('_modifiers'));
 
-function problemOf(finding: SchemaFinding, findings: readonly SchemaFinding[], root: unknown): Problem | null {
+function problemOf(
+  finding: SchemaFinding,
+  findings: readonly SchemaFinding[],
+  root: unknown,
+  sourceOf: (path: RecipePath) => string | null,
+): Problem | null {
   const { path, keyword, params } = finding;
   const field = path.filter((step) => typeof step === 'string').at(-1) ?? 'the recipe';
   const value = valueAt(root, path);
@@ -128,6 +150,7 @@ function problemOf(finding: SchemaFinding, findings: readonly SchemaFinding[], r
           .filter((type) => type !== 'null')
           .map(typeName)
           .join(' or ')}.`,
+        typeFixes(value, all, path, sourceOf(path)),
       );
     }
     case 'enum': {

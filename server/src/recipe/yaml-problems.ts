@@ -8,6 +8,8 @@ import type { Span } from './span.js';
 export interface SpannedProblem extends Omit<Problem, 'related'> {
   /** In the YAML text; where `path` says enough there is none. */
   span?: Span;
+  /** A text of one line at `span` that quotes would mend. */
+  quotable?: string;
   related?: readonly (RelatedPlace & { span: Span })[];
 }
 
@@ -153,6 +155,7 @@ function keyProblems(map: YAMLMap<Node, Node | null>): SpannedProblem[] {
         path: [],
         at: 'key',
         message: `The key ${source === '' ? 'here' : source} reads as ${kind} in YAML 1.1; llm-compressor takes texts only. Put quotes around it.`,
+        ...(source === '' ? {} : { quotable: source }),
         ...(span === undefined ? {} : { span }),
       },
     ];

@@ -1,0 +1,147 @@
+// The fixes of single problems: what stands in the recipe after choosing one, and that the problem is gone with it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fixAll, quickFixes } from '../../../server/src/features/code-actions.js';
+import { applyEdits, check } from '../../support/recipe-features.js';
+
+const recipe = (modifiers: string): string => `model: ./
+output: {dir: ../out}
+quant_stage:
+  quant_modifiers:
+${modifiers}`;
+
+/** Code, title of the fix, modifiers before and after. */
+const cases: [string, string, string, string][] = [
+  [
+    'actorder-without-groups',
+    'Change to static',
+    '    GPTQModifier: {scheme: W8A8, actorder: group}\n',
+    '    GPTQModifier: {scheme: W8A8, actorder: static}\n',
+  ],
+  [
+    'wrong-type',
+    'Make it a list: [lm_head]',
+    '    QuantizationModifier: {scheme: W8A8, ignore: lm_head}\n',
+    '    QuantizationModifier: {scheme: W8A8, ignore: [lm_head]}\n',
+  ],
+  [
+    'wrong-type',
+    "Make it a list: ['re:.*q_proj']",
+    "    QuantizationModifier:\n      scheme: W8A8\n      ignore: 're:.*q_proj' # why\n",
+    "    QuantizationModifier:\n      scheme: W8A8\n      ignore: ['re:.*q_proj'] # why\n",
+  ],
+  [
+    'wrong-type',
+    'Put quotes around 2:4',
+    '    SparseGPTModifier: {sparsity: 0.5, mask_structure: 2:4}\n',
+    "    SparseGPTModifier: {sparsity: 0.5, mask_structure: '2:4'}\n",
+  ],
+  [
+    'suppression-unused',
+    'Remove this comment',
+    '    QuantizationModifier:\n      scheme: W8A8 # bitwright-ignore targets-overlap: once\n',
+    '    QuantizationModifier:\n      scheme: W8A8\n',
+  ],
+  [
+    'suppression-unused',
+    'Remove this comment',
+    '    QuantizationModifier:\n      # bitwright-ignore targets-overlap: once\n      scheme: W8A8\n',
+    '    QuantizationModifier:\n      scheme: W8A8\n',
+  ],
+  [
+    'suppression-unused',
+    'Remove targets-overlap',
+    '    QuantizationModifier:\n      scheme: W8A8\n      ignore: [none] # bitwright-ignore targets-overlap, ignore-matches-nothing: shared\n',
+    '    QuantizationModifier:\n      scheme: W8A8\n      ignore: [none] # bitwright-ignore ignore-matches-nothing: shared\n',
+  ],
+  [
+    'scheme-and-config-groups-together',
+    'Remove scheme',
+    '    QuantizationModifier: {scheme: W8A8, config_groups: {a: {targets: [Linear], weights: {num_bits: 8}}}}\n',
+    '    QuantizationModifier: {config_groups: {a: {targets: [Linear], weights: {num_bits: 8}}}}\n',
+  ],
+  [
+    'scheme-and-config-groups-together',
+    'Remove config_groups',
+    '    QuantizationModifier: {scheme: W8A8, config_groups: {a: {targets: [Linear], weights: {num_bits: 8}}}}\n',
+    '    QuantizationModifier: {scheme: W8A8}\n',
+  ],
+  [
+    'observer-given-twice',
+    'Remove weight_observer',
+    '    QuantizationModifier:\n      scheme: W8A16\n      weight_observer: minmax\n      observer: {weights: minmax}\n',
+    '    QuantizationModifier:\n      scheme: W8A16\n      observer: {weights: minmax}\n',
+  ],
+  [
+    'actorder-given-twice',
+    'Keep "group", of the weights',
+    '    GPTQModifier:\n      actorder: static\n      config_groups: {a: {targets: [Linear], weights: {num_bits: 4, group_size: 32, actorder: group}}}\n',
+    '    GPTQModifier:\n      config_groups: {a: {targets: [Linear], weights: {num_bits: 4, group_size: 32, actorder: group}}}\n',
+  ],
+  [
+    'key-not-text',
+    'Put quotes around 4',
+    '    QuantizationModifier:\n      config_groups: {4: {targets: [Linear], weights: {num_bits: 8}}}\n',
+    "    QuantizationModifier:\n      config_groups: {'4': {targets: [Linear], weights: {num_bits: 8}}}\n",
+  ],
+  [
+    'invalid-regular-expression',
+    'Change to re:.*q_proj',
+    "    QuantizationModifier: {scheme: W8A8, ignore: ['re:*q_proj']}\n",
+    "    QuantizationModifier: {scheme: W8A8, ignore: ['re:.*q_proj']}\n",
+  ],
+  [
+    'quantization-args-invalid',
+    'Change to 32',
+    "    QuantizationModifier:\n      config_groups: {a: {targets: [Linear], weights: {num_bits: 8, group_size: '32'}}}\n",
+    '    QuantizationModifier:\n      config_groups: {a: {targets: [Linear], weights: {num_bits: 8, group_size: 32}}}\n',
+  ],
+  [
+    'smoothquant-without-activation-quantization',
+    'Remove SmoothQuantModifier',
+    '    SmoothQuantModifier: {}\n    GPTQModifier: {scheme: W8A16}\n',
+    '    GPTQModifier: {scheme: W8A16}\n',
+  ],
+  [
+    'smoothquant-without-activation-quantization',
+    'Remove SmoothQuantModifier',
+    '    SmoothQuantModifier: {}\n  b_modifiers:\n    GPTQModifier: {scheme: W8A16}\n',
+    '  b_modifiers:\n    GPTQModifier: {scheme: W8A16}\n',
+  ],
+  [
+    'modifier-without-effect',
+    'Remove mappings',
+    '    SmoothQuantModifier: {mappings: []}\n    GPTQModifier: {scheme: W8A8}\n',
+    '    SmoothQuantModifier: {}\n    GPTQModifier: {scheme: W8A8}\n',
+  ],
+];
+
+for (const [code, title, before, after] of cases)
+  test(`${code}: ${title}`, async () => {
+    const { document, problems } = await check(recipe(before));
+    const problem = problems.find((candidate) => candidate.code === code);
+    assert.ok(problem, problems.map((other) => `${other.code}: ${other.message}`).join('\n'));
+    const fixes = quickFixes(document, problems, problem.range).filter((fix) => fix.problem === problem);
+    const fix = fixes.find((candidate) => candidate.title === title);
+    assert.ok(fix, `there are ${fixes.map((other) => other.title).join(', ')}`);
+    const text = applyEdits(document, fix.edits);
+    // A group that is left empty goes with its last modifier.
+    assert.equal(text, recipe(after).replace('  quant_modifiers:\n  b_modifiers:', '  b_modifiers:'));
+    const left = (await check(text)).problems.filter((other) => other.code === code);
+    assert.deepEqual(left, []);
+  });
+
+test('the only modifier of a recipe is not offered for removal', async () => {
+  const { document, problems } = await check(recipe('    MagnitudePruningModifier: {}\n'));
+  const whole = document.rangeOfSpan({ begin: 0, end: document.text.length });
+  const titles = quickFixes(document, problems, whole).map(({ title }) => title);
+  assert.ok(!titles.includes('Remove MagnitudePruningModifier'), titles.join(', '));
+});
+
+test('choices are left out of fix-all', async () => {
+  const { document, problems } = await check(
+    recipe('    QuantizationModifier: {scheme: W8A8, ignore: lm_head, config_groups: {a: {targets: [Linear]}}}\n'),
+  );
+  const text = applyEdits(document, fixAll(document, problems));
+  assert.match(text, /scheme: W8A8, ignore: \[lm_head\], config_groups/);
+});
