@@ -72,8 +72,8 @@ export async function check(text: string): Promise<CheckedRecipe> {
 
 export async function hover(marked: string): Promise<string | null> {
   const { text, offset } = withCursor(marked);
-  const { document, resolution } = await check(text);
-  return hoverRecipe({ document, offset, model: resolution.model, plan: settledLayers(resolution) })?.markdown ?? null;
+  const { resolution } = await check(text);
+  return hoverRecipe(resolution, offset)?.markdown ?? null;
 }
 
 /** The text after the preferred (else the first) fix of the problem with this code. */

@@ -1,35 +1,25 @@
 // Hover: what the key, pattern, layer, preset or model under the pointer means.
-import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
-import { compileTarget } from '../../../schemas/src/model/match-targets.js';
+import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { RecipePath, TextRange } from '../../../schemas/src/problem.js';
 import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
-import type { RecipeDocument } from '../recipe/recipe-document.js';
+import type { Resolution } from '../plan/resolution.js';
 import { wantsTarget } from './completion-targets.js';
 import { fieldDocumentation } from './field-documentation.js';
+import { fieldOrigin, withPaperLinks } from './field-origin.js';
 import { findPreset, presetExpansion } from './preset-text.js';
-import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
-import { schemeText } from '../plan/expand-scheme.js';
 import { schemasAt, type SchemaFiles } from './schema-lookup.js';
+import { targetText } from './target-text.js';
 
 export interface Hover {
   markdown: string;
   range: TextRange;
 }
 
-export interface HoverInput {
-  document: RecipeDocument;
-  offset: number;
-  model: ModelDescription | null;
-  /** Layers with the schemes that they get; null where that is not settled. */
-  plan: { layers: readonly LayerPlan[] } | null;
-}
-
-const LISTED_LAYERS = 12;
-
-export function hoverRecipe({ document, offset, model, plan }: HoverInput): Hover | null {
+export function hoverRecipe(resolution: Resolution, offset: number): Hover | null {
+  const { document } = resolution;
   const place = document.placeAt(offset);
   if (place === null || place.path.length === 0) return null;
-  const markdown = place.at === 'key' ? keyText(place.path) : valueText(document.valueAt(place.path), place.path, model, plan);
+  const markdown = place.at === 'key' ? keyText(place.path) : valueText(document.valueAt(place.path), place.path, resolution);
   return markdown === null ? null : { markdown, range: document.rangeOf(place.path, place.at) };
 }
 
@@ -38,51 +28,22 @@ function keyText(path: RecipePath): string | null {
   const key = String(path.at(-1));
   const preset = path.at(-2) === 'scheme' ? findPreset(key) : null;
   if (preset !== null) return presetExpansion(key);
-  return schemas.length === 0 ? null : fieldDocumentation(key, schemas);
+  if (schemas.length === 0) return null;
+  const origin = fieldOrigin(path);
+  return withPaperLinks(fieldDocumentation(key, schemas)) + (origin === null ? '' : `\n\n${origin}`);
 }
 
-function valueText(value: unknown, path: RecipePath, model: ModelDescription | null, plan: HoverInput['plan']): string | null {
+function valueText(value: unknown, path: RecipePath, resolution: Resolution): string | null {
   if (typeof value !== 'string') return scalarText(value, path);
-  if (wantsTarget(path)) return model === null ? null : targetText(value, model, plan);
+  if (wantsTarget(path)) return targetText(value, resolution);
   if (path.at(-1) === 'scheme') return findPreset(value) === null ? null : presetExpansion(value);
-  if (path.length === 1 && path[0] === 'model') return model === null ? null : modelText(model);
+  if (path.length === 1 && path[0] === 'model') return resolution.model === null ? null : modelText(resolution.model);
   return scalarText(value, path);
 }
 
 /** A scalar says what its field means. */
 function scalarText(value: unknown, path: RecipePath): string | null {
   return typeof value === 'object' && value !== null ? null : keyText(path);
-}
-
-function targetText(entry: string, model: ModelDescription, plan: HoverInput['plan']): string {
-  const compiled = compileTarget(entry);
-  if ('error' in compiled) return `Not a regular expression: ${compiled.error}.`;
-  const modules = modulesOf(model);
-  const matched = matchesOf(entry, modules).map(({ name }) => name);
-  if (Object.hasOwn(model.modules, entry))
-    return layerText(
-      entry,
-      model,
-      plan?.layers.find((layer) => layer.name === entry),
-    );
-  if (matched.length === 0) return `Matches none of the ${modules.length} layers of the model.`;
-  const listed = matched.slice(0, LISTED_LAYERS).map((name) => `- \`${name}\``);
-  const rest = matched.length > LISTED_LAYERS ? [`- and ${matched.length - LISTED_LAYERS} more`] : [];
-  return [`Matches ${matched.length} of ${modules.length} layers:`, '', ...listed, ...rest].join('\n');
-}
-
-function layerText(name: string, model: ModelDescription, layer: LayerPlan | undefined): string {
-  const weight = model.tensors.find((tensor) => tensor.name === `${name}.weight`);
-  const shape = weight === undefined ? 'shares its weight with another layer' : `${weight.shape.join(' × ')} ${weight.dtype}`;
-  const scheme =
-    layer === undefined
-      ? []
-      : [
-          layer.scheme === null
-            ? 'Stays as it is.'
-            : `Becomes ${schemeText(layer.scheme)}${layer.quantizer === null ? '' : `, by ${layer.quantizer.modifier}`}.`,
-        ];
-  return [`\`${name}\` · ${model.modules[name]} · ${shape}`, ...scheme].join('\n\n');
 }
 
 function modelText(model: ModelDescription): string {

@@ -86,8 +86,8 @@ export function serveFeatures(connection: Connection, { fence, documents, analys
     }),
   );
   connection.onHover(
-    onDocument('hover', null, ({ document, model, resolution }, params, text) => {
-      const hover = hoverRecipe({ document, offset: offsetOf(text, params), model, plan: settledLayers(resolution) });
+    onDocument('hover', null, ({ resolution }, params, text) => {
+      const hover = hoverRecipe(resolution, offsetOf(text, params));
       return hover === null ? null : toHover(hover);
     }),
   );
