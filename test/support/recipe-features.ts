@@ -9,7 +9,6 @@ import type { FolderEntry } from '../../server/src/features/completion-paths.js'
 import { hoverRecipe } from '../../server/src/features/hover.js';
 import type { TextReplacement } from '../../server/src/features/recipe-edits.js';
 import type { RecipeDocument } from '../../server/src/recipe/recipe-document.js';
-import { settledLayers } from '../../server/src/plan/resolution.js';
 import { temporaryFolder, writeTinyLlama } from './tiny-llama-folder.js';
 
 export const CURSOR = '$0';
@@ -34,12 +33,17 @@ export function tinyModel(): Promise<{ dir: string; description: ModelDescriptio
   return model;
 }
 
-export async function complete(marked: string, files: FolderEntry[] = []): Promise<Completion & { labels: string[] }> {
+export async function complete(
+  marked: string,
+  files: FolderEntry[] = [],
+  columns: string[] = [],
+): Promise<Completion & { labels: string[] }> {
   const completion = await completeRecipe({
     ...withCursor(marked),
     model: (await tinyModel()).description,
     datasets: { calibration: null, evaluation: null },
     listFolder: (folder) => Promise.resolve(folder === '' ? files : null),
+    columnsOf: () => Promise.resolve(columns),
   });
   return { ...completion, labels: completion.entries.map(({ label }) => label) };
 }

@@ -11,17 +11,18 @@ export interface QuickFix {
   edits: TextReplacement[];
 }
 
+export const problemsIn = (problems: readonly ProblemWithRange[], range: TextRange): ProblemWithRange[] =>
+  problems.filter((problem) => touches(problem.range, range));
+
 export function quickFixes(document: RecipeDocument, problems: readonly ProblemWithRange[], range: TextRange): QuickFix[] {
-  return problems
-    .filter((problem) => touches(problem.range, range))
-    .flatMap((problem) =>
-      (problem.fixes ?? []).flatMap((fix) => {
-        const edits = fix.edits.map((edit) => textReplacement(document, edit));
-        const complete = edits.filter((edit) => edit !== null);
-        // Half a fix is none.
-        return complete.length < edits.length ? [] : [{ title: fix.title, preferred: fix.preferred, problem, edits: complete }];
-      }),
-    );
+  return problemsIn(problems, range).flatMap((problem) =>
+    (problem.fixes ?? []).flatMap((fix) => {
+      const edits = fix.edits.map((edit) => textReplacement(document, edit));
+      const complete = edits.filter((edit) => edit !== null);
+      // Half a fix is none.
+      return complete.length < edits.length ? [] : [{ title: fix.title, preferred: fix.preferred, problem, edits: complete }];
+    }),
+  );
 }
 
 /** The preferred fix of every problem at once; of fixes that touch the same text the first counts. */

@@ -30,6 +30,16 @@ const modifierBodies: Record<string, readonly string[]> = {
   QuantizationModifier: ['scheme: ${1:W8A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
   GPTQModifier: ['scheme: ${1:W4A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
   SmoothQuantModifier: ['smoothing_strength: ${1:0.5}'],
+  AWQModifier: ['duo_scaling: ${1:true}'],
+  AutoRoundModifier: ['scheme: ${1:W4A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
+  SparseGPTModifier: ['sparsity: ${1:0.5}', "mask_structure: '${2:2:4}'", 'targets: [${3:Linear}]', 'ignore: [${4:lm_head}]'],
+  WandaPruningModifier: ['sparsity: ${1:0.5}', "mask_structure: '${2:2:4}'", 'targets: [${3:Linear}]', 'ignore: [${4:lm_head}]'],
+  MagnitudePruningModifier: ['targets: [${1:Linear}]', 'init_sparsity: ${2:0.0}', 'final_sparsity: ${3:0.5}'],
+  ConstantPruningModifier: ['targets: [${1:Linear}]'],
+  REAPPruningModifier: ['sparsity: ${1:0.25}'],
+  QuIPModifier: ['rotations: [${1:v}]', 'transform_type: ${2:random-hadamard}'],
+  SpinQuantModifier: ['rotations: [${1:R1, R2}]'],
+  LogarithmicEqualizationModifier: ['smoothing_strength: ${1:0.5}'],
 };
 
 function modifierEntry({ key, value }: KeyInfo, inFlow: boolean): CompletionEntry {

@@ -9,10 +9,11 @@ import {
   type TextDocuments,
 } from 'vscode-languageserver/node';
 import type { TextDocument } from 'vscode-languageserver-textdocument';
-import { definitionOfAlias, referencesOfAnchor, renamable, rename } from '../features/anchors.js';
-import { fixAll, quickFixes } from '../features/code-actions.js';
+import { renamable, rename } from '../features/anchors.js';
+import { fixAll, problemsIn, quickFixes } from '../features/code-actions.js';
 import { codeLens } from '../features/code-lens.js';
 import { completeRecipe } from '../features/completion.js';
+import { definitions, references } from '../features/definition.js';
 import { documentLinks } from '../features/document-links.js';
 import { documentSymbols, symbolsNamed } from '../features/document-symbols.js';
 import { foldingRanges } from '../features/folding-ranges.js';
@@ -20,7 +21,7 @@ import { hoverRecipe } from '../features/hover.js';
 import { inlayHints } from '../features/inlay-hints.js';
 import { selectionRanges } from '../features/selection-ranges.js';
 import { semanticTokens } from '../features/semantic-tokens.js';
-import { settledLayers } from '../plan/resolution.js';
+import { suppressions } from '../features/suppress-problem.js';
 import { formatRecipe } from '../recipe/format-recipe.js';
 import { parseRecipe } from '../recipe/parse-recipe.js';
 import type { Analyses, Analysis } from './analyses.js';
@@ -39,6 +40,7 @@ import {
   toFoldingRange,
   toHover,
   toInlayHint,
+  toLocation,
   toSelectionRange,
   toSemanticTokens,
   toWorkspaceSymbol,
@@ -95,7 +97,9 @@ export function serveFeatures(connection: Connection, { fence, documents, analys
     onDocument('codeAction', [], ({ document, problems }, { textDocument, range, context }) => {
       const wants = (kind: string): boolean => context.only?.some((only) => kind === only || kind.startsWith(`${only}.`)) ?? true;
       const shown = withSeverities(problems, settings());
-      const quick = wants(CodeActionKind.QuickFix) ? quickFixes(document, shown, range) : [];
+      const quick = wants(CodeActionKind.QuickFix)
+        ? [...quickFixes(document, shown, range), ...suppressions(document, problemsIn(shown, range))]
+        : [];
       const all = wants(fixAllKind) ? fixAll(document, shown) : [];
       return [
         ...quick.map((fix) => toCodeAction(textDocument.uri, fix, host)),
@@ -133,14 +137,13 @@ export function serveFeatures(connection: Connection, { fence, documents, analys
   connection.onDocumentLinks(onDocument('documentLink', [], ({ resolution }) => documentLinks(resolution).map(toDocumentLink)));
 
   connection.onDefinition(
-    onDocument('definition', null, ({ document }, params, text) => {
-      const range = definitionOfAlias(document, offsetOf(text, params));
-      return range === null ? null : { uri: params.textDocument.uri, range };
-    }),
+    onDocument('definition', [], ({ resolution }, params, text) =>
+      definitions(resolution, offsetOf(text, params)).map((found) => toLocation(params.textDocument.uri, found)),
+    ),
   );
   connection.onReferences(
-    onDocument('references', [], ({ document }, params, text) => {
-      const ranges = referencesOfAnchor(document, offsetOf(text, params), params.context.includeDeclaration);
+    onDocument('references', [], ({ resolution }, params, text) => {
+      const ranges = references(resolution, offsetOf(text, params), params.context.includeDeclaration);
       return ranges.map((range) => ({ uri: params.textDocument.uri, range }));
     }),
   );

@@ -20,6 +20,7 @@ import {
   type FoldingRange,
   type Hover as LspHover,
   type InlayHint as LspInlayHint,
+  type Location,
   type Range,
   type SelectionRange,
   type SemanticTokens,
@@ -32,6 +33,7 @@ import type { Completion } from '../features/completion.js';
 import type { CompletionKind } from '../features/completion-entry.js';
 import type { QuickFix } from '../features/code-actions.js';
 import type { Lens } from '../features/code-lens.js';
+import type { Definition } from '../features/definition.js';
 import type { FileLink } from '../features/document-links.js';
 import type { RecipeSymbol } from '../features/document-symbols.js';
 import type { FoldingLines } from '../features/folding-ranges.js';
@@ -120,6 +122,12 @@ export function toCodeAction(uri: string, fix: QuickFix, host: Host): CodeAction
     diagnostics: [toDiagnostic(fix.problem, uri, host)],
     edit: { changes: { [uri]: fix.edits } },
   };
+}
+
+/** What opens is the start of another file. */
+export function toLocation(uri: string, found: Definition): Location {
+  const start = { line: 0, character: 0 };
+  return 'file' in found ? { uri: pathToFileURL(found.file).href, range: { start, end: start } } : { uri, range: found.range };
 }
 
 const symbolKinds: Record<RecipeSymbol['kind'], SymbolKind> = {

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { completeRecipe } from '../../../server/src/features/completion.js';
-import { chooseCompletion, complete, tinyModel, withCursor } from '../../support/recipe-features.js';
+import { knownModifiers } from '../../../server/src/plan/read-modifiers.js';
+import { check, chooseCompletion, complete, tinyModel, withCursor } from '../../support/recipe-features.js';
 
 const inModifier = (lines: string): string => `quant_stage:
   quant_modifiers:
@@ -56,6 +57,32 @@ test('a modifier brings its usual fields', async () => {
   assert.deepEqual(labels.slice(0, 3), ['QuantizationModifier', 'GPTQModifier', 'SmoothQuantModifier']);
   assert.equal(labels.length, 13);
   assert.equal(await chooseCompletion(recipe, 'GPTQModifier'), inModifier('scheme: W4A16\ntargets: [Linear]\nignore: [lm_head]'));
+});
+
+for (const name of knownModifiers)
+  test(`the skeleton of ${name} is a body that llm-compressor takes`, async () => {
+    const recipe = 'quant_stage:\n  quant_modifiers:\n    $0\n    QuantizationModifier: {scheme: W8A8}\n';
+    const inserted = await chooseCompletion(name === 'QuantizationModifier' ? recipe.replace(/ {4}Quant.*\n/, '') : recipe, name);
+    const { problems } = await check(inserted);
+    const errors = problems.filter(({ severity, code }) => severity === 'error' && code !== 'modifier-not-runnable-yet');
+    assert.deepEqual(
+      errors.map(({ message }) => message),
+      [],
+      inserted,
+    );
+  });
+
+test('the columns of the data set, quoted where they must be', async () => {
+  const recipe = 'calibration: {dataset: rows.csv, text_column: $0}\n';
+  const { entries } = await complete(recipe, [], ['prompt', 'the answer']);
+  assert.deepEqual(
+    entries.map(({ label, snippet }) => [label, snippet]),
+    [
+      ['prompt', 'prompt'],
+      ['the answer', '"the answer"'],
+    ],
+  );
+  assert.deepEqual((await complete(recipe)).labels, ['text']);
 });
 
 test('presets with their meaning', async () => {

@@ -1,7 +1,10 @@
 // Anchors, links, selection and colours of a recipe.
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { test } from 'node:test';
+import type { LspRange } from '../../support/language-server.js';
 import { definitionOfAlias, referencesOfAnchor, renamable, rename } from '../../../server/src/features/anchors.js';
+import { definitions, references } from '../../../server/src/features/definition.js';
 import { documentLinks } from '../../../server/src/features/document-links.js';
 import { selectionRanges } from '../../../server/src/features/selection-ranges.js';
 import { semanticTokens } from '../../../server/src/features/semantic-tokens.js';
@@ -30,6 +33,60 @@ test('an alias leads to its anchor, an anchor to its aliases', () => {
   assert.deepEqual(lines(true), [0, 6, 7]);
   assert.deepEqual(lines(false), [6, 7]);
   assert.equal(definitionOfAlias(document, document.text.indexOf('Linear')), null);
+});
+
+const rules = (entry: string): string => `model: ./
+output: {dir: ../out}
+quant_stage:
+  quant_modifiers:
+    QuantizationModifier:
+      config_groups:
+        a: {targets: [Linear], weights: {num_bits: 8}}
+        b: {targets: ['re:.*q_proj$'], weights: {num_bits: 4}}
+      ignore: [model.layers.0.mlp.up_proj]
+    GPTQModifier: {scheme: W8A16, targets: [${entry}], ignore: ['re:.*layers.0.*', lm_head]}
+`;
+
+/** The texts that definition and references lead to. */
+async function led(marked: string): Promise<{ definition: string[]; references: string[] }> {
+  const { text, offset } = withCursor(marked);
+  const { resolution, document } = await check(text);
+  const said = ({ start, end }: LspRange): string => `${start.line + 1} ${text.slice(document.offsetAt(start), document.offsetAt(end))}`;
+  return {
+    definition: definitions(resolution, offset).map((found) => ('file' in found ? path.basename(found.file) : said(found.range))),
+    references: references(resolution, offset, true).map(said),
+  };
+}
+
+test('a layer leads to the rule that it gets its scheme from, and to every entry that names it', async () => {
+  assert.deepEqual(await led(rules('model.layers.0.self_attn.q_$0proj')), {
+    definition: ["8 're:.*q_proj$'"],
+    references: ['7 Linear', "8 're:.*q_proj$'", '10 model.layers.0.self_attn.q_proj', "10 're:.*layers.0.*'"],
+  });
+  const ignored = await led(rules('Linear').replace('mlp.up_proj', 'mlp.up_$0proj'));
+  assert.deepEqual(ignored.definition, ["10 're:.*layers.0.*'"]);
+});
+
+test('a pattern leads to all rules that its layers come from', async () => {
+  const { definition } = await led(rules("'re:.*q_$0proj'"));
+  assert.deepEqual(definition, ["8 're:.*q_proj$'", "10 're:.*q_proj'"]);
+});
+
+test('default targets lead to their scheme', async () => {
+  const marked = rules('Linear').replace(', targets: [Linear], ignore: [', ', ignore: [model.layers.1.mlp.up_$0proj, ');
+  assert.deepEqual((await led(marked)).definition, ['7 Linear']);
+  assert.deepEqual(
+    (await led('model: ./\nq_stage:\n  q_modifiers:\n    QuantizationModifier: {scheme: W8A16, mappings: [lm_$0head]}\n')).definition,
+    ['4 W8A16'],
+  );
+});
+
+test('a path leads to its file, a key and a value that names nothing to nothing', async () => {
+  assert.deepEqual((await led('model: .$0/\n')).definition, ['config.json']);
+  assert.deepEqual((await led('model: ./\ncalibration: {dataset: config.j$0son}\n')).definition, ['config.json']);
+  assert.deepEqual((await led('model: ./\ncalibration: {dataset: gone.j$0sonl}\n')).definition, []);
+  assert.deepEqual(await led('mo$0del: ./\n'), { definition: [], references: [] });
+  assert.deepEqual(await led(rules('no_such_$0layer')), { definition: [], references: [] });
 });
 
 test('rename changes an anchor with its aliases, and the name of a group', () => {

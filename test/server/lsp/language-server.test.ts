@@ -89,7 +89,7 @@ test('hover, quick fix, folding and lens answer', async () => {
   );
   assert.deepEqual(
     actions.map(({ title }) => title.split(' ')[0]),
-    ['Change', 'Fix'],
+    ['Change', 'Suppress', 'Fix'],
   );
   assert.deepEqual(actions[0]?.edit.changes[uri]?.[0]?.range, at(4, 69, 75));
   const folds = await server.request<unknown[]>('textDocument/foldingRange', { textDocument });
@@ -125,7 +125,11 @@ quant_stage:
   assert.equal(link?.target, uriOf('model/config.json'));
   const [selection] = await ask<{ parent: object | undefined }[]>('selectionRange', { positions: [alias] });
   assert.ok(selection?.parent);
-  assert.deepEqual(await ask('definition', { position: alias }), { uri, range: at(2, 7, 11) });
+  assert.deepEqual(await ask('definition', { position: alias }), [{ uri, range: at(2, 7, 11) }]);
+  const named = await ask<{ uri: string }[]>('definition', { position: { line: 0, character: 9 } });
+  assert.equal(named[0]?.uri, uriOf('model/config.json'));
+  const rule = await ask('definition', { position: { line: 7, character: 17 } });
+  assert.deepEqual(rule, [{ uri, range: at(7, 15, 22) }]);
   assert.equal((await ask<object[]>('references', { position: alias, context: { includeDeclaration: true } })).length, 2);
   assert.deepEqual(await ask('prepareRename', { position: alias }), { range: at(6, 55, 59), placeholder: 'four' });
   const renamed = await ask<{ changes: Record<string, object[]> }>('rename', { position: alias, newName: 'five' });
