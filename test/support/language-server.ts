@@ -17,23 +17,32 @@ export interface LspDiagnostic {
   relatedInformation?: { location: { uri: string; range: LspRange }; message: string }[];
 }
 
+export interface Registration {
+  method: string;
+  registerOptions?: unknown;
+}
+
 export interface LanguageServer {
   readonly process: ChildProcess;
   readonly connection: MessageConnection;
+  /** Methods that the server registered, with their options. */
+  readonly registered: readonly Registration[];
   /** Everything the server logged as a bug. */
   readonly bugs: readonly string[];
   open(uri: string, text: string): Promise<void>;
   change(uri: string, version: number, text: string): Promise<void>;
   /** The diagnostics of a version, waiting for them. */
   diagnostics(uri: string, version: number): Promise<LspDiagnostic[]>;
+  /** The ones that come next, of whatever version. */
+  nextDiagnostics(uri: string): Promise<LspDiagnostic[]>;
   request<Result>(method: string, params: object): Promise<Result>;
   stop(): Promise<number | null>;
 }
 
-/** `args` name the program; the command line's `lsp` serves the same. `publishDiagnostics`: what the client says that it shows of them. */
+/** `args` name the program; the command line's `lsp` serves the same. `more`: what the client says that it can do beside snippets. */
 export async function startLanguageServer(
   args: readonly string[] = [serverPath, '--stdio'],
-  publishDiagnostics: object = {},
+  more: { publishDiagnostics?: object; workspace?: object } = {},
 ): Promise<LanguageServer> {
   requireBuild('server');
   const child = spawn(process.execPath, [...args], {
@@ -44,6 +53,7 @@ export async function startLanguageServer(
   const connection = createMessageConnection(new StreamMessageReader(child.stdout), new StreamMessageWriter(child.stdin));
   const bugs: string[] = [];
   const published = new Map<string, LspDiagnostic[]>();
+  const next = new Map<string, (diagnostics: LspDiagnostic[]) => void>();
   const waiting = new Map<string, (diagnostics: LspDiagnostic[]) => void>();
   connection.onNotification(
     'textDocument/publishDiagnostics',
@@ -51,16 +61,25 @@ export async function startLanguageServer(
       const key = `${params.uri} ${params.version}`;
       published.set(key, params.diagnostics);
       waiting.get(key)?.(params.diagnostics);
+      next.get(params.uri)?.(params.diagnostics);
     },
   );
   connection.onNotification('window/logMessage', ({ message }: { message: string }) => {
     if (message.startsWith('Bug in')) bugs.push(message);
   });
+  const registered: Registration[] = [];
+  connection.onRequest('client/registerCapability', ({ registrations }: { registrations: Registration[] }) => {
+    registered.push(...registrations);
+    return null;
+  });
   connection.listen();
   await connection.sendRequest('initialize', {
     processId: process.pid,
     rootUri: null,
-    capabilities: { textDocument: { completion: { completionItem: { snippetSupport: true } }, publishDiagnostics } },
+    capabilities: {
+      textDocument: { completion: { completionItem: { snippetSupport: true } }, publishDiagnostics: more.publishDiagnostics ?? {} },
+      workspace: more.workspace ?? {},
+    },
     initializationOptions: { hostVersion: 'test' },
   });
   await connection.sendNotification('initialized', {});
@@ -68,6 +87,7 @@ export async function startLanguageServer(
     process: child,
     connection,
     bugs,
+    registered,
     open: (uri, text) =>
       connection.sendNotification('textDocument/didOpen', { textDocument: { uri, languageId: 'bitwright-recipe', version: 1, text } }),
     change: (uri, version, text) =>
@@ -81,6 +101,7 @@ export async function startLanguageServer(
       });
       return Promise.race([new Promise<LspDiagnostic[]>((resolve) => waiting.set(key, resolve)), gone]);
     },
+    nextDiagnostics: (uri) => new Promise((resolve) => next.set(uri, resolve)),
     request: (method, params) => connection.sendRequest(method, params),
     stop: async () => {
       await connection.sendRequest('shutdown');

@@ -33,17 +33,12 @@ export function tinyModel(): Promise<{ dir: string; description: ModelDescriptio
   return model;
 }
 
-export async function complete(
-  marked: string,
-  files: FolderEntry[] = [],
-  columns: string[] = [],
-): Promise<Completion & { labels: string[] }> {
+export async function complete(marked: string, files: FolderEntry[] = []): Promise<Completion & { labels: string[] }> {
   const completion = await completeRecipe({
     ...withCursor(marked),
     model: (await tinyModel()).description,
     datasets: { calibration: null, evaluation: null },
     listFolder: (folder) => Promise.resolve(folder === '' ? files : null),
-    columnsOf: () => Promise.resolve(columns),
   });
   return { ...completion, labels: completion.entries.map(({ label }) => label) };
 }

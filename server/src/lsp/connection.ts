@@ -2,6 +2,7 @@
 import {
   CodeActionKind,
   DidChangeConfigurationNotification,
+  DidChangeWatchedFilesNotification,
   TextDocuments,
   TextDocumentSyncKind,
   type Connection,
@@ -26,6 +27,9 @@ const shortestDelay = 5;
 /** Where an analysis takes longer than this, it waits until typing pauses for twice its time, at most for longestDelay. */
 const promptAnalysis = 60;
 const longestDelay = 200;
+
+/** Model folders and data sets: a change there changes what a recipe means. */
+const watchedFiles = '**/{config.json,*.safetensors,*.safetensors.index.json,*.jsonl,*.csv,*.txt}';
 
 export function serveRecipes(connection: Connection): void {
   const fence = createFence((message) => connection.console.error(message), (process.env['BITWRIGHT_STRICT'] ?? '') !== '');
@@ -84,7 +88,7 @@ export function serveRecipes(connection: Connection): void {
     analyses.forget(document.uri);
     fence.background('diagnostics', () => connection.sendDiagnostics({ uri: document.uri, diagnostics: [] }));
   });
-  // A model or data set beside a recipe has changed; the host decides what is watched.
+  // A model or data set in the workspace has changed.
   connection.onDidChangeWatchedFiles(() => {
     analyses.forgetAll();
     publishAll();
@@ -99,6 +103,12 @@ export function serveRecipes(connection: Connection): void {
   connection.onInitialized(() => {
     if (host.registersSettings)
       fence.background('settings', async () => void (await connection.client.register(DidChangeConfigurationNotification.type, undefined)));
+    if (host.watchesFiles)
+      fence.background(
+        'file watching',
+        async () =>
+          void (await connection.client.register(DidChangeWatchedFilesNotification.type, { watchers: [{ globPattern: watchedFiles }] })),
+      );
     fence.background('settings', readSettings);
   });
   connection.onDidChangeConfiguration(() => fence.background('settings', readSettings));

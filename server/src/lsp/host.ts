@@ -19,6 +19,8 @@ export interface Host {
   /** It takes a registration for changed settings; others send them unasked. */
   registersSettings: boolean;
   refreshesHints: boolean;
+  /** It takes a registration for files that it then watches. */
+  watchesFiles: boolean;
   /** A diagnostic may name the page of its code, and other places. */
   codeDescriptions: boolean;
   relatedInformation: boolean;
@@ -35,6 +37,7 @@ export function unknownHost(): Host {
     configures: false,
     registersSettings: false,
     refreshesHints: false,
+    watchesFiles: false,
     codeDescriptions: false,
     relatedInformation: false,
   };
@@ -54,6 +57,7 @@ export function readHost({ capabilities, clientInfo, initializationOptions, work
     configures: workspace?.configuration === true,
     registersSettings: workspace?.didChangeConfiguration?.dynamicRegistration === true,
     refreshesHints: workspace?.inlayHint?.refreshSupport === true,
+    watchesFiles: workspace?.didChangeWatchedFiles?.dynamicRegistration === true,
     codeDescriptions: textDocument?.publishDiagnostics?.codeDescriptionSupport === true,
     relatedInformation: textDocument?.publishDiagnostics?.relatedInformation === true,
   };

@@ -72,19 +72,6 @@ for (const name of knownModifiers)
     );
   });
 
-test('the columns of the data set, quoted where they must be', async () => {
-  const recipe = 'calibration: {dataset: rows.csv, text_column: $0}\n';
-  const { entries } = await complete(recipe, [], ['prompt', 'the answer']);
-  assert.deepEqual(
-    entries.map(({ label, snippet }) => [label, snippet]),
-    [
-      ['prompt', 'prompt'],
-      ['the answer', '"the answer"'],
-    ],
-  );
-  assert.deepEqual((await complete(recipe)).labels, ['text']);
-});
-
 test('presets with their meaning', async () => {
   const { entries } = await complete(inModifier('scheme: W4$0'));
   const preset = entries.find(({ label }) => label === 'W4A16');

@@ -24,7 +24,7 @@ quant_stage:
 before(() => writeTinyLlama(path.join(folder, 'model')));
 
 async function diagnosticsFor(publishDiagnostics: object, use: (server: LanguageServer, found: LspDiagnostic[]) => Promise<void> | void) {
-  const server = await startLanguageServer([serverPath, '--stdio'], publishDiagnostics);
+  const server = await startLanguageServer([serverPath, '--stdio'], { publishDiagnostics });
   try {
     await server.open(uri, text);
     await use(server, await server.diagnostics(uri, 1));
