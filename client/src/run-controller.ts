@@ -90,32 +90,38 @@ export function createRunController({ context, server, status, reports, log }: R
 
   async function showCompleted(reportDir: string, outputDir: string | null): Promise<void> {
     await reports.open(reportDir);
-    const where = outputDir === null ? 'No checkpoint was asked for.' : `The checkpoint is ${vscode.workspace.asRelativePath(outputDir)}.`;
-    void vscode.window.showInformationMessage(`Quantized. ${where}`);
+    void vscode.window.showInformationMessage(
+      outputDir === null
+        ? vscode.l10n.t('Quantized. No checkpoint was asked for.')
+        : vscode.l10n.t('Quantized. The checkpoint is {0}.', vscode.workspace.asRelativePath(outputDir)),
+    );
   }
 
   async function showCancelled(recipe: vscode.Uri | null): Promise<void> {
-    const resume = 'Resume';
+    const resume = vscode.l10n.t('Resume');
     const choice = await vscode.window.showInformationMessage(
-      'The run was cancelled. What is finished is kept; running the recipe again continues there.',
+      vscode.l10n.t('The run was cancelled. What is finished is kept; running the recipe again continues there.'),
       resume,
     );
     if (choice === resume && recipe !== null) await vscode.commands.executeCommand(commands.quantize, recipe);
   }
 
   async function showFailure(failure: RunFailure | null, recipe: vscode.Uri | null): Promise<void> {
-    const [resume, showLog] = ['Run Again', 'Show Log'];
-    log.error(failure?.message ?? 'The run failed.');
-    const [sentence] = (failure?.message ?? 'The run failed.').split('\n');
+    const [resume, showLog] = [vscode.l10n.t('Run Again'), vscode.l10n.t('Show Log')];
+    const message = failure?.message ?? vscode.l10n.t('The run failed.');
+    log.error(message);
+    const [sentence] = message.split('\n');
     const choice = await vscode.window.showErrorMessage(sentence ?? '', resume, showLog);
     if (choice === resume && recipe !== null) await vscode.commands.executeCommand(commands.quantize, recipe);
     if (choice === showLog) log.show();
   }
 
   async function showUntrusted(): Promise<void> {
-    const manage = 'Manage Workspace Trust';
+    const manage = vscode.l10n.t('Manage Workspace Trust');
     const choice = await vscode.window.showWarningMessage(
-      'Quantize is off in a workspace that is not trusted: it starts a native process on files that the recipe names and writes a folder. Trust the workspace to run it.',
+      vscode.l10n.t(
+        'Quantize is off in a workspace that is not trusted: it starts a native process on files that the recipe names and writes a folder. Trust the workspace to run it.',
+      ),
       manage,
     );
     if (choice === manage) await vscode.commands.executeCommand('workbench.trust.manage');
@@ -138,9 +144,11 @@ export function createRunController({ context, server, status, reports, log }: R
     const reason = problems.find(({ code }) => withoutPlan.has(code));
     const text =
       first === undefined
-        ? `There is no plan yet. ${reason?.message ?? 'Add model: and output: with dir to the recipe.'}`
-        : `${errors.length === 1 ? 'An error' : `${errors.length} errors`} in the recipe: ${first.message}`;
-    const show = 'Show Problems';
+        ? vscode.l10n.t('There is no plan yet. {0}', reason?.message ?? vscode.l10n.t('Add model: and output: with dir to the recipe.'))
+        : errors.length === 1
+          ? vscode.l10n.t('An error in the recipe: {0}', first.message)
+          : vscode.l10n.t('{0} errors in the recipe: {1}', errors.length, first.message);
+    const show = vscode.l10n.t('Show Problems');
     void vscode.window.showErrorMessage(text, show).then((choice) => {
       if (choice === show) void vscode.commands.executeCommand('workbench.actions.view.problems');
     });
@@ -156,12 +164,16 @@ export function createRunController({ context, server, status, reports, log }: R
       if (!vscode.workspace.isTrusted) return void showUntrusted();
       if (document.uri.scheme !== 'file' && !document.isUntitled) {
         void vscode.window.showErrorMessage(
-          `${vscode.workspace.asRelativePath(document.uri)} is not on this machine's disk (${document.uri.scheme}:). A run reads the model and writes the checkpoint on disk: open the folder there.`,
+          vscode.l10n.t(
+            "{0} is not on this machine's disk ({1}:). A run reads the model and writes the checkpoint on disk: open the folder there.",
+            vscode.workspace.asRelativePath(document.uri),
+            document.uri.scheme,
+          ),
         );
         return;
       }
       if (active !== null) {
-        void vscode.window.showWarningMessage('A run is active. Cancel it or wait for its end before starting another.');
+        void vscode.window.showWarningMessage(vscode.l10n.t('A run is active. Cancel it or wait for its end before starting another.'));
         return;
       }
       const saved = await vscode.workspace.save(document.uri);
@@ -173,7 +185,7 @@ export function createRunController({ context, server, status, reports, log }: R
       try {
         const plan = await planOf(document);
         if (plan === null) return setActive(null);
-        status.begin(`Quantizing ${vscode.workspace.asRelativePath(document.uri)}`, () => void this.cancel());
+        status.begin(vscode.l10n.t('Quantizing {0}', vscode.workspace.asRelativePath(document.uri)), () => void this.cancel());
         const host = await ensureWorker();
         const answer = await host.run(plan);
         if ('failure' in answer) {
@@ -192,7 +204,7 @@ export function createRunController({ context, server, status, reports, log }: R
     },
     async cancel() {
       if (active === null) {
-        void vscode.window.showInformationMessage('No run is active.');
+        void vscode.window.showInformationMessage(vscode.l10n.t('No run is active.'));
         return;
       }
       active.cancelled = true;

@@ -23,7 +23,11 @@ interface Manifest {
     yamlValidation: { url: string }[];
   };
 }
-const manifest = JSON.parse(readRepositoryFile('package.json')) as Manifest;
+const texts = JSON.parse(readRepositoryFile('package.nls.json')) as Record<string, string>;
+/** With its texts in place, as VS Code reads it. */
+const manifest = JSON.parse(readRepositoryFile('package.json'), (_, value: unknown) =>
+  typeof value === 'string' ? (texts[/^%(.*)%$/.exec(value)?.[1] ?? ''] ?? value) : value,
+) as Manifest;
 const { contributes } = manifest;
 const contributed = contributes.commands.map(({ command }) => command).sort();
 
@@ -164,7 +168,9 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
     'dist/webviews/report.css',
     'dist/webviews/report.js',
     'dist/worker/main.js',
+    'l10n/bundle.l10n.json',
     'package.json',
+    'package.nls.json',
     ...repositoryFiles().filter((name) =>
       /^(client\/(language|images|walkthrough)\/|schemas\/recipe(\/|\.schema\.json$)|docs\/problems\/)/.test(name),
     ),

@@ -17,7 +17,9 @@ export async function openReport(controller: RunController, reports: ReportPanel
   ];
   const [only] = dirs;
   if (only === undefined) {
-    void vscode.window.showInformationMessage('There is no report in this workspace yet. Open a recipe and run Bitwright: Quantize.');
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t('There is no report in this workspace yet. Open a recipe and run Bitwright: Quantize.'),
+    );
     return;
   }
   if (dirs.length === 1) return reports.open(only);
@@ -26,6 +28,6 @@ export async function openReport(controller: RunController, reports: ReportPanel
     description: vscode.workspace.asRelativePath(dir),
     dir,
   }));
-  const choice = await vscode.window.showQuickPick(items, { placeHolder: 'Which report?' });
+  const choice = await vscode.window.showQuickPick(items, { placeHolder: vscode.l10n.t('Which report?') });
   if (choice !== undefined) await reports.open(choice.dir);
 }

@@ -14,13 +14,13 @@ export async function recipeOf(uri: vscode.Uri | string | undefined): Promise<vs
   const found = (await vscode.workspace.findFiles(RECIPE_GLOB, '**/node_modules/**', 500)).sort((a, b) => (a.path < b.path ? -1 : 1));
   if (found.length === 0) {
     void vscode.window.showInformationMessage(
-      'There is no recipe in this workspace. Make a file named *.quant.yaml and run the command again.',
+      vscode.l10n.t('There is no recipe in this workspace. Make a file named *.quant.yaml and run the command again.'),
     );
     return null;
   }
   const choice = await vscode.window.showQuickPick(
     found.map((recipe) => ({ label: vscode.workspace.asRelativePath(recipe), recipe })),
-    { placeHolder: 'Which recipe?' },
+    { placeHolder: vscode.l10n.t('Which recipe?') },
   );
   return choice === undefined ? null : vscode.workspace.openTextDocument(choice.recipe);
 }

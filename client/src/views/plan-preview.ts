@@ -1,7 +1,8 @@
 // The plan of a recipe as a read-only document that a person can read.
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { LayerPlan, QuantizationArgs, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { l10n } from 'vscode';
+import type { DatasetPlan, LayerPlan, QuantizationArgs, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { PLAN_SCHEME } from '../manifest.js';
 
 export interface PlanPreview extends vscode.Disposable {
@@ -43,8 +44,8 @@ const megabytes = (bytes: number): string => (bytes >= 1e9 ? `${(bytes / 1e9).to
 
 function argsText(args: QuantizationArgs | null): string {
   if (args === null) return '–';
-  const scope = args.strategy === 'group' ? `groups of ${args.group_size ?? 0}` : args.strategy;
-  return `${args.type === 'int' ? 'int' : 'fp'}${args.num_bits}, ${scope}${args.symmetric ? '' : ', asymmetric'}${args.dynamic === true ? ', at run time' : ''}`;
+  const scope = args.strategy === 'group' ? l10n.t('groups of {0}', args.group_size ?? 0) : args.strategy;
+  return `${args.type === 'int' ? 'int' : 'fp'}${args.num_bits}, ${scope}${args.symmetric ? '' : l10n.t(', asymmetric')}${args.dynamic === true ? l10n.t(', at run time') : ''}`;
 }
 
 /** The plan as Markdown: what goes in, what happens to each kind of layer, what it costs, where it goes. */
@@ -52,41 +53,46 @@ export function planText(plan: QuantizationPlan): string {
   const { estimate, model, output, calibration, evaluate } = plan;
   const rows = groupLayers(plan.layers).map(
     ({ layers, first }) =>
-      `| ${first.role} | ${layers.length} | ${first.rows} × ${first.columns} | ${first.quantizer?.modifier ?? 'kept as it is'} | ${argsText(first.scheme?.weights ?? null)} | ${argsText(first.scheme?.input_activations ?? null)} |`,
+      `| ${first.role} | ${layers.length} | ${first.rows} × ${first.columns} | ${first.quantizer?.modifier ?? l10n.t('kept as it is')} | ${argsText(first.scheme?.weights ?? null)} | ${argsText(first.scheme?.input_activations ?? null)} |`,
   );
   return [
-    `# Plan of ${plan.recipe.path === null ? 'an unsaved recipe' : path.basename(plan.recipe.path)}`,
+    `# ${l10n.t('Plan of {0}', plan.recipe.path === null ? l10n.t('an unsaved recipe') : path.basename(plan.recipe.path))}`,
     '',
-    `- Model: ${shown(model.dir)} (${model.architecture_name ?? 'unknown architecture'}, ${model.dtype}, ${model.tensors.length} tensors)`,
-    `- Calibration: ${calibration === null ? 'none needed' : `${shown(calibration.dataset)}, ${calibration.num_calibration_samples ?? 'all'} rows of at most ${calibration.max_seq_length ?? 'the context’s'} tokens`}`,
-    `- Evaluation: ${evaluate === null ? 'none' : `perplexity on ${shown(evaluate.perplexity.dataset)}`}`,
-    `- Output: ${shown(output.dir)}`,
-    `- Device: ${plan.device === 'auto' ? 'a CUDA device where the worker has one, else the CPU' : plan.device}`,
+    `- ${l10n.t('Model: {0} ({1}, {2}, {3} tensors)', shown(model.dir), model.architecture_name ?? l10n.t('unknown architecture'), model.dtype, model.tensors.length)}`,
+    `- ${calibration === null ? l10n.t('Calibration: none needed') : calibrationText(calibration)}`,
+    `- ${evaluate === null ? l10n.t('Evaluation: none') : l10n.t('Evaluation: perplexity on {0}', shown(evaluate.perplexity.dataset))}`,
+    `- ${l10n.t('Output: {0}', shown(output.dir))}`,
+    `- ${l10n.t('Device: {0}', plan.device === 'auto' ? l10n.t('a CUDA device where the worker has one, else the CPU') : plan.device)}`,
     '',
-    '## What it costs',
+    `## ${l10n.t('What it costs')}`,
     '',
-    `- Size: ${megabytes(estimate.weights_bytes_before)} → ${megabytes(estimate.weights_bytes_after)} (${estimate.bits_per_weight.toFixed(2)} bits per weight in the quantized layers)`,
-    `- Memory: about ${megabytes(estimate.peak_memory_bytes)} while ${estimate.peak_memory_stage}`,
-    `- Disk while running: about ${megabytes(estimate.disk_bytes)}`,
+    `- ${l10n.t('Size: {0} → {1} ({2} bits per weight in the quantized layers)', megabytes(estimate.weights_bytes_before), megabytes(estimate.weights_bytes_after), estimate.bits_per_weight.toFixed(2))}`,
+    `- ${l10n.t('Memory: about {0} while {1}', megabytes(estimate.peak_memory_bytes), estimate.peak_memory_stage)}`,
+    `- ${l10n.t('Disk while running: about {0}', megabytes(estimate.disk_bytes))}`,
     '',
     ...(plan.transforms.length === 0
       ? []
       : [
-          '## Transforms',
+          `## ${l10n.t('Transforms')}`,
           '',
           ...plan.transforms.map(
-            (transform) =>
-              `- ${transform.modifier}: ${transform.mappings.length} mappings, smoothing_strength ${transform.smoothing_strength}`,
+            ({ modifier, mappings, smoothing_strength }) =>
+              `- ${l10n.t('{0}: {1} mappings, smoothing_strength {2}', modifier, mappings.length, smoothing_strength)}`,
           ),
           '',
         ]),
-    '## Layers',
+    `## ${l10n.t('Layers')}`,
     '',
-    '| layer | number | shape | modifier | weights | inputs |',
+    `| ${[l10n.t('layer'), l10n.t('number'), l10n.t('shape'), l10n.t('modifier'), l10n.t('weights'), l10n.t('inputs')].join(' | ')} |`,
     '| --- | --- | --- | --- | --- | --- |',
     ...rows,
     '',
   ].join('\n');
+}
+
+function calibrationText({ dataset, num_calibration_samples, max_seq_length }: DatasetPlan): string {
+  const rows = num_calibration_samples ?? l10n.t('all');
+  return l10n.t('Calibration: {0}, {1} rows of at most {2} tokens', shown(dataset), rows, max_seq_length ?? l10n.t('the context’s'));
 }
 
 /** In the order in which a block computes; other layers come first, as in the file. */

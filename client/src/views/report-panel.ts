@@ -23,7 +23,7 @@ export function createReportPanels(context: vscode.ExtensionContext, log: vscode
         return;
       }
       const folder = vscode.Uri.file(reportDir);
-      const title = `Report: ${path.basename(reportDir).replace(/\.run$/, '')}`;
+      const title = vscode.l10n.t('Report: {0}', path.basename(reportDir).replace(/\.run$/, ''));
       const panel = vscode.window.createWebviewPanel(REPORT_VIEW, title, vscode.ViewColumn.Active, {
         enableScripts: true,
         retainContextWhenHidden: false,
@@ -71,7 +71,7 @@ async function readReport(reportDir: string): Promise<RunReport> {
 async function openRecipe(reportDir: string, layer: string | null): Promise<void> {
   const { recipe, layers } = await readReport(reportDir);
   if (recipe.path === null) {
-    void vscode.window.showInformationMessage('This report was made from a recipe that was not saved as a file.');
+    void vscode.window.showInformationMessage(vscode.l10n.t('This report was made from a recipe that was not saved as a file.'));
     return;
   }
   const document = await vscode.workspace.openTextDocument(recipe.path);

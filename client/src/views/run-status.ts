@@ -12,14 +12,15 @@ export interface RunStatus extends vscode.Disposable {
 
 const remaining = (seconds: number | null): string => {
   if (seconds === null) return '';
-  if (seconds < 1) return ', less than a second left';
-  if (seconds < 90) return `, about ${Math.round(seconds)} s left`;
-  return seconds < 5400 ? `, about ${Math.round(seconds / 60)} min left` : `, about ${(seconds / 3600).toFixed(1)} h left`;
+  if (seconds < 1) return vscode.l10n.t(', less than a second left');
+  if (seconds < 90) return vscode.l10n.t(', about {0} s left', Math.round(seconds));
+  if (seconds < 5400) return vscode.l10n.t(', about {0} min left', Math.round(seconds / 60));
+  return vscode.l10n.t(', about {0} h left', (seconds / 3600).toFixed(1));
 };
 
 export function createRunStatus(): RunStatus {
   const item = vscode.window.createStatusBarItem('bitwright.run', vscode.StatusBarAlignment.Left, 10);
-  item.name = 'Bitwright Run';
+  item.name = vscode.l10n.t('Bitwright Run');
   let report: vscode.Progress<{ message?: string; increment?: number }> | null = null;
   let finish: (() => void) | null = null;
   let shown = 0;
@@ -33,8 +34,8 @@ export function createRunStatus(): RunStatus {
     begin(title, onCancel) {
       ended();
       shown = 0;
-      item.text = '$(loading~spin) Quantizing';
-      item.tooltip = `${title}: starting. Click to cancel.`;
+      item.text = `$(loading~spin) ${vscode.l10n.t('Quantizing')}`;
+      item.tooltip = vscode.l10n.t('{0}: starting. Click to cancel.', title);
       item.command = commands.cancelRun;
       item.show();
       void vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title, cancellable: true }, (progress, token) => {
@@ -49,8 +50,8 @@ export function createRunStatus(): RunStatus {
       const message = `${percent} % ${event.message}${remaining(event.eta_seconds)}`;
       report?.report({ message, increment: Math.max(0, percent - shown) });
       shown = Math.max(shown, percent);
-      item.text = `$(loading~spin) Quantizing ${percent} %`;
-      item.tooltip = `${event.message}${remaining(event.eta_seconds)}. Click to cancel.`;
+      item.text = `$(loading~spin) ${vscode.l10n.t('Quantizing {0} %', percent)}`;
+      item.tooltip = vscode.l10n.t('{0}{1}. Click to cancel.', event.message, remaining(event.eta_seconds));
     },
     ended,
     dispose() {
