@@ -22,6 +22,7 @@ const documented = [
   'worker-killed',
   'hints',
   'quick-fix',
+  'quick-fix-preview',
 ];
 
 /** Runs test/extension/host; answers how many tests passed and failed. */

@@ -119,10 +119,22 @@ function vscodeWindow(page: Page, folder: string, workerPath: string, close: () 
     await quickInput.fill(text);
     await page.locator('.quick-input-list .monaco-list-row').first().waitFor();
   };
+  const run = async (title: string): Promise<void> => {
+    await pick('F1', `>${title}`);
+    await page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
+  };
+  /** Opens by itself in a new window, empty. Hiding it closes what hovers, so it goes before a story begins. */
+  const hideSideBar = async (): Promise<void> => {
+    const bar = page.locator('.part.auxiliarybar');
+    if (!(await bar.isVisible())) return;
+    await run('View: Hide Secondary Side Bar');
+    await bar.waitFor({ state: 'hidden' });
+  };
   return {
     page,
     folder,
     async open(file) {
+      await hideSideBar();
       await pick('Control+P', file);
       await page
         .locator('.quick-input-list .monaco-list-row', { hasText: path.basename(file) })
@@ -131,10 +143,7 @@ function vscodeWindow(page: Page, folder: string, workerPath: string, close: () 
       await page.locator('.tabs-container .tab.active', { hasText: path.basename(file) }).waitFor();
       await page.locator('.editor-instance .view-lines .view-line').first().waitFor();
     },
-    async run(title) {
-      await pick('F1', `>${title}`);
-      await page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
-    },
+    run,
     notification: (text) => page.locator('.notifications-toasts .notification-list-item', { hasText: text }),
     webview: () => page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame'),
     async setTheme(theme) {
@@ -150,8 +159,7 @@ function vscodeWindow(page: Page, folder: string, workerPath: string, close: () 
     workers: () => processesRunning(workerPath),
     async takePicture(name, clip) {
       mkdirSync(pictures, { recursive: true });
-      // Opens by itself in a new window, empty.
-      if (await page.locator('.part.auxiliarybar').isVisible()) await this.run('View: Hide Secondary Side Bar');
+      await hideSideBar();
       await page.screenshot({ path: path.join(pictures, `${name}.png`), animations: 'disabled', ...(clip === undefined ? {} : { clip }) });
     },
     [Symbol.asyncDispose]: close,

@@ -29,7 +29,8 @@ const promptAnalysis = 60;
 const longestDelay = 200;
 
 /** Model folders and data sets: a change there changes what a recipe means. */
-const watchedFiles = '**/{config.json,*.safetensors,*.safetensors.index.json,*.jsonl,*.csv,*.txt}';
+const watchedFiles =
+  '**/{config.json,tokenizer_config.json,chat_template.jinja,chat_template.json,*.safetensors,*.safetensors.index.json,*.jsonl,*.csv,*.txt}';
 
 export function serveRecipes(connection: Connection): void {
   const fence = createFence((message) => connection.console.error(message), (process.env['BITWRIGHT_STRICT'] ?? '') !== '');

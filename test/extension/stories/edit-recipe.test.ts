@@ -24,8 +24,18 @@ quant_stage:
 
 /** Where a text of the editor is on the screen, to compare with a squiggle. */
 async function boxOf(page: Page, text: string): Promise<{ left: number; right: number; top: number; bottom: number }> {
+  // Its line may be drawn anew meanwhile, as its colours come in: then there is nothing on the screen to measure.
+  for (let attempts = 0; attempts < 20; attempts += 1) {
+    const box = await measured(page, text);
+    if (box !== null && box.right > box.left) return box;
+    await page.waitForTimeout(200);
+  }
+  throw new Error(`${text} is not in one piece in the editor`);
+}
+
+async function measured(page: Page, text: string): Promise<{ left: number; right: number; top: number; bottom: number } | null> {
   const span = page.locator('.editor-instance .view-line span span', { hasText: text }).last();
-  const found = await span.evaluate((element, wanted) => {
+  return span.evaluate((element, wanted) => {
     const node = element.firstChild;
     const begin = node?.textContent?.indexOf(wanted) ?? -1;
     if (node === null || begin < 0) return null;
@@ -35,14 +45,14 @@ async function boxOf(page: Page, text: string): Promise<{ left: number; right: n
     const { left, right, top, bottom } = range.getBoundingClientRect();
     return { left, right, top, bottom };
   }, text);
-  assert.ok(found, `${text} is in one piece in the editor`);
-  return found;
 }
 
 test('a squiggle under the exact range, mended by completion', async () => {
   await using window = await openVscodeWindow({ files: { 'mine.quant.yaml': recipe } });
   const { page } = window;
   await window.open('mine.quant.yaml');
+  // The text moves as the hints come in, which closes what hovers over it.
+  await page.locator('.view-lines', { hasText: '29 layers' }).waitFor();
 
   const squiggle = page.locator('.editor-instance .squiggly-error');
   await squiggle.waitFor();
@@ -58,7 +68,11 @@ test('a squiggle under the exact range, mended by completion', async () => {
   await page.mouse.move((wrong.left + wrong.right) / 2, (wrong.top + wrong.bottom) / 2);
   const hover = page.locator('.monaco-hover:visible', { hasText: 'W4A61' });
   await hover.waitFor();
+  const codeLink = hover.locator('a', { hasText: 'unknown-scheme' });
+  assert.match((await codeLink.getAttribute('href')) ?? '', /docs\/problems\/unknown-scheme\.md$/);
+  await page.waitForTimeout(300);
   await window.takePicture('diagnostics');
+  assert.ok(await hover.isVisible());
   await page.keyboard.press('Escape');
 
   // A double click selects the word; typing replaces it and completion offers what may stand there.

@@ -43,7 +43,13 @@ test('hints, lenses, hover and a quick fix with preview', async () => {
   await menu.locator('.monaco-list-row', { hasText: 'Change to' }).first().waitFor();
   await page.waitForTimeout(300);
   await window.takePicture('quick-fix');
-  await page.keyboard.press('Enter');
+  // What it would change, before it does.
+  await page.keyboard.press('Control+Enter');
+  const preview = page.locator('.bulk-edit-panel');
+  await preview.locator('.monaco-list-row', { hasText: 'o_prok' }).waitFor();
+  await page.waitForTimeout(500);
+  await window.takePicture('quick-fix-preview');
+  await preview.getByRole('button', { name: 'Apply' }).click();
   await page.locator('.view-line', { hasText: 'o_proj' }).waitFor();
 
   await page.keyboard.press('Control+Shift+M');
