@@ -21,10 +21,7 @@ export function targetText(entry: string, resolution: Resolution): string | null
   if (Object.hasOwn(model.modules, entry)) return layerText(entry, model, resolution);
   const modules = modulesOf(model);
   const matched = matchesOf(entry, modules).map(({ name }) => name);
-  const containers = containersMatching(entry, model);
-  const others =
-    containers.length === 0 ? [] : [`Also fits ${containers.length} modules without a matrix, such as \`${containers[0]?.name ?? ''}\`.`];
-  if (matched.length === 0) return [`Matches none of the ${modules.length} layers of the model.`, ...others].join('\n\n');
+  if (matched.length === 0) return unmatchedText(entry, model);
   const listed = matched.slice(0, listedLayers).map((name) => `- \`${name}\``);
   const rest = matched.length > listedLayers ? [`- and ${matched.length - listedLayers} more`] : [];
   const [only] = matched;
@@ -33,8 +30,15 @@ export function targetText(entry: string, resolution: Resolution): string | null
     [...listed, ...rest].join('\n'),
     ...effects(new Set(matched), resolution),
     ...(matched.length === 1 && only !== undefined ? [layerText(only, model, resolution)] : []),
-    ...others,
   ].join('\n\n');
+}
+
+/** Blocks, attention and norms have names too, and pruning may target them. */
+function unmatchedText(entry: string, model: ModelDescription): string {
+  const containers = containersMatching(entry, model);
+  const [first] = containers;
+  const none = `Matches none of the ${modulesOf(model).length} layers of the model.`;
+  return first === undefined ? none : `${none}\n\nIt fits ${containers.length} modules without a matrix, such as \`${first.name}\`.`;
 }
 
 /** What becomes of the layers together; the pattern may not be the rule that decides. */

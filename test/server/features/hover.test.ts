@@ -46,7 +46,7 @@ test('a pattern of modules without a matrix names one', async () => {
   const text = await hover(recipe("{scheme: W8A8, ignore: ['re:.*self_$0attn$']}"));
   assert.equal(
     text,
-    'Matches none of the 16 layers of the model.\n\nAlso fits 2 modules without a matrix, such as `model.layers.0.self_attn`.',
+    'Matches none of the 16 layers of the model.\n\nIt fits 2 modules without a matrix, such as `model.layers.0.self_attn`.',
   );
 });
 
