@@ -83,7 +83,7 @@ export async function askEverything(questioned: Questioned, seen: Seen): Promise
     );
     assert.ok(0 <= completion.begin && completion.begin <= at && at <= completion.end && completion.end <= content.length);
     seen.completions += completion.entries.length;
-    const hover = await ask('hover', () => hoverRecipe({ document, offset: at, model, plan }));
+    const hover = await ask('hover', () => hoverRecipe(resolution, at));
     if (hover !== null) {
       within(hover.range, 'hover');
       seen.hovers += 1;

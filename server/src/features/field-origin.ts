@@ -1,6 +1,6 @@
 // Whose field it is: the package and release that it belongs to, what older releases did with it, and the paper behind it.
 import type { RecipePath } from '../../../schemas/src/problem.js';
-import { recipeSchemaFiles } from '../../../schemas/src/validate.js';
+import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
 import { firstSaid, schemasAt, type SchemaFiles } from './schema-lookup.js';
 
 /** Modifier and field → how it came to be as it is. */

@@ -9,6 +9,8 @@ export interface TextReplacement {
   newText: string;
 }
 
+type PlacedEdit = Exclude<RecipeEdit, { kind: 'replace-range' }>;
+
 /** null when the place is not in the text (a merge key brought it in, or it was edited away). */
 export function textReplacement(document: RecipeDocument, edit: RecipeEdit): TextReplacement | null {
   if (edit.kind === 'replace-range') return { range: edit.range, newText: edit.text };
@@ -20,7 +22,7 @@ export function textReplacement(document: RecipeDocument, edit: RecipeEdit): Tex
 }
 
 /** What a recipe in JSON must be given to stay one. */
-function jsonEdit(edit: RecipeEdit): RecipeEdit {
+function jsonEdit(edit: PlacedEdit): PlacedEdit {
   const value = (text: string): string => JSON.stringify(parseValue(text));
   switch (edit.kind) {
     case 'replace-key':
@@ -47,7 +49,7 @@ interface Replacement {
   text: string;
 }
 
-function replace(document: RecipeDocument, edit: Exclude<RecipeEdit, { kind: 'replace-range' }>): Replacement | null {
+function replace(document: RecipeDocument, edit: PlacedEdit): Replacement | null {
   switch (edit.kind) {
     case 'replace-value':
       return isEmpty(document, edit.path)

@@ -6,6 +6,7 @@ import { sizeOfDtype, storedBytes } from '../plan/estimate-size.js';
 import { schemeText } from '../plan/expand-scheme.js';
 import { rulesOfLayer, type LayerRule } from '../plan/layer-rules.js';
 import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
+import { settledLayers } from '../plan/resolution.js';
 import type { Resolution } from '../plan/resolution.js';
 import { bytesText } from './bytes-text.js';
 
@@ -42,7 +43,8 @@ function unmatchedText(entry: string, model: ModelDescription): string {
 }
 
 /** What becomes of the layers together; the pattern may not be the rule that decides. */
-function effects(names: ReadonlySet<string>, { layers }: Resolution): string[] {
+function effects(names: ReadonlySet<string>, resolution: Resolution): string[] {
+  const layers = settledLayers(resolution)?.layers ?? [];
   if (names.size < 2) return [];
   // The layers of one group share one scheme: a model may have ten thousand layers.
   const found = new Map<LayerPlan['scheme'], { first: LayerPlan; count: number }>();
@@ -59,7 +61,8 @@ function effects(names: ReadonlySet<string>, { layers }: Resolution): string[] {
 const effectText = ({ scheme, quantizer }: LayerPlan): string =>
   scheme === null ? 'unchanged' : `${schemeText(scheme)}${quantizer === null ? '' : ` by ${quantizer.modifier}`}`;
 
-function layerText(name: string, model: ModelDescription, { layers, quantization, document }: Resolution): string {
+function layerText(name: string, model: ModelDescription, resolution: Resolution): string {
+  const { layers, quantization, document } = resolution;
   const layer = layers.find((candidate) => candidate.name === name);
   const weight = model.tensors.find((tensor) => tensor.name === `${name}.weight`);
   const shape = weight === undefined ? 'shares its weight with another layer' : `${weight.shape.join(' × ')} ${weight.dtype}`;
@@ -71,7 +74,7 @@ function layerText(name: string, model: ModelDescription, { layers, quantization
   const rest = rules.length > listedRules ? [`- and ${rules.length - listedRules} more`] : [];
   return [
     `\`${name}\` · ${model.modules[name]} · ${shape}`,
-    ...(layer === undefined ? [] : [fateText(layer)]),
+    ...(layer === undefined || settledLayers(resolution) === null ? [] : [fateText(layer)]),
     ...(rules.length === 0 ? ['No target names it.'] : [['Rules that name it:', '', ...listed, ...rest].join('\n')]),
   ].join('\n\n');
 }

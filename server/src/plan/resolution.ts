@@ -17,6 +17,7 @@ import { assignLayers } from './assign-layers.js';
 import type { ModifierGroups } from './assign-layers.js';
 import { expandScheme } from './expand-scheme.js';
 import { matchesOf, modulesOf } from './pattern-matches.js';
+import type { ModelModule } from './pattern-matches.js';
 import { calibratedModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import { saidObserver } from './said-observers.js';
@@ -46,7 +47,7 @@ export interface PatternMatch {
   kind: 'target' | 'ignore';
   modifier: RecipeModifier;
   /** null while there is no model. */
-  matches: readonly NamedModule[] | null;
+  matches: readonly ModelModule[] | null;
   /** Why a `re:` pattern cannot be used. */
   error: string | null;
 }
@@ -180,7 +181,7 @@ function normModules(model: ModelDescription): NamedModule[] {
     .map((tensor) => ({ name: tensor.name.slice(0, -'.weight'.length), class: 'Other' }));
 }
 
-function resolveModifier(modifier: RecipeModifier, modules: readonly NamedModule[] | null, problems: Problem[]): ResolvedModifier {
+function resolveModifier(modifier: RecipeModifier, modules: readonly ModelModule[] | null, problems: Problem[]): ResolvedModifier {
   const expanded = expandScheme(modifier);
   problems.push(...expanded.problems);
   const patternOf = (entry: string, at: RecipePath, kind: 'target' | 'ignore'): PatternMatch => {
