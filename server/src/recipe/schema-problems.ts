@@ -72,11 +72,26 @@ const quotesAround = (source: string, path: RecipePath): ProblemFix => ({
 });
 
 /** A lone name where a list is wanted; 2:4, which YAML 1.1 takes for a number counted in sixties. What else was meant is not guessed. */
-function typeFixes(value: unknown, wanted: readonly FieldType[], path: RecipePath, source: string | null): ProblemFix[] {
+function typeFixes(root: unknown, wanted: readonly FieldType[], path: RecipePath, source: string | null): ProblemFix[] {
+  const value = valueAt(root, path);
   if (source === null) return [];
-  if (typeof value === 'string' && wanted.includes('array') && !source.includes('\n'))
-    return [{ title: `Make it a list: [${source}]`, preferred: true, edits: [{ kind: 'replace-value', path, text: `[${source}]` }] }];
+  // A list of mappings or pairs is not made of a name.
+  if (typeof value === 'string' && wanted.includes('array') && !source.includes('\n') && isAccepted([value], path, root)) {
+    const text = `[${/^['"]/.test(source) || !/[[\]{},]/.test(source) ? source : `'${source.replaceAll("'", "''")}'`}]`;
+    return [{ title: `Make it a list: ${text}`, preferred: true, edits: [{ kind: 'replace-value', path, text }] }];
+  }
   return typeof value === 'number' && wanted.includes('string') && /^\d+:\d+$/.test(source) ? [quotesAround(source, path)] : [];
+}
+
+/** Whether the schema would take this value at the path. */
+function isAccepted(value: unknown, path: RecipePath, root: unknown): boolean {
+  const put = (node: unknown, at: RecipePath): unknown => {
+    const [first, ...others] = at;
+    if (first === undefined) return value;
+    const inner = put((node as Record<string | number, unknown>)[first], others);
+    return Array.isArray(node) ? node.with(Number(first), inner) : { ...(node as object), [first]: inner };
+  };
+  return !findingsOfRecipe(put(root, path)).some((finding) => path.every((part, index) => finding.path[index] === part));
 }
 
 const isAloneAt = (finding: SchemaFinding, findings: readonly SchemaFinding[]): boolean =>
@@ -150,7 +165,7 @@ function problemOf(
           .filter((type) => type !== 'null')
           .map(typeName)
           .join(' or ')}.`,
-        typeFixes(value, all, path, sourceOf(path)),
+        typeFixes(root, all, path, sourceOf(path)),
       );
     }
     case 'enum': {

@@ -9,7 +9,7 @@ import { startLanguageServer } from '../../support/language-server.js';
 import { temporaryFolder, writeTinyLlama } from '../../support/tiny-llama-folder.js';
 
 const recipe = `model: model
-calibration: {dataset: rows.jsonl}
+evaluate: {perplexity: {dataset: rows.jsonl}}
 output: {dir: out}
 quant_stage:
   quant_modifiers:

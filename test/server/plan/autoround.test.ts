@@ -25,7 +25,7 @@ test('its layers have their scheme', () =>
 
 test('hover of a layer says what it becomes', async () => {
   const text = recipe('{config_groups: {g: {targets: [model.layers.1.mlp.up_$0proj], weights: {num_bits: 4, strategy: channel}}}}');
-  assert.match((await hover(text.replace('model: model', 'model: .'))) ?? '', /Becomes int4 channel, by AutoRoundModifier\./);
+  assert.match((await hover(text.replace('model: model', 'model: .'))) ?? '', /Becomes int4 channel, by AutoRoundModifier \(/);
 });
 
 test(
