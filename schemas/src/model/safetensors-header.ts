@@ -79,10 +79,21 @@ export function parseSafetensorsHeader(bytes: Uint8Array, size: number, name: st
   if ('error' in header) throw new HeaderError(name, header.error);
   const dataStart = bytes.length;
   const tensors: ModelTensor[] = [];
+  // A model has tens of thousands of tensors and a dozen shapes.
+  const shapes = new Map<string, number[]>();
+  const sharedShape = (shape: number[]): number[] => {
+    const key = shape.join();
+    const known = shapes.get(key) ?? shape;
+    shapes.set(key, known);
+    return known;
+  };
   let metadata: Record<string, string> = {};
   for (const [key, entry] of header.entries)
     if (key === '__metadata__') metadata = metadataOf(entry, name);
-    else tensors.push(tensorEntry(key, entry, name, dataStart));
+    else {
+      const tensor = tensorEntry(key, entry, name, dataStart);
+      tensors.push({ ...tensor, shape: sharedShape(tensor.shape) });
+    }
   checkLayout(tensors, dataStart, size, name);
   return { tensors, metadata, sha256: createHash('sha256').update(bytes).digest('hex'), dataStart };
 }

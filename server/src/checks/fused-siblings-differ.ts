@@ -1,5 +1,5 @@
 // q/k/v or gate/up of one block with different schemes: vLLM fuses them and refuses the checkpoint when it loads it.
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { Problem, RelatedPlace } from '../../../schemas/src/problem.js';
 import { schemeText } from '../plan/expand-scheme.js';
 import { decidingRule, rulesOfLayer } from '../plan/layer-rules.js';
@@ -15,19 +15,19 @@ const fusedRoles: readonly (readonly string[])[] = [
 export const fusedSiblingsDiffer: Check = {
   code: 'fused-siblings-differ',
   run(resolution) {
-    const { layers, quantization } = resolution;
-    // Of each scheme once: a group's scheme is one object, and a model may have ten thousand layers.
-    const texts = new Map([...new Set(layers.map(({ scheme }) => scheme))].map((scheme) => [scheme, JSON.stringify(scheme)]));
+    const { layers, quantization, model } = resolution;
+    if (model === null) return [];
     const found = new Map<string, { members: LayerPlan[]; blocks: number }>();
-    for (const roles of fusedRoles)
-      for (const members of siblings(layers, roles)) {
-        const schemes = new Set(members.map(({ scheme }) => texts.get(scheme)));
-        if (schemes.size < 2) continue;
-        const key = members.map((layer) => `${layer.role}: ${effect(layer)}`).join('; ');
-        const known = found.get(key);
-        if (known === undefined) found.set(key, { members, blocks: 1 });
-        else known.blocks += 1;
-      }
+    for (const indices of siblings(model, layers)) {
+      const schemeOf = (index: number | undefined): LayerPlan['scheme'] => layers[index ?? -1]?.scheme ?? null;
+      if (indices.every((index) => schemeOf(index) === schemeOf(indices[0]))) continue;
+      const members = indices.flatMap((index) => layers[index] ?? []);
+      if (new Set(members.map(({ scheme }) => JSON.stringify(scheme))).size < 2) continue;
+      const key = members.map((layer) => `${layer.role}: ${effect(layer)}`).join('; ');
+      const known = found.get(key);
+      if (known === undefined) found.set(key, { members, blocks: 1 });
+      else known.blocks += 1;
+    }
     const [last] = quantization.slice(-1);
     return [...found].map(([text, { members, blocks }]): Problem => {
       const [first] = members;
@@ -66,15 +66,24 @@ function rulesOf(members: readonly LayerPlan[], { model, quantization, document 
   return [...places.values()].map(({ place, roles }) => ({ ...place, message: `${roles.join(', ')}: ${place.message}` }));
 }
 
-function siblings(layers: readonly LayerPlan[], roles: readonly string[]): LayerPlan[][] {
-  const byParent = new Map<string, LayerPlan[]>();
-  for (const layer of layers)
-    if (roles.includes(layer.role)) {
-      const parent = layer.name.slice(0, -layer.role.length);
-      const known = byParent.get(parent);
-      if (known === undefined) byParent.set(parent, [layer]);
-      else known.push(layer);
+const siblingsOfModel = new WeakMap<ModelDescription, readonly (readonly number[])[]>();
+
+/** Places among the layers, whose order the model alone decides. */
+function siblings(model: ModelDescription, layers: readonly LayerPlan[]): readonly (readonly number[])[] {
+  const known = siblingsOfModel.get(model);
+  if (known !== undefined) return known;
+  const found = fusedRoles.flatMap((roles) => {
+    const byParent = new Map<string, number[]>();
+    for (const [index, { name, role }] of layers.entries()) {
+      if (!roles.includes(role)) continue;
+      const parent = name.slice(0, -role.length);
+      const others = byParent.get(parent);
+      if (others === undefined) byParent.set(parent, [index]);
+      else others.push(index);
     }
-  const inOrder = (a: LayerPlan, b: LayerPlan): number => roles.indexOf(a.role) - roles.indexOf(b.role);
-  return [...byParent.values()].filter((members) => members.length > 1).map((members) => members.sort(inOrder));
+    const orderOf = (index: number): number => roles.indexOf(layers[index]?.role ?? '');
+    return [...byParent.values()].filter((members) => members.length > 1).map((members) => members.sort((a, b) => orderOf(a) - orderOf(b)));
+  });
+  siblingsOfModel.set(model, found);
+  return found;
 }

@@ -33,13 +33,17 @@ interface Claim {
  */
 export function assignLayers(model: ModelDescription, quantization: readonly ModifierGroups[]): LayerPlan[] {
   const claims = quantization.map((resolved) => claimsOf(resolved, modulesOf(model))).reverse();
-  return modelLayers(model).map((known) => {
-    const result = claims.find((ofModifier) => ofModifier[known.index] !== undefined)?.[known.index]?.result;
-    if (result === undefined) return known.layer;
-    if (known.last.scheme !== result.scheme || known.last.quantizer !== result.quantizer) known.last = { ...known.layer, ...result };
-    return known.last;
+  const { indices, last } = modelLayers(model);
+  return indices.map((index, at) => {
+    const claim = claims.find((ofModifier) => ofModifier[index] !== undefined)?.[index];
+    const { scheme, quantizer } = claim?.result ?? unassigned;
+    const before = last[at] as LayerPlan;
+    if (before.scheme === scheme && before.quantizer === quantizer) return before;
+    return (last[at] = { ...before, scheme, quantizer });
   });
 }
+
+const unassigned: Claim['result'] = { scheme: null, quantizer: null };
 
 /** Layers that have one scheme, in the order of the layers. Each group's scheme is an object of its own, so equal schemes of two groups stay apart. */
 export function layersByScheme(layers: readonly LayerPlan[]): Map<QuantizationScheme, LayerPlan[]> {
@@ -53,30 +57,31 @@ export function layersByScheme(layers: readonly LayerPlan[]): Map<QuantizationSc
   return found;
 }
 
-interface ModelLayer {
-  /** Of its module. */
-  index: number;
-  /** Without scheme and quantizer. */
-  layer: LayerPlan;
-  /** As it was assigned last. */
-  last: LayerPlan;
+interface ModelLayers {
+  /** Of the modules that have a matrix. */
+  indices: readonly number[];
+  /** What the model says of each, with what was assigned to it last. */
+  last: LayerPlan[];
 }
 
-const layersOfModel = new WeakMap<ModelDescription, readonly ModelLayer[]>();
+const layersOfModel = new WeakMap<ModelDescription, ModelLayers>();
 
-/** What the model alone says of its layers; made once. */
-function modelLayers(model: ModelDescription): readonly ModelLayer[] {
+/** Made once for a model. */
+function modelLayers(model: ModelDescription): ModelLayers {
   const known = layersOfModel.get(model);
   if (known !== undefined) return known;
   const modules = modulesOf(model);
   const tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
   const embedding = model.architecture?.embed_tokens ?? modules.find((module) => module.class === 'Embedding')?.name ?? null;
-  const layers = modules.flatMap((module) => {
+  const indices: number[] = [];
+  const layers: ModelLayers = { indices, last: [] };
+  for (const module of modules) {
     const own = tensors.get(`${module.name}.weight`);
     const tied = own === undefined && module.name === 'lm_head' ? embedding : null;
     const tensor = own ?? (tied === null ? undefined : tensors.get(`${tied}.weight`));
-    if (tensor === undefined || tensor.shape.length !== 2) return [];
-    const layer: LayerPlan = {
+    if (tensor === undefined || tensor.shape.length !== 2) continue;
+    indices.push(module.index);
+    layers.last.push({
       name: module.name,
       tensor: tensor.name,
       kind: module.class,
@@ -88,9 +93,8 @@ function modelLayers(model: ModelDescription): readonly ModelLayer[] {
       scheme: null,
       quantizer: null,
       tied_to: tied,
-    };
-    return [{ index: module.index, layer, last: layer }];
-  });
+    });
+  }
   layersOfModel.set(model, layers);
   return layers;
 }

@@ -12,7 +12,6 @@ const modulesOfModel = new WeakMap<ModelDescription, readonly ModelModule[]>();
 const mostEntries = 5000;
 
 interface ModuleIndex {
-  byName: ReadonlyMap<string, NamedModule>;
   /** By the last part of the name. */
   byRole: ReadonlyMap<string, readonly NamedModule[]>;
   /** Entry → what it matches. */
@@ -43,12 +42,12 @@ export function matchesOf<Module extends NamedModule>(entry: string, modules: re
 }
 
 /** A recipe's first reading asks hundreds of entries of thousands of modules: most can be told by the end of the name. */
-function findMatches(entry: string, modules: readonly NamedModule[], { byName, byRole }: ModuleIndex): readonly NamedModule[] {
+function findMatches(entry: string, modules: readonly NamedModule[], { byRole }: ModuleIndex): readonly NamedModule[] {
   const compiled = compileTarget(entry);
   if ('error' in compiled) return [];
   const { matcher, end } = compiled;
   if (!entry.startsWith('re:') && !isClassName(entry)) {
-    const named = byName.get(entry);
+    const named = modules.find(({ name }) => name === entry);
     return named !== undefined && matcher(named) ? [named] : [];
   }
   if (end === null) return modules.filter(matcher);
@@ -69,7 +68,6 @@ function indexOf(modules: readonly NamedModule[]): ModuleIndex {
     else others.push(module);
   }
   const index = {
-    byName: new Map(modules.map((module) => [module.name, module])),
     byRole,
     kept: new Map<string, readonly NamedModule[]>(),
   };
