@@ -169,7 +169,7 @@ async function readShard(
   const file = path.join(dir, name);
   try {
     const header = await readSafetensorsHeader(files, file, name);
-    return { file: { name, size: (await files.size(file)) ?? 0, header_sha256: header.sha256 }, tensors: header.tensors };
+    return { file: { name, size: header.size, header_sha256: header.sha256 }, tensors: header.tensors };
   } catch (error) {
     if (error instanceof HeaderError)
       return unreadable(`${file} is not a sound safetensors file: ${error.detail}. Download or export it again.`);

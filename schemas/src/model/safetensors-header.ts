@@ -46,6 +46,8 @@ export interface SafetensorsHeader {
   sha256: string;
   /** First byte of the data area. */
   dataStart: number;
+  /** Bytes of the file. */
+  size: number;
 }
 
 const isIndex = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
@@ -95,7 +97,7 @@ export function parseSafetensorsHeader(bytes: Uint8Array, size: number, name: st
       tensors.push({ ...tensor, shape: sharedShape(tensor.shape) });
     }
   checkLayout(tensors, dataStart, size, name);
-  return { tensors, metadata, sha256: createHash('sha256').update(bytes).digest('hex'), dataStart };
+  return { tensors, metadata, sha256: createHash('sha256').update(bytes).digest('hex'), dataStart, size };
 }
 
 function metadataOf(entry: unknown, file: string): Record<string, string> {
