@@ -1,4 +1,4 @@
-// q/k/v or gate/up of one block with different schemes: vLLM fuses them and refuses the checkpoint when it loads it.
+// q/k/v, gate/up or the experts of one block with different schemes: vLLM fuses them and refuses the checkpoint when it loads it.
 import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { Problem, RelatedPlace } from '../../../schemas/src/problem.js';
 import { schemeText } from '../plan/expand-scheme.js';
@@ -12,6 +12,9 @@ const fusedRoles: readonly (readonly string[])[] = [
   ['gate_proj', 'up_proj'],
 ];
 
+/** All projections of all experts of a block: vLLM asks for one scheme (compressed_tensors_moe.py), and fills one tensor with them. */
+const expertName = /^(.*\.experts\.)\d+\.[^.]+$/;
+
 export const fusedSiblingsDiffer: Check = {
   code: 'fused-siblings-differ',
   run(resolution) {
@@ -23,9 +26,11 @@ export const fusedSiblingsDiffer: Check = {
       if (indices.every((index) => schemeOf(index) === schemeOf(indices[0]))) continue;
       const members = indices.flatMap((index) => layers[index] ?? []);
       if (new Set(members.map(({ scheme }) => JSON.stringify(scheme))).size < 2) continue;
-      const key = members.map((layer) => `${layer.role}: ${effect(layer)}`).join('; ');
+      // Of hundreds of experts one of each kind speaks.
+      const kinds = new Map(members.toReversed().map((layer) => [`${layer.role}: ${effect(layer)}`, layer]));
+      const key = [...kinds.keys()].reverse().join('; ');
       const known = found.get(key);
-      if (known === undefined) found.set(key, { members, blocks: 1 });
+      if (known === undefined) found.set(key, { members: [...kinds.values()].reverse(), blocks: 1 });
       else known.blocks += 1;
     }
     const [last] = quantization.slice(-1);
@@ -36,13 +41,15 @@ export const fusedSiblingsDiffer: Check = {
         severity: 'warning',
         path: last?.modifier.path ?? [],
         at: 'key',
-        message: `${members.map((layer) => layer.role).join(', ')} get different schemes in ${blocks} ${blocks === 1 ? 'block' : 'blocks'} (${text}). vLLM fuses these layers and refuses to load such a checkpoint. Give them one scheme, or ignore them together.`,
+        message: `${isExpert(first) ? 'The experts' : members.map((layer) => layer.role).join(', ')} get different schemes in ${blocks} ${blocks === 1 ? 'block' : 'blocks'} (${text}). vLLM fuses these layers and refuses to load such a checkpoint. Give them one scheme, or ignore them together.`,
         notes: first === undefined ? [] : [`first found at ${first.name}`],
         related: rulesOf(members, resolution),
       };
     });
   },
 };
+
+const isExpert = (layer: Pick<LayerPlan, 'name'> | undefined): boolean => layer !== undefined && expertName.test(layer.name);
 
 const effect = ({ scheme }: LayerPlan): string => (scheme === null ? 'unquantized' : schemeText(scheme));
 
@@ -72,15 +79,17 @@ const siblingsOfModel = new WeakMap<ModelDescription, readonly (readonly number[
 function siblings(model: ModelDescription, layers: readonly LayerPlan[]): readonly (readonly number[])[] {
   const known = siblingsOfModel.get(model);
   if (known !== undefined) return known;
-  const found = fusedRoles.flatMap((roles) => {
+  const found = [...fusedRoles, null].flatMap((roles) => {
     const byParent = new Map<string, number[]>();
     for (const [index, { name, role }] of layers.entries()) {
-      if (!roles.includes(role)) continue;
-      const parent = name.slice(0, -role.length);
+      const experts = expertName.exec(name)?.[1];
+      const parent = roles === null ? experts : experts === undefined && roles.includes(role) ? name.slice(0, -role.length) : undefined;
+      if (parent === undefined) continue;
       const others = byParent.get(parent);
       if (others === undefined) byParent.set(parent, [index]);
       else others.push(index);
     }
+    if (roles === null) return [...byParent.values()];
     const orderOf = (index: number): number => roles.indexOf(layers[index]?.role ?? '');
     return [...byParent.values()].filter((members) => members.length > 1).map((members) => members.sort((a, b) => orderOf(a) - orderOf(b)));
   });

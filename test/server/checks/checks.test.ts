@@ -1,7 +1,9 @@
 // Every check on a recipe with marks: what is found, where, and how severe; and the quiet of a sound recipe.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Problem } from '../../../schemas/src/problem.js';
 import { tinyLlama } from '../../support/model-fixture.js';
+import { withExperts } from '../../support/problem-page-folder.js';
 import { checkIn, checkMarked, inFolder, marked } from '../../support/recipe-fixture.js';
 
 test('a sound recipe has no problem and yields a plan', async () => {
@@ -99,6 +101,19 @@ test(
             b: {targets: ["re:.*[kv]_proj"], weights: {num_bits: 8, strategy: channel}}
   `),
 );
+
+test('experts of one block with different schemes', async () => {
+  await inFolder({ model: withExperts(tinyLlama()) }, async (dir) => {
+    const ignoring = (entry: string): Promise<Problem[]> =>
+      checkIn(
+        dir,
+        `model: model\noutput: {dir: out}\nq_stage:\n  q_modifiers:\n    QuantizationModifier: {scheme: W8A16, ignore: [lm_head, 're:.*mlp[.]gate$', '${entry}']}\n`,
+      ).then(({ problems }) => problems.filter(({ code }) => code === 'fused-siblings-differ'));
+    const [found] = await ignoring('re:.*experts[.]1[.].*');
+    assert.match(found?.message ?? '', /The experts get different schemes in 2 blocks \(.*unquantized/);
+    assert.deepEqual(await ignoring('re:.*experts.*'), []);
+  });
+});
 
 test('unknown modifier, unknown field, modifier without body', async () => {
   const { problems } = await checkMarked(`
