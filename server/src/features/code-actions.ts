@@ -2,7 +2,7 @@
 import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
 import type { TextRange } from '../../../schemas/src/problem.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
-import { textReplacement, type TextReplacement } from './recipe-edits.js';
+import { textReplacements, type TextReplacement } from './recipe-edits.js';
 
 export interface QuickFix {
   title: string;
@@ -17,10 +17,8 @@ export const problemsIn = (problems: readonly ProblemWithRange[], range: TextRan
 export function quickFixes(document: RecipeDocument, problems: readonly ProblemWithRange[], range: TextRange): QuickFix[] {
   return problemsIn(problems, range).flatMap((problem) =>
     (problem.fixes ?? []).flatMap((fix) => {
-      const edits = fix.edits.map((edit) => textReplacement(document, edit));
-      const complete = edits.filter((edit) => edit !== null);
-      // Half a fix is none.
-      return complete.length < edits.length ? [] : [{ title: fix.title, preferred: fix.preferred, problem, edits: complete }];
+      const edits = textReplacements(document, fix.edits);
+      return edits === null ? [] : [{ title: fix.title, preferred: fix.preferred, problem, edits }];
     }),
   );
 }

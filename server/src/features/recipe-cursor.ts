@@ -1,4 +1,5 @@
 // Where the cursor stands in a recipe, also in one that is half written: at a key or a value of which path, and what is typed so far.
+import { lineStartOf } from '../recipe/span.js';
 import type { RecipePath } from '../../../schemas/src/problem.js';
 
 export interface RecipeCursor {
@@ -26,7 +27,7 @@ const MARK = 'cursor7f3a';
 
 /** The readings of the place, likelier first: a lone word may become a key or be a value. Empty in comments and where nothing can be read. */
 export function findCursors(text: string, offset: number, parseValue: ParseValue): RecipeCursor[] {
-  const lineStart = text.lastIndexOf('\n', offset - 1) + 1;
+  const lineStart = lineStartOf(text, offset);
   const nextLine = text.indexOf('\n', offset);
   const before = text.slice(lineStart, offset);
   const after = text.slice(offset, nextLine < 0 ? text.length : nextLine).trimEnd();

@@ -2,6 +2,7 @@
 import type { RecipeEdit, RecipePath, TextRange } from '../../../schemas/src/problem.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { isJson, parseValue } from '../recipe/parse-recipe.js';
+import { lineStartOf } from '../recipe/span.js';
 import type { Span } from '../recipe/span.js';
 
 export interface TextReplacement {
@@ -10,6 +11,34 @@ export interface TextReplacement {
 }
 
 type PlacedEdit = Exclude<RecipeEdit, { kind: 'replace-range' }>;
+
+/** The edits of one fix; null when one of them has no place: half a fix is none. */
+export function textReplacements(document: RecipeDocument, edits: readonly RecipeEdit[]): TextReplacement[] | null {
+  const all = edits.map((edit) => textReplacement(document, edit));
+  return all.includes(null) ? null : joined(document, all as TextReplacement[]);
+}
+
+/** Two entries of a flow, one behind the other, share the comma between them: they are removed as one, with the comma before where they were the last. */
+function joined(document: RecipeDocument, edits: readonly TextReplacement[]): TextReplacement[] {
+  const removals = edits
+    .filter(({ newText }) => newText === '')
+    .map(({ range }) => ({ begin: document.offsetAt(range.start), end: document.offsetAt(range.end) }))
+    .sort((a, b) => a.begin - b.begin);
+  const spans: (Span & { isJoined: boolean })[] = [];
+  for (const removed of removals) {
+    const last = spans.at(-1);
+    if (last !== undefined && removed.begin < last.end) Object.assign(last, { end: Math.max(last.end, removed.end), isJoined: true });
+    else spans.push({ ...removed, isJoined: false });
+  }
+  const whole = ({ begin, end, isJoined }: Span & { isJoined: boolean }): Span => {
+    const comma = isJoined && /^\s*[}\]]/.test(document.text.slice(end)) ? /,\s*$/.exec(document.text.slice(0, begin)) : null;
+    return { begin: comma?.index ?? begin, end };
+  };
+  return [
+    ...spans.map((span) => ({ range: document.rangeOfSpan(whole(span)), newText: '' })),
+    ...edits.filter(({ newText }) => newText !== ''),
+  ];
+}
 
 /** null when the place is not in the text (a merge key brought it in, or it was edited away). */
 export function textReplacement(document: RecipeDocument, edit: RecipeEdit): TextReplacement | null {
@@ -111,7 +140,7 @@ function removal(document: RecipeDocument, path: RecipePath): Replacement {
     const leading = /,\s*$/.exec(text.slice(0, begin));
     return { span: { begin: begin - (leading?.[0].length ?? 0), end }, text: '' };
   }
-  const lineStart = text.lastIndexOf('\n', begin - 1) + 1;
+  const lineStart = lineStartOf(text, begin);
   const lead = text.slice(lineStart, begin);
   const lineEnd = text.indexOf('\n', end);
   const stop = lineEnd < 0 ? text.length : lineEnd + 1;
@@ -160,13 +189,13 @@ function itemAddition(document: RecipeDocument, path: RecipePath, item: string):
   // A lone string stands for a list of one.
   if (!Array.isArray(list)) return { span, text: `[${text.slice(span.begin, span.end)}, ${item}]` };
   if (isFlow(document, path)) return { span: pointAt(span.end - 1), text: list.length > 0 ? `, ${item}` : item };
-  const lead = text.slice(text.lastIndexOf('\n', span.begin - 1) + 1, document.spanOf([...path, 0], 'value').begin);
+  const lead = text.slice(lineStartOf(text, span.begin), document.spanOf([...path, 0], 'value').begin);
   const indent = /^\s*/.exec(lead)?.[0] ?? '';
   return { span: pointAt(span.end), text: `\n${indent}- ${item}` };
 }
 
 const lineBreakBefore = (text: string): string => (text === '' || text.endsWith('\n') ? '' : '\n');
 
-const columnOf = (document: RecipeDocument, offset: number): number => offset - (document.text.lastIndexOf('\n', offset - 1) + 1);
+const columnOf = (document: RecipeDocument, offset: number): number => offset - lineStartOf(document.text, offset);
 
 const indented = (lines: string, indent: string): string => lines.replaceAll('\n', `\n${indent}`);

@@ -1,5 +1,6 @@
 // The lines that decide where a place in a recipe stands: its ancestors by indentation, the keys beside it, the items before it. Reading these few instead of
 // a long text makes completion as fast as typing. Where indentation alone does not tell (JSON, flow over several lines, block scalars, anchors), the answer is null.
+import { lineStartOf } from '../recipe/span.js';
 
 export interface Surroundings {
   text: string;
@@ -19,7 +20,7 @@ const isKeyAlone = new RegExp(`^${key}[ ]*(?:#.*)?$`);
 
 export function surroundingsOf(text: string, offset: number): Surroundings | null {
   if (text.includes('\t') || text.startsWith('\uFEFF') || /^(?:---|\.\.\.|%)/m.test(text)) return null;
-  const lineStart = text.lastIndexOf('\n', offset - 1) + 1;
+  const lineStart = lineStartOf(text, offset);
   const nextLine = text.indexOf('\n', offset);
   const lineEnd = nextLine < 0 ? text.length : nextLine;
   const line = text.slice(lineStart, lineEnd);

@@ -112,3 +112,9 @@ test('an edit of a place that is not in the text is no edit', () => {
   assert.equal(edited('a: 1\n', { kind: 'remove', path: ['b'] }), null);
   assert.equal(edited('base: &b {x: 1}\na:\n  <<: *b\n', { kind: 'remove', path: ['a', 'x'] }), null);
 });
+
+test('two entries of a flow that go together take the comma between them once', async () => {
+  const recipe = 'quant_stage:\n  quant_modifiers:\n    AWQModifier: {n_grid: 20, targets: [Linear], ignore: [lm_head]}\n';
+  const moved = await applyFix(recipe, 'awq-without-quantizer');
+  assert.match(moved, /AWQModifier: \{n_grid: 20\}\n {4}QuantizationModifier: /);
+});

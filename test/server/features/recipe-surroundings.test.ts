@@ -116,3 +116,7 @@ function cursorsAt(text: string, offset: number): unknown {
   const [first] = findCursors(text, offset, parseValue);
   return first === undefined ? null : { ...first, siblings: [...first.siblings].sort() };
 }
+
+test('the first place of a text that begins with an empty line', () => {
+  assert.deepEqual(surroundingsOf('\n\nmodel: m\n', 0)?.offset, 0);
+});
