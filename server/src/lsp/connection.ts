@@ -23,10 +23,10 @@ import { readServerSettings, withSeverities } from './server-settings.js';
 import { fixAllKind, semanticTokensLegend, toDiagnostic } from './to-lsp.js';
 
 /** Milliseconds before problems are found anew: what the editor asks right behind a key press is answered first. */
-const shortestDelay = 5;
-/** Where an analysis takes longer than this, it waits until typing pauses for twice its time, at most for longestDelay. */
+const shortestDelay = 2;
+/** Where an analysis takes longer than this, it waits until typing pauses for that time, at most for longestDelay. */
 const promptAnalysis = 60;
-const longestDelay = 200;
+const longestDelay = 150;
 
 /** Model folders and data sets: a change there changes what a recipe means. */
 const watchedFiles =
@@ -118,7 +118,7 @@ export function serveRecipes(connection: Connection): void {
   connection.listen();
 }
 
-const delayAfter = (cost: number): number => (cost <= promptAnalysis ? shortestDelay : Math.min(longestDelay, 2 * cost));
+const delayAfter = (cost: number): number => (cost <= promptAnalysis ? shortestDelay : Math.min(longestDelay, cost));
 
 const capabilities: InitializeResult = {
   serverInfo: { name: 'bitwright' },
