@@ -1,19 +1,6 @@
 // Numbers and tables as a reader wants them on a terminal.
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 
-/** Decimal units, three significant digits: 1.04 MB. */
-export function byteSize(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`;
-  const units = ['kB', 'MB', 'GB', 'TB'];
-  let value = bytes / 1000;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${value.toPrecision(3)} ${units[unit]}`;
-}
-
 export const thousands = (value: number): string => Math.round(value).toLocaleString('en-US');
 
 /** A signed change in percent of `before`. */

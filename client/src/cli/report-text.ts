@@ -1,7 +1,8 @@
 // A run report as the compact text at the end of `bitwright quantize`.
 import path from 'node:path';
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
-import { byteSize, change, counted, table, thousands, type Column } from './format-text.js';
+import { change, counted, table, thousands, type Column } from './format-text.js';
 import { duration } from './terminal.js';
 
 const WORST_LAYERS = 5;
@@ -19,7 +20,7 @@ export function reportLines(
     '',
     ...worstLayers(quantized),
     ...problemSummary(report),
-    `Memory      ${byteSize(report.memory.measured_peak_bytes)} at most (estimated ${byteSize(report.memory.estimated_peak_bytes)})`,
+    `Memory      ${bytesText(report.memory.measured_peak_bytes)} at most (estimated ${bytesText(report.memory.estimated_peak_bytes)})`,
     `Checkpoint  ${output_dir ?? 'not written'}`,
     `Report      ${report_dir === null ? 'not written' : path.join(report_dir, 'report.json')}`,
   ];
@@ -29,8 +30,8 @@ function beforeAfter({ size, quality }: RunReport): string[] {
   const rows = [
     [
       'weights',
-      byteSize(size.weights_bytes_before),
-      byteSize(size.weights_bytes_after),
+      bytesText(size.weights_bytes_before),
+      bytesText(size.weights_bytes_after),
       `${change(size.weights_bytes_before, size.weights_bytes_after)}, quantized layers ${size.bits_per_weight.toFixed(2)} bits per weight`,
     ],
   ];

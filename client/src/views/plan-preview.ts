@@ -2,6 +2,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { l10n } from 'vscode';
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { DatasetPlan, LayerPlan, QuantizationArgs, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { PLAN_SCHEME } from '../manifest.js';
 
@@ -40,8 +41,6 @@ export function createPlanPreview(): PlanPreview {
 /** Paths of the workspace as the recipe's author writes them. */
 const shown = (file: string): string => `\`${vscode.workspace.asRelativePath(file)}\``;
 
-const megabytes = (bytes: number): string => (bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB` : `${(bytes / 1e6).toFixed(2)} MB`);
-
 function argsText(args: QuantizationArgs | null): string {
   if (args === null) return '–';
   const scope = args.strategy === 'group' ? l10n.t('groups of {0}', args.group_size ?? 0) : args.strategy;
@@ -66,9 +65,9 @@ export function planText(plan: QuantizationPlan): string {
     '',
     `## ${l10n.t('What it costs')}`,
     '',
-    `- ${l10n.t('Size: {0} → {1} ({2} bits per weight in the quantized layers)', megabytes(estimate.weights_bytes_before), megabytes(estimate.weights_bytes_after), estimate.bits_per_weight.toFixed(2))}`,
-    `- ${l10n.t('Memory: about {0} while {1}', megabytes(estimate.peak_memory_bytes), estimate.peak_memory_stage)}`,
-    `- ${l10n.t('Disk while running: about {0}', megabytes(estimate.disk_bytes))}`,
+    `- ${l10n.t('Size: {0} → {1} ({2} bits per weight in the quantized layers)', bytesText(estimate.weights_bytes_before), bytesText(estimate.weights_bytes_after), estimate.bits_per_weight.toFixed(2))}`,
+    `- ${l10n.t('Memory: about {0} while {1}', bytesText(estimate.peak_memory_bytes), estimate.peak_memory_stage)}`,
+    `- ${l10n.t('Disk while running: about {0}', bytesText(estimate.disk_bytes))}`,
     '',
     ...(plan.transforms.length === 0
       ? []

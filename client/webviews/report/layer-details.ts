@@ -1,9 +1,10 @@
 // What is known of one layer: the tooltip of its cell and the list beside its histogram.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
 import { rankOf } from './error-heatmap.js';
-import { bytesText, metrics, trim } from './metrics.js';
+import { metrics, trim } from './metrics.js';
 import type { Metric } from './metrics.js';
 
 const quantizerNames: Readonly<Record<string, string>> = { rtn: 'round to nearest', gptq: 'GPTQ' };

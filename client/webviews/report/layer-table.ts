@@ -1,8 +1,9 @@
 // The layers of a report as a table that can be sorted: the alternative to the pictures.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
-import { bytesText, counted, isBetterHigher, metricsOf } from './metrics.js';
+import { counted, isBetterHigher, metricsOf } from './metrics.js';
 import type { Metric } from './metrics.js';
 
 export interface TableColumn {

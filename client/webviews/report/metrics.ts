@@ -89,13 +89,5 @@ export const metricsOf = (layers: readonly LayerMetrics[]): Metric[] =>
 
 export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
-const byteUnits = ['B', 'kB', 'MB', 'GB', 'TB'];
-
-/** Three digits and a decimal unit. */
-export function bytesText(bytes: number): string {
-  const power = bytes < 1 ? 0 : Math.min(byteUnits.length - 1, Math.floor(Math.log10(bytes) / 3));
-  return `${Number((bytes / 1000 ** power).toPrecision(3))} ${byteUnits[power] ?? 'B'}`;
-}
-
 export const secondsText = (seconds: number): string =>
   seconds < 90 ? `${trim(seconds)} s` : seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;

@@ -1,8 +1,9 @@
 // The head of a report: what came out, in four figures, and the problems.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
-import { bytesText, counted, secondsText, trim } from './metrics.js';
+import { counted, secondsText, trim } from './metrics.js';
 
 const fileName = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
 const change = (before: number, after: number): string => {

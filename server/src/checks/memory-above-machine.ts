@@ -1,9 +1,8 @@
 // An estimated peak above what this machine has.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { estimateOf, memoryLimit } from '../plan/build-plan.js';
 import { bytesOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
-
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 export const memoryAboveMachine: Check = {
   code: 'memory-above-machine',
@@ -19,7 +18,7 @@ export const memoryAboveMachine: Check = {
         severity: 'error',
         path: cap === null ? ['model'] : ['max_memory'],
         at: 'value',
-        message: `${stage[0]?.toUpperCase() ?? ''}${stage.slice(1)} needs about ${gigabytes(peak)} of memory, ${cap === null ? 'this machine has' : 'max_memory allows'} ${gigabytes(limit)}. Lower calibration.max_seq_length or num_calibration_samples${cap === null ? '' : ', or raise max_memory'}.`,
+        message: `${stage[0]?.toUpperCase() ?? ''}${stage.slice(1)} needs about ${bytesText(peak)} of memory, ${cap === null ? 'this machine has' : 'max_memory allows'} ${bytesText(limit)}. Lower calibration.max_seq_length or num_calibration_samples${cap === null ? '' : ', or raise max_memory'}.`,
       },
     ];
   },

@@ -1,8 +1,7 @@
 // Less free space where the output goes than its checkpoint and the shards of the run folder take together.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { estimateOf } from '../plan/build-plan.js';
 import type { Check } from './check.js';
-
-const sizeText = (bytes: number): string => (bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
 
 export const notEnoughDisk: Check = {
   code: 'not-enough-disk',
@@ -17,7 +16,7 @@ export const notEnoughDisk: Check = {
         severity: 'error',
         path: document.value['output'] === undefined ? [] : ['output', 'dir'],
         at: 'value',
-        message: `The run needs about ${sizeText(needed)} of disk: ${sizeText(checkpoint)} for the checkpoint and as much again for the shards of ${outputDir}.run while it is assembled. ${sizeText(freeBytes)} are free there. Free ${sizeText(needed - freeBytes)}, or choose a folder on another volume.`,
+        message: `The run needs about ${bytesText(needed)} of disk: ${bytesText(checkpoint)} for the checkpoint and as much again for the shards of ${outputDir}.run while it is assembled. ${bytesText(freeBytes)} are free there. Free ${bytesText(needed - freeBytes)}, or choose a folder on another volume.`,
       },
     ];
   },

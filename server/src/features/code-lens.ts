@@ -1,8 +1,8 @@
 // The lines above a recipe's stage: what the plan makes of its size and memory, and what can be done with it.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { TextRange } from '../../../schemas/src/problem.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
-import { bytesText } from './bytes-text.js';
 
 export interface Lens {
   range: TextRange;

@@ -1,4 +1,5 @@
 // Hover: what the key, pattern, layer, preset or model under the pointer means.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { RecipePath, TextRange } from '../../../schemas/src/problem.js';
 import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
@@ -51,7 +52,7 @@ function modelText(model: ModelDescription): string {
   const bytes = model.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const layers = Object.values(model.modules).filter((moduleClass) => moduleClass === 'Linear').length;
   return [
-    `**${model.architecture_name ?? 'Architecture not named'}** · ${layers} linear layers · ${(bytes / 1e6).toPrecision(3)} MB ${model.dtype}`,
+    `**${model.architecture_name ?? 'Architecture not named'}** · ${layers} linear layers · ${bytesText(bytes)} ${model.dtype}`,
     facts === null
       ? 'Bitwright cannot run this architecture: data-free methods only.'
       : `${facts.num_hidden_layers} blocks, hidden ${facts.hidden_size}, MLP ${facts.intermediate_size}, ${facts.num_attention_heads} heads (${facts.num_key_value_heads} key/value), vocabulary ${facts.vocab_size}, context ${facts.max_position_embeddings}.`,

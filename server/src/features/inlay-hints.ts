@@ -1,9 +1,9 @@
 // Hints inside a recipe: how many layers a pattern matches, how many bits a weight takes, how many bytes a modifier saves.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RecipePath, TextRange } from '../../../schemas/src/problem.js';
 import { sizeOfDtype, storedBytes } from '../plan/estimate-size.js';
 import type { PatternMatch, Resolution } from '../plan/resolution.js';
-import { bytesText } from './bytes-text.js';
 
 /** Each kind has a switch of its own. */
 export const inlayHintKinds = ['matchCounts', 'bitsPerWeight', 'bytesSaved'] as const;

@@ -8,7 +8,7 @@ import { rulesOfLayer, type LayerRule } from '../plan/layer-rules.js';
 import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import { settledLayers } from '../plan/resolution.js';
 import type { Resolution } from '../plan/resolution.js';
-import { bytesText } from './bytes-text.js';
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 
 const listedLayers = 12;
 const listedRules = 12;

@@ -59,7 +59,7 @@ test('the lens tells sizes when there is a plan, and offers commands where the h
   assert.equal(lens?.range.start.line, 4);
   assert.match(
     lens?.title ?? '',
-    /^14 of 16 layers: \d+ [kM]B → \d+\.?\d* [kM]B \(8\.\d\d bits per quantized weight\), peak memory about \d+(\.\d+)? [kM]B$/,
+    /^14 of 16 layers: [\d.]+ kB → [\d.]+ kB \(8\.\d\d bits per quantized weight\), peak memory about [\d.]+ MB$/,
   );
   assert.deepEqual(
     codeLens(document, plan, true).map(({ action }) => action),

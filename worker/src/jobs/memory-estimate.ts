@@ -1,6 +1,7 @@
 // What the plan needs against what the machine has, before the run and measured during it.
 import os from 'node:os';
 import { statfs } from 'node:fs/promises';
+import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 
@@ -13,26 +14,14 @@ export function availableMemory(plan: QuantizationPlan): number {
 export function checkMemory(plan: QuantizationPlan): void {
   const { peak_memory_bytes, peak_memory_stage } = plan.estimate;
   const available = availableMemory(plan);
-  if (peak_memory_bytes > available)
-    throw runFailure.memoryTooSmall(formatBytes(peak_memory_bytes), formatBytes(available), peak_memory_stage);
+  if (peak_memory_bytes > available) throw runFailure.memoryTooSmall(bytesText(peak_memory_bytes), bytesText(available), peak_memory_stage);
 }
 
 export async function checkDisk(plan: QuantizationPlan, dir: string): Promise<void> {
   const { bavail, bsize } = await statfs(dir);
   if (plan.estimate.disk_bytes > bavail * bsize)
-    throw runFailure.diskFull(dir, `${formatBytes(plan.estimate.disk_bytes)}, ${formatBytes(bavail * bsize)} is free`);
+    throw runFailure.diskFull(dir, `${bytesText(plan.estimate.disk_bytes)}, ${bytesText(bavail * bsize)} is free`);
 }
 
 /** Largest resident size of this process so far. */
 export const residentPeakBytes = (): number => process.resourceUsage().maxRSS * 1024;
-
-export function formatBytes(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit + 1 < units.length) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
-}

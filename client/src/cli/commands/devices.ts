@@ -1,6 +1,6 @@
 // `bitwright devices`: what the worker can compute on, and why not where it cannot.
+import { bytesText } from '../../../../schemas/src/bytes-text.js';
 import { exitCode, jsonOption, type Command } from '../command.js';
-import { byteSize } from '../format-text.js';
 import { startWorkerProcess } from '../processes.js';
 
 export const devicesCommand: Command = {
@@ -20,7 +20,7 @@ export const devicesCommand: Command = {
       }
       for (const device of devices) {
         const facts = [
-          ...(device.memory_bytes === null ? [] : [`${byteSize(device.memory_bytes)} memory`]),
+          ...(device.memory_bytes === null ? [] : [`${bytesText(device.memory_bytes)} memory`]),
           ...(device.compute_capability === null ? [] : [`compute capability ${device.compute_capability}`]),
         ];
         terminal.out(`${device.kind}:${device.index}  ${[device.name, ...facts].join(', ')}`);

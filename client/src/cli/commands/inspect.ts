@@ -1,9 +1,10 @@
 // `bitwright inspect MODEL`: what a model folder holds, from its headers; with --layer the numbers of one tensor.
+import { bytesText } from '../../../../schemas/src/bytes-text.js';
 import type { ModelDescription } from '../../../../schemas/src/generated/plan.js';
 import type { TensorStatistics } from '../../../../schemas/src/protocol/client-worker.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
 import { exitCode, jsonOption, type Command } from '../command.js';
-import { byteSize, counted, schemeText, table, thousands } from '../format-text.js';
+import { counted, schemeText, table, thousands } from '../format-text.js';
 import { describeModel } from '../model-folder.js';
 import { groupByName } from '../name-groups.js';
 import { startWorkerProcess } from '../processes.js';
@@ -82,7 +83,7 @@ function modelLines(model: ModelDescription): string[] {
     ...(quantization === null
       ? []
       : [`Quantized     ${quantization.format}, ${counted(Object.keys(quantization.layers).length, 'layer')}`]),
-    `Weights       ${counted(model.tensors.length, 'tensor')}, ${thousands(elements)} values, ${byteSize(bytes)} in ${counted(model.files.length, 'file')}, mostly ${model.dtype}`,
+    `Weights       ${counted(model.tensors.length, 'tensor')}, ${thousands(elements)} values, ${bytesText(bytes)} in ${counted(model.files.length, 'file')}, mostly ${model.dtype}`,
     '',
     ...table(
       [
@@ -96,7 +97,7 @@ function modelLines(model: ModelDescription): string[] {
         name,
         items[0]?.dtype ?? '',
         items[0]?.shape.join(' × ') ?? '',
-        byteSize(items.reduce((sum, tensor) => sum + tensor.bytes, 0)),
+        bytesText(items.reduce((sum, tensor) => sum + tensor.bytes, 0)),
         schemeOf(items[0]?.name ?? ''),
       ]),
     ),

@@ -1,7 +1,8 @@
 // `bitwright plan RECIPE`: what a run would do, without running it.
+import { bytesText } from '../../../../schemas/src/bytes-text.js';
 import type { DatasetPlan, QuantizationPlan } from '../../../../schemas/src/generated/plan.js';
 import { deviceOption, exitCode, outOption, recipeOptions, type Command } from '../command.js';
-import { byteSize, change, counted, schemeText, table, thousands } from '../format-text.js';
+import { change, counted, schemeText, table, thousands } from '../format-text.js';
 import { groupByName } from '../name-groups.js';
 import { problemLines, whyNoPlan } from '../problem-text.js';
 import { startServer } from '../processes.js';
@@ -78,9 +79,9 @@ export function planLines(plan: QuantizationPlan): string[] {
         ]),
     `Calibration  ${plan.calibration === null ? 'none needed' : datasetText(plan.calibration)}`,
     `Evaluation   ${plan.evaluate === null ? 'none' : `perplexity on ${datasetText(plan.evaluate.perplexity)}`}`,
-    `Weights      ${byteSize(estimate.weights_bytes_before)} → ${byteSize(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight)`,
-    `Memory       about ${byteSize(estimate.peak_memory_bytes)} at most, while ${estimate.peak_memory_stage}`,
-    `Disk         ${byteSize(estimate.disk_bytes)} free needed`,
+    `Weights      ${bytesText(estimate.weights_bytes_before)} → ${bytesText(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight)`,
+    `Memory       about ${bytesText(estimate.peak_memory_bytes)} at most, while ${estimate.peak_memory_stage}`,
+    `Disk         ${bytesText(estimate.disk_bytes)} free needed`,
     `Output       ${plan.output.dir}`,
     `Device       ${plan.device}`,
   ];

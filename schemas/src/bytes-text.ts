@@ -1,0 +1,15 @@
+// Bytes for people, worded the same in the editor, on a terminal, in a report and in the failures of a run.
+
+const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+
+/** Decimal units, as disks and model cards count, with one decimal: 1.8 MB. Bytes are counted whole. */
+export function bytesText(bytes: number): string {
+  let value = Math.round(bytes);
+  let unit = 0;
+  // What would be written as 1000.0 goes to the next unit.
+  while (value >= (unit === 0 ? 1000 : 999.95) && unit + 1 < units.length) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ''}`;
+}
