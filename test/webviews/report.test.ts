@@ -96,13 +96,13 @@ test('ranks: 1 is the worst, whatever the direction of the figure', () => {
 });
 
 test('roles stand in the order in which a block computes, blocks by number, what is in none last', () => {
-  const layers = ['lm_head', '10.down_proj', '10.zeta', '2.k_proj', '2.q_proj', '2.alpha'].map((name) =>
+  const layers = ['lm_head', '10.down_proj', '10.gate_up_proj', '10.zeta', '2.k_proj', '2.q_proj', '2.alpha'].map((name) =>
     name === 'lm_head' ? layerMetrics(name, { block: null }) : layerMetrics(`model.layers.${name}`, { block: Number(name.split('.')[0]) }),
   );
   const { rows, columns, places } = placeLayers(layers);
   assert.deepEqual(rows, ['block 2', 'block 10', 'other']);
-  assert.deepEqual(columns, ['q_proj', 'k_proj', 'down_proj', 'alpha', 'lm_head', 'zeta']);
-  assert.deepEqual(places[1], { row: 1, column: 2 });
+  assert.deepEqual(columns, ['q_proj', 'k_proj', 'gate_up_proj', 'down_proj', 'alpha', 'lm_head', 'zeta']);
+  assert.deepEqual(places[1], { row: 1, column: 3 });
 });
 
 test('no layer hides another: experts, cross-attention, two stacks', () => {

@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 import { l10n } from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { DatasetPlan, LayerPlan, QuantizationArgs, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { roleOrder } from '../../../schemas/src/role-order.js';
 import { PLAN_SCHEME } from '../manifest.js';
 
 export interface PlanPreview extends vscode.Disposable {
@@ -94,8 +95,8 @@ function calibrationText({ dataset, num_calibration_samples, max_seq_length }: D
   return l10n.t('Calibration: {0}, {1} rows of at most {2} tokens', shown(dataset), rows, max_seq_length ?? l10n.t('the context’s'));
 }
 
-/** In the order in which a block computes; other layers come first, as in the file. */
-const roleOrder = ['q_proj', 'k_proj', 'v_proj', 'qkv_proj', 'o_proj', 'gate_proj', 'up_proj', 'gate_up_proj', 'down_proj', 'lm_head'];
+/** Other layers come first, as in the file; the head, which computes after all blocks, last. */
+const placeOf = ({ role }: LayerPlan): number => [...roleOrder, 'lm_head'].indexOf(role);
 
 /** Layers of one role, shape and scheme are one row. */
 function groupLayers(layers: readonly LayerPlan[]): { first: LayerPlan; layers: LayerPlan[] }[] {
@@ -106,5 +107,5 @@ function groupLayers(layers: readonly LayerPlan[]): { first: LayerPlan; layers: 
     if (group === undefined) groups.set(key, { first: layer, layers: [layer] });
     else group.layers.push(layer);
   }
-  return [...groups.values()].sort((a, b) => roleOrder.indexOf(a.first.role) - roleOrder.indexOf(b.first.role));
+  return [...groups.values()].sort((a, b) => placeOf(a.first) - placeOf(b.first));
 }

@@ -1,5 +1,6 @@
 // Where each layer stands in the heatmap: a row for its block, a column for its role. No two in one place, so that none hides another.
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import { roleOrder } from '../../../schemas/src/role-order.js';
 
 export interface LayerPlaces {
   rows: string[];
@@ -8,9 +9,6 @@ export interface LayerPlaces {
   places: { row: number; column: number }[];
 }
 
-/** The order in which a block computes; other roles follow by name. */
-const roleOrder = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
-
 export function placeLayers(layers: readonly LayerMetrics[]): LayerPlaces {
   const parts = layers.map(partsOf);
   const stacks = unique(parts.flatMap(({ stack }) => (stack === null ? [] : [stack])));
@@ -18,6 +16,7 @@ export function placeLayers(layers: readonly LayerMetrics[]): LayerPlaces {
   const shared = sharedRoles(parts.map((part) => [rowOf(part), part.role]));
   const columnOf = ({ role, rest }: LayerParts): string => (shared.has(role) ? rest : role);
   const stackAt = ({ stack }: LayerParts): number => (stack === null ? stacks.length : stacks.indexOf(stack));
+  // Other roles follow by name.
   const roleAt = ({ role }: LayerParts): number => (roleOrder.includes(role) ? roleOrder.indexOf(role) : roleOrder.length);
   const rows = unique([...parts].sort((a, b) => stackAt(a) - stackAt(b) || a.block - b.block).map(rowOf));
   const byName = new Intl.Collator('en', { numeric: true });
