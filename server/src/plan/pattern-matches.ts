@@ -8,6 +8,7 @@ export interface ModelModule extends NamedModule {
 }
 
 const modulesOfModel = new WeakMap<ModelDescription, readonly ModelModule[]>();
+const withNormsOfModel = new WeakMap<ModelDescription, readonly NamedModule[]>();
 /** Entries that were typed on the way to others are dropped now and then. */
 const mostEntries = 5000;
 
@@ -26,6 +27,18 @@ export function modulesOf(model: ModelDescription): readonly ModelModule[] {
   if (known !== undefined) return known;
   const modules = Object.entries(model.modules).map(([name, moduleClass], index) => ({ name, class: moduleClass, index }));
   modulesOfModel.set(model, modules);
+  return modules;
+}
+
+/** Norms behind the modules, as smoothing speaks of them. The same array for the same model. */
+export function modulesAndNormsOf(model: ModelDescription): readonly NamedModule[] {
+  const known = withNormsOfModel.get(model);
+  if (known !== undefined) return known;
+  const norms = model.tensors
+    .filter((tensor) => tensor.shape.length === 1 && tensor.name.endsWith('norm.weight'))
+    .map((tensor): NamedModule => ({ name: tensor.name.slice(0, -'.weight'.length), class: 'Other' }));
+  const modules = [...modulesOf(model), ...norms];
+  withNormsOfModel.set(model, modules);
   return modules;
 }
 

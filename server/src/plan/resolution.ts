@@ -16,7 +16,7 @@ import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { assignLayers } from './assign-layers.js';
 import type { ModifierGroups } from './assign-layers.js';
 import { expandScheme } from './expand-scheme.js';
-import { matchesOf, modulesOf } from './pattern-matches.js';
+import { matchesOf, modulesAndNormsOf, modulesOf } from './pattern-matches.js';
 import type { ModelModule } from './pattern-matches.js';
 import { calibratedModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
@@ -104,9 +104,8 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     .map((modifier) => resolveModifier(modifier, modules, problems));
   const transforms: ResolvedTransform[] = [];
   for (const modifier of modifiers.filter(({ name }) => smoothingModifiers.includes(name))) {
-    if (model === null || modules === null) continue;
-    const everyModule = [...modules, ...normModules(model)];
-    const resolved = resolveMappings(modifier, everyModule, model.architecture !== null);
+    if (model === null) continue;
+    const resolved = resolveMappings(modifier, modulesAndNormsOf(model), model.architecture !== null);
     problems.push(...resolved.problems);
     transforms.push({ modifier, mappings: resolved.mappings, n_ignored: resolved.n_ignored });
   }
@@ -172,13 +171,6 @@ async function findModel(document: RecipeDocument, context: ResolveContext, prob
   const answer = await context.describe(location.dir);
   for (const { code, message } of answer.problems) problems.push({ code, severity: 'error', path: ['model'], at: 'value', message });
   return answer;
-}
-
-/** Norms have 1-D weights and are no targets, but mappings name them. */
-function normModules(model: ModelDescription): NamedModule[] {
-  return model.tensors
-    .filter((tensor) => tensor.shape.length === 1 && tensor.name.endsWith('norm.weight'))
-    .map((tensor) => ({ name: tensor.name.slice(0, -'.weight'.length), class: 'Other' }));
 }
 
 function resolveModifier(modifier: RecipeModifier, modules: readonly ModelModule[] | null, problems: Problem[]): ResolvedModifier {

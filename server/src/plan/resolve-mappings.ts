@@ -3,6 +3,7 @@ import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import { textsOf } from '../recipe/coerce.js';
+import { matchesOf } from './pattern-matches.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
 export interface ResolvedMapping {
@@ -28,7 +29,7 @@ const llamaDefaults: readonly [string[], string][] = [
   [['re:.*gate_proj', 're:.*up_proj'], 're:.*post_attention_layernorm'],
 ];
 
-/** `modules` holds every module with a weight, norms too. `isLlama`: the architecture has the default mappings. */
+/** `modules` holds every module with a weight, norms too, and is the same array for the same model: what an entry matches is kept with it. `isLlama`: the architecture has the default mappings. */
 export function resolveMappings(modifier: RecipeModifier, modules: readonly NamedModule[], isLlama: boolean): ResolvedMappings {
   const { body, path, name } = modifier;
   const said = Array.isArray(body['mappings']) ? (body['mappings'] as unknown[]) : null;
@@ -64,10 +65,7 @@ export function resolveMappings(modifier: RecipeModifier, modules: readonly Name
 }
 
 function resolveOne(pattern: PatternMapping, modifier: string, modules: readonly NamedModule[], problems: Problem[]): ResolvedMapping[] {
-  const find = (entry: string): string[] => {
-    const compiled = compileTarget(entry);
-    return 'matcher' in compiled ? modules.filter(compiled.matcher).map((module) => module.name) : [];
-  };
+  const find = (entry: string): string[] => matchesOf(entry, modules).map((module) => module.name);
   const smooth = find(pattern.smooth);
   const balance = pattern.balance.map((entry) => ({ entry, names: find(entry) }));
   const empty = [
@@ -97,9 +95,19 @@ function resolveOne(pattern: PatternMapping, modifier: string, modules: readonly
     return [];
   }
   // A smooth layer and its balance layers stand in the same block: the longest common parent decides.
+  const below = new Map<string, string[]>(smooth.map((name) => [parentOf(name), []]));
+  for (const { names } of balance) for (const name of names) for (const prefix of prefixesOf(name)) below.get(prefix)?.push(name);
   return smooth.flatMap((name) => {
-    const parent = name.slice(0, name.lastIndexOf('.') + 1);
-    const balance_layers = balance.flatMap(({ names }) => names.filter((candidate) => candidate.startsWith(parent)));
-    return balance_layers.length === 0 ? [] : [{ smooth_layer: name, balance_layers }];
+    const balance_layers = below.get(parentOf(name)) ?? [];
+    return balance_layers.length === 0 ? [] : [{ smooth_layer: name, balance_layers: [...balance_layers] }];
   });
+}
+
+const parentOf = (name: string): string => name.slice(0, name.lastIndexOf('.') + 1);
+
+/** Of a.b.c: nothing, `a.` and `a.b.`. */
+function prefixesOf(name: string): string[] {
+  const found = [''];
+  for (let dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) found.push(name.slice(0, dot + 1));
+  return found;
 }

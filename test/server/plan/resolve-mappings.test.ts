@@ -46,6 +46,16 @@ test('the default: norms to what they feed, each within its block', () => {
   }
 });
 
+test('a name without a point stands above all, and one layer may stand in two mappings', () => {
+  const named: NamedModule[] = ['norm', 'a.norm', 'a.b.fc'].map((name) => ({ name, class: name.endsWith('fc') ? 'Linear' : 'Other' }));
+  const mappings = [[['re:.*fc'], 're:(.*\\.)?norm$']];
+  const { mappings: found } = resolveMappings({ name: 'SmoothQuantModifier', path: ['s'], body: { mappings } }, named, true);
+  assert.deepEqual(found, [
+    { smooth_layer: 'norm', balance_layers: ['a.b.fc'] },
+    { smooth_layer: 'a.norm', balance_layers: ['a.b.fc'] },
+  ]);
+});
+
 test('mappings of the recipe, also between linears', () => {
   const resolved = resolve({
     mappings: [
