@@ -1,6 +1,7 @@
 // Weight-only integers that vLLM's kernels do not take in these shapes: it stops at load, needs another GPU, type or package, or gets slower.
 import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import type { Problem, ProblemFix, ProblemSeverity } from '../../../schemas/src/problem.js';
+import { layersByScheme } from '../plan/assign-layers.js';
 import type { Resolution } from '../plan/resolution.js';
 import { runtimeOf, tensorParallelSize } from '../runtimes/named-runtime.js';
 import { kernelsFor } from '../runtimes/vllm-kernels.js';
@@ -14,12 +15,15 @@ import type { Check } from './check.js';
 import { ignoreEdits } from './ignore-edits.js';
 import { sentence } from './sentence.js';
 
-interface Finding {
-  linear: VllmLinear;
-  question: KernelQuestion;
+interface Verdict {
   level: number;
   answers: readonly KernelAnswer[];
   release: VllmRelease;
+}
+
+interface Finding extends Verdict {
+  linear: VllmLinear;
+  question: KernelQuestion;
 }
 
 /** Level → how severe: fits, slower, on some machines alone, nowhere. */
@@ -34,17 +38,28 @@ export const kernelDoesNotFit: Check = {
     const gpus = tensorParallelSize(document.value);
     const releases = releasesFor(runtime.version);
     const found = new Map<QuantizationScheme, Finding[]>();
+    // The blocks of a model repeat their shapes, so few questions are asked of many layers.
+    const verdicts = new Map<string, Verdict | null>();
     for (const linear of vllmLinears(layers)) {
-      const finding = findingOf(linear, gpus, releases, resolution);
+      const question = questionOf(linear, gpus, resolution);
       const scheme = linear.members[0]?.scheme ?? null;
-      if (finding !== null && scheme !== null) found.set(scheme, [...(found.get(scheme) ?? []), finding]);
+      if (question === null || scheme === null) continue;
+      const key = Object.values(question).join(' ');
+      let verdict = verdicts.get(key);
+      if (verdict === undefined) verdicts.set(key, (verdict = verdictOn(question, releases)));
+      if (verdict === null) continue;
+      const known = found.get(scheme);
+      if (known === undefined) found.set(scheme, [{ linear, question, ...verdict }]);
+      else known.push({ linear, question, ...verdict });
     }
-    return [...found].map(([scheme, findings]) => problemOf(scheme, findings, gpus, resolution));
+    if (found.size === 0) return [];
+    const layersOf = layersByScheme(layers);
+    return [...found].map(([scheme, findings]) => problemOf(scheme, findings, gpus, resolution, layersOf.get(scheme) ?? []));
   },
 };
 
-/** The mildest of the answers that speak for the version. */
-function findingOf(linear: VllmLinear, gpus: number, releases: readonly VllmRelease[], { model }: Resolution): Finding | null {
+/** null for a layer that vLLM's kernels for weight-only integers are not asked about. */
+function questionOf(linear: VllmLinear, gpus: number, { model }: Resolution): KernelQuestion | null {
   const share = shareOf(linear, gpus, model?.architecture ?? null);
   const weights = linear.members[0]?.scheme?.weights ?? null;
   if (share === null || weights === null || !isWeightOnlyInteger(linear.members[0]?.scheme ?? null)) return null;
@@ -56,13 +71,17 @@ function findingOf(linear: VllmLinear, gpus: number, releases: readonly VllmRele
     ...share,
   };
   // A group in pieces is another problem's to tell, and no kernel takes it.
-  if (question.group_size !== -1 && share.inputs % question.group_size !== 0) return null;
-  const findings = releases.flatMap((release): Finding[] => {
+  return question.group_size !== -1 && share.inputs % question.group_size !== 0 ? null : question;
+}
+
+/** The mildest of the answers that speak for the version; null where the layer fits. */
+function verdictOn(question: KernelQuestion, releases: readonly VllmRelease[]): Verdict | null {
+  const verdicts = releases.flatMap((release): Verdict[] => {
     if (release.kernels === null) return [];
     const answers = kernelsFor(question, release.kernels);
-    return [{ linear, question, release, answers, level: levelOf(answers) }];
+    return [{ release, answers, level: levelOf(answers) }];
   });
-  const mildest = findings.reduce<Finding | null>((best, one) => (best === null || one.level < best.level ? one : best), null);
+  const mildest = verdicts.reduce<Verdict | null>((best, one) => (best === null || one.level < best.level ? one : best), null);
   return mildest === null || mildest.level === 0 ? null : mildest;
 }
 
@@ -80,8 +99,14 @@ function levelOf(answers: readonly KernelAnswer[]): number {
   return everywhere.slower === null ? 0 : 1;
 }
 
-/** Speaks of the layers that fare worst. */
-function problemOf(scheme: QuantizationScheme, all: readonly Finding[], gpus: number, { quantization, layers }: Resolution): Problem {
+/** Speaks of those of the scheme's layers that fare worst. */
+function problemOf(
+  scheme: QuantizationScheme,
+  all: readonly Finding[],
+  gpus: number,
+  { quantization }: Resolution,
+  layers: readonly LayerPlan[],
+): Problem {
   const worst = all.reduce((best, one) => (one.level > best.level ? one : best));
   const { question, release, level } = worst;
   const findings = all.filter((finding) => finding.level === level);
@@ -95,7 +120,7 @@ function problemOf(scheme: QuantizationScheme, all: readonly Finding[], gpus: nu
   const what = `${findings.length} ${findings.length === 1 ? 'layer' : 'layers'} (${shapes.join(', ')}${where}; ${textOf(question)})`;
   const roles = [...new Set(findings.flatMap(({ linear }) => linear.members.map(({ role }) => role)))];
   const affected = findings.reduce((sum, { linear }) => sum + linear.members.length, 0);
-  const isPart = affected < layers.filter((layer) => layer.scheme === scheme).length;
+  const isPart = affected < layers.length;
   const size = inGroups ? fittingSize(all, gpus, layers, scheme) : null;
   const ways = [
     ...(size === null ? [] : [`use group_size ${size}`]),
@@ -156,9 +181,8 @@ function need(findings: readonly Finding[]): string {
 /** A group_size that every layer of the scheme can have and every kernel takes; null where the shapes stand in the way. */
 function fittingSize(findings: readonly Finding[], gpus: number, layers: readonly LayerPlan[], scheme: QuantizationScheme): number | null {
   if (scheme.weights?.strategy !== 'group') return null;
-  const members = layers.filter((layer) => layer.scheme === scheme);
   const fits = (size: number): boolean =>
-    members.every(({ columns }) => columns % (size * gpus) === 0) &&
+    layers.every(({ columns }) => columns % (size * gpus) === 0) &&
     findings.every(
       ({ question, release }) => release.kernels !== null && levelOf(kernelsFor({ ...question, group_size: size }, release.kernels)) === 0,
     );

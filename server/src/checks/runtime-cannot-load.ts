@@ -1,6 +1,7 @@
 // The runtime of output.runtime has no way to load what this recipe writes: known from the format and the schemes, before hours of work.
 import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
+import { layersByScheme } from '../plan/assign-layers.js';
 import { schemeText } from '../plan/expand-scheme.js';
 import { expandArgs } from '../plan/quantization-args.js';
 import type { ResolvedModifier, Resolution } from '../plan/resolution.js';
@@ -34,7 +35,7 @@ export const runtimeCannotLoad: Check = {
       return [{ code, severity: 'error', path: ['output', 'runtime'], at: 'value', message: `${otherFormats[runtime.name]}.` }];
     const releases = releasesFor(runtime.version);
     const problems = [
-      ...resolution.quantization.flatMap((resolved) => ofGroups(resolved, resolution, releases)),
+      ...ofGroups(resolution, releases),
       ...resolution.quantization.flatMap(({ modifier }) => ofCache(modifier, releases)),
       ...ofUncommonLayers(resolution, releases),
     ];
@@ -45,11 +46,21 @@ export const runtimeCannotLoad: Check = {
 
 const isError = ({ severity }: Problem): boolean => severity === 'error';
 
-function ofGroups({ modifier, groups }: ResolvedModifier, { layers }: Resolution, releases: Releases): Problem[] {
-  const several = new Set(layers.flatMap(({ scheme }) => (scheme?.weights ? [scheme.format] : []))).size > 1;
+function ofGroups({ quantization, layers }: Resolution, releases: Releases): Problem[] {
+  const layersOf = layersByScheme(layers);
+  const several = new Set([...layersOf.keys()].flatMap(({ weights, format }) => (weights === null ? [] : [format]))).size > 1;
+  return quantization.flatMap((resolved) => ofModifier(resolved, layersOf, several, releases));
+}
+
+function ofModifier(
+  { modifier, groups }: ResolvedModifier,
+  layersOf: ReturnType<typeof layersByScheme>,
+  several: boolean,
+  releases: Releases,
+): Problem[] {
   return groups.flatMap(({ scheme, path, name }): Problem[] => {
     if (scheme === null) return [];
-    const members = layers.filter((layer) => layer.scheme === scheme && layer.kind === 'Linear' && layer.role !== 'lm_head');
+    const members = (layersOf.get(scheme) ?? []).filter(({ kind, role }) => kind === 'Linear' && role !== 'lm_head');
     const experts = members.filter(isExpert);
     const parts = [experts, members.filter((layer) => !isExpert(layer))].filter((part) => part.length > 0);
     const inGroups = path.includes('config_groups');

@@ -1,6 +1,7 @@
 // Layers that vLLM cannot split over output.tensor_parallel_size GPUs: heads or sizes that do not divide, groups of weights that would lie on two.
 import type { ArchitectureFacts, LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
+import { layersByScheme } from '../plan/assign-layers.js';
 import type { Resolution } from '../plan/resolution.js';
 import { runtimeOf, tensorParallelSize } from '../runtimes/named-runtime.js';
 import { isElsewhere, splitInputs } from '../runtimes/vllm-linears.js';
@@ -44,9 +45,9 @@ function fewer(gpus: number): number[] {
 
 /** The blocks of a model repeat their shapes. */
 function oneOfEachKind(layers: readonly LayerPlan[]): LayerPlan[] {
-  const schemes = [...new Set(layers.map(({ scheme }) => scheme))];
+  const schemes = new Map([...new Set(layers.map(({ scheme }) => scheme))].map((scheme, at) => [scheme, at]));
   return [
-    ...new Map(layers.map((layer) => [`${schemes.indexOf(layer.scheme)} ${layer.role} ${layer.rows} ${layer.columns}`, layer])).values(),
+    ...new Map(layers.map((layer) => [`${schemes.get(layer.scheme) ?? ''} ${layer.role} ${layer.rows} ${layer.columns}`, layer])).values(),
   ];
 }
 
@@ -87,12 +88,14 @@ function cutBy(gpus: number, layer: LayerPlan): string | null {
 }
 
 function ofGroupSize(gpus: number, layers: readonly LayerPlan[], { quantization, layers: all }: Resolution): ProblemFix[] {
+  const [splitOf, allOf] = [layersByScheme(layers), layersByScheme(all)];
   return quantization.flatMap(({ groups }) =>
     groups.flatMap(({ scheme, path: at, name }): ProblemFix[] => {
-      const size = scheme?.weights?.strategy === 'group' ? scheme.weights.group_size : null;
-      const own = layers.filter((layer) => layer.scheme === scheme);
+      if (scheme === null) return [];
+      const size = scheme.weights?.strategy === 'group' ? scheme.weights.group_size : null;
+      const own = splitOf.get(scheme) ?? [];
       if (size === null || !at.includes('config_groups') || !own.some((layer) => cutBy(gpus, layer) !== null)) return [];
-      const whole = all.filter((layer) => layer.scheme === scheme);
+      const whole = allOf.get(scheme) ?? [];
       const fits = (smaller: number): boolean =>
         smaller < size &&
         whole.every(({ columns }) => columns % smaller === 0) &&
