@@ -1,13 +1,15 @@
-// Builds the native core and its Node addon with CMake into build/native; `--test` also runs the C++ tests.
+// Builds the native core, its Node addon and, where nvcc is, the CUDA backend with CMake into build/native; `--test` also runs the C++ tests.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SetupError, onPath, root } from './setup.mjs';
 
 const buildDir = path.join(root, 'build/native');
-const addon = path.join(root, 'dist/native/bitwright.node');
+const distDir = path.join(root, 'dist/native');
+const addonName = 'bitwright.node';
+const cudaName = 'bitwright-cuda.so';
 
 function runQuietly(command, args, purpose) {
   const { status, stdout, stderr, error } = spawnSync(command, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 28 });
@@ -23,19 +25,29 @@ function checkSymbols(file) {
   if (missing.length > 0) throw new SetupError(`The addon was linked without its BLAS: ${missing.map((line) => line.trim()).join(', ')}.`);
 }
 
+/** Puts a built file into dist/. A running worker has the old one mapped: writing into it would kill that worker, a rename does not. */
+function deliver(name, check) {
+  const built = path.join(buildDir, name);
+  const delivered = path.join(distDir, name);
+  if (existsSync(delivered) && statSync(delivered).mtimeMs >= statSync(built).mtimeMs) return;
+  check?.(built);
+  mkdirSync(distDir, { recursive: true });
+  copyFileSync(built, `${delivered}.new`);
+  renameSync(`${delivered}.new`, delivered);
+}
+
 export async function buildNative() {
-  if (!existsSync(path.join(buildDir, 'CMakeCache.txt'))) {
+  const isFirst = !existsSync(path.join(buildDir, 'CMakeCache.txt'));
+  if (isFirst) {
     const generator = onPath('ninja') ? ['-G', 'Ninja'] : [];
     runQuietly('cmake', ['-S', 'worker/native', '-B', buildDir, ...generator], 'Configuring the native core');
   }
   runQuietly('cmake', ['--build', buildDir, '--parallel', String(os.availableParallelism())], 'Building the native core');
-  const built = path.join(buildDir, 'bitwright.node');
-  if (existsSync(addon) && statSync(addon).mtimeMs >= statSync(built).mtimeMs) return;
-  checkSymbols(built);
-  mkdirSync(path.dirname(addon), { recursive: true });
-  // A running worker has the old file mapped: writing into it would kill that worker, a rename does not.
-  copyFileSync(built, `${addon}.new`);
-  renameSync(`${addon}.new`, addon);
+  deliver(addonName, checkSymbols);
+  const absent = path.join(buildDir, 'cuda-absent.txt');
+  if (!existsSync(absent)) return deliver(cudaName);
+  rmSync(path.join(distDir, cudaName), { force: true });
+  if (isFirst) process.stderr.write(readFileSync(absent, 'utf8'));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -44,6 +44,17 @@ test('devices --json lists the CPU as usable', async () => {
   const devices = JSON.parse(stdout) as DeviceDescription[];
   assert.ok(devices.some((device) => device.kind === 'cpu' && device.usable));
   for (const device of devices) assert.equal(device.usable, device.reason === null);
+  const cuda = devices.find((device) => device.kind === 'cuda');
+  assert.ok(cuda, 'a CUDA device is listed, or what is missing for one');
+  if (!cuda.usable) {
+    // One of the things that can be missing, by its name.
+    assert.match(
+      cuda.reason ?? '',
+      /bitwright-cuda\.so|no NVIDIA driver|too old|does not answer|no CUDA device|compute capability|cuBLAS|cannot be used/,
+    );
+    const text = await run('devices');
+    assert.match(text.stdout, /^cuda:0 {2}.*\n {2}not usable: /m);
+  }
 });
 
 test('evaluate --json: a model of zero weights finds every token equally likely', async () => {

@@ -28,6 +28,6 @@ const Case cache_cases("released memory is given to the next tensor of about its
   cache.give(nullptr, 5 << 20);
   // More than is kept: the oldest go back to the system, and nothing is lost or freed twice.
   for (int i = 0; i < 20; ++i) cache.give(cache.take(40 << 20), 40 << 20);
-});
+}, Where::once);
 
 }  // namespace

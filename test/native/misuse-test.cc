@@ -223,6 +223,6 @@ const Case memory_cases("a thousand runs of an operation give back all their mem
   expect(device.current_bytes() == before, std::to_string(device.current_bytes() - before) + " bytes were not given back");
   // What 100 rounds hold at once at most, when the queue is fed faster than it works.
   expect(device.peak_bytes() <= before + x.spec.bytes() + 2 * w.spec.bytes(), "peak of " + std::to_string(device.peak_bytes()) + " bytes");
-});
+}, Where::once);
 
 }  // namespace

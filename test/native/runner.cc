@@ -1,7 +1,10 @@
-// The test runner of the native core: see runner.h. Prints failures by name and ends with `N passed, N failed`.
+// The test runner of the native core: see runner.h. Prints failures and what is skipped by name and ends with `N passed, N failed, N skipped`.
+// Options: --json FILE writes every outcome; --only TEXT runs the cases with this in their name; --backend NAME runs on one backend alone.
 #include "runner.h"
 
 #include <cstdio>
+#include <fstream>
+#include <set>
 
 #include "core/gemm.h"
 
@@ -11,10 +14,22 @@ namespace {
 struct Named {
   std::string name;
   std::function<void()> body;
+  Where where;
 };
 std::vector<Named>& all_cases() {
   static std::vector<Named> cases;
   return cases;
+}
+
+/// The device of the pass that is not the processor's; opening one takes longer than most cases.
+std::unique_ptr<bitwright::Device> other_device;
+
+/// Operations whose results are the processor's to the bit: they move, compare or count, or round each step as quantizers/grid.h says.
+bool is_exact(const std::string& operation, const Options& options) {
+  static const std::set<std::string> exact = {"cast",          "gather_columns",   "embedding",        "rope",       "add",           "fake_quantize_dynamic", "fake_quantize_static", "column_range_accumulate",
+                                              "range_accumulate", "activation_scale", "quantize_rtn",  "dequantize", "clipped_share", "hessian_order",         "dead_columns",         "column_absmax_accumulate",
+                                              "multiply_columns", "divide_rows",      "pack_int32",    "unpack_int32", "histogram"};
+  return exact.count(operation) != 0 || (operation == "weight_scales" && options.text("observer") == "minmax");
 }
 
 void store(Array& array, int64_t i, double value) {
@@ -32,7 +47,7 @@ void store(Array& array, int64_t i, double value) {
 
 }  // namespace
 
-Case::Case(const std::string& name, std::function<void()> body) { all_cases().push_back({name, std::move(body)}); }
+Case::Case(const std::string& name, std::function<void()> body, Where where) { all_cases().push_back({name, std::move(body), where}); }
 
 Array array_of(DType dtype, Shape shape, const std::function<double(int64_t)>& value) {
   Array array;
@@ -58,13 +73,20 @@ Options options(std::initializer_list<std::pair<const char*, Options::Value>> va
   return all;
 }
 
-std::vector<Array> run(const std::string& operation, const std::vector<Array>& inputs, const Options& options, int n_threads, size_t n_in_place) {
-  bitwright::Device device(n_threads);
+namespace {
+
+std::vector<Array> run_on(bitwright::Device& device, const std::string& operation, const std::vector<Array>& inputs, const Options& options, size_t n_in_place) {
   std::vector<bitwright::Tensor> tensors, results;
   for (const Array& input : inputs) tensors.push_back(input.spec.present ? device.from_bytes(input.spec, input.bytes.data()) : nullptr);
   if (Status status = device.enqueue(operation, tensors, options, results); !status.ok()) throw Failure{status.message};
   results.insert(results.end(), tensors.begin(), tensors.begin() + static_cast<std::ptrdiff_t>(n_in_place));
   std::vector<Array> answer;
+  auto settle = [&] {
+    std::promise<Status> promise;
+    device.sync([&](Status status) { promise.set_value(std::move(status)); });
+    if (Status status = promise.get_future().get(); !status.ok()) throw Failure{status.message};
+  };
+  if (results.empty()) settle();
   for (const bitwright::Tensor& tensor : results) {
     std::promise<Status> promise;
     Array array;
@@ -79,12 +101,28 @@ std::vector<Array> run(const std::string& operation, const std::vector<Array>& i
   return answer;
 }
 
+void expect_same(const std::vector<Array>& one, const std::vector<Array>& other, const std::string& text) {
+  for (size_t i = 0; i < one.size(); ++i) expect(one[i].bytes == other[i].bytes, text);
+}
+
+}  // namespace
+
+std::vector<Array> run(const std::string& operation, const std::vector<Array>& inputs, const Options& options, int n_threads, size_t n_in_place) {
+  if (other_device) return run_on(*other_device, operation, inputs, options, n_in_place);
+  bitwright::Device device(n_threads);
+  return run_on(device, operation, inputs, options, n_in_place);
+}
+
 std::vector<Array> run_everywhere(const std::string& operation, const std::vector<Array>& inputs, const Options& options, size_t n_in_place) {
   const std::vector<Array> first = run(operation, inputs, options, 1, n_in_place);
-  for (int n_threads : {2, 5}) {
-    const std::vector<Array> again = run(operation, inputs, options, n_threads, n_in_place);
-    for (size_t i = 0; i < first.size(); ++i) expect(first[i].bytes == again[i].bytes, operation + ": other bytes with " + std::to_string(n_threads) + " threads");
+  if (other_device) {
+    expect_same(first, run(operation, inputs, options, 1, n_in_place), operation + ": other bytes in a second run");
+    if (!is_exact(operation, options)) return first;
+    bitwright::Device processor(2);
+    expect_same(first, run_on(processor, operation, inputs, options, n_in_place), operation + ": other bytes than on the processor");
+    return first;
   }
+  for (int n_threads : {2, 5}) expect_same(first, run(operation, inputs, options, n_threads, n_in_place), operation + ": other bytes with " + std::to_string(n_threads) + " threads");
   return first;
 }
 
@@ -109,20 +147,104 @@ void expect_refused(const std::string& operation, const std::vector<Array>& inpu
   throw Failure{operation + " was not refused"};
 }
 
+const bitwright::BackendLibrary& cuda_library() {
+  const std::string path = BITWRIGHT_CUDA_LIBRARY;
+  if (path.empty()) throw Skipped{BITWRIGHT_CUDA_ABSENT};
+  Status status;
+  static const std::shared_ptr<const bitwright::BackendLibrary> library = bitwright::BackendLibrary::load(path, status);
+  if (!library) throw Failure{status.message};
+  return *library;
+}
+
 }  // namespace bitwright_test
 
-int main() {
+namespace {
+
+using namespace bitwright_test;
+
+struct Outcome {
+  std::string backend, name, outcome, text;
+};
+
+std::string json_text(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  return quoted + "\"";
+}
+
+void write_json(const std::string& path, const std::vector<Outcome>& outcomes) {
+  std::ofstream file(path);
+  file << "[";
+  for (size_t i = 0; i < outcomes.size(); ++i)
+    file << (i > 0 ? ",\n" : "\n") << "{\"backend\": " << json_text(outcomes[i].backend) << ", \"case\": " << json_text(outcomes[i].name) << ", \"outcome\": \"" << outcomes[i].outcome
+         << "\", \"text\": " << json_text(outcomes[i].text) << "}";
+  file << "\n]\n";
+}
+
+/// Opens the first CUDA device for the pass; answers why not.
+std::string open_cuda() {
+  try {
+    const bitwright::BackendLibrary& library = cuda_library();
+    const bitwright::DeviceFacts facts = library.devices()[0];
+    if (!facts.usable) return facts.reason;
+    Status status;
+    std::unique_ptr<bitwright::Backend> backend = library.open(0, status);
+    if (!backend) return status.message;
+    other_device = std::make_unique<bitwright::Device>(std::move(backend));
+    return "";
+  } catch (const Skipped& skipped) {
+    return skipped.reason;
+  } catch (const Failure& failure) {
+    return failure.text;
+  }
+}
+
+Outcome run_case(const std::string& backend, const Named& named) {
+  try {
+    named.body();
+    return {backend, named.name, "passed", ""};
+  } catch (const Failure& failure) {
+    std::printf("FAILED on %s: %s: %s\n", backend.c_str(), named.name.c_str(), failure.text.c_str());
+    return {backend, named.name, "failed", failure.text};
+  } catch (const Skipped& skipped) {
+    std::printf("SKIPPED on %s: %s: %s\n", backend.c_str(), named.name.c_str(), skipped.reason.c_str());
+    return {backend, named.name, "skipped", skipped.reason};
+  }
+}
+
+}  // namespace
+
+int main(int n_arguments, char** arguments) {
   bitwright::make_blas_single_threaded();
-  int n_passed = 0, n_failed = 0;
-  for (const auto& [name, body] : bitwright_test::all_cases()) {
-    try {
-      body();
-      ++n_passed;
-    } catch (const bitwright_test::Failure& failure) {
-      ++n_failed;
-      std::printf("FAILED %s: %s\n", name.c_str(), failure.text.c_str());
+  std::string json, only, wanted;
+  for (int i = 1; i + 1 < n_arguments; i += 2) {
+    const std::string name = arguments[i];
+    if (name == "--json") json = arguments[i + 1];
+    else if (name == "--only") only = arguments[i + 1];
+    else if (name == "--backend") wanted = arguments[i + 1];
+  }
+  std::vector<Outcome> outcomes;
+  for (const std::string backend : {"cpu", "cuda"}) {
+    if (!wanted.empty() && wanted != backend) continue;
+    const std::string absent = backend == "cuda" ? open_cuda() : "";
+    if (!absent.empty()) std::printf("Every case of the backend cuda is skipped: %s\n", absent.c_str());
+    for (const Named& named : all_cases()) {
+      if (named.name.find(only) == std::string::npos || (backend == "cuda" && named.where == Where::once)) continue;
+      if (absent.empty()) {
+        outcomes.push_back(run_case(backend, named));
+        continue;
+      }
+      std::printf("SKIPPED on cuda: %s\n", named.name.c_str());
+      outcomes.push_back({backend, named.name, "skipped", absent});
     }
   }
-  std::printf("%d passed, %d failed\n", n_passed, n_failed);
+  other_device.reset();
+  if (!json.empty()) write_json(json, outcomes);
+  int n_passed = 0, n_failed = 0, n_skipped = 0;
+  for (const Outcome& outcome : outcomes) ++(outcome.outcome == "passed" ? n_passed : outcome.outcome == "failed" ? n_failed : n_skipped);
+  std::printf("%d passed, %d failed, %d skipped\n", n_passed, n_failed, n_skipped);
   return n_failed == 0 ? 0 : 1;
 }

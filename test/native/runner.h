@@ -1,5 +1,5 @@
-// The test runner of the native core: named cases, and a table form that runs one operation on 1, 2 and 5 threads, demands equal bytes,
-// and compares with a float64 reference. A second backend will run over the same table.
+// The test runner of the native core: named cases that run on every backend that is present, and a table form that runs one operation several times,
+// demands equal bytes (on the processor at 1, 2 and 5 threads), and compares with a float64 reference.
 #pragma once
 #include <cmath>
 #include <cstring>
@@ -11,6 +11,7 @@
 
 #include "core/convert.h"
 #include "core/device.h"
+#include "core/library-backend.h"
 
 namespace bitwright_test {
 
@@ -20,9 +21,15 @@ using bitwright::Shape;
 using bitwright::Status;
 using bitwright::TensorSpec;
 
-/// Registers a case at start-up; a case throws Failure to fail.
+/// Where a case runs: on every backend, or once, because it asks about one part of the program.
+enum class Where { every_backend, once };
+
+/// Registers a case at start-up; a case throws Failure to fail, Skipped where it cannot run.
 struct Case {
-  Case(const std::string& name, std::function<void()> body);
+  Case(const std::string& name, std::function<void()> body, Where where = Where::every_backend);
+};
+struct Skipped {
+  std::string reason;
 };
 struct Failure {
   std::string text;
@@ -68,15 +75,19 @@ Array ints(Shape shape, const std::vector<int32_t>& values);
 /// Options from a braced list.
 Options options(std::initializer_list<std::pair<const char*, Options::Value>> values);
 
-/// Runs an operation on one device; inputs that the operation changes in place are answered behind its results.
+/// Runs an operation on one device of the backend that the case runs on (n_threads counts on the processor alone); inputs that the operation changes in place are answered behind its results.
 std::vector<Array> run(const std::string& operation, const std::vector<Array>& inputs, const Options& options, int n_threads, size_t n_in_place = 0);
 
-/// Runs on 1, 2 and 5 threads, demands equal bytes, answers the result.
+/// Runs on 1, 2 and 5 threads, or twice on another backend; demands equal bytes, and of operations that round nothing or step by step the bytes of the
+/// processor too; answers the result.
 std::vector<Array> run_everywhere(const std::string& operation, const std::vector<Array>& inputs, const Options& options, size_t n_in_place = 0);
 
 /// |result - reference| ≤ bound · max|reference| + absolute for every element.
 void expect_close(const Array& result, const std::vector<double>& reference, double bound, double absolute = 0);
 /// The call must be refused with a sentence that holds `part`.
 void expect_refused(const std::string& operation, const std::vector<Array>& inputs, const Options& options, const std::string& part);
+
+/// The backend library of CUDA; throws Skipped where this build has none or it cannot be loaded.
+const bitwright::BackendLibrary& cuda_library();
 
 }  // namespace bitwright_test

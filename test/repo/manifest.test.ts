@@ -163,6 +163,8 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
     'README.md',
     'dist/cli/bitwright.js',
     'dist/client/extension.js',
+    // Built where nvcc is.
+    ...['dist/native/bitwright-cuda.so'].filter((name) => existsSync(path.join(repositoryRoot, name))),
     'dist/native/bitwright.node',
     'dist/server/main.js',
     'dist/webviews/report.css',
@@ -177,7 +179,7 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
   ].sort();
   assert.deepEqual(shipped, expected);
   for (const name of shipped)
-    if (/\.(js|node)$/.test(name)) assert.ok(statSync(path.join(repositoryRoot, name)).size > 0, `${name} is empty`);
+    if (/\.(js|node|so)$/.test(name)) assert.ok(statSync(path.join(repositoryRoot, name)).size > 0, `${name} is empty`);
   const { packagedFiles } = (await import(pathToFileURL(path.join(repositoryRoot, 'scripts', 'vscode.mjs')).href)) as {
     packagedFiles(): string[];
   };

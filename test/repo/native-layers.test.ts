@@ -22,7 +22,7 @@ const told = ({ file, target }: { file: string; target: string }): string => `${
 
 test('the native core has sources in every folder that the rules name', () => {
   const folders = new Set(includes.map(({ folder }) => folder));
-  for (const folder of ['binding', 'core', ...stems]) assert.ok(folders.has(folder), folder);
+  for (const folder of ['binding', 'core', 'cuda', ...stems]) assert.ok(folders.has(folder), folder);
 });
 
 test('only the binding includes Node-API', () => {
@@ -30,15 +30,28 @@ test('only the binding includes Node-API', () => {
   assert.deepEqual(wrong.map(told), []);
 });
 
-test('the core includes nothing above it, a stem only the core, itself and the grid', () => {
-  const mayInclude = (folder: string, target: string): boolean => {
+/** Sources of the CUDA backend: its folder, and the kernels beside the processor's stems. */
+const isCuda = (file: string): boolean => /\.cuh?$|\/kernels\.h$/.test(file) || file.startsWith(`${root}cuda/`);
+
+test('the core includes nothing above it, a stem only the core, itself and the grid; kernels also the CUDA folder', () => {
+  const mayInclude = (folder: string, file: string, target: string): boolean => {
     const to = target.split('/')[0] ?? '';
-    if (folder === 'core') return to === 'core';
+    if (to === 'cuda' && isCuda(file)) return true;
+    if (folder === 'core' || folder === 'cuda') return to === 'core';
     if (stems.includes(folder)) return to === 'core' || to === folder || target === shared;
     return to === 'core' || to === folder || !target.includes('/');
   };
-  const wrong = includes.filter(({ folder, target, isOwn }) => isOwn && !mayInclude(folder, target));
+  const wrong = includes.filter(({ folder, file, target, isOwn }) => isOwn && !mayInclude(folder, file, target));
   assert.deepEqual(wrong.map(told), []);
+});
+
+test('only the sources of the CUDA backend include CUDA, and of cuBLAS only the check of its prototypes', () => {
+  const isOfCuda = ({ target, isOwn }: { target: string; isOwn: boolean }): boolean =>
+    !isOwn && /^(cuda|cublas|cusolver|library_types)/.test(target);
+  assert.ok(includes.some(isOfCuda));
+  assert.deepEqual(includes.filter((include) => isOfCuda(include) && !isCuda(include.file)).map(told), []);
+  const cublas = includes.filter(({ target, isOwn }) => !isOwn && /^(cublas|cusolver)/.test(target)).map(({ file }) => file);
+  assert.deepEqual(cublas, [`${root}cuda/cublas-check.cc`]);
 });
 
 test('own headers are included by their path from the root of the native core', () => {

@@ -194,7 +194,8 @@ class Devices {
   open(wanted: QuantizationPlan['device'], threads: number | null): { device: Device; facts: RunReport['device'] } {
     const all = this.core.devices();
     const kind = wanted === 'auto' ? (all.some((device) => device.kind === 'cuda' && device.usable) ? 'cuda' : 'cpu') : wanted;
-    const info = all.find((device) => device.kind === kind);
+    const ofKind = all.filter((device) => device.kind === kind);
+    const info = ofKind.find((device) => device.usable) ?? ofKind[0];
     if (!info?.usable) throw runFailure.deviceUnavailable(kind, info?.reason ?? 'this machine has none that the native core knows');
     const key = `${kind} ${threads ?? this.defaultThreads ?? 0}`;
     if (this.current?.key !== key) {

@@ -1,9 +1,9 @@
 // The Node addon: the export table and one wrapper class per native object. The only file that includes N-API; its JavaScript face is worker/src/native-core.ts.
 #include <napi.h>
 
+#include "backends.h"
 #include "core/device.h"
 #include "core/gemm.h"
-#include "device-info.h"
 
 namespace {
 
@@ -122,9 +122,14 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
                                                 InstanceMethod<&DeviceWrap::memory>("memory"), InstanceMethod<&DeviceWrap::reset_peak>("resetPeakMemory"), InstanceMethod<&DeviceWrap::close>("close")}));
     constructor.SuppressDestruct();
   }
-  explicit DeviceWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-    const int n_threads = info[0].As<Napi::Number>().Int32Value();
-    device_ = std::make_unique<bitwright::Device>(n_threads > 0 ? n_threads : bitwright::cpu_info().n_physical_cores);
+  /// Arguments: kind, index, threads.
+  explicit DeviceWrap(const Napi::CallbackInfo& info) : ObjectWrap(info), kind_(info[0].As<Napi::String>()) {
+    bitwright::OpenedBackend opened;
+    const Status status = bitwright::open_backend(kind_, info[1].As<Napi::Number>().Int32Value(), info[2].As<Napi::Number>().Int32Value(), opened);
+    if (!status.ok()) throw Napi::Error::New(info.Env(), status.message);
+    name_ = opened.name;
+    n_threads_ = opened.n_threads;
+    device_ = std::make_unique<bitwright::Device>(std::move(opened.backend));
   }
 
  private:
@@ -136,9 +141,9 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
     ++n_live_;
     return Handle::wrap(info.Env(), std::move(tensor));
   }
-  Napi::Value kind(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), "cpu"); }
-  Napi::Value name(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), bitwright::cpu_info().name); }
-  Napi::Value threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), device(info).n_threads()); }
+  Napi::Value kind(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), kind_); }
+  Napi::Value name(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), name_); }
+  Napi::Value threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), n_threads_); }
 
   Napi::Value from_bytes(const Napi::CallbackInfo& info) {
     TensorSpec spec = spec_from(info.Env(), info[0], info[1]);
@@ -197,46 +202,35 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
   void reset_peak(const Napi::CallbackInfo& info) { device(info).reset_peak(); }
   void close(const Napi::CallbackInfo&) { device_.reset(); }
 
+  std::string kind_, name_;
+  int n_threads_ = 1;
   std::unique_ptr<bitwright::Device> device_;
   int64_t n_live_ = 0;
 };
 Napi::FunctionReference DeviceWrap::constructor;
 
-constexpr const char* no_cuda = "this version has no CUDA backend";
-
 Napi::Value devices(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const bitwright::CpuInfo& cpu = bitwright::cpu_info();
-  Napi::Object entry = Napi::Object::New(env), details = Napi::Object::New(env);
-  for (const auto& [name, value] : cpu.details) details.Set(name, value);
-  entry.Set("kind", "cpu");
-  entry.Set("index", 0);
-  entry.Set("name", cpu.name);
-  entry.Set("usable", true);
-  entry.Set("reason", env.Null());
-  entry.Set("memory_bytes", static_cast<double>(cpu.memory_bytes));
-  entry.Set("compute_capability", env.Null());
-  entry.Set("details", details);
-  Napi::Object cuda = Napi::Object::New(env);
-  cuda.Set("kind", "cuda");
-  cuda.Set("index", 0);
-  cuda.Set("name", "CUDA");
-  cuda.Set("usable", false);
-  cuda.Set("reason", no_cuda);
-  cuda.Set("memory_bytes", env.Null());
-  cuda.Set("compute_capability", env.Null());
-  cuda.Set("details", Napi::Object::New(env));
   Napi::Array answer = Napi::Array::New(env);
-  answer.Set(uint32_t{0}, entry);
-  answer.Set(uint32_t{1}, cuda);
+  uint32_t n = 0;
+  for (const bitwright::ListedDevice& device : bitwright::list_devices()) {
+    const bitwright::DeviceFacts& facts = device.facts;
+    Napi::Object entry = Napi::Object::New(env), details = Napi::Object::New(env);
+    for (const auto& [name, value] : facts.details) details.Set(name, value);
+    entry.Set("kind", device.kind);
+    entry.Set("index", device.index);
+    entry.Set("name", facts.name);
+    entry.Set("usable", facts.usable);
+    entry.Set("reason", facts.usable ? env.Null() : Napi::Value(Napi::String::New(env, facts.reason)));
+    entry.Set("memory_bytes", facts.memory_bytes < 0 ? env.Null() : Napi::Value(Napi::Number::New(env, static_cast<double>(facts.memory_bytes))));
+    entry.Set("compute_capability", facts.compute_capability.empty() ? env.Null() : Napi::Value(Napi::String::New(env, facts.compute_capability)));
+    entry.Set("details", details);
+    answer.Set(n++, entry);
+  }
   return answer;
 }
 
-Napi::Value open_device(const Napi::CallbackInfo& info) {
-  const std::string kind = info[0].As<Napi::String>();
-  if (kind != "cpu") throw Napi::Error::New(info.Env(), kind == "cuda" ? no_cuda : "there is no device of the kind " + kind);
-  return DeviceWrap::constructor.New({info[2]});
-}
+Napi::Value open_device(const Napi::CallbackInfo& info) { return DeviceWrap::constructor.New({info[0], info[1], info[2]}); }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   bitwright::make_blas_single_threaded();

@@ -6,20 +6,39 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 
+#include "core/cpu-backend.h"
 #include "core/operations.h"
 
 namespace bitwright {
 
+namespace {
+
+struct File {
+  int descriptor = -1;
+  File() = default;
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File() {
+    if (descriptor >= 0) close(descriptor);
+  }
+};
+
+}  // namespace
+
 Storage::~Storage() {
   if (!memory) return;
-  memory->blocks.give(data, static_cast<size_t>(bytes));
+  memory->backend->give(data, bytes);
   memory->current_bytes -= bytes;
 }
 
-Device::Device(int n_threads) : n_threads_(n_threads), pool_(n_threads), executor_([this] { execute(); }) {}
+Device::Device(std::unique_ptr<Backend> backend) {
+  memory_->backend = std::move(backend);
+  executor_ = std::thread([this] { execute(); });
+}
+
+Device::Device(int n_threads) : Device(std::make_unique<CpuBackend>(n_threads)) {}
 
 Device::~Device() {
   cancel_ = true;
@@ -56,7 +75,7 @@ void Device::execute() {
 bool Device::allocate(TensorState& tensor, bool clear) {
   const int64_t bytes = tensor.spec.bytes();
   auto storage = std::make_shared<Storage>();
-  storage->data = memory_->blocks.take(static_cast<size_t>(bytes));
+  storage->data = backend().take(bytes);
   if (storage->data == nullptr) {
     failure_ = Status::error("out of memory: " + std::to_string(bytes) + " bytes for " + tensor.spec.text() + " beside " + std::to_string(current_bytes()) + " bytes in use");
     return false;
@@ -65,47 +84,47 @@ bool Device::allocate(TensorState& tensor, bool clear) {
   storage->memory = memory_;
   const int64_t current = memory_->current_bytes += bytes;
   peak_bytes_ = std::max(peak_bytes_.load(), current);
-  if (clear) std::memset(storage->data, 0, static_cast<size_t>(bytes));
   tensor.storage = std::move(storage);
   tensor.offset = 0;
-  return true;
+  if (clear) failure_ = backend().clear(tensor.storage->data, bytes);
+  return failure_.ok();
+}
+
+Tensor Device::fill(TensorSpec spec, PieceReader read) {
+  Tensor tensor = std::make_shared<TensorState>();
+  tensor->spec = std::move(spec);
+  push([this, tensor, read = std::move(read)] {
+    if (failure_.ok() && allocate(*tensor, false)) failure_ = backend().fill(tensor->storage->data, tensor->spec.bytes(), read);
+  });
+  return tensor;
 }
 
 Tensor Device::from_bytes(TensorSpec spec, const void* bytes) {
-  Tensor tensor = std::make_shared<TensorState>();
-  tensor->spec = std::move(spec);
-  std::vector<uint8_t> copy(static_cast<const uint8_t*>(bytes), static_cast<const uint8_t*>(bytes) + tensor->spec.bytes());
-  push([this, tensor, copy = std::move(copy)] {
-    if (failure_.ok() && allocate(*tensor, false)) std::copy(copy.begin(), copy.end(), static_cast<uint8_t*>(tensor->storage->data));
+  const uint8_t* begin = static_cast<const uint8_t*>(bytes);
+  const auto copy = std::make_shared<const std::vector<uint8_t>>(begin, begin + spec.bytes());
+  return fill(std::move(spec), [copy](void* to, int64_t offset, int64_t count) {
+    std::copy_n(copy->begin() + offset, count, static_cast<uint8_t*>(to));
+    return Status::fine();
   });
-  return tensor;
 }
 
 Tensor Device::from_file(TensorSpec spec, const std::string& path, int64_t offset) {
-  Tensor tensor = std::make_shared<TensorState>();
-  tensor->spec = std::move(spec);
-  push([this, tensor, path, offset] {
-    if (!failure_.ok() || !allocate(*tensor, false)) return;
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
-      failure_ = Status::error("read " + path + ": " + std::strerror(errno));
-      return;
-    }
-    const int64_t bytes = tensor->spec.bytes();
-    int64_t done = 0;
-    while (done < bytes) {
-      const ssize_t got = pread(file, static_cast<char*>(tensor->storage->data) + done, static_cast<size_t>(bytes - done), offset + done);
+  const int64_t wanted = spec.bytes();
+  // Opened when the queue reaches it, closed with the last piece.
+  const auto file = std::make_shared<File>();
+  return fill(std::move(spec), [file, path, offset, wanted](void* to, int64_t begin, int64_t count) {
+    if (file->descriptor < 0) file->descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file->descriptor < 0) return Status::error("read " + path + ": " + std::strerror(errno));
+    for (int64_t done = 0; done < count;) {
+      const ssize_t got = pread(file->descriptor, static_cast<char*>(to) + done, static_cast<size_t>(count - done), offset + begin + done);
       if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) {
-        failure_ = Status::error("read " + path + ": " + std::to_string(bytes) + " bytes wanted at offset " + std::to_string(offset) + ", " + std::to_string(done) + " there" +
-                                 (got < 0 ? std::string(": ") + std::strerror(errno) : std::string()));
-        break;
-      }
+      if (got <= 0)
+        return Status::error("read " + path + ": " + std::to_string(wanted) + " bytes wanted at offset " + std::to_string(offset) + ", " + std::to_string(begin + done) + " there" +
+                             (got < 0 ? std::string(": ") + std::strerror(errno) : std::string()));
       done += got;
     }
-    close(file);
+    return Status::fine();
   });
-  return tensor;
 }
 
 Tensor Device::zeros(TensorSpec spec) {
@@ -118,7 +137,7 @@ Tensor Device::zeros(TensorSpec spec) {
 }
 
 Status Device::enqueue(const std::string& name, const std::vector<Tensor>& inputs, const Options& options, std::vector<Tensor>& results) {
-  const Operation* operation = find_cpu_operation(name);
+  const Operation* operation = find_operation(name);
   if (operation == nullptr) return Status::error("there is no operation named " + name);
   Specs specs;
   // What is left out has a shape and dtype that no operation wants, so that only one that asks for `present` takes it.
@@ -165,16 +184,7 @@ void Device::run(const Operation& operation, const std::vector<Tensor>& inputs, 
       return;
     }
   for (const Tensor& result : results) result_views.push_back(view_of(result));
-  RunContext context{pool_, cancel_};
-  Status status = operation.run(context, input_views, result_views, options);
-  if (status.ok()) return;
-  if (status.message.rfind("cancelled: ", 0) == 0) {
-    failure_ = std::move(status);
-    return;
-  }
-  std::string text = std::string(operation.name) + " of";
-  for (const TensorView& view : input_views) text += " " + view.text();
-  failure_ = Status::error(text + ": " + status.message);
+  failure_ = backend().run(operation, input_views, result_views, options, cancel_);
 }
 
 void Device::release(Tensor tensor) {
@@ -182,7 +192,9 @@ void Device::release(Tensor tensor) {
 }
 
 Status Device::take_failure() {
-  Status status = std::move(failure_);
+  // What the backend has not told yet happened before what it has: after a failure nothing more is run.
+  Status untold = backend().settle();
+  Status status = cancel_ || untold.ok() ? std::move(failure_) : std::move(untold);
   // A cancellation stays until resume(); any other failure is told once.
   failure_ = cancel_ && !status.ok() ? Status::cancelled() : Status::fine();
   return status;
@@ -193,10 +205,12 @@ void Device::read(Tensor tensor, std::function<void(Status, std::vector<uint8_t>
     std::vector<uint8_t> bytes;
     if (failure_.ok() && !tensor->storage) failure_ = Status::error("read of " + tensor->spec.text() + ": it was released before");
     if (failure_.ok()) {
-      const uint8_t* data = static_cast<const uint8_t*>(tensor->storage->data) + tensor->offset;
-      bytes.assign(data, data + tensor->spec.bytes());
+      bytes.resize(static_cast<size_t>(tensor->spec.bytes()));
+      failure_ = backend().fetch(bytes.data(), static_cast<const uint8_t*>(tensor->storage->data) + tensor->offset, tensor->spec.bytes());
     }
-    done(take_failure(), std::move(bytes));
+    Status status = take_failure();
+    if (!status.ok()) bytes.clear();
+    done(std::move(status), std::move(bytes));
   });
 }
 

@@ -1,4 +1,4 @@
-// A device: an in-order queue of operations on tensors, run by one executor thread. Results get their storage when the operation runs
+// A device: an in-order queue of operations on tensors, run by one executor thread on a backend. Results get their storage when the operation runs
 // and lose it when the release passes in the queue, so memory follows the work, not the calls.
 #pragma once
 #include <condition_variable>
@@ -8,15 +8,14 @@
 #include <mutex>
 #include <thread>
 
-#include "core/block-cache.h"
-#include "core/operation.h"
+#include "core/backend.h"
 
 namespace bitwright {
 
 /// What the storages of a device share; the last of them may outlive it.
 struct Memory {
   std::atomic<int64_t> current_bytes{0};
-  BlockCache blocks;
+  std::unique_ptr<Backend> backend;
 };
 
 /// Bytes of one or more tensors; counted by its device.
@@ -37,10 +36,11 @@ using Tensor = std::shared_ptr<TensorState>;
 
 class Device {
  public:
+  explicit Device(std::unique_ptr<Backend> backend);
+  /// On the processor.
   explicit Device(int n_threads);
   ~Device();
 
-  int n_threads() const { return n_threads_; }
   Tensor from_bytes(TensorSpec spec, const void* bytes);
   Tensor from_file(TensorSpec spec, const std::string& path, int64_t offset);
   Tensor zeros(TensorSpec spec);
@@ -61,10 +61,10 @@ class Device {
   void execute();
   bool allocate(TensorState& tensor, bool clear);
   void run(const Operation& operation, const std::vector<Tensor>& inputs, const std::vector<Tensor>& results, const Options& options);
+  Tensor fill(TensorSpec spec, PieceReader read);
+  Backend& backend() { return *memory_->backend; }
   Status take_failure();
 
-  int n_threads_;
-  Pool pool_;
   std::atomic<bool> cancel_{false};
   Status failure_;  // executor thread only
   std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <string>
 
+#include "core/portable.h"
+
 namespace bitwright {
 
 enum class DType : int { F64, F32, F16, BF16, I64, I32, I8, U8 };
@@ -29,25 +31,25 @@ inline bool dtype_from_name(const std::string& name, DType& dtype) {
   return false;
 }
 
-inline uint32_t bits_of(float value) {
+BITWRIGHT_PORTABLE inline uint32_t bits_of(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
   return bits;
 }
-inline float float_of(uint32_t bits) {
+BITWRIGHT_PORTABLE inline float float_of(uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, 4);
   return value;
 }
 
-inline float bf16_to_float(uint16_t half) { return float_of(static_cast<uint32_t>(half) << 16); }
-inline uint16_t float_to_bf16(float value) {
+BITWRIGHT_PORTABLE inline float bf16_to_float(uint16_t half) { return float_of(static_cast<uint32_t>(half) << 16); }
+BITWRIGHT_PORTABLE inline uint16_t float_to_bf16(float value) {
   const uint32_t bits = bits_of(value);
   if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-inline float f16_to_float(uint16_t half) {
+BITWRIGHT_PORTABLE inline float f16_to_float(uint16_t half) {
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
   const uint32_t exponent = (half >> 10) & 0x1fu;
   const uint32_t mantissa = half & 0x3ffu;
@@ -57,7 +59,7 @@ inline float f16_to_float(uint16_t half) {
   const float magnitude = static_cast<float>(mantissa) * 5.9604644775390625e-8f;
   return float_of(sign | bits_of(magnitude));
 }
-inline uint16_t float_to_f16(float value) {
+BITWRIGHT_PORTABLE inline uint16_t float_to_f16(float value) {
   const uint32_t bits = bits_of(value);
   const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
   const uint32_t magnitude = bits & 0x7fffffffu;
@@ -75,24 +77,24 @@ inline uint16_t float_to_f16(float value) {
 struct F32Type {
   using Stored = float;
   static constexpr float epsilon = 1.1920928955078125e-7f;  // 2^-23
-  static float load(float stored) { return stored; }
-  static float store(float value) { return value; }
+  BITWRIGHT_PORTABLE static float load(float stored) { return stored; }
+  BITWRIGHT_PORTABLE static float store(float value) { return value; }
 };
 struct BF16Type {
   using Stored = uint16_t;
   static constexpr float epsilon = 0.0078125f;  // 2^-7
-  static float load(uint16_t stored) { return bf16_to_float(stored); }
-  static uint16_t store(float value) { return float_to_bf16(value); }
+  BITWRIGHT_PORTABLE static float load(uint16_t stored) { return bf16_to_float(stored); }
+  BITWRIGHT_PORTABLE static uint16_t store(float value) { return float_to_bf16(value); }
 };
 struct F16Type {
   using Stored = uint16_t;
   static constexpr float epsilon = 0.0009765625f;  // 2^-10
-  static float load(uint16_t stored) { return f16_to_float(stored); }
-  static uint16_t store(float value) { return float_to_f16(value); }
+  BITWRIGHT_PORTABLE static float load(uint16_t stored) { return f16_to_float(stored); }
+  BITWRIGHT_PORTABLE static uint16_t store(float value) { return float_to_f16(value); }
 };
 /// rd(x) of the format notes: x rounded to the type.
 template <class T>
-inline float rounded_to(float value) {
+BITWRIGHT_PORTABLE inline float rounded_to(float value) {
   return T::load(T::store(value));
 }
 

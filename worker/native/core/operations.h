@@ -1,5 +1,5 @@
-// The list of operations of the CPU backend, folder by folder. A second backend (CUDA) is another such list in a library of its own,
-// loaded with dlopen when a device is asked for; the conformance cases of test/native run over every list that is present.
+// The list of operations, folder by folder. Names, shapes and refusals hold for every backend; a backend that is a library of its own does
+// the work of the same names in its own way, and the conformance cases of test/native run over every backend that is present.
 #pragma once
 #include "core/operation.h"
 
@@ -14,6 +14,6 @@ OperationList format_operations();
 OperationList metric_operations();
 
 /// nullptr when there is no such operation.
-const Operation* find_cpu_operation(const std::string& name);
+const Operation* find_operation(const std::string& name);
 
 }  // namespace bitwright

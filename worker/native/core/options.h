@@ -10,6 +10,7 @@ class Options {
  public:
   using Value = std::variant<double, bool, std::string>;
   void set(const std::string& name, Value value) { values_[name] = std::move(value); }
+  const std::map<std::string, Value>& all() const { return values_; }
   bool has(const std::string& name) const { return values_.count(name) != 0; }
   /// A missing number reads as `otherwise`.
   double number(const std::string& name, double otherwise = 0) const {

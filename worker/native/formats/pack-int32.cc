@@ -1,49 +1,24 @@
 // compressed-tensors pack-quantized: signed codes of b bits become unsigned (plus 2^(b-1)) and lie densely in a stream of 32-bit words.
 //
-//   element i of a stream occupies its bits [i · b, i · b + b), bit 0 the least significant of word 0; for b = 3, 5, 6, 7 a value may span two words
+//   element i of a stream: see bit-stream.h; for b = 3, 5, 6, 7 a value may span two words
 //   axis 1: one stream per row, [O, I] → [O, ⌈I · b / 32⌉]        weights; b bits per weight when 32 divides I · b
 //   axis 0: one stream per column, [O, I] → [⌈O · b / 32⌉, I]     zero points
 //
 // Bits behind the last element are 0. Source: compressed-tensors 0.18, compressors/pack_quantized.
 #include "core/operation.h"
 #include "core/operations.h"
+#include "formats/bit-stream.h"
 
 namespace bitwright {
 namespace {
 
-int64_t words_for(int64_t n, int64_t num_bits) { return (n * num_bits + 31) / 32; }
-
 void pack_stream(const int8_t* codes, int64_t stride, int64_t n, int num_bits, uint32_t* words, int64_t word_stride) {
-  const uint32_t offset = 1u << (num_bits - 1), mask = (1u << num_bits) - 1u;
-  uint64_t pending = 0;
-  int n_pending = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    pending |= static_cast<uint64_t>((static_cast<uint32_t>(static_cast<int32_t>(codes[i * stride])) + offset) & mask) << n_pending;
-    n_pending += num_bits;
-    if (n_pending < 32) continue;
-    *words = static_cast<uint32_t>(pending);
-    words += word_stride;
-    pending >>= 32;
-    n_pending -= 32;
-  }
-  if (n_pending > 0) *words = static_cast<uint32_t>(pending);
+  const int64_t n_words = words_for(n, num_bits);
+  for (int64_t word = 0; word < n_words; ++word) words[word * word_stride] = packed_word(codes, stride, n, num_bits, word);
 }
 
 void unpack_stream(const uint32_t* words, int64_t word_stride, int64_t n, int num_bits, int8_t* codes, int64_t stride) {
-  const uint32_t mask = (1u << num_bits) - 1u;
-  const int32_t offset = 1 << (num_bits - 1);
-  uint64_t pending = 0;
-  int n_pending = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    if (n_pending < num_bits) {
-      pending |= static_cast<uint64_t>(*words) << n_pending;
-      words += word_stride;
-      n_pending += 32;
-    }
-    codes[i * stride] = static_cast<int8_t>(static_cast<int32_t>(static_cast<uint32_t>(pending) & mask) - offset);
-    pending >>= num_bits;
-    n_pending -= num_bits;
-  }
+  for (int64_t i = 0; i < n; ++i) codes[i * stride] = unpacked_code(words, word_stride, num_bits, i);
 }
 
 Status check(const Options& options) {
@@ -58,7 +33,7 @@ Operation pack_int32_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             if (in.size() != 1 || in[0].dtype != DType::I8 || in[0].shape.size() != 2) return mismatch("codes I8 [O, I]", in);
             if (Status status = check(options); !status.ok()) return status;
-            const int64_t num_bits = options.integer("num_bits");
+            const int num_bits = static_cast<int>(options.integer("num_bits"));
             out = {{DType::I32, options.integer("axis") == 1 ? Shape{in[0].shape[0], words_for(in[0].shape[1], num_bits)} : Shape{words_for(in[0].shape[0], num_bits), in[0].shape[1]}}};
             return Status::fine();
           },
@@ -80,7 +55,8 @@ Operation unpack_int32_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             if (in.size() != 1 || in[0].dtype != DType::I32 || in[0].shape.size() != 2) return mismatch("words I32", in);
             if (Status status = check(options); !status.ok()) return status;
-            const int64_t num_bits = options.integer("num_bits"), rows = options.integer("rows"), columns = options.integer("columns");
+            const int64_t rows = options.integer("rows"), columns = options.integer("columns");
+            const int num_bits = static_cast<int>(options.integer("num_bits"));
             const Shape packed = options.integer("axis") == 1 ? Shape{rows, words_for(columns, num_bits)} : Shape{words_for(rows, num_bits), columns};
             if (packed != in[0].shape) return mismatch("words " + text_of(packed) + " for " + std::to_string(rows) + " × " + std::to_string(columns) + " codes", in);
             out = {{DType::I8, {rows, columns}}};

@@ -6,8 +6,9 @@
 #include <numeric>
 #include <vector>
 
-#include "quantizers/grid.h"
+#include "quantizers/gptq-column.h"
 #include "quantizers/gptq.h"
+#include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
 
 namespace bitwright {
@@ -21,7 +22,7 @@ Status square_hessian(const Specs& in) {
 template <class Real>
 bool factor(RunContext& context, int64_t n, const float* H, const int32_t* permutation, double damping, float* U) {
   std::vector<Real> A(static_cast<size_t>(n * n));
-  auto source = [&](int64_t i) { return permutation != nullptr ? static_cast<int64_t>(permutation[n - 1 - i]) : n - 1 - i; };
+  auto source = [&](int64_t i) { return reversed_column_at(permutation, n, i); };
   context.pool.parallel_chunks(n, 64, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const float* row = H + source(i) * n;

@@ -11,6 +11,7 @@
 #include "core/convert.h"
 #include "core/gemm.h"
 #include "core/vector-math.h"
+#include "quantizers/gptq-column.h"
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
 
@@ -36,13 +37,10 @@ BITWRIGHT_VECTOR void apply_errors(float* w, int64_t count, const float* E, int6
 template <class T>
 inline void quantize_column(const float* w, const float* scale, const float* zero_point, float diagonal, float qmin, float qmax, float* codes, float* E, double* loss) {
   const float inverse = 1.0f / diagonal;
-  float error[row_tile];
   for (int64_t r = 0; r < row_tile; ++r) {
-    // The quotient is taken in F32: the peer's solver works on F32 weights with scales of the weight's type.
-    const float q = code_of<F32Type>(w[r], scale[r], zero_point[r], qmin, qmax);
-    codes[r] = q;
-    error[r] = w[r] - rounded_to<T>(rounded_to<T>(q - zero_point[r]) * scale[r]);
-    E[r] = error[r] * inverse;
+    const RoundedWeight rounded = round_weight<T>(w[r], scale[r], zero_point[r], inverse, qmin, qmax);
+    codes[r] = rounded.code;
+    E[r] = rounded.error;
   }
   for (int64_t r = 0; r < row_tile; ++r) loss[r] += 0.5 * static_cast<double>(E[r]) * static_cast<double>(E[r]);
 }
@@ -88,7 +86,6 @@ Operation quantize_gptq_operation() {
             const int64_t O = cells.rows, I = cells.columns, block_size = options.integer("block_size");
             const float *U = in[1].as<float>(), qmin = grid.qmin(), qmax = grid.qmax();
             const int32_t *permutation = ints_or_null(in[4]), *g_idx = ints_or_null(in[5]);
-            auto column_at = [&](int64_t j) { return permutation != nullptr ? static_cast<int64_t>(permutation[j]) : j; };
             const int64_t n_tiles = (O + row_tile - 1) / row_tile, padded = n_tiles * row_tile;
 
             // Wt [I × padded O] in solving order, rows behind O zero.
@@ -97,7 +94,7 @@ Operation quantize_gptq_operation() {
             context.pool.parallel_for(n_tiles, [&](int64_t t) {
               const int64_t last = std::min(row_tile, O - t * row_tile);
               for (int64_t j = 0; j < I; ++j) {
-                const int64_t column = column_at(j);
+                const int64_t column = column_at(permutation, j);
                 const bool dead = in[6].present && in[6].as<uint8_t>()[column] != 0;
                 for (int64_t r = 0; r < last && !dead; ++r) Wt[static_cast<size_t>(j * padded + t * row_tile + r)] = weight.data()[(t * row_tile + r) * I + column];
               }
@@ -123,7 +120,7 @@ Operation quantize_gptq_operation() {
                 for (int64_t sub = 0; sub < count; sub += sub_block) {
                   const int64_t sub_end = std::min(count, sub + sub_block);
                   for (int64_t k = sub; k < sub_end; ++k) {
-                    const int64_t column = column_at(begin + k);
+                    const int64_t column = column_at(permutation, begin + k);
                     if (const int64_t here = cells.group_of(column, g_idx); here != group) {
                       group = here;
                       for (int64_t r = 0; r < n_rows; ++r) {

@@ -23,13 +23,13 @@ namespace bitwright {
 struct Grid {
   int num_bits = 8;
   bool symmetric = true;
-  float qmin() const { return -std::ldexp(1.0f, num_bits - 1); }
-  float qmax() const { return std::ldexp(1.0f, num_bits - 1) - 1.0f; }
-  float range() const { return std::ldexp(1.0f, num_bits) - 1.0f; }
+  BITWRIGHT_PORTABLE float qmin() const { return -std::ldexp(1.0f, num_bits - 1); }
+  BITWRIGHT_PORTABLE float qmax() const { return std::ldexp(1.0f, num_bits - 1) - 1.0f; }
+  BITWRIGHT_PORTABLE float range() const { return std::ldexp(1.0f, num_bits) - 1.0f; }
 };
 
 /// Half to even, for |value| < 2^22.
-inline float round_half_even(float value) { return (value + 12582912.0f) - 12582912.0f; }
+BITWRIGHT_PORTABLE inline float round_half_even(float value) { return (value + 12582912.0f) - 12582912.0f; }
 
 template <class T>
 struct CellScale {
@@ -39,7 +39,7 @@ struct CellScale {
 
 /// Scale and zero point of a cell with extremes mn and mx.
 template <class T>
-inline CellScale<T> scale_of_range(const Grid& grid, float mn, float mx) {
+BITWRIGHT_PORTABLE inline CellScale<T> scale_of_range(const Grid& grid, float mn, float mx) {
   mn = std::min(mn, 0.0f);
   mx = std::max(mx, 0.0f);
   float scale, zero_point = 0;
@@ -57,14 +57,14 @@ inline CellScale<T> scale_of_range(const Grid& grid, float mn, float mx) {
 
 /// The code of x before clamping and rounding.
 template <class T>
-inline float unclamped_code(float x, float scale, float zero_point) {
+BITWRIGHT_PORTABLE inline float unclamped_code(float x, float scale, float zero_point) {
   const float code = rounded_to<T>(x / scale);
   return zero_point == 0 ? code : rounded_to<T>(code + zero_point);
 }
 
 /// NaN becomes qmin: callers refuse weights that are not finite before.
 template <class T>
-inline float code_of(float x, float scale, float zero_point, float qmin, float qmax) {
+BITWRIGHT_PORTABLE inline float code_of(float x, float scale, float zero_point, float qmin, float qmax) {
   const float code = unclamped_code<T>(x, scale, zero_point);
   return round_half_even(code > qmin ? (code < qmax ? code : qmax) : qmin);
 }
@@ -93,9 +93,9 @@ struct Cells {
   }
   Shape scale_shape() const { return strategy == Strategy::tensor ? Shape{1} : Shape{rows, n_groups}; }
   /// Index into the scale tensor of group `group` of row `row`.
-  int64_t index(int64_t row, int64_t group) const { return strategy == Strategy::tensor ? 0 : row * n_groups + group; }
+  BITWRIGHT_PORTABLE int64_t index(int64_t row, int64_t group) const { return strategy == Strategy::tensor ? 0 : row * n_groups + group; }
   /// Group of a column: by table, else contiguous.
-  int64_t group_of(int64_t column, const int32_t* g_idx) const { return g_idx != nullptr ? g_idx[column] : column / group_size; }
+  BITWRIGHT_PORTABLE int64_t group_of(int64_t column, const int32_t* g_idx) const { return g_idx != nullptr ? g_idx[column] : column / group_size; }
 };
 
 inline Status grid_from(const Options& options, Grid& grid) {

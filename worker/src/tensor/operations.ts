@@ -1,4 +1,4 @@
-// The list of native operations as typed functions: shapes, units and sources. The same names stand in worker/native/core/backend.h.
+// The list of native operations as typed functions: shapes, units and sources. The same names stand in worker/native, for every backend.
 // Shapes: T tokens, I in_features (columns), O out_features (rows), V vocabulary, G scale groups per row.
 // All activations are F32. Accumulating operations change their first input in place and answer nothing.
 import type { DType } from '../native-core.js';

@@ -1,0 +1,236 @@
+// What an operation on a CUDA device works with: see context.h.
+#include "cuda/context.h"
+
+#include <library_types.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "cuda/operations.h"
+
+namespace bitwright::cuda {
+namespace {
+
+/// Faults that may wait for a settle; the next one settles by itself.
+constexpr size_t n_faults = 4096;
+/// cuBLAS gives the same bits in every run when its workspace is not shared between streams; this is the size it recommends for compute capability 9.0.
+constexpr size_t workspace_bytes = size_t{32} << 20;
+constexpr FaultSlot no_fault = ~FaultSlot{0};
+
+int int_of(int64_t value) {
+  if (value > INT32_MAX) throw Failure{"a matrix product with an extent of " + std::to_string(value) + " is larger than cuBLAS takes"};
+  return static_cast<int>(value);
+}
+
+Options options_of(const bitwright_call& call) {
+  Options options;
+  for (int32_t i = 0; i < call.n_options; ++i) {
+    const bitwright_option& option = call.options[i];
+    if (option.kind == ::bitwright_text) options.set(option.name, std::string(option.text));
+    else if (option.kind == ::bitwright_flag) options.set(option.name, option.number != 0);
+    else options.set(option.name, option.number);
+  }
+  return options;
+}
+
+Views views_of(const bitwright_tensor* tensors, int32_t n) {
+  Views views;
+  for (int32_t i = 0; i < n; ++i) {
+    TensorView view;
+    view.dtype = static_cast<DType>(tensors[i].dtype);
+    view.present = tensors[i].present != 0;
+    view.shape.assign(tensors[i].shape, tensors[i].shape + tensors[i].rank);
+    view.data = tensors[i].data;
+    views.push_back(std::move(view));
+  }
+  return views;
+}
+
+}  // namespace
+
+void check(cudaError_t error, const char* call) {
+  if (error == cudaSuccess) return;
+  throw Failure{std::string("the CUDA device answered ") + cudaGetErrorName(error) + " to " + call + ": " + cudaGetErrorString(error)};
+}
+
+Context::Context(int index) : index_(index) {
+  select();
+  int major = 0, minor = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index), "cudaDeviceGetAttribute");
+  check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index), "cudaDeviceGetAttribute");
+  capability_ = 10 * major + minor;
+  Status status;
+  cublas_ = load_cublas(status);
+  if (cublas_ == nullptr) throw Failure{status.message};
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  if (const int code = cublas_->create(&handle_); code != cublas_value::success) throw Failure{"cuBLAS cannot be started: cublasCreate answered " + std::to_string(code)};
+  workspace_ = memory_.take(workspace_bytes);
+  if (workspace_ == nullptr) throw Failure{"out of memory: the device has no " + std::to_string(workspace_bytes) + " bytes for cuBLAS"};
+  cublas_->set_stream(handle_, stream_);
+  cublas_->set_workspace(handle_, workspace_, workspace_bytes);
+  check(cudaMallocHost(reinterpret_cast<void**>(&staging_), static_cast<size_t>(n_pieces * piece_bytes)), "cudaMallocHost");
+  for (cudaEvent_t& event : staged_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  check(cudaMalloc(reinterpret_cast<void**>(&faults_), n_faults * sizeof(FaultSlot)), "cudaMalloc");
+  check(cudaMemsetAsync(faults_, 0xff, n_faults * sizeof(FaultSlot), stream_), "cudaMemsetAsync");
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+Context::~Context() {
+  cudaSetDevice(index_);
+  cudaStreamSynchronize(stream_);
+  if (handle_ != nullptr) cublas_->destroy(handle_);
+  memory_.give(workspace_, workspace_bytes);
+  for (cudaEvent_t event : staged_) cudaEventDestroy(event);
+  cudaFreeHost(staging_);
+  cudaFree(faults_);
+  cudaStreamDestroy(stream_);
+}
+
+void Context::select() { check(cudaSetDevice(index_), "cudaSetDevice"); }
+
+void Context::clear(void* to, int64_t bytes) {
+  if (bytes > 0) check(cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), stream_), "cudaMemsetAsync");
+}
+
+void Context::read(void* to, const void* from, int64_t bytes) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
+  check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
+}
+
+void Context::fill(void* to, int64_t bytes, const std::function<bool(void*, int64_t, int64_t)>& read_piece) {
+  for (int64_t offset = 0; offset < bytes; offset += piece_bytes) {
+    const int64_t count = std::min(piece_bytes, bytes - offset), piece = next_piece_++ % n_pieces;
+    char* host = staging_ + piece * piece_bytes;
+    check(cudaEventSynchronize(staged_[piece]), "cudaEventSynchronize");
+    if (!read_piece(host, offset, count)) return;
+    check(cudaMemcpyAsync(static_cast<char*>(to) + offset, host, static_cast<size_t>(count), cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync");
+    check(cudaEventRecord(staged_[piece], stream_), "cudaEventRecord");
+  }
+}
+
+void Context::fetch(void* to, const void* from, int64_t bytes) {
+  // One piece travels while the one before is copied out.
+  const int64_t n = (bytes + piece_bytes - 1) / piece_bytes, first = next_piece_;
+  next_piece_ += n;
+  const auto extent = [&](int64_t i) { return static_cast<size_t>(std::min(piece_bytes, bytes - i * piece_bytes)); };
+  for (int64_t i = 0; i <= n; ++i) {
+    if (i < n) {
+      const int64_t piece = (first + i) % n_pieces;
+      check(cudaEventSynchronize(staged_[piece]), "cudaEventSynchronize");
+      check(cudaMemcpyAsync(staging_ + piece * piece_bytes, static_cast<const char*>(from) + i * piece_bytes, extent(i), cudaMemcpyDeviceToHost, stream_), "cudaMemcpyAsync");
+      check(cudaEventRecord(staged_[piece], stream_), "cudaEventRecord");
+    }
+    if (i == 0) continue;
+    const int64_t piece = (first + i - 1) % n_pieces;
+    check(cudaEventSynchronize(staged_[piece]), "cudaEventSynchronize");
+    std::memcpy(static_cast<char*>(to) + (i - 1) * piece_bytes, staging_ + piece * piece_bytes, extent(i - 1));
+  }
+}
+
+FaultSlot* Context::fault(FaultText text) {
+  if (pending_.size() == n_faults) {
+    std::string found = take_fault();
+    if (told_.empty()) told_ = std::move(found);
+  }
+  pending_.push_back({current_, std::move(text)});
+  return faults_ + pending_.size() - 1;
+}
+
+std::string Context::take_fault() {
+  std::vector<FaultSlot> slots(pending_.size());
+  const size_t bytes = slots.size() * sizeof(FaultSlot);
+  std::string first;
+  if (bytes > 0) {
+    read(slots.data(), faults_, static_cast<int64_t>(bytes));
+    check(cudaMemsetAsync(faults_, 0xff, bytes, stream_), "cudaMemsetAsync");
+    for (size_t i = 0; i < slots.size() && first.empty(); ++i)
+      if (slots[i] != no_fault) first = pending_[i].call + ": " + pending_[i].text(static_cast<uint32_t>(slots[i] >> 32), static_cast<uint32_t>(slots[i]));
+  }
+  pending_.clear();
+  return first;
+}
+
+std::string Context::settle() {
+  const cudaError_t error = cudaStreamSynchronize(stream_);
+  if (error != cudaSuccess) {
+    // After this the device answers every call alike; what ran since the last settle is all that is known of the cause.
+    std::string names;
+    for (const std::string& name : since_settled_) names += (names.empty() ? "" : ", ") + name;
+    throw Failure{std::string("the CUDA device stopped with ") + cudaGetErrorName(error) + " (" + cudaGetErrorString(error) + ") in one of: " + names};
+  }
+  since_settled_.clear();
+  if (told_.empty()) return take_fault();
+  std::string told = std::exchange(told_, {});
+  take_fault();
+  return told;
+}
+
+void Context::gemm(DType type, bool transpose_a, bool transpose_b, int64_t M, int64_t N, int64_t K, double alpha, const void* A, int64_t lda, const void* B, int64_t ldb, double beta, void* C,
+                   int64_t ldc) {
+  if (M == 0 || N == 0) return;
+  const bool is_double = type == DType::F64;
+  const cudaDataType a_type = is_double ? CUDA_R_64F : type == DType::BF16 ? CUDA_R_16BF : CUDA_R_32F, c_type = is_double ? CUDA_R_64F : CUDA_R_32F;
+  if (K == 0) {
+    if (beta != 0) throw Failure{"a matrix product over no columns that keeps its result was asked for"};
+    check(cudaMemset2DAsync(C, static_cast<size_t>(ldc) * (is_double ? 8 : 4), 0, static_cast<size_t>(N) * (is_double ? 8 : 4), static_cast<size_t>(M), stream_), "cudaMemset2DAsync");
+    return;
+  }
+  const float alpha_float = static_cast<float>(alpha), beta_float = static_cast<float>(beta);
+  const void *alpha_at = is_double ? static_cast<const void*>(&alpha) : &alpha_float, *beta_at = is_double ? static_cast<const void*>(&beta) : &beta_float;
+  const int compute = is_double ? cublas_value::compute_f64 : type == DType::BF16 ? cublas_value::compute_f32 : cublas_value::compute_f32_pedantic;
+  const auto form = [](bool transposed) { return transposed ? cublas_value::transposed : cublas_value::not_transposed; };
+  // cuBLAS counts columns first: a row-major matrix is its transpose, and Cᵀ = op(B)ᵀ · op(A)ᵀ.
+  const int code = cublas_->gemm_ex(handle_, form(transpose_b), form(transpose_a), int_of(N), int_of(M), int_of(K), alpha_at, B, a_type, int_of(ldb), A, a_type, int_of(lda), beta_at, C, c_type,
+                                    int_of(ldc), compute, cublas_value::default_algorithm);
+  if (code != cublas_value::success)
+    throw Failure{"cuBLAS answered " + std::to_string(code) + " to a product of " + std::to_string(M) + " × " + std::to_string(K) + " and " + std::to_string(K) + " × " + std::to_string(N)};
+}
+
+void Context::run(const bitwright_call& call) {
+  const Kernel kernel = find_kernel(call.operation);
+  if (kernel == nullptr) throw Failure{std::string("the CUDA backend has no operation ") + call.operation};
+  const Views inputs = views_of(call.inputs, call.n_inputs), results = views_of(call.results, call.n_results);
+  current_ = call_text(call.operation, inputs);
+  if (std::find(since_settled_.begin(), since_settled_.end(), call.operation) == since_settled_.end()) since_settled_.emplace_back(call.operation);
+  try {
+    kernel(*this, inputs, results, options_of(call));
+    check(cudaGetLastError(), "the start of its kernels");
+  } catch (const Failure& failure) {
+    if (failure.is_complete) throw;
+    throw Failure{current_ + ": " + failure.text};
+  }
+}
+
+double Context::measure(const std::string& what, int64_t m, int64_t n, int64_t k) {
+  const bool is_copy = what == "copy";
+  const DType type = what == "gemm-bf16" ? DType::BF16 : DType::F32;
+  if (!is_copy && what != "gemm-bf16" && what != "gemm-f32") throw Failure{"there is no floor named " + what};
+  const int64_t size = is_copy ? 1 : size_of(type);
+  const Scratch<char> a = scratch<char>(is_copy ? m : m * k * size), b = scratch<char>(is_copy ? m : n * k * size), c = scratch<char>(is_copy ? 1 : m * n * 4);
+  // Zeros would draw less power and run faster than a model's values.
+  if (!is_copy) {
+    fill_with_noise(*this, type, a.data(), m * k);
+    fill_with_noise(*this, type, b.data(), n * k);
+  }
+  const auto work = [&] {
+    if (is_copy) check(cudaMemcpyAsync(b.data(), a.data(), static_cast<size_t>(m), cudaMemcpyDeviceToDevice, stream_), "cudaMemcpyAsync");
+    else gemm(type, false, true, m, n, k, 1, a.data(), k, b.data(), k, 0, c.data(), n);
+  };
+  constexpr int n_rounds = 10;
+  for (int i = 0; i < 3; ++i) work();
+  cudaEvent_t begin, end;
+  check(cudaEventCreate(&begin), "cudaEventCreate");
+  check(cudaEventCreate(&end), "cudaEventCreate");
+  check(cudaEventRecord(begin, stream_), "cudaEventRecord");
+  for (int i = 0; i < n_rounds; ++i) work();
+  check(cudaEventRecord(end, stream_), "cudaEventRecord");
+  check(cudaEventSynchronize(end), "cudaEventSynchronize");
+  float milliseconds = 0;
+  check(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  const double amount = is_copy ? 2.0 * static_cast<double>(m) : 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  return amount * n_rounds / (milliseconds * 1e-3);
+}
+
+}  // namespace bitwright::cuda

@@ -1,0 +1,18 @@
+// The forward operations on a CUDA device: the names of forward.h.
+#pragma once
+#include "cuda/context.h"
+
+namespace bitwright::cuda {
+
+void add(Context&, const Views& in, const Views& out, const Options&);
+void attention(Context&, const Views& in, const Views& out, const Options&);
+void cross_entropy(Context&, const Views& in, const Views& out, const Options&);
+void embedding(Context&, const Views& in, const Views& out, const Options&);
+void fake_quantize_dynamic(Context&, const Views& in, const Views& out, const Options&);
+void fake_quantize_static(Context&, const Views& in, const Views& out, const Options&);
+void linear(Context&, const Views& in, const Views& out, const Options&);
+void rmsnorm(Context&, const Views& in, const Views& out, const Options&);
+void rope(Context&, const Views& in, const Views& out, const Options&);
+void silu_mul(Context&, const Views& in, const Views& out, const Options&);
+
+}  // namespace bitwright::cuda

@@ -1,0 +1,28 @@
+// Root-mean-square norm on a CUDA device: one block, or for narrow runs one warp, per run of `width` columns. The sum of squares is taken in double. See rmsnorm.cc.
+#include "cuda/launch.cuh"
+#include "forward/kernels.h"
+
+namespace bitwright::cuda {
+namespace {
+
+__global__ void norm_runs(const float* x, AnyFloat weight, float* y, int64_t width, double eps) {
+  __shared__ double shared[block_threads / warp_threads];
+  const int64_t run = blockIdx.x;
+  const float* from = x + run * width;
+  double sum = 0;
+  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) sum += static_cast<double>(from[c]) * from[c];
+  sum = over_block(sum, shared, Sum{});
+  const float scale = static_cast<float>(1.0 / sqrt(sum / static_cast<double>(width) + eps));
+  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) y[run * width + c] = from[c] * scale * weight.value(c);
+}
+
+}  // namespace
+
+void rmsnorm(Context& context, const Views& in, const Views& out, const Options& options) {
+  const int64_t width = in[1].extent(0), n_runs = in[0].count() / width;
+  if (n_runs == 0) return;
+  const int threads = width >= 512 ? block_threads : width >= 128 ? 64 : warp_threads;
+  norm_runs<<<static_cast<unsigned>(n_runs), threads, 0, context.stream()>>>(in[0].as<float>(), AnyFloat(in[1]), out[0].as<float>(), width, options.number("eps"));
+}
+
+}  // namespace bitwright::cuda

@@ -1,0 +1,13 @@
+// The list of quantizer operations of the CUDA backend.
+#include "quantizers/kernels.h"
+
+#include "cuda/operations.h"
+
+namespace bitwright::cuda {
+
+KernelList quantizer_kernels() {
+  return {{"weight_scales", weight_scales}, {"quantize_rtn", quantize_rtn},   {"dequantize", dequantize},     {"clipped_share", clipped_share},
+          {"gptq_factor", gptq_factor},     {"hessian_order", hessian_order}, {"dead_columns", dead_columns}, {"quantize_gptq", quantize_gptq}};
+}
+
+}  // namespace bitwright::cuda

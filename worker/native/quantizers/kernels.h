@@ -1,0 +1,16 @@
+// The quantizers on a CUDA device: the names of quantizers.h.
+#pragma once
+#include "cuda/context.h"
+
+namespace bitwright::cuda {
+
+void clipped_share(Context&, const Views& in, const Views& out, const Options&);
+void dead_columns(Context&, const Views& in, const Views& out, const Options&);
+void dequantize(Context&, const Views& in, const Views& out, const Options&);
+void gptq_factor(Context&, const Views& in, const Views& out, const Options&);
+void hessian_order(Context&, const Views& in, const Views& out, const Options&);
+void quantize_gptq(Context&, const Views& in, const Views& out, const Options&);
+void quantize_rtn(Context&, const Views& in, const Views& out, const Options&);
+void weight_scales(Context&, const Views& in, const Views& out, const Options&);
+
+}  // namespace bitwright::cuda

@@ -1,0 +1,166 @@
+// Scales and zero points of a weight on a CUDA device: see weight-scales.cc. One block per cell; the shrink search is one launch per step, and a word on the
+// device says when `patience` steps in a row have improved no cell, so that nothing waits for the host. A cell of a whole tensor is taken row by row.
+#include "cuda/launch.cuh"
+#include "quantizers/grid.h"
+#include "quantizers/kernels.h"
+
+namespace bitwright::cuda {
+namespace {
+
+struct Extremes {
+  float mn, mx, difference;  // difference: 0 while every value was finite, NaN afterwards
+};
+struct Wider {
+  __device__ Extremes operator()(const Extremes& a, const Extremes& b) const { return {b.mn < a.mn ? b.mn : a.mn, b.mx > a.mx ? b.mx : a.mx, a.difference + b.difference}; }
+};
+__device__ constexpr Extremes nothing{INFINITY, -INFINITY, 0};
+
+/// The search as it goes: steps without an improvement, whether this step had one, whether it is over.
+struct Progress {
+  int n_idle, has_improved, is_over;
+};
+
+/// A part is what one block reads: a cell, or one row where the cell is the whole tensor.
+template <class T>
+struct Parts {
+  const typename T::Stored* weight;
+  const int32_t* permutation;
+  int64_t columns, group_size, n_groups;
+  __device__ float value(int64_t part, int64_t i) const {
+    const int64_t row = part / n_groups, column = part % n_groups * group_size + i;
+    return T::load(weight[row * columns + (permutation != nullptr ? inside(permutation[column], columns) : column)]);
+  }
+};
+
+template <class T>
+__global__ void __launch_bounds__(block_threads) find_extremes(Parts<T> parts, Extremes* extremes) {
+  __shared__ Extremes shared[block_threads / warp_threads];
+  Extremes own = nothing;
+  for (int64_t i = threadIdx.x; i < parts.group_size; i += blockDim.x) {
+    const float x = parts.value(blockIdx.x, i);
+    own = {x < own.mn ? x : own.mn, x > own.mx ? x : own.mx, own.difference + (x - x)};
+  }
+  own = over_block(own, shared, Wider{});
+  if (threadIdx.x == 0) extremes[blockIdx.x] = own;
+}
+
+__global__ void __launch_bounds__(block_threads) merge_extremes(Extremes* extremes, int64_t n) {
+  __shared__ Extremes shared[block_threads / warp_threads];
+  Extremes own = nothing;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) own = Wider{}(own, extremes[i]);
+  own = over_block(own, shared, Wider{});
+  if (threadIdx.x == 0) extremes[0] = own;
+}
+
+/// What a weight adds to the error of its cell, as llm-compressor rounds it.
+template <class T>
+__device__ double error_of(float x, const CellScale<T>& cell, const Grid& grid, float exponent) {
+  const float z = cell.zero_point, q = code_of<T>(x, cell.scale, z, grid.qmin(), grid.qmax());
+  const float back = rounded_to<T>(rounded_to<T>(q - z) * cell.scale);
+  return rounded_to<T>(powf(fabsf(rounded_to<T>(back - x)), exponent));
+}
+
+/// errors[part] with the range of its cell times p.
+template <class T>
+__global__ void __launch_bounds__(block_threads) find_errors(Parts<T> parts, const Extremes* full, bool per_tensor, Grid grid, float p, float exponent, const Progress* progress, double* errors) {
+  __shared__ double shared[block_threads / warp_threads];
+  if (progress->is_over) return;
+  const Extremes range = full[per_tensor ? 0 : blockIdx.x];
+  const CellScale<T> cell = scale_of_range<T>(grid, rounded_to<T>(range.mn * p), rounded_to<T>(range.mx * p));
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < parts.group_size; i += blockDim.x) sum += error_of<T>(parts.value(blockIdx.x, i), cell, grid, exponent);
+  sum = over_block(sum, shared, Sum{});
+  if (threadIdx.x == 0) errors[blockIdx.x] = sum;
+}
+
+__global__ void __launch_bounds__(block_threads) merge_errors(double* errors, int64_t n) {
+  __shared__ double shared[block_threads / warp_threads];
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += errors[i];
+  sum = over_block(sum, shared, Sum{});
+  if (threadIdx.x == 0) errors[0] = sum;
+}
+
+/// Keeps the better range of every cell.
+template <class T>
+void keep_better(Context& context, int64_t n_cells, const double* errors, const Extremes* full, float p, float* best, Extremes* kept, Progress* progress) {
+  for_each(context, n_cells, [=] __device__(int64_t i) {
+    if (progress->is_over) return;
+    const float error = rounded_to<T>(static_cast<float>(errors[i]));
+    if (!(error < best[i])) return;
+    best[i] = error;
+    kept[i].mn = rounded_to<T>(full[i].mn * p);
+    kept[i].mx = rounded_to<T>(full[i].mx * p);
+    atomicExch(&progress->has_improved, 1);
+  });
+}
+
+template <class T>
+void find_scales(Context& context, const Views& in, const Views& out, const Options& options) {
+  Cells cells;
+  Grid grid;
+  (void)Cells::from(options, in[0].shape, cells);
+  (void)grid_from(options, grid);
+  const bool per_tensor = cells.strategy == Cells::Strategy::tensor;
+  const int64_t n_cells = per_tensor ? 1 : cells.rows * cells.n_groups, n_parts = cells.rows * cells.n_groups, n_groups = cells.n_groups;
+  if (n_cells == 0) return;
+  const Parts<T> parts{in[0].as<typename T::Stored>(), ints_or_null(in[1]), cells.columns, cells.group_size, cells.n_groups};
+  const int threads = cells.group_size > 256 ? block_threads : cells.group_size > 64 ? 64 : warp_threads;
+  const Scratch<Extremes> full_ranges = context.scratch<Extremes>(n_parts + 1), kept_ranges = context.scratch<Extremes>(n_cells);
+  Extremes *full = full_ranges.data(), *kept = kept_ranges.data();
+  if (n_parts > 0) find_extremes<T><<<static_cast<unsigned>(n_parts), threads, 0, context.stream()>>>(parts, full);
+  if (per_tensor) merge_extremes<<<1, block_threads, 0, context.stream()>>>(full, n_parts);
+  FaultSlot* slot = context.fault([per_tensor, n_groups](uint32_t cell, uint32_t) {
+    return "the weight has a value that is NaN or infinite" + (per_tensor ? std::string() : " in row " + std::to_string(cell / static_cast<uint32_t>(n_groups)));
+  });
+  for_each(context, n_cells, [=] __device__(int64_t i) {
+    kept[i] = full[i];
+    if (full[i].difference != 0) report(slot, i, 0);
+  });
+
+  if (options.text("observer") == "mse" && n_parts > 0) {
+    const double steps_of_grid = options.number("grid", 100);
+    const int64_t n_steps = static_cast<int64_t>(options.number("maxshrink", 0.2) * steps_of_grid);
+    const int patience = static_cast<int>(options.integer("patience", 5));
+    // PyTorch rounds the exponent to the dtype too.
+    const float exponent = rounded_to<T>(static_cast<float>(options.number("norm", 2.4)));
+    const Scratch<double> part_errors = context.scratch<double>(n_parts);
+    const Scratch<float> best_errors = context.scratch<float>(n_cells);
+    const Scratch<Progress> search = context.scratch<Progress>(1);
+    double* errors = part_errors.data();
+    float* best = best_errors.data();
+    Progress* progress = search.data();
+    for_each(context, n_cells, [=] __device__(int64_t i) {
+      best[i] = INFINITY;
+      if (i == 0) *progress = {0, 0, patience <= 0};
+    });
+    for (int64_t step = 0; step < n_steps; ++step) {
+      const float p = static_cast<float>(1.0 - static_cast<double>(step) / steps_of_grid);
+      find_errors<T><<<static_cast<unsigned>(n_parts), threads, 0, context.stream()>>>(parts, full, per_tensor, grid, p, exponent, progress, errors);
+      if (per_tensor) merge_errors<<<1, block_threads, 0, context.stream()>>>(errors, n_parts);
+      keep_better<T>(context, n_cells, errors, full, p, best, kept, progress);
+      for_each(context, 1, [=] __device__(int64_t) {
+        progress->n_idle = progress->has_improved ? 0 : progress->n_idle + 1;
+        progress->has_improved = 0;
+        if (progress->n_idle >= patience) progress->is_over = 1;
+      });
+    }
+  }
+
+  auto* scale = out[0].as<typename T::Stored>();
+  int8_t* zero_point = out[1].as<int8_t>();
+  for_each(context, n_cells, [=] __device__(int64_t i) {
+    const CellScale<T> cell = scale_of_range<T>(grid, kept[i].mn, kept[i].mx);
+    scale[i] = T::store(cell.scale);
+    zero_point[i] = cell.zero_point;
+  });
+}
+
+}  // namespace
+
+void weight_scales(Context& context, const Views& in, const Views& out, const Options& options) {
+  check_permutation(context, in[1], in[0].extent(1));
+  with_weight_type(in[0].dtype, [&](auto type) { find_scales<decltype(type)>(context, in, out, options); });
+}
+
+}  // namespace bitwright::cuda
