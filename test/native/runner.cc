@@ -1,7 +1,8 @@
 // The test runner of the native core: see runner.h. Prints failures and what is skipped by name and ends with `N passed, N failed, N skipped`.
-// Options: --json FILE writes every outcome; --only TEXT runs the cases with this in their name; --backend NAME runs on one backend alone.
+// Backends: cpu; cuda, emulated (the same kernels compiled for the processor, see emulation/); cuda. Options: --json FILE writes every outcome; --only TEXT, once or more often, runs the cases with this in their name; --backend NAME runs on one backend alone.
 #include "runner.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <set>
@@ -75,30 +76,42 @@ Options options(std::initializer_list<std::pair<const char*, Options::Value>> va
 
 namespace {
 
+Status sync(bitwright::Device& device) {
+  std::promise<Status> promise;
+  device.sync([&](Status status) { promise.set_value(std::move(status)); });
+  return promise.get_future().get();
+}
+
+Array read(bitwright::Device& device, const bitwright::Tensor& tensor) {
+  std::promise<Status> promise;
+  Array array;
+  array.spec = tensor->spec;
+  device.read(tensor, [&](Status status, std::vector<uint8_t> bytes) {
+    array.bytes = std::move(bytes);
+    promise.set_value(std::move(status));
+  });
+  if (Status status = promise.get_future().get(); !status.ok()) throw Failure{status.message};
+  return array;
+}
+
 std::vector<Array> run_on(bitwright::Device& device, const std::string& operation, const std::vector<Array>& inputs, const Options& options, size_t n_in_place) {
   std::vector<bitwright::Tensor> tensors, results;
   for (const Array& input : inputs) tensors.push_back(input.spec.present ? device.from_bytes(input.spec, input.bytes.data()) : nullptr);
   if (Status status = device.enqueue(operation, tensors, options, results); !status.ok()) throw Failure{status.message};
   results.insert(results.end(), tensors.begin(), tensors.begin() + static_cast<std::ptrdiff_t>(n_in_place));
+  if (results.empty())
+    if (const Status status = sync(device); !status.ok()) throw Failure{status.message};
   std::vector<Array> answer;
-  auto settle = [&] {
-    std::promise<Status> promise;
-    device.sync([&](Status status) { promise.set_value(std::move(status)); });
-    if (Status status = promise.get_future().get(); !status.ok()) throw Failure{status.message};
-  };
-  if (results.empty()) settle();
-  for (const bitwright::Tensor& tensor : results) {
-    std::promise<Status> promise;
-    Array array;
-    array.spec = tensor->spec;
-    device.read(tensor, [&](Status status, std::vector<uint8_t> bytes) {
-      array.bytes = std::move(bytes);
-      promise.set_value(std::move(status));
-    });
-    if (Status status = promise.get_future().get(); !status.ok()) throw Failure{status.message};
-    answer.push_back(std::move(array));
-  }
+  for (const bitwright::Tensor& tensor : results) answer.push_back(read(device, tensor));
   return answer;
+}
+
+/// Calls work with the device of the running pass.
+template <class Work>
+auto on_device(const Work& work) {
+  if (other_device) return work(*other_device);
+  bitwright::Device processor(2);
+  return work(processor);
 }
 
 void expect_same(const std::vector<Array>& one, const std::vector<Array>& other, const std::string& text) {
@@ -124,6 +137,29 @@ std::vector<Array> run_everywhere(const std::string& operation, const std::vecto
   }
   for (int n_threads : {2, 5}) expect_same(first, run(operation, inputs, options, n_threads, n_in_place), operation + ": other bytes with " + std::to_string(n_threads) + " threads");
   return first;
+}
+
+std::vector<Array> run_chain(const Array& input, const std::string& first, const Options& options, const std::string& second, const std::function<std::vector<bitwright::Tensor>(const bitwright::Tensor&, const Upload&)>& inputs_of) {
+  return on_device([&](bitwright::Device& device) {
+    const Upload upload = [&](const Array& array) { return device.from_bytes(array.spec, array.bytes.data()); };
+    std::vector<bitwright::Tensor> between, results;
+    if (Status status = device.enqueue(first, {upload(input)}, options, between); !status.ok()) throw Failure{status.message};
+    if (Status status = device.enqueue(second, inputs_of(between[0], upload), {}, results); !status.ok()) throw Failure{status.message};
+    std::vector<Array> answer;
+    for (const bitwright::Tensor& tensor : results) answer.push_back(read(device, tensor));
+    return answer;
+  });
+}
+
+std::string first_failure(const std::vector<std::pair<std::string, std::vector<Array>>>& calls) {
+  return on_device([&](bitwright::Device& device) {
+    for (const auto& [operation, inputs] : calls) {
+      std::vector<bitwright::Tensor> tensors, results;
+      for (const Array& input : inputs) tensors.push_back(device.from_bytes(input.spec, input.bytes.data()));
+      if (Status status = device.enqueue(operation, tensors, {}, results); !status.ok()) throw Failure{status.message};
+    }
+    return sync(device).message;
+  });
 }
 
 void expect_close(const Array& result, const std::vector<double>& reference, double bound, double absolute) {
@@ -184,22 +220,22 @@ void write_json(const std::string& path, const std::vector<Outcome>& outcomes) {
   file << "\n]\n";
 }
 
-/// Opens the first CUDA device for the pass; answers why not.
-std::string open_cuda() {
-  try {
-    const bitwright::BackendLibrary& library = cuda_library();
-    const bitwright::DeviceFacts facts = library.devices()[0];
-    if (!facts.usable) return facts.reason;
-    Status status;
-    std::unique_ptr<bitwright::Backend> backend = library.open(0, status);
-    if (!backend) return status.message;
-    other_device = std::make_unique<bitwright::Device>(std::move(backend));
-    return "";
-  } catch (const Skipped& skipped) {
-    return skipped.reason;
-  } catch (const Failure& failure) {
-    return failure.text;
-  }
+/// Opens the first device of a backend's library for the pass; answers why not.
+std::string open_library(const std::string& path, const std::string& absent) {
+  if (path.empty()) return absent;
+  Status status;
+  const std::shared_ptr<const bitwright::BackendLibrary> library = bitwright::BackendLibrary::load(path, status);
+  if (!library) return status.message;
+  const bitwright::DeviceFacts facts = library->devices()[0];
+  if (!facts.usable) return facts.reason;
+  std::unique_ptr<bitwright::Backend> backend = library->open(0, status);
+  if (!backend) return status.message;
+  other_device = std::make_unique<bitwright::Device>(std::move(backend));
+  return "";
+}
+
+bool is_asked_for(const std::string& name, const std::vector<std::string>& parts) {
+  return parts.empty() || std::any_of(parts.begin(), parts.end(), [&](const std::string& part) { return name.find(part) != std::string::npos; });
 }
 
 Outcome run_case(const std::string& backend, const Named& named) {
@@ -219,29 +255,32 @@ Outcome run_case(const std::string& backend, const Named& named) {
 
 int main(int n_arguments, char** arguments) {
   bitwright::make_blas_single_threaded();
-  std::string json, only, wanted;
+  std::string json, wanted;
+  std::vector<std::string> only;
   for (int i = 1; i + 1 < n_arguments; i += 2) {
     const std::string name = arguments[i];
     if (name == "--json") json = arguments[i + 1];
-    else if (name == "--only") only = arguments[i + 1];
+    else if (name == "--only") only.emplace_back(arguments[i + 1]);
     else if (name == "--backend") wanted = arguments[i + 1];
   }
   std::vector<Outcome> outcomes;
-  for (const std::string backend : {"cpu", "cuda"}) {
+  for (const std::string backend : {"cpu", "cuda, emulated", "cuda"}) {
     if (!wanted.empty() && wanted != backend) continue;
-    const std::string absent = backend == "cuda" ? open_cuda() : "";
-    if (!absent.empty()) std::printf("Every case of the backend cuda is skipped: %s\n", absent.c_str());
+    const std::string absent = backend == "cpu" ? "" : backend == "cuda" ? open_library(BITWRIGHT_CUDA_LIBRARY, BITWRIGHT_CUDA_ABSENT) : open_library(BITWRIGHT_EMULATED_LIBRARY, "");
+    if (!absent.empty()) std::printf("The backend %s cannot be used: %s\n", backend.c_str(), absent.c_str());
     for (const Named& named : all_cases()) {
-      if (named.name.find(only) == std::string::npos || (backend == "cuda" && named.where == Where::once)) continue;
+      if (!is_asked_for(named.name, only) || (backend != "cpu" && named.where == Where::once)) continue;
       if (absent.empty()) {
         outcomes.push_back(run_case(backend, named));
         continue;
       }
-      std::printf("SKIPPED on cuda: %s\n", named.name.c_str());
-      outcomes.push_back({backend, named.name, "skipped", absent});
+      // A GPU may be missing; the emulation may not.
+      const bool may_be_absent = backend == "cuda";
+      std::printf("%s on %s: %s\n", may_be_absent ? "SKIPPED" : "FAILED", backend.c_str(), named.name.c_str());
+      outcomes.push_back({backend, named.name, may_be_absent ? "skipped" : "failed", absent});
     }
+    other_device.reset();
   }
-  other_device.reset();
   if (!json.empty()) write_json(json, outcomes);
   int n_passed = 0, n_failed = 0, n_skipped = 0;
   for (const Outcome& outcome : outcomes) ++(outcome.outcome == "passed" ? n_passed : outcome.outcome == "failed" ? n_failed : n_skipped);

@@ -82,6 +82,13 @@ std::vector<Array> run(const std::string& operation, const std::vector<Array>& i
 /// processor too; answers the result.
 std::vector<Array> run_everywhere(const std::string& operation, const std::vector<Array>& inputs, const Options& options, size_t n_in_place = 0);
 
+/// Runs `first` on `input` and, on the same device, `second` on what `inputs_of` makes of its result; `upload` brings more inputs.
+using Upload = std::function<bitwright::Tensor(const Array&)>;
+std::vector<Array> run_chain(const Array& input, const std::string& first, const Options& options, const std::string& second, const std::function<std::vector<bitwright::Tensor>(const bitwright::Tensor&, const Upload&)>& inputs_of);
+
+/// Enqueues calls without options one behind the other and answers what the next sync tells.
+std::string first_failure(const std::vector<std::pair<std::string, std::vector<Array>>>& calls);
+
 /// |result - reference| ≤ bound · max|reference| + absolute for every element.
 void expect_close(const Array& result, const std::vector<double>& reference, double bound, double absolute = 0);
 /// The call must be refused with a sentence that holds `part`.

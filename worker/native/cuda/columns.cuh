@@ -31,7 +31,7 @@ void for_columns(Context& context, int64_t rows, int64_t columns, Value identity
   const Scratch<Value> partials = context.scratch<Value>(n_stretches * columns);
   Value* partial = partials.data();
   const dim3 grid(static_cast<unsigned>((columns + column_block - 1) / column_block), static_cast<unsigned>(n_stretches));
-  reduce_rows<<<grid, dim3(column_block, row_lanes), 0, context.stream()>>>(rows, columns, length, identity, load, merge, partial);
+  launch(context, grid, dim3(column_block, row_lanes), 0, reduce_rows<Value, Load, Merge>, rows, columns, length, identity, load, merge, partial);
   for_each(context, columns, [=] __device__(int64_t column) {
     Value value = partial[column];
     for (int64_t i = 1; i < n_stretches; ++i) value = merge(value, partial[i * columns + column]);

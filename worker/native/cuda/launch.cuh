@@ -1,6 +1,8 @@
 // How kernels are started: one function over all elements, over all elements of rows, or a reduction by one block; and the sums of a block,
 // in an order that the number of threads of the block alone decides, so that a result has the same bits in every run and on every device.
 #pragma once
+#include <type_traits>
+
 #include "core/dtype.h"
 #include "core/portable.h"
 #include "cuda/context.h"
@@ -9,6 +11,16 @@ namespace bitwright::cuda {
 
 inline constexpr int block_threads = 256;
 inline constexpr int warp_threads = 32;
+
+#ifdef __CUDACC__
+/// Starts a kernel on the stream, with `shared_bytes` of shared memory beside what it declares.
+template <class... Parameters>
+void launch(Context& context, dim3 grid, dim3 block, size_t shared_bytes, void (*kernel)(Parameters...), std::type_identity_t<Parameters>... arguments) {
+  kernel<<<grid, block, shared_bytes, context.stream()>>>(arguments...);
+}
+/// The shared memory of a launch.
+#define BITWRIGHT_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#endif
 
 template <class Fn>
 __global__ void __launch_bounds__(block_threads) over_elements(int64_t n, Fn fn) {
@@ -23,7 +35,7 @@ __global__ void __launch_bounds__(block_threads) over_elements(int64_t n, Fn fn)
 template <class Fn>
 void for_each(Context& context, int64_t n, const Fn& fn) {
   if (n <= 0) return;
-  over_elements<<<static_cast<unsigned>((n + 4 * block_threads - 1) / (4 * block_threads)), block_threads, 0, context.stream()>>>(n, fn);
+  launch(context, static_cast<unsigned>((n + 4 * block_threads - 1) / (4 * block_threads)), block_threads, 0, over_elements<Fn>, n, fn);
 }
 
 template <class Fn>
@@ -37,7 +49,7 @@ template <class Fn>
 void for_rows(Context& context, int64_t rows, int64_t columns, const Fn& fn) {
   if (rows <= 0 || columns <= 0) return;
   const int64_t blocks = (columns + 4 * block_threads - 1) / (4 * block_threads);
-  over_row_elements<<<dim3(static_cast<unsigned>(rows), static_cast<unsigned>(blocks < 64 ? blocks : 64)), block_threads, 0, context.stream()>>>(columns, fn);
+  launch(context, dim3(static_cast<unsigned>(rows), static_cast<unsigned>(blocks < 64 ? blocks : 64)), block_threads, 0, over_row_elements<Fn>, columns, fn);
 }
 
 /// Leaves word of a value that is wrong.

@@ -29,7 +29,7 @@ template <int n_queries, int n_keys, int width>
 __global__ void __launch_bounds__(side* side) attend(const float* q, const float* k, const float* v, const int32_t* offsets, float* y, Heads heads) {
   using Shape = Tile<n_queries, n_keys, width>;
   constexpr int stride = Shape::stride, score_stride = n_keys + 1;
-  extern __shared__ __align__(8) unsigned char shared[];
+  BITWRIGHT_DYNAMIC_SHARED(shared);
   int64_t* first_keys = reinterpret_cast<int64_t*>(shared);
   float* queries = reinterpret_cast<float*>(first_keys + n_queries);
   float* tile = queries + n_queries * stride;  // keys, then values
@@ -146,13 +146,14 @@ __global__ void __launch_bounds__(side* side) attend(const float* q, const float
 }
 
 template <int n_queries, int n_keys, int width>
-void launch(Context& context, const Views& in, float* y, const Heads& heads) {
+void start(Context& context, const Views& in, float* y, const Heads& heads) {
   constexpr size_t bytes = Tile<n_queries, n_keys, width>::bytes;
   // More than 48 KB must be asked for; 64 KB is what every device from 7.5 on has.
   static_assert(bytes <= 64 << 10);
   check(cudaFuncSetAttribute(attend<n_queries, n_keys, width>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "cudaFuncSetAttribute");
   const dim3 grid(static_cast<unsigned>((heads.T + n_queries - 1) / n_queries), static_cast<unsigned>(heads.n_heads));
-  attend<n_queries, n_keys, width><<<grid, side * side, bytes, context.stream()>>>(in[0].as<float>(), in[1].as<float>(), in[2].as<float>(), in[3].as<int32_t>(), y, heads);
+  launch(context, grid, side * side, bytes, attend<n_queries, n_keys, width>, in[0].as<float>(), in[1].as<float>(), in[2].as<float>(), in[3].as<int32_t>(), y,
+         heads);
 }
 
 /// Offsets must rise from 0 to T; one that does not is told.
@@ -182,12 +183,12 @@ void attention(Context& context, const Views& in, const Views& out, const Option
   if (heads.T == 0 || heads.n_documents < 1) return;
   if (heads.n_heads > 65535) throw Failure{"attention with " + std::to_string(heads.n_heads) + " heads is more than the CUDA backend takes, 65535"};
   float* y = out[0].as<float>();
-  if (heads.head_dim <= 16) return launch<64, 32, 16>(context, in, y, heads);
-  if (heads.head_dim <= 32) return launch<64, 32, 32>(context, in, y, heads);
-  if (heads.head_dim <= 64) return launch<64, 32, 64>(context, in, y, heads);
-  if (heads.head_dim <= 96) return launch<64, 32, 96>(context, in, y, heads);
-  if (heads.head_dim <= 128) return launch<64, 32, 128>(context, in, y, heads);
-  if (heads.head_dim <= 256) return launch<32, 16, 256>(context, in, y, heads);
+  if (heads.head_dim <= 16) return start<64, 32, 16>(context, in, y, heads);
+  if (heads.head_dim <= 32) return start<64, 32, 32>(context, in, y, heads);
+  if (heads.head_dim <= 64) return start<64, 32, 64>(context, in, y, heads);
+  if (heads.head_dim <= 96) return start<64, 32, 96>(context, in, y, heads);
+  if (heads.head_dim <= 128) return start<64, 32, 128>(context, in, y, heads);
+  if (heads.head_dim <= 256) return start<32, 16, 256>(context, in, y, heads);
   throw Failure{"attention with heads of " + std::to_string(heads.head_dim) + " columns is wider than the CUDA backend takes, 256"};
 }
 

@@ -44,7 +44,7 @@ void cross_entropy(Context& context, const Views& in, const Views& out, const Op
   const int64_t T = in[0].extent(0), V = in[0].extent(1);
   if (T == 0) return;
   FaultSlot* slot = context.fault([V](uint32_t, uint32_t target) { return "target " + std::to_string(static_cast<int32_t>(target)) + " is outside the vocabulary of " + std::to_string(V); });
-  entropy_rows<<<static_cast<unsigned>(T), block_threads, 0, context.stream()>>>(in[0].as<float>(), in[1].as<int32_t>(), out[0].as<double>(), V, slot);
+  launch(context, static_cast<unsigned>(T), block_threads, 0, entropy_rows, in[0].as<float>(), in[1].as<int32_t>(), out[0].as<double>(), V, slot);
 }
 
 }  // namespace bitwright::cuda

@@ -49,8 +49,8 @@ void fake_quantize_dynamic(Context& context, const Views& in, const Views& out, 
   const int64_t length = per_token ? I : stretch, n_ranges = per_token ? T : (T * I + stretch - 1) / stretch;
   const Scratch<Range> ranges = context.scratch<Range>(n_ranges);
   const Range* found = ranges.data();
-  find_ranges<<<static_cast<unsigned>(n_ranges), block_threads, 0, context.stream()>>>(x, T * I, length, ranges.data());
-  if (!per_token) merge_ranges<<<1, block_threads, 0, context.stream()>>>(ranges.data(), n_ranges);
+  launch(context, static_cast<unsigned>(n_ranges), block_threads, 0, find_ranges, x, T * I, length, ranges.data());
+  if (!per_token) launch(context, 1, block_threads, 0, merge_ranges, ranges.data(), n_ranges);
   for_rows(context, T, I, [=] __device__(int64_t t, int64_t column) {
     const Range range = found[per_token ? t : 0];
     const CellScale<F32Type> cell = scale_of_range<F32Type>(grid, range.mn, range.mx);

@@ -22,7 +22,7 @@ void rmsnorm(Context& context, const Views& in, const Views& out, const Options&
   const int64_t width = in[1].extent(0), n_runs = in[0].count() / width;
   if (n_runs == 0) return;
   const int threads = width >= 512 ? block_threads : width >= 128 ? 64 : warp_threads;
-  norm_runs<<<static_cast<unsigned>(n_runs), threads, 0, context.stream()>>>(in[0].as<float>(), AnyFloat(in[1]), out[0].as<float>(), width, options.number("eps"));
+  launch(context, static_cast<unsigned>(n_runs), threads, 0, norm_runs, in[0].as<float>(), AnyFloat(in[1]), out[0].as<float>(), width, options.number("eps"));
 }
 
 }  // namespace bitwright::cuda

@@ -28,8 +28,8 @@ template <class Value, class Load, class Merge>
 void reduce(Context& context, int64_t n, Value identity, const Load& load, const Merge& merge, Value* result) {
   const int64_t least = 8 * block_threads, wanted = (n + least - 1) / least, n_stretches = wanted < 1 ? 1 : wanted < most_stretches ? wanted : most_stretches;
   const Scratch<Value> partials = context.scratch<Value>(n_stretches);
-  reduce_stretches<<<static_cast<unsigned>(n_stretches), block_threads, 0, context.stream()>>>(n, (n + n_stretches - 1) / n_stretches, identity, load, merge, partials.data());
-  reduce_stretches<<<1, block_threads, 0, context.stream()>>>(n_stretches, n_stretches, identity, Stored<Value>{partials.data()}, merge, result);
+  launch(context, static_cast<unsigned>(n_stretches), block_threads, 0, reduce_stretches<Value, Load, Merge>, n, (n + n_stretches - 1) / n_stretches, identity, load, merge, partials.data());
+  launch(context, 1, block_threads, 0, reduce_stretches<Value, Stored<Value>, Merge>, n_stretches, n_stretches, identity, Stored<Value>{partials.data()}, merge, result);
 }
 
 struct Comparison {
@@ -78,7 +78,8 @@ void hessian_error(Context& context, const Views& in, const Views& out, const Op
 constexpr int64_t most_shared_bins = 4096;
 
 __global__ void __launch_bounds__(block_threads) count_values(AnyFloat x, int64_t n, double min, double max, double per_unit, int64_t n_bins, bool is_shared, unsigned long long* counts) {
-  extern __shared__ unsigned int local[];
+  BITWRIGHT_DYNAMIC_SHARED(shared);
+  unsigned int* local = reinterpret_cast<unsigned int*>(shared);
   if (is_shared) {
     for (int64_t i = threadIdx.x; i < n_bins + 2; i += block_threads) local[i] = 0;
     __syncthreads();
@@ -106,8 +107,8 @@ void histogram(Context& context, const Views& in, const Views& out, const Option
   const bool is_shared = n_bins + 2 <= most_shared_bins;
   const int64_t wanted = (n + 16 * block_threads - 1) / (16 * block_threads), blocks = wanted < 4096 ? wanted : 4096;
   // A block counts at most n / blocks values, far below 2^32.
-  count_values<<<static_cast<unsigned>(blocks), block_threads, is_shared ? static_cast<size_t>(n_bins + 2) * sizeof(unsigned int) : 0, context.stream()>>>(
-      AnyFloat(in[0]), n, min, max, per_unit, n_bins, is_shared, out[0].as<unsigned long long>());
+  const size_t shared_bytes = is_shared ? static_cast<size_t>(n_bins + 2) * sizeof(unsigned int) : 0;
+  launch(context, static_cast<unsigned>(blocks), block_threads, shared_bytes, count_values, AnyFloat(in[0]), n, min, max, per_unit, n_bins, is_shared, out[0].as<unsigned long long>());
 }
 
 struct Summary {

@@ -53,8 +53,7 @@ void hessian_accumulate(Context& context, const Views& in, const Views&, const O
     context.gemm(DType::F32, true, false, I, I, T, 0.5, x, I, x, I, 0, S, I);
   }
   const unsigned tiles = static_cast<unsigned>((I + transpose_tile - 1) / transpose_tile);
-  add_symmetric<<<dim3(tiles, tiles), dim3(transpose_tile, transpose_rows), 0, context.stream()>>>(in[0].as<float>(), S, I, static_cast<float>(options.number("decay", 1)),
-                                                                                                   static_cast<float>(options.number("weight", 1)));
+  launch(context, dim3(tiles, tiles), dim3(transpose_tile, transpose_rows), 0, add_symmetric, in[0].as<float>(), S, I, static_cast<float>(options.number("decay", 1)), static_cast<float>(options.number("weight", 1)));
 }
 
 struct Range {
@@ -104,8 +103,8 @@ void range_accumulate(Context& context, const Views& in, const Views&, const Opt
   constexpr int64_t stretch = 1 << 16;
   const int64_t n_ranges = (n + stretch - 1) / stretch;
   const Scratch<Range> ranges = context.scratch<Range>(n_ranges);
-  find_ranges<<<static_cast<unsigned>(n_ranges), block_threads, 0, context.stream()>>>(in[1].as<float>(), n, stretch, ranges.data());
-  extend_range<<<1, block_threads, 0, context.stream()>>>(ranges.data(), n_ranges, in[0].as<float>());
+  launch(context, static_cast<unsigned>(n_ranges), block_threads, 0, find_ranges, in[1].as<float>(), n, stretch, ranges.data());
+  launch(context, 1, block_threads, 0, extend_range, ranges.data(), n_ranges, in[0].as<float>());
 }
 
 template <class T>

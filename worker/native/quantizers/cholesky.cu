@@ -60,7 +60,7 @@ template <class Real>
 void halve(Context& context, int64_t n, Real* A, Real* X, int64_t ld, Real* scratch, int32_t* failed) {
   constexpr DType type = sizeof(Real) == 8 ? DType::F64 : DType::F32;
   if (n <= tile) {
-    factor_tile<Real><<<1, side * side, 0, context.stream()>>>(static_cast<int>(n), A, ld, X, ld, failed);
+    launch(context, 1, side * side, 0, factor_tile<Real>, static_cast<int>(n), A, ld, X, ld, failed);
     return;
   }
   const int64_t n1 = first_part(n), n2 = n - n1;

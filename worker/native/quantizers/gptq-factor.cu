@@ -62,7 +62,7 @@ void gptq_factor(Context& context, const Views& in, const Views& out, const Opti
   check_permutation(context, in[1], n);
   const Scratch<Diagonal> looked = context.scratch<Diagonal>(1);
   FaultSlot* slot = context.fault([](uint32_t column, uint32_t bits) { return "diag(H) at column " + std::to_string(column) + " is " + std::to_string(float_of(bits)); });
-  look_at_diagonal<<<1, block_threads, 0, context.stream()>>>(H, n, looked.data(), slot);
+  launch(context, 1, block_threads, 0, look_at_diagonal, H, n, looked.data(), slot);
   context.settle_here();
   Diagonal diagonal{};
   context.read(&diagonal, looked.data(), sizeof diagonal);

@@ -138,13 +138,12 @@ void quantize_gptq(Context& context, const Views& in, const Views& out, const Op
   solve.qmin = grid.qmin();
   solve.qmax = grid.qmax();
   const uint8_t* dead = in[6].present ? in[6].as<uint8_t>() : nullptr;
-  transpose_weight<<<dim3(static_cast<unsigned>((I + 31) / 32), static_cast<unsigned>(padded / 32)), dim3(32, n_warps), 0, context.stream()>>>(AnyFloat(in[0]), O, I, padded, solve.permutation, dead,
-                                                                                                                                         solve.Wt);
+  launch(context, dim3(static_cast<unsigned>((I + 31) / 32), static_cast<unsigned>(padded / 32)), dim3(32, n_warps), 0, transpose_weight, AnyFloat(in[0]), O, I, padded, solve.permutation, dead, solve.Wt);
   for (int64_t begin = 0; begin < I; begin += block_size) {
     const int64_t end = std::min(I, begin + block_size);
     solve.begin = begin;
     solve.count = static_cast<int>(end - begin);
-    with_weight_type(in[2].dtype, [&](auto type) { solve_block<decltype(type)><<<static_cast<unsigned>(padded / block_rows), dim3(32, n_warps), 0, context.stream()>>>(solve); });
+    with_weight_type(in[2].dtype, [&](auto type) { launch(context, static_cast<unsigned>(padded / block_rows), dim3(32, n_warps), 0, solve_block<decltype(type)>, solve); });
     context.gemm(DType::F32, true, false, I - end, padded, end - begin, -1, solve.U + begin * I + end, I, solve.E, padded, 1, solve.Wt + end * padded, padded);
   }
   // A NaN in weight, scale or factor, or an error that grew over all bounds, has reached the loss of its row.

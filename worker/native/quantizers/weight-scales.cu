@@ -108,8 +108,8 @@ void find_scales(Context& context, const Views& in, const Views& out, const Opti
   const int threads = cells.group_size > 256 ? block_threads : cells.group_size > 64 ? 64 : warp_threads;
   const Scratch<Extremes> full_ranges = context.scratch<Extremes>(n_parts + 1), kept_ranges = context.scratch<Extremes>(n_cells);
   Extremes *full = full_ranges.data(), *kept = kept_ranges.data();
-  if (n_parts > 0) find_extremes<T><<<static_cast<unsigned>(n_parts), threads, 0, context.stream()>>>(parts, full);
-  if (per_tensor) merge_extremes<<<1, block_threads, 0, context.stream()>>>(full, n_parts);
+  if (n_parts > 0) launch(context, static_cast<unsigned>(n_parts), threads, 0, find_extremes<T>, parts, full);
+  if (per_tensor) launch(context, 1, block_threads, 0, merge_extremes, full, n_parts);
   FaultSlot* slot = context.fault([per_tensor, n_groups](uint32_t cell, uint32_t) {
     return "the weight has a value that is NaN or infinite" + (per_tensor ? std::string() : " in row " + std::to_string(cell / static_cast<uint32_t>(n_groups)));
   });
@@ -136,8 +136,8 @@ void find_scales(Context& context, const Views& in, const Views& out, const Opti
     });
     for (int64_t step = 0; step < n_steps; ++step) {
       const float p = static_cast<float>(1.0 - static_cast<double>(step) / steps_of_grid);
-      find_errors<T><<<static_cast<unsigned>(n_parts), threads, 0, context.stream()>>>(parts, full, per_tensor, grid, p, exponent, progress, errors);
-      if (per_tensor) merge_errors<<<1, block_threads, 0, context.stream()>>>(errors, n_parts);
+      launch(context, static_cast<unsigned>(n_parts), threads, 0, find_errors<T>, parts, full, per_tensor, grid, p, exponent, progress, errors);
+      if (per_tensor) launch(context, 1, block_threads, 0, merge_errors, errors, n_parts);
       keep_better<T>(context, n_cells, errors, full, p, best, kept, progress);
       for_each(context, 1, [=] __device__(int64_t) {
         progress->n_idle = progress->has_improved ? 0 : progress->n_idle + 1;
