@@ -141,15 +141,18 @@ const Case load_cases("a file that is no backend is refused with its path", [] {
 const Case search_cases("cuBLAS is looked for in the setting, the system, toolkits and Python environments, in this order, and only where folders are", [] {
   namespace fs = std::filesystem;
   const fs::path root = fs::temp_directory_path() / ("bitwright-search-" + std::to_string(std::random_device()()));
-  for (const char* folder : {"usr/local/cuda-12.4/lib64", "usr/local/cuda-13.0/lib64", "usr/lib/python3/dist-packages/nvidia/cu13/lib", "home/lib64", "venv/lib/python3.12/site-packages/nvidia/cublas/lib"})
+  for (const char* folder : {"usr/local/cuda-12.4/lib64", "usr/local/cuda-13.0/lib64", "usr/lib/python3/dist-packages/nvidia/cu13/lib", "home/lib64", "venv/lib/python3.12/site-packages/nvidia/cublas/lib", "other/bin/python3",
+                             "other/lib/python3.11/site-packages/nvidia/cu13/lib", "without/lib/python3.11/site-packages/nvidia/cu13/lib"})
     fs::create_directories(root / folder);
   const auto environment = [&](const char* name) -> std::string {
     if (std::string(name) == "BITWRIGHT_CUDA_LIBRARIES") return "first:second";
+    if (std::string(name) == "PATH") return (root / "without/bin").string() + ":" + (root / "other/bin").string();
     if (std::string(name) == "CUDA_HOME") return (root / "home").string();
     return std::string(name) == "VIRTUAL_ENV" ? (root / "venv").string() : "";
   };
   std::vector<std::string> expected = {"first", "second", ""};
-  for (const char* folder : {"home/lib64", "usr/local/cuda-13.0/lib64", "usr/local/cuda-12.4/lib64", "venv/lib", "venv/lib/python3.12/site-packages/nvidia/cublas/lib", "usr/lib/python3/dist-packages/nvidia/cu13/lib"})
+  for (const char* folder : {"home/lib64", "usr/local/cuda-13.0/lib64", "usr/local/cuda-12.4/lib64", "venv/lib", "venv/lib/python3.12/site-packages/nvidia/cublas/lib", "other/lib",
+                             "other/lib/python3.11/site-packages/nvidia/cu13/lib", "usr/lib/python3/dist-packages/nvidia/cu13/lib"})
     expected.push_back((root / folder).string());
   const std::vector<std::string> found = bitwright::cuda::library_folders(environment, root.string());
   fs::remove_all(root);

@@ -1,8 +1,13 @@
-// What the emulation puts in the place of the driver and of cuBLAS: one device, and matrix products in plain loops with the sums of a tensor core's kind, F32.
+// What the emulation puts in the place of the driver, of cuBLAS and of the device's memory: one device, matrix products in plain loops with sums in F32, and
+// tensors that end at a page which nobody may touch, so that a kernel that reads or writes behind one ends the program.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstdio>
 
 #include "cuda/cublas.h"
 #include "cuda/driver.h"
+#include "cuda/memory.h"
 #include "library_types.h"
 
 #include "core/dtype.h"
@@ -44,6 +49,36 @@ int gemm_ex(CublasHandle, int ta, int tb, int m, int n, int k, const void* alpha
 }
 
 }  // namespace
+
+namespace {
+
+struct Mapping {
+  size_t bytes, offset;
+};
+Mapping mapping_of(int64_t bytes) {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), used = (static_cast<size_t>(bytes) + 15) / 16 * 16, pages = (used + page - 1) / page * page;
+  return {pages + page, pages - used};
+}
+
+}  // namespace
+
+DeviceMemory::~DeviceMemory() = default;
+
+void* DeviceMemory::take(int64_t bytes) {
+  const Mapping mapping = mapping_of(bytes);
+  void* begin = mmap(nullptr, mapping.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (begin == MAP_FAILED) return nullptr;
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  // Fresh memory holds no zeros, so that what is read before it is written shows.
+  std::memset(begin, 0xcb, mapping.bytes - page);
+  mprotect(static_cast<char*>(begin) + mapping.bytes - page, page, PROT_NONE);
+  return static_cast<char*>(begin) + mapping.offset;
+}
+
+void DeviceMemory::give(void* block, int64_t bytes) {
+  const Mapping mapping = mapping_of(bytes);
+  if (block != nullptr) munmap(static_cast<char*>(block) - mapping.offset, mapping.bytes);
+}
 
 const Cublas* load_cublas(Status&) {
   static const Cublas functions = [] {

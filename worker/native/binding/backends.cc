@@ -57,8 +57,10 @@ Status open_backend(const std::string& kind, int index, int n_threads, OpenedBac
   if (!library) return status;
   const std::vector<DeviceFacts> devices = library->devices();
   if (index < 0 || index >= static_cast<int>(devices.size())) return Status::error("there is no device " + kind + ":" + std::to_string(index) + ", the last is " + kind + ":" + std::to_string(devices.size() - 1));
+  const DeviceFacts& device = devices[static_cast<size_t>(index)];
+  if (!device.usable) return Status::error(device.reason);
   opened.backend = library->open(index, status);
-  opened.name = devices[static_cast<size_t>(index)].name;
+  opened.name = device.name;
   return status;
 }
 

@@ -39,25 +39,26 @@ std::vector<std::string> library_folders(const Environment& environment, const s
   const fs::path usr = root + "/usr";
   folders.push_back(usr / "local/cuda/lib64");
   for (const fs::path& toolkit : children(usr / "local", "cuda-")) folders.push_back(toolkit / "lib64");
-  for (const char* name : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
-    const std::string home = environment(name);
+  std::error_code error;
+  std::vector<fs::path> homes = {environment("VIRTUAL_ENV"), environment("CONDA_PREFIX")};
+  // The environment of a python3 on the PATH, active or not.
+  std::stringstream path(environment("PATH"));
+  for (std::string folder; std::getline(path, folder, ':');) {
+    const fs::path home = fs::path(folder).parent_path();
+    // The system's own come below.
+    const bool is_system = home == home.root_path() || home == usr || home == usr / "local";
+    if (!is_system && fs::exists(fs::path(folder) / "python3", error)) homes.push_back(home);
+  }
+  for (const fs::path& home : homes) {
     if (home.empty()) continue;
-    folders.push_back(fs::path(home) / "lib");
-    for (const fs::path& python : children(fs::path(home) / "lib", "python3")) add_packages(python / "site-packages", folders);
+    folders.push_back(home / "lib");
+    for (const fs::path& python : children(home / "lib", "python3")) add_packages(python / "site-packages", folders);
   }
   for (const fs::path& library : {usr / "local/lib", usr / "lib"})
     for (const fs::path& python : children(library, "python3"))
       for (const char* packages : {"dist-packages", "site-packages"}) add_packages(python / packages, folders);
-  std::error_code error;
   for (const fs::path& folder : folders)
     if (fs::is_directory(folder, error) && std::find(all.begin(), all.end(), folder.string()) == all.end()) all.push_back(folder.string());
-  return all;
-}
-
-std::vector<std::string> library_candidates(const std::vector<std::string>& folders, const std::vector<std::string>& names) {
-  std::vector<std::string> all;
-  for (const std::string& folder : folders)
-    for (const std::string& name : names) all.push_back(folder.empty() ? name : folder + "/" + name);
   return all;
 }
 

@@ -13,7 +13,4 @@ using Environment = std::function<std::string(const char*)>;
 /// those of BITWRIGHT_CUDA_LIBRARIES (a list with colons), then an empty name for the system's own search, the toolkits, the Python environments.
 std::vector<std::string> library_folders(const Environment& environment, const std::string& root = "");
 
-/// What dlopen is to be asked for, in order: every folder with every name.
-std::vector<std::string> library_candidates(const std::vector<std::string>& folders, const std::vector<std::string>& names);
-
 }  // namespace bitwright::cuda
