@@ -6,7 +6,6 @@ import type { DatasetPlan, LayerPlan, ModelDescription } from '../../../schemas/
 import type { DescribeModelAnswer } from '../../../schemas/src/model/describe-model.js';
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
-import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import type { ModelFiles } from '../../../schemas/src/model/model-files.js';
 import { readTokenizerFacts } from '../../../schemas/src/model/tokenizer-facts.js';
 import type { TokenizerFacts } from '../../../schemas/src/model/tokenizer-facts.js';
