@@ -36,11 +36,24 @@ function deliver(name, check) {
   renameSync(`${delivered}.new`, delivered);
 }
 
+/**
+ * Machine code for every supported device takes minutes and is for packages: BITWRIGHT_CUDA_ARCHITECTURES=all, or a list of CMake's. Else it is made
+ * for the devices of this machine; without one for Ampere, whose PTX also runs on what is newer.
+ */
+function cudaArchitectures() {
+  const asked = process.env.BITWRIGHT_CUDA_ARCHITECTURES;
+  if (asked === 'all') return [];
+  const { stdout } = spawnSync('nvidia-smi', ['--query-gpu=compute_cap', '--format=csv,noheader'], { encoding: 'utf8' });
+  const found = [...new Set((stdout ?? '').match(/\d+\.\d+/g))].map((capability) => capability.replace('.', ''));
+  return [`-DCMAKE_CUDA_ARCHITECTURES=${asked ?? (found.length > 0 ? found.join(';') : '80')}`];
+}
+
 export async function buildNative() {
   const isFirst = !existsSync(path.join(buildDir, 'CMakeCache.txt'));
   if (isFirst) {
     const generator = onPath('ninja') ? ['-G', 'Ninja'] : [];
-    runQuietly('cmake', ['-S', 'worker/native', '-B', buildDir, ...generator], 'Configuring the native core');
+    const settings = [...generator, ...cudaArchitectures()];
+    runQuietly('cmake', ['-S', 'worker/native', '-B', buildDir, ...settings], 'Configuring the native core');
   }
   runQuietly('cmake', ['--build', buildDir, '--parallel', String(os.availableParallelism())], 'Building the native core');
   deliver(addonName, checkSymbols);
