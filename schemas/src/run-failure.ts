@@ -84,6 +84,12 @@ export const runFailure = {
     fail('output-not-ours', dir, `${dir} exists and was not written by Bitwright. Choose another output.dir or move the folder away.`),
   deviceUnavailable: (kind: string, reason: string) =>
     fail('device-unavailable', kind, `The device ${kind} cannot be used: ${reason}. Choose device: cpu or auto.`),
+  threadsRefused: (threads: number, reason: string) =>
+    fail(
+      'threads-refused',
+      null,
+      `The CPU cannot be used with ${threads} threads: ${reason}. Lower threads in the recipe, --threads or the setting bitwright.threads, or leave it out: it is then one thread per physical core.`,
+    ),
   memoryTooSmall: (needed: string, available: string, stage: string) =>
     fail(
       'memory-too-small',

@@ -1,7 +1,11 @@
 // The core below the operations: memory that is used again.
+#include <atomic>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 
 #include "core/block-cache.h"
+#include "core/pool.h"
 #include "runner.h"
 
 using namespace bitwright_test;
@@ -29,5 +33,23 @@ const Case cache_cases("released memory is given to the next tensor of about its
   // More than is kept: the oldest go back to the system, and nothing is lost or freed twice.
   for (int i = 0; i < 20; ++i) cache.give(cache.take(40 << 20), 40 << 20);
 }, Where::once);
+
+std::string refusal_of(int n_threads) {
+  try {
+    bitwright::Pool pool(n_threads);
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+const Case pool_cases("a pool of more threads than BLAS has buffers for is refused with a sentence, and the most that are taken work", [] {
+  expect(refusal_of(bitwright::most_threads + 1).find("more than 512") != std::string::npos, "one too many is refused: " + refusal_of(bitwright::most_threads + 1));
+  expect(refusal_of(100000).find("more than 512") != std::string::npos, "100000 are refused");
+  bitwright::Pool pool(bitwright::most_threads);
+  std::atomic<int64_t> sum{0};
+  pool.parallel_for(5000, [&](int64_t tile) { sum += tile; });
+  expect(sum == 4999 * 2500, "every tile is computed once");
+});
 
 }  // namespace

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { test } from 'node:test';
+import { MOST_THREADS } from '../../schemas/src/protocol/client-worker.js';
 import { readRepositoryFile, repositoryFiles, repositoryRoot, typescriptFiles } from './source-files.js';
 
 interface Manifest {
@@ -36,6 +37,13 @@ function constants(name: string): string[] {
   const body = new RegExp(`export const ${name} = \\{([^}]*)\\}`).exec(readRepositoryFile('client/src/manifest.ts'))?.[1] ?? '';
   return [...body.matchAll(/'([^']+)'/g)].map((match) => match[1] ?? '').sort();
 }
+
+test('the most threads of the setting and of a recipe are those that the worker takes', () => {
+  const setting = contributes.configuration.properties['bitwright.threads'] as { maximum: number };
+  const recipe = JSON.parse(readRepositoryFile('schemas/recipe.schema.json')) as { properties: { threads: { maximum: number } } };
+  const native = /most_threads = (\d+);/.exec(readRepositoryFile('worker/native/core/pool.h'))?.[1];
+  assert.deepEqual([setting.maximum, recipe.properties.threads.maximum, Number(native)], [MOST_THREADS, MOST_THREADS, MOST_THREADS]);
+});
 
 test('every contributed command is registered, and no other', () => {
   assert.deepEqual(constants('commands'), contributed);

@@ -33,7 +33,18 @@ interface Generator {
 /** Given only for a schema keyword that no schema uses: the test below keeps it so. */
 const withoutPage = ['schema'];
 /** Keywords of the recipe schema that are put into words of their own. */
-const wordedKeywords = ['additionalProperties', 'required', 'type', 'enum', 'minimum', 'minItems', 'maxItems', 'anyOf', 'pattern'];
+const wordedKeywords = [
+  'additionalProperties',
+  'required',
+  'type',
+  'enum',
+  'minimum',
+  'maximum',
+  'minItems',
+  'maxItems',
+  'anyOf',
+  'pattern',
+];
 
 /** A recipe may be right although it is llm-compressor alone that can run it. */
 const notYet = ['modifier-not-runnable-yet', 'scheme-not-runnable-yet'];

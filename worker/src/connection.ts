@@ -37,7 +37,7 @@ import { asPlan } from '../../schemas/src/validate.js';
 import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
-import type { NativeCore } from './native-core.js';
+import type { NativeCore, NativeDevice } from './native-core.js';
 import { inspectedTensor, tensorStatistics } from './report/inspect-tensor.js';
 import { asRunFailure, isCancellation, RunCancelled, RunContext } from './run-context.js';
 import { run } from './run.js';
@@ -197,12 +197,24 @@ class Devices {
     const ofKind = all.filter((device) => device.kind === kind);
     const info = ofKind.find((device) => device.usable) ?? ofKind[0];
     if (!info?.usable) throw runFailure.deviceUnavailable(kind, info?.reason ?? 'this machine has none that the native core knows');
-    const key = `${kind} ${threads ?? this.defaultThreads ?? 0}`;
+    const n_threads = threads ?? this.defaultThreads ?? 0;
+    const key = `${kind} ${n_threads}`;
     if (this.current?.key !== key) {
       this.current?.device.native.close();
-      const native = this.core.openDevice(kind, info.index, threads ?? this.defaultThreads ?? 0);
+      // Where opening fails, a later run must not find the closed one.
+      this.current = null;
+      const native = this.openNative(kind, info.index, n_threads);
       this.current = { key, device: new Device(native), facts: { kind, name: native.name, threads: native.threads } };
     }
     return this.current;
+  }
+
+  private openNative(kind: 'cpu' | 'cuda', index: number, n_threads: number): NativeDevice {
+    try {
+      return this.core.openDevice(kind, index, n_threads);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw kind === 'cpu' ? runFailure.threadsRefused(n_threads, reason) : runFailure.deviceUnavailable(kind, reason);
+    }
   }
 }

@@ -5,6 +5,9 @@ import type { RunEvent, RunFailure } from '../run-event.js';
 
 /** Host to worker, first message. The worker refuses a different protocol number. */
 export const initializeRequest = 'worker/initialize';
+/** Of the CPU: the native core refuses more, as its matrix library has no buffers for them and no machine has more cores. */
+export const MOST_THREADS = 512;
+
 export interface InitializeParams {
   protocol: number;
   host: string;

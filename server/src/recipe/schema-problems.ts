@@ -193,6 +193,16 @@ function problemOf(
       return coerceTo('number', value) === undefined
         ? null
         : at('value-too-small', `${field} is ${show(value)}; it must be at least ${String(params['limit'])}.`);
+    case 'maximum': {
+      if (coerceTo('number', value) === undefined) return null;
+      const more = `${field} is ${show(value)}; it must be at most ${String(params['limit'])}.`;
+      if (field !== 'threads') return at('value-out-of-range', more);
+      return at(
+        'value-out-of-range',
+        `${more} No machine has more cores, threads beyond them only wait for each other, and the worker refuses more. Lower it, or leave it out: it is then one thread per physical core.`,
+        [{ title: 'Remove threads', preferred: true, edits: [{ kind: 'remove', path }] }],
+      );
+    }
     case 'minItems':
     case 'maxItems':
       return at(

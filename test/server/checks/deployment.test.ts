@@ -162,3 +162,20 @@ test(
     { model: even },
   ),
 );
+
+test('more threads than the worker takes are an error that can be removed; the most are none', async () => {
+  const { problems } = await checkMarked(`
+    model: model
+    output: {dir: out}
+    threads: 513
+    #        ^^^ error value-out-of-range: threads is 513; it must be at most 512. No machine has more cores
+    q_stage: {q_modifiers: {QuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}, ignore: [lm_head]}}}
+  `);
+  assert.deepEqual(problems[0]?.fixes?.[0]?.edits, [{ kind: 'remove', path: ['threads'] }]);
+  await checkMarked(`
+    model: model
+    output: {dir: out}
+    threads: 512
+    q_stage: {q_modifiers: {QuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}, ignore: [lm_head]}}}
+  `);
+});

@@ -18,6 +18,7 @@ import {
   evaluateRequest,
   initializeRequest,
   inspectTensorRequest,
+  MOST_THREADS,
   runRequest,
   type DeviceDescription,
   type EvaluateParams,
@@ -88,6 +89,11 @@ test('a plan that is none, a device that is not there, a second run at once: eac
       const plan = await resolvePlan({ recipe: rtn, model, output: path.join(dir, 'out') });
       assert.match(await refusal({ ...plan, plan_version: 2 }), /^plan-invalid: .*plan_version/);
       assert.match(await refusal({ ...plan, device: 'cuda' }), /^device-unavailable: The device cuda cannot be used/);
+      for (const threads of [MOST_THREADS + 1, 100_000, 2 ** 32 + 1])
+        assert.match(
+          await refusal({ ...plan, threads }),
+          /^threads-refused: The CPU cannot be used with \d+ threads: more than 512 .*Lower threads/,
+        );
       const first = await run(plan);
       assert.ok('run_id' in first);
       assert.match(await refusal(plan), /^run-already-active: /);

@@ -4,7 +4,11 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <stdexcept>
+
 #include "core/cpu-backend.h"
+#include "core/pool.h"
 #include "device-info.h"
 
 namespace bitwright {
@@ -46,9 +50,13 @@ std::vector<ListedDevice> list_devices() {
 
 Status open_backend(const std::string& kind, int index, int n_threads, OpenedBackend& opened) {
   if (kind == "cpu") {
-    opened.n_threads = n_threads > 0 ? n_threads : cpu_info().n_physical_cores;
+    opened.n_threads = n_threads > 0 ? n_threads : std::min(cpu_info().n_physical_cores, most_threads);
     opened.name = cpu_info().name;
-    opened.backend = std::make_unique<CpuBackend>(opened.n_threads);
+    try {
+      opened.backend = std::make_unique<CpuBackend>(opened.n_threads);
+    } catch (const std::runtime_error& error) {
+      return Status::error(error.what());
+    }
     return Status::fine();
   }
   if (kind != "cuda") return Status::error("there is no device of the kind " + kind);

@@ -1,6 +1,9 @@
 // The Node addon: the export table and one wrapper class per native object. The only file that includes N-API; its JavaScript face is worker/src/native-core.ts.
 #include <napi.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "backends.h"
 #include "core/device.h"
 #include "core/gemm.h"
@@ -125,7 +128,8 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
   /// Arguments: kind, index, threads.
   explicit DeviceWrap(const Napi::CallbackInfo& info) : ObjectWrap(info), kind_(info[0].As<Napi::String>()) {
     bitwright::OpenedBackend opened;
-    const Status status = bitwright::open_backend(kind_, info[1].As<Napi::Number>().Int32Value(), info[2].As<Napi::Number>().Int32Value(), opened);
+    const int64_t n_threads = std::min<int64_t>(info[2].As<Napi::Number>().Int64Value(), std::numeric_limits<int>::max());
+    const Status status = bitwright::open_backend(kind_, info[1].As<Napi::Number>().Int32Value(), static_cast<int>(n_threads), opened);
     if (!status.ok()) throw Napi::Error::New(info.Env(), status.message);
     name_ = opened.name;
     n_threads_ = opened.n_threads;

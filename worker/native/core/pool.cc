@@ -1,6 +1,10 @@
 // The thread pool: see pool.h.
 #include "core/pool.h"
 
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
 namespace bitwright {
 namespace {
 
@@ -19,10 +23,19 @@ bool spin_until(const Condition& condition) {
 }  // namespace
 
 Pool::Pool(int n_threads) {
-  for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this] { work(); });
+  if (n_threads > most_threads) throw std::runtime_error("more than " + std::to_string(most_threads) + " only wait for each other, and the matrix library has no buffers for them");
+  try {
+    for (int i = 1; i < n_threads; ++i) workers_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    const size_t n_started = workers_.size() + 1;
+    stop();
+    throw std::runtime_error("the system gives no more than " + std::to_string(n_started) + " (" + error.what() + ")");
+  }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { stop(); }
+
+void Pool::stop() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;

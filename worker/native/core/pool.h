@@ -11,8 +11,13 @@
 
 namespace bitwright {
 
+/// OpenBLAS as Debian builds it has buffers for 640 callers at a time (128, and 512 that it adds with a warning) and ends the process at the next one. No machine
+/// has more cores, and threads beyond the cores only wait for each other.
+constexpr int most_threads = 512;
+
 class Pool {
  public:
+  /// Throws std::runtime_error with a sentence where so many threads cannot be had.
   explicit Pool(int n_threads);
   ~Pool();
   Pool(const Pool&) = delete;
@@ -24,6 +29,7 @@ class Pool {
   void parallel_chunks(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& fn);
 
  private:
+  void stop();
   void work();
   void take_tiles();
   std::vector<std::thread> workers_;

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { QuantizationPlan } from '../../../../schemas/src/generated/plan.js';
 import type { RunReport } from '../../../../schemas/src/generated/report.js';
+import { MOST_THREADS } from '../../../../schemas/src/protocol/client-worker.js';
 import type { RunEvent } from '../../../../schemas/src/run-event.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
 import { asReport } from '../../../../schemas/src/validate.js';
@@ -31,7 +32,7 @@ With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "probl
     threads: {
       value: 'N',
       description: 'threads of the CPU backend (default: one per physical core); never changes the bytes',
-      count: { most: 1024 },
+      count: { most: MOST_THREADS },
     },
     ...recipeOptions,
   },
