@@ -82,6 +82,14 @@ export const runFailure = {
     ),
   outputNotOurs: (dir: string) =>
     fail('output-not-ours', dir, `${dir} exists and was not written by Bitwright. Choose another output.dir or move the folder away.`),
+  outputNotAFolder: (dir: string, file: string) =>
+    fail(
+      'output-not-a-folder',
+      dir,
+      dir === file
+        ? `${dir} is a file, and a checkpoint is a folder. Choose another output.dir or move the file away.`
+        : `The output folder ${dir} cannot be made, as ${file} is a file and no folder. Choose another output.dir or move the file away.`,
+    ),
   deviceUnavailable: (kind: string, reason: string) =>
     fail('device-unavailable', kind, `The device ${kind} cannot be used: ${reason}. Choose device: cpu or auto.`),
   threadsRefused: (threads: number, reason: string) =>

@@ -33,6 +33,7 @@ import { notEnoughDisk } from './not-enough-disk.js';
 import { nothingQuantized } from './nothing-quantized.js';
 import { outputDirMissing } from './output-dir-missing.js';
 import { outputInsideModelFolder } from './output-inside-model-folder.js';
+import { outputNotAFolder } from './output-not-a-folder.js';
 import { patternMatchesMore } from './pattern-matches-more.js';
 import { recipeYieldsNoModifier } from './recipe-yields-no-modifier.js';
 import { runtimeCannotLoad } from './runtime-cannot-load.js';
@@ -105,6 +106,7 @@ export const allChecks: readonly Check[] = [
   sequenceLongerThanContext,
   outputDirMissing,
   outputInsideModelFolder,
+  outputNotAFolder,
   memoryAboveMachine,
   notEnoughDisk,
   runtimeCannotLoad,

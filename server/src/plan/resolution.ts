@@ -86,6 +86,8 @@ export interface Resolution {
   /** Of the model, where rows of a dataset will be tokenized by it. */
   tokenizer: TokenizerFacts | null;
   outputDir: string | null;
+  /** The file that outputDir is, or lies below; null: none. */
+  outputFile: string | null;
   /** On the volume of outputDir; null: not known, or there is no model whose size could be compared. */
   freeBytes: number | null;
   /** Found while resolving. */
@@ -136,9 +138,16 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     evaluation,
     tokenizer: model === null || !hasRows ? null : await readTokenizerFacts(model, context.files),
     outputDir,
+    outputFile: outputDir === null ? null : await fileAtOrAbove(outputDir, context.files),
     freeBytes: model === null || outputDir === null ? null : ((await context.freeBytes?.(outputDir)) ?? null),
     problems,
   };
+}
+
+async function fileAtOrAbove(dir: string, files: ModelFiles): Promise<string | null> {
+  if ((await files.size(dir)) !== null) return dir;
+  const parent = path.dirname(dir);
+  return parent === dir ? null : fileAtOrAbove(parent, files);
 }
 
 /** null for a relative path in a recipe that is not saved. */

@@ -163,6 +163,26 @@ test(
   ),
 );
 
+const w8 =
+  'q_stage: {q_modifiers: {QuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}, ignore: [lm_head]}}}';
+
+test('an output folder that is a file, or lies below one, is an error with the name of the file', async () => {
+  for (const [dir, message] of [
+    ['rows.jsonl', 'rows.jsonl is a file, and a checkpoint is a folder'],
+    ['rows.jsonl/a/b', 'rows.jsonl/a/b cannot be made, as '],
+    ['none/there', null],
+  ] as const) {
+    const text = `model: model\noutput: {dir: ${dir}}\n${w8}`;
+    const { problems, plan } = await inFolder({}, (folder) => checkIn(folder, text));
+    assert.deepEqual(
+      problems.map(({ code, path: at }) => `${code} ${at.join('.')}`),
+      message === null ? [] : ['output-not-a-folder output.dir'],
+    );
+    assert.ok(message === null || problems[0]?.message.includes(message), problems[0]?.message);
+    assert.equal(plan === null, message !== null);
+  }
+});
+
 test('more threads than the worker takes are an error that can be removed; the most are none', async () => {
   const { problems } = await checkMarked(`
     model: model

@@ -219,6 +219,25 @@ test(
     }),
 );
 
+test('an output folder that is a file, or lies below one, is refused with the file that stands in the way', () =>
+  inTemporaryFolder(async (dir) => {
+    const model = path.join(dir, 'model');
+    writeTinyLlama(model, 'random');
+    const file = path.join(dir, 'notes.txt');
+    writeFileSync(file, 'mine');
+    const plan = await resolvePlan({ recipe: rtn4, model, output: path.join(dir, 'out') });
+    for (const output of [file, path.join(file, 'x'), path.join(file, 'x', 'y')]) {
+      plan.output.dir = output;
+      const { ended } = await runPlan(plan);
+      assert.equal(ended.failure?.code, 'output-not-a-folder', ended.failure?.message);
+      assert.ok(
+        ended.failure.message.includes(output === file ? `${file} is a file, and` : `${output} cannot be made, as ${file} is a file`),
+      );
+    }
+    assert.equal(readFileSync(file, 'utf8'), 'mine');
+    assert.ok(!existsSync(`${file}.run`), 'nothing was begun');
+  }));
+
 test('a disk that is too small for the plan is refused before the run', async () => {
   const failure = failureOf(await afterPlanning(({ plan }) => (plan.estimate.disk_bytes = 2 ** 60)));
   assert.equal(failure.code, 'disk-full');

@@ -1,5 +1,5 @@
 // Assembles the checkpoint folder: shards in a fixed order, index, config, side files, recipe; it appears whole, by one rename.
-import { copyFile, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { copyFile, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
@@ -29,12 +29,19 @@ export async function checkOutputFolder(dir: string): Promise<void> {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') return;
-    if (code === 'ENOTDIR') throw runFailure.outputNotOurs(dir);
+    if (code === 'ENOTDIR') throw runFailure.outputNotAFolder(dir, await fileAtOrAbove(dir));
     throw runFailure.fileUnreadable(dir, error instanceof Error ? error.message : String(error));
   }
   if (names.length === 0) return;
   const recipe = names.includes('recipe.yaml') ? await readFile(path.join(dir, 'recipe.yaml'), 'utf8') : '';
   if (!recipe.startsWith(recipeMark)) throw runFailure.outputNotOurs(dir);
+}
+
+/** Of a path that is no folder: the file that stands in the way, itself or one above it. */
+async function fileAtOrAbove(dir: string): Promise<string> {
+  const parent = path.dirname(dir);
+  // Below a file every name answers ENOTDIR, so only the file itself can be looked at.
+  return parent === dir || (await stat(dir).catch(() => null)) !== null ? dir : fileAtOrAbove(parent);
 }
 
 /** Writes into `<runDir>/checkpoint` and renames it to the output folder. Answers the bytes of all tensors. */
