@@ -9,6 +9,7 @@ import { seededRandom, type Random } from '../support/random.js';
 const inMemory = (bytes: Uint8Array, size = bytes.length): ModelFiles => ({
   list: () => Promise.resolve([]),
   size: () => Promise.resolve(size),
+  kindOf: () => Promise.resolve('file'),
   readRange: (_, offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
   readText: () => Promise.reject(new Error('A header reader reads no whole file.')),
 });

@@ -6,6 +6,7 @@ import type { ModelFiles } from './model-files.js';
 import type { ModuleClass } from './match-targets.js';
 import { readQuantizationConfig } from './quantization-config.js';
 import { HeaderError, readSafetensorsHeader } from './safetensors-header.js';
+import { whyNoFile, whyNoFolder } from './unreadable.js';
 
 /** Something about the folder that stops its use, in one sentence; `place` is the file. */
 export interface ModelProblem {
@@ -52,16 +53,9 @@ export function moduleClasses(tensors: readonly ModelTensor[], tied: boolean): R
 async function shardNames(dir: string, entries: readonly string[], files: ModelFiles): Promise<string[] | ModelProblem> {
   const index = entries.find((name) => name.endsWith('.safetensors.index.json'));
   if (index === undefined) return entries.filter((name) => name.endsWith('.safetensors'));
-  let map: unknown;
-  try {
-    map = (JSON.parse(await files.readText(path.join(dir, index))) as { weight_map?: unknown }).weight_map;
-  } catch (error) {
-    return {
-      code: 'model-unreadable',
-      place: index,
-      message: `${index} is not JSON: ${error instanceof Error ? error.message : String(error)}. Download it again.`,
-    };
-  }
+  const answer = await readJson(path.join(dir, index), files);
+  if ('fault' in answer) return { code: 'model-unreadable', place: index, message: answer.fault };
+  const map = (answer.value as { weight_map?: unknown } | null)?.weight_map;
   if (typeof map !== 'object' || map === null)
     return { code: 'model-unreadable', place: index, message: `${index} has no weight_map. Download it again.` };
   const names = [...new Set(Object.values(map as Record<string, unknown>).map(String))].sort();
@@ -80,23 +74,20 @@ async function shardNames(dir: string, entries: readonly string[], files: ModelF
 
 export async function describeModel(dir: string, files: ModelFiles): Promise<DescribeModelAnswer> {
   const entries = await files.list(dir);
-  if (entries === null)
+  if (entries === null) {
+    const why = await whyNoFolder(dir, files);
+    if (why !== null) return failed('model-unreadable', dir, why);
     return failed(
       'model-not-found',
       dir,
       `There is no model folder ${dir}. Give the path of a folder with config.json and safetensors files, or a hub id that is in the local cache.`,
     );
+  }
   let config: Record<string, unknown> = {};
   if (entries.includes('config.json')) {
-    try {
-      config = JSON.parse(await files.readText(path.join(dir, 'config.json'))) as Record<string, unknown>;
-    } catch (error) {
-      return failed(
-        'model-unreadable',
-        'config.json',
-        `${path.join(dir, 'config.json')} is not JSON: ${error instanceof Error ? error.message : String(error)}. Repair it or download it again.`,
-      );
-    }
+    const answer = await readJson(path.join(dir, 'config.json'), files);
+    if ('fault' in answer) return failed('model-unreadable', 'config.json', answer.fault);
+    config = answer.value as Record<string, unknown>;
     if (typeof config !== 'object' || config === null || Array.isArray(config))
       return failed('model-unreadable', 'config.json', `${path.join(dir, 'config.json')} is not a JSON object. Download it again.`);
   }
@@ -157,6 +148,20 @@ export async function describeModel(dir: string, files: ModelFiles): Promise<Des
   };
 }
 
+async function readJson(file: string, files: ModelFiles): Promise<{ value: unknown } | { fault: string }> {
+  let text: string;
+  try {
+    text = await files.readText(file);
+  } catch (error) {
+    return { fault: whyNoFile(file, error) };
+  }
+  try {
+    return { value: JSON.parse(text) as unknown };
+  } catch (error) {
+    return { fault: `${file} is not JSON: ${error instanceof Error ? error.message : String(error)}. Repair it or download it again.` };
+  }
+}
+
 /** Waiting for a disk is shared; what is read at once is a few headers. */
 const shardsAtOnce = 8;
 
@@ -173,7 +178,7 @@ async function readShard(
   } catch (error) {
     if (error instanceof HeaderError)
       return unreadable(`${file} is not a sound safetensors file: ${error.detail}. Download or export it again.`);
-    return unreadable(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
+    return unreadable(whyNoFile(file, error));
   }
 }
 

@@ -26,7 +26,8 @@ export async function locateModel(
   namedIn: ModelNamedIn,
 ): Promise<ModelLocation> {
   const dir = path.resolve(base, model);
-  if ((await files.list(dir)) !== null) return { dir };
+  // What is there and no readable folder, describeModel has words for.
+  if ((await files.list(dir)) !== null || (await files.kindOf(dir)) !== 'none') return { dir };
   if (!hubId.test(model))
     return {
       error: `There is no folder ${dir}. Give the path of a model folder${namedIn === 'recipe' ? ', relative to the recipe,' : ''} or a hub id such as Qwen/Qwen2.5-0.5B that is in the local cache`,

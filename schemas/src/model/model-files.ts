@@ -2,11 +2,16 @@
 import { open, readFile, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 
+/** `refused`: this account may not look. */
+export type PathKind = 'file' | 'folder' | 'none' | 'refused';
+
 export interface ModelFiles {
   /** Names of the entries of a folder; null when it is not a readable folder. */
   list(dir: string): Promise<string[] | null>;
   /** null when there is no such file. */
   size(file: string): Promise<number | null>;
+  /** What stands at a path, for the words about one that cannot be read. */
+  kindOf(path: string): Promise<PathKind>;
   /** Bytes [offset, offset + length), fewer at the end of the file. */
   readRange(file: string, offset: number, length: number): Promise<Uint8Array>;
   readText(file: string): Promise<string>;
@@ -26,6 +31,13 @@ export const nodeFiles: ModelFiles = {
       return found.isFile() ? found.size : null;
     } catch {
       return null; // as above
+    }
+  },
+  async kindOf(name) {
+    try {
+      return (await stat(name)).isDirectory() ? 'folder' : 'file';
+    } catch (error) {
+      return ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '') ? 'refused' : 'none';
     }
   },
   async readRange(file, offset, length) {

@@ -1,0 +1,76 @@
+// What is told of a model folder that cannot be read: what is wrong, why, and what to do.
+import assert from 'node:assert/strict';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { describeModel } from '../../schemas/src/model/describe-model.js';
+import { locateModel } from '../../schemas/src/model/hub-cache.js';
+import { nodeFiles, type ModelFiles } from '../../schemas/src/model/model-files.js';
+import { tinyLlama, writeModel } from '../support/model-fixture.js';
+import { inFolder } from '../support/recipe-fixture.js';
+
+async function told(dir: string, files: ModelFiles = nodeFiles): Promise<string> {
+  const { model, problems } = await describeModel(dir, files);
+  assert.equal(model, null);
+  return problems.map(({ code, message }) => `${code}: ${message}`).join('\n');
+}
+
+/** A file system that refuses one path; a test may run as root, who is refused nothing. */
+function refusing(refused: string): ModelFiles {
+  const guarded =
+    <T>(read: (file: string) => Promise<T>) =>
+    (file: string): Promise<T> =>
+      file === refused
+        ? Promise.reject(Object.assign(new Error(`EACCES: permission denied, open '${file}'`), { code: 'EACCES' }))
+        : read(file);
+  return {
+    ...nodeFiles,
+    list: (dir) => (dir === refused ? Promise.resolve(null) : nodeFiles.list(dir)),
+    readText: guarded(nodeFiles.readText),
+    readRange: (file, offset, length) => guarded((name) => nodeFiles.readRange(name, offset, length))(file),
+  };
+}
+
+test('a path that is nothing, a file, or a folder that this account may not read', () =>
+  inFolder({}, async (dir) => {
+    assert.match(await told(path.join(dir, 'none')), /^model-not-found: There is no model folder .*none\. Give the path/);
+    const file = path.join(dir, 'model', 'model.safetensors');
+    assert.equal(
+      await told(file),
+      `model-unreadable: ${file} is a file, and a model is a folder with config.json and safetensors files. Name the folder, such as ${path.join(dir, 'model')}.`,
+    );
+    const model = path.join(dir, 'model');
+    assert.equal(
+      await told(model, refusing(model)),
+      `model-unreadable: The folder ${model} cannot be read: this account may not read it. Change its permissions, so that it can be listed and entered, or name a copy.`,
+    );
+    assert.deepEqual(await locateModel('model/config.json', dir, nodeFiles, {}, 'recipe'), { dir: path.join(model, 'config.json') });
+  }));
+
+test('config.json, index and shards that cannot be read or are no JSON', () =>
+  inFolder({}, async (dir) => {
+    const model = path.join(dir, 'model');
+    const config = path.join(model, 'config.json');
+    assert.equal(
+      await told(model, refusing(config)),
+      `model-unreadable: ${config} cannot be read: this account may not read it. Change its permissions, or name a copy of the model.`,
+    );
+    assert.match(
+      await told(model, refusing(path.join(model, 'model.safetensors'))),
+      /model\.safetensors cannot be read: this account may not read it\. Change/,
+    );
+    rmSync(config);
+    symlinkSync(path.join(dir, 'gone'), config);
+    assert.match(await told(model), /config\.json cannot be read: it is a link to nothing, or was removed just now\. Download/);
+    rmSync(config);
+    mkdirSync(config);
+    assert.match(await told(model), /config\.json is a folder, and a file belongs there\. Download/);
+    rmSync(config, { recursive: true });
+    writeModel(model, tinyLlama());
+    const index = path.join(model, 'model.safetensors.index.json');
+    writeFileSync(index, '{');
+    assert.match(await told(model), /index\.json is not JSON: .+\. Repair it or download it again\.$/);
+    writeFileSync(index, 'null');
+    assert.match(await told(model), /index\.json has no weight_map\. Download it again\.$/);
+    assert.match(await told(model, refusing(index)), /index\.json cannot be read: this account may not read it/);
+  }));
