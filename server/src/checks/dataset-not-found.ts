@@ -1,4 +1,6 @@
-// A dataset file that is not there.
+// A dataset file that is not there, or is a folder.
+import { datasetKind } from '../../../schemas/src/dataset/dataset-row.js';
+import type { ResolvedDataset } from '../plan/resolution.js';
 import type { Check } from './check.js';
 
 export const datasetNotFound: Check = {
@@ -7,14 +9,20 @@ export const datasetNotFound: Check = {
     [calibration, evaluation].flatMap((dataset) =>
       dataset?.exists !== false
         ? []
-        : [
-            {
-              code: 'dataset-not-found',
-              severity: 'error',
-              path: dataset.path,
-              at: 'value',
-              message: `There is no file ${dataset.plan.dataset}. Paths are relative to the recipe; registered dataset names and hub ids are not downloaded.`,
-            },
-          ],
+        : [{ code: 'dataset-not-found', severity: 'error', path: dataset.path, at: 'value', message: messageOf(dataset) }],
     ),
 };
+
+const mostNames = 4;
+
+function messageOf({ plan, folder }: ResolvedDataset): string {
+  if (folder === null)
+    return `There is no file ${plan.dataset}. Paths are relative to the recipe; registered dataset names and hub ids are not downloaded.`;
+  const read = folder.filter((name) => datasetKind(name) !== null);
+  const more = read.length > mostNames ? ` and ${read.length - mostNames} more` : '';
+  const way =
+    read.length === 0
+      ? 'It holds no .jsonl, .txt or .csv, which are read: convert its rows to one JSON object per line'
+      : `Name one of its files: ${read.slice(0, mostNames).join(', ')}${more}`;
+  return `${plan.dataset} is a folder, and a dataset is one file. ${way}.`;
+}

@@ -67,6 +67,8 @@ export interface ResolvedDataset {
   plan: DatasetPlan;
   /** null: not known, as the recipe is not saved and the path is relative. */
   exists: boolean | null;
+  /** The names in it, where it is a folder; a dataset is a file. */
+  folder: readonly string[] | null;
   /** Its first rows, and those of them that are used, as a run would read them; null while there is no such file, or none that is read. */
   head: { file: DatasetHead; reading: HeadReading } | null;
 }
@@ -237,6 +239,7 @@ async function findDataset(
   return {
     path: [...at, 'dataset'],
     exists: file === null ? null : bytes !== null,
+    folder: file === null || bytes !== null ? null : await context.files.list(file),
     plan,
     head: head && { file: head, reading: readRows(head, plan.text_column, usedRows(plan)) },
   };

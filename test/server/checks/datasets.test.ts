@@ -1,6 +1,6 @@
 // What is said of the files with rows: whether they can be read, which column is meant, messages, doubled BOS tokens, and rows that nobody or too few layers use.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
@@ -35,6 +35,25 @@ function fixed(text: string, setting: RecipeSetting): Promise<string> {
     return mended;
   });
 }
+
+test('a folder is no dataset: its files that are read are named', () =>
+  inFolder({}, async (dir) => {
+    const messageFor = async (): Promise<string> => {
+      const { problems } = await checkIn(dir, recipe('{dataset: texts}'));
+      assert.deepEqual(told(problems), ['error dataset-not-found']);
+      return problems[0]?.message ?? '';
+    };
+    mkdirSync(path.join(dir, 'texts'));
+    writeFileSync(path.join(dir, 'texts', 'train.parquet'), '');
+    assert.match(
+      await messageFor(),
+      /texts is a folder, and a dataset is one file\. It holds no \.jsonl, \.txt or \.csv, which are read: convert/,
+    );
+    for (const name of ['a.csv', 'b.jsonl', 'c.txt', 'd.txt']) writeFileSync(path.join(dir, 'texts', name), 'text\n');
+    assert.match(await messageFor(), /Name one of its files: a\.csv, b\.jsonl, c\.txt, d\.txt\.$/);
+    writeFileSync(path.join(dir, 'texts', 'e.txt'), 'text\n');
+    assert.match(await messageFor(), /c\.txt, d\.txt and 1 more\.$/);
+  }));
 
 test('a dataset that is there and cannot be read, with the line', async () => {
   for (const [name, content, message] of [
