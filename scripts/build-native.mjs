@@ -37,15 +37,14 @@ function deliver(name, check) {
 }
 
 /**
- * Machine code for every supported device takes minutes and is for packages: BITWRIGHT_CUDA_ARCHITECTURES=all, or a list of CMake's. Else it is made
- * for the devices of this machine; without one for Ampere, whose PTX also runs on what is newer.
+ * Machine code for every supported device takes minutes and is for packages: BITWRIGHT_CUDA_ARCHITECTURES=all, or CMake's own CUDAARCHS with some. Else
+ * it is made for the devices of this machine; without one for Ampere, whose PTX also runs on what is newer.
  */
 function cudaArchitectures() {
-  const asked = process.env.BITWRIGHT_CUDA_ARCHITECTURES;
-  if (asked === 'all') return [];
+  if (process.env.BITWRIGHT_CUDA_ARCHITECTURES === 'all' || process.env.CUDAARCHS !== undefined) return [];
   const { stdout } = spawnSync('nvidia-smi', ['--query-gpu=compute_cap', '--format=csv,noheader'], { encoding: 'utf8' });
   const found = [...new Set((stdout ?? '').match(/\d+\.\d+/g))].map((capability) => capability.replace('.', ''));
-  return [`-DCMAKE_CUDA_ARCHITECTURES=${asked ?? (found.length > 0 ? found.join(';') : '80')}`];
+  return [`-DCMAKE_CUDA_ARCHITECTURES=${found.length > 0 ? found.join(';') : '80'}`];
 }
 
 export async function buildNative() {

@@ -2,7 +2,8 @@
 # Builds and runs all that needs a GPU, on a machine with CMake, a C++ compiler and CUDA alone: every case of test/native on CUDA (against float64 references
 # and the processor), a reduced set under compute-sanitizer, the bench ladder. Writes FOLDER/gpu-suite.json.
 #
-#   worker/native/gpu-suite.sh [FOLDER]      FOLDER: build/gpu-suite unless named
+#   worker/native/gpu-suite.sh [FOLDER]      FOLDER: build/gpu-suite unless named; the build itself goes to build/gpu-native
+#   BITWRIGHT_SANITIZER_SECONDS              how long each of the two sanitizer runs may take: 300 unless set
 #
 # Exit codes: 0 all passed, 1 something failed, 2 cannot be built here, 3 built, but there is no CUDA device that can be used (the cases are listed as skipped).
 set -euo pipefail
@@ -11,10 +12,12 @@ native=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${1:-$native/../../build/gpu-suite}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-build=$out/build
-# The tests, and nothing older than this run.
-conformance=$out/conformance.json
-ladder=$out/ladder.json
+build=$native/../../build/gpu-native
+mkdir -p "$build"
+build=$(cd "$build" && pwd)
+conformance=$build/conformance.json
+ladder=$build/ladder.json
+# Nothing older than this run.
 rm -f "$conformance" "$ladder" "$out/gpu-suite.json"
 
 refuse() {
@@ -62,16 +65,16 @@ cmake --build "$build" --target native-tests cuda-ladder --parallel "$(nproc)" >
 # ---- run ---------------------------------------------------------------------------------------------------------------
 
 verdict=0
+last_code=0
 # Runs a step, keeps its output in FOLDER/NAME.log, and remembers whether it failed.
 step() {
   local name=$1
   shift
   echo "== $name"
-  local code=0
-  "$@" >"$out/$name.log" 2>&1 || code=$?
+  last_code=0
+  "$@" >"$out/$name.log" 2>&1 || last_code=$?
   tail -n 3 "$out/$name.log"
-  [ "$code" -eq 0 ] || verdict=1
-  return 0
+  if [ "$last_code" -ne 0 ]; then verdict=1; fi
 }
 
 step conformance "$build/native-tests" --backend cuda --json "$conformance"
@@ -89,11 +92,13 @@ elif [ -z "$sanitizer" ]; then
   echo "compute-sanitizer is missing: memory and races are not checked"
 else
   for tool in memcheck racecheck; do
-    before=$verdict
-    verdict=0
-    step "$tool" timeout 1200 "$sanitizer" --tool "$tool" --error-exitcode 9 "$build/native-tests" --backend cuda "${reduced[@]}"
-    sanitizer_outcomes+=("\"$tool\": \"$([ "$verdict" -eq 0 ] && echo clean || echo failed)\"")
-    verdict=$((verdict > before ? verdict : before))
+    step "$tool" timeout "${BITWRIGHT_SANITIZER_SECONDS:-300}" "$sanitizer" --tool "$tool" --error-exitcode 9 "$build/native-tests" --backend cuda "${reduced[@]}"
+    case $last_code in
+      0) outcome=clean ;;
+      124) outcome="not finished in ${BITWRIGHT_SANITIZER_SECONDS:-300} s" ;;
+      *) outcome="failed with code $last_code" ;;
+    esac
+    sanitizer_outcomes+=("\"$tool\": \"$outcome\"")
   done
 fi
 [ -n "$absent" ] || step ladder "$build/cuda-ladder" "$build/bitwright-cuda.so" "$ladder"

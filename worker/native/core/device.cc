@@ -194,7 +194,8 @@ void Device::release(Tensor tensor) {
 Status Device::take_failure() {
   // What the backend has not told yet happened before what it has: after a failure nothing more is run.
   Status untold = backend().settle();
-  Status status = cancel_ || untold.ok() ? std::move(failure_) : std::move(untold);
+  const bool is_cancelled = cancel_ && !failure_.ok();
+  Status status = is_cancelled || untold.ok() ? std::move(failure_) : std::move(untold);
   // A cancellation stays until resume(); any other failure is told once.
   failure_ = cancel_ && !status.ok() ? Status::cancelled() : Status::fine();
   return status;

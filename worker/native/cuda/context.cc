@@ -205,6 +205,7 @@ double Context::measure(const std::string& what, int64_t m, int64_t n, int64_t k
   const bool is_copy = what == "copy";
   const DType type = what == "gemm-bf16" ? DType::BF16 : DType::F32;
   if (!is_copy && what != "gemm-bf16" && what != "gemm-f32") throw Failure{"there is no floor named " + what};
+  if (type == DType::BF16 && !has_bf16()) throw Failure{"products of BF16 need compute capability 8.0 or newer"};
   const int64_t size = is_copy ? 1 : size_of(type);
   const Scratch<char> a = scratch<char>(is_copy ? m : m * k * size), b = scratch<char>(is_copy ? m : n * k * size), c = scratch<char>(is_copy ? 1 : m * n * 4);
   // Zeros would draw less power and run faster than a model's values.

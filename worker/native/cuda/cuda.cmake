@@ -1,13 +1,19 @@
 # The CUDA backend: a shared library of its own that the core loads when a CUDA device is asked for. Without nvcc everything else is built,
 # and one sentence says what is not; it stands in cuda-absent.txt of the build folder.
 set(BITWRIGHT_CUDA_LIBRARY "")
+# Becomes a definition of the tests: without semicolons, which separate lists.
 set(BITWRIGHT_CUDA_ABSENT "")
 set(CUDA_COMPILER "")
 if(NOT BITWRIGHT_CUDA)
   set(BITWRIGHT_CUDA_ABSENT "The CUDA backend is not built: it was switched off (BITWRIGHT_CUDA=OFF).")
 else()
   # Turing to Hopper as machine code, newer devices by PTX. Set before the language is enabled, or CMake takes the compiler's default.
-  set(CMAKE_CUDA_ARCHITECTURES "75-real;80-real;86-real;89-real;90" CACHE STRING "Devices that the CUDA backend has code for")
+  # CUDAARCHS is CMake's own variable for it: one device compiles in a third of the time.
+  set(DEVICES "75-real;80-real;86-real;89-real;90")
+  if(DEFINED ENV{CUDAARCHS})
+    set(DEVICES $ENV{CUDAARCHS})
+  endif()
+  set(CMAKE_CUDA_ARCHITECTURES "${DEVICES}" CACHE STRING "Devices that the CUDA backend has code for")
   if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX} AND EXISTS /usr/local/cuda/bin/nvcc)
     find_program(NVCC nvcc HINTS /usr/local/cuda/bin)
     set(CMAKE_CUDA_COMPILER ${NVCC})
@@ -15,7 +21,7 @@ else()
   include(CheckLanguage)
   check_language(CUDA)
   if(NOT CMAKE_CUDA_COMPILER)
-    set(BITWRIGHT_CUDA_ABSENT "The CUDA backend is not built: CMake found no nvcc; with a CUDA toolkit 12.0 or newer on this machine it is built by itself.")
+    set(BITWRIGHT_CUDA_ABSENT "The CUDA backend is not built: CMake found no nvcc. With a CUDA toolkit 12.0 or newer on this machine it is built by itself.")
   else()
     enable_language(CUDA)
     if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.0)

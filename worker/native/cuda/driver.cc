@@ -60,7 +60,9 @@ Driver look() {
     driver.reason = "the NVIDIA driver does not answer: libcuda.so.1 is there, but cuDriverGetVersion fails";
     return driver;
   }
-  driver.version = driver_package_version();
+  // Asked once: it starts the management library.
+  static const std::string package_version = driver_package_version();
+  driver.version = package_version;
   const std::string own = driver.version.empty() ? "the NVIDIA driver" : "the NVIDIA driver " + driver.version;
   // Within a major version every driver runs every runtime.
   if (driver.cuda_version / 1000 < CUDART_VERSION / 1000) {
