@@ -166,3 +166,41 @@ test('entries of any length are answered', () => {
   for (const entry of [`re:${'x'.repeat(200_000)}`, 'x'.repeat(200_000), `re:${'('.repeat(5000)}${')'.repeat(5000)}`]) compileTarget(entry);
   assert.equal(verdict(`re:${'x'.repeat(200_000)}`), null);
 });
+
+test('a pattern that lists names says which, and matches those alone', () => {
+  const namesOf = (entry: string): readonly string[] | null => {
+    const compiled = compileTarget(entry);
+    assert.ok('names' in compiled, entry);
+    return compiled.names;
+  };
+  assert.deepEqual(namesOf('re:model\\.layers\\.(0|1|12)\\.(?:q|k)_proj$'), [
+    'model.layers.0.q_proj',
+    'model.layers.0.k_proj',
+    'model.layers.1.q_proj',
+    'model.layers.1.k_proj',
+    'model.layers.12.q_proj',
+    'model.layers.12.k_proj',
+  ]);
+  assert.deepEqual(namesOf('lm_head'), ['lm_head']);
+  for (const entry of [
+    'Linear',
+    're:model\\.layers',
+    're:a.b$',
+    're:a|b$',
+    're:(a|b)*$',
+    're:(a(b|c))$',
+    're:[ab]$',
+    're:(?i)a$',
+    `re:${'(0|1|2|3|4|5|6|7|8|9)'.repeat(3)}$`,
+  ])
+    assert.equal(namesOf(entry), null, entry);
+  const began = performance.now();
+  assert.equal(namesOf(`re:${'a'.repeat(5000)}!`), null);
+  assert.ok(performance.now() - began < 1000);
+  const compiled = compileTarget('re:a(b|)c$');
+  assert.ok('matcher' in compiled);
+  assert.deepEqual(
+    ['abc', 'ac', 'abcd', 'xabc', 'abc\n'].map((name) => compiled.matcher({ name, class: 'Linear' })),
+    [true, true, false, false, false],
+  );
+});

@@ -37,17 +37,23 @@ const weightSuffixes = ['.weight', '.weight_packed'];
 /** Modules with a 2-D weight. Embeddings and norms by name; every other 2-D weight is a Linear, as llm-compressor's model-free rule has it. */
 export function moduleClasses(tensors: readonly ModelTensor[], tied: boolean): Record<string, ModuleClass> {
   const modules: Record<string, ModuleClass> = {};
+  const classes = new Map<string, ModuleClass>();
   for (const tensor of tensors) {
     const suffix = weightSuffixes.find((ending) => tensor.name.endsWith(ending));
     if (suffix === undefined || tensor.shape.length !== 2) continue;
     const name = tensor.name.slice(0, -suffix.length);
     const role = name.slice(name.lastIndexOf('.') + 1);
-    modules[name] = /norm$/.test(role) ? 'Other' : /embed|^wte$|^wpe$|_emb$/.test(role) ? 'Embedding' : 'Linear';
+    const moduleClass = classes.get(role) ?? classOfRole(role);
+    classes.set(role, moduleClass);
+    modules[name] = moduleClass;
   }
   // A tied head has no tensor of its own but is a Linear module of the loaded model.
   if (tied && modules['lm_head'] === undefined && Object.values(modules).includes('Embedding')) modules['lm_head'] = 'Linear';
   return modules;
 }
+
+const classOfRole = (role: string): ModuleClass =>
+  /norm$/.test(role) ? 'Other' : /embed|^wte$|^wpe$|_emb$/.test(role) ? 'Embedding' : 'Linear';
 
 /** The safetensors files of a folder: by the index when there is one, else every *.safetensors. */
 async function shardNames(dir: string, entries: readonly string[], files: ModelFiles): Promise<string[] | ModelProblem> {

@@ -10,8 +10,11 @@ export interface NamedModule {
 }
 
 export type Matcher = (module: NamedModule) => boolean;
-/** `end`: letters that every name it matches ends in, where that is plain to see; who has many names asks those first. */
-export type MatcherResult = { matcher: Matcher; end: string | null } | { error: string };
+/**
+ * `names`: all that it can match, where it lists them (`model\\.layers\\.(0|1)\\.mlp\\.down_proj$`). `end`: letters that every name it matches ends in,
+ * where that is plain to see. Who has many names asks only those.
+ */
+export type MatcherResult = { matcher: Matcher; names: readonly string[] | null; end: string | null } | { error: string };
 
 /** Longer entries name nothing; the engine refuses very long patterns only while it matches. */
 const longestEntry = 10_000;
@@ -35,19 +38,46 @@ export function compileTarget(entry: string): MatcherResult {
 
 function compile(entry: string): MatcherResult {
   if (entry.length > longestEntry) return { error: `it has ${entry.length} characters, more than the ${longestEntry} that are read` };
-  if (!entry.startsWith('re:')) return { matcher: (module) => module.name === entry || matchesClass(entry, module.class), end: null };
+  if (!entry.startsWith('re:'))
+    return {
+      matcher: (module) => module.name === entry || matchesClass(entry, module.class),
+      names: isClassName(entry) ? null : [entry],
+      end: null,
+    };
   const translated = translatePattern(entry.slice(3));
   if ('error' in translated) return translated;
   try {
+    const names = listedNames(translated.source, translated.flags);
+    if (names !== null) {
+      const listed = new Set(names);
+      return { matcher: (module) => listed.has(module.name), names, end: null };
+    }
     // re.match: anchored at the start, open at the end; `.` matches anything but a newline in both languages.
     const expression = new RegExp(`^(?:${translated.source})`, translated.flags);
     expression.test('');
     const end = requiredEnd(translated.source, translated.flags);
-    if (!translated.isRisky) return { matcher: (module) => expression.test(module.name), end };
-    return { matcher: (module) => testWatched(expression, module.name, entry), end };
+    if (!translated.isRisky) return { matcher: (module) => expression.test(module.name), names, end };
+    return { matcher: (module) => testWatched(expression, module.name, entry), names, end };
   } catch (error) {
     return { error: error instanceof Error ? error.message.replace(/^Invalid regular expression: /, '') : String(error) };
   }
+}
+
+/** More are not a list that someone wrote. */
+const mostNames = 500;
+
+/** What a pattern of letters, `\\.` and groups of such alternatives lists, closed by `$`; null for any other. */
+function listedNames(source: string, flags: string): string[] | null {
+  if (flags !== '' || !/^(?:[\w-]|\\\.|\((?:\?:)?(?:[\w-]|\\\.|\|)*\))+\$$/.test(source)) return null;
+  let names = [''];
+  for (const [part] of source.slice(0, -1).matchAll(/\([^)]*\)|[^()]+/g)) {
+    const choices = (part.startsWith('(') ? part.replace(/^\((?:\?:)?|\)$/g, '').split('|') : [part]).map((text) =>
+      text.replaceAll('\\.', '.'),
+    );
+    if (names.length * choices.length > mostNames) return null;
+    names = names.flatMap((name) => choices.map((choice) => name + choice));
+  }
+  return names;
 }
 
 /** Of `.*\\.q_proj$`: q_proj. Only letters, digits and _ before the `$`, behind a dot, a repeat, a group or a set; null where there are alternatives to all of it. */

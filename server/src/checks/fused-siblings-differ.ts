@@ -82,7 +82,7 @@ function siblings(model: ModelDescription, layers: readonly LayerPlan[]): readon
   const found = [...fusedRoles, null].flatMap((roles) => {
     const byParent = new Map<string, number[]>();
     for (const [index, { name, role }] of layers.entries()) {
-      const experts = expertName.exec(name)?.[1];
+      const experts = name.includes('.experts.') ? expertName.exec(name)?.[1] : undefined;
       const parent = roles === null ? experts : experts === undefined && roles.includes(role) ? name.slice(0, -role.length) : undefined;
       if (parent === undefined) continue;
       const others = byParent.get(parent);

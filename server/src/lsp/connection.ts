@@ -23,7 +23,7 @@ import { readServerSettings, withSeverities } from './server-settings.js';
 import { fixAllKind, semanticTokensLegend, toDiagnostic } from './to-lsp.js';
 
 /** Milliseconds before problems are found anew: what the editor asks right behind a key press is answered first. */
-const shortestDelay = 2;
+const shortestDelay = 5;
 /** Where an analysis takes longer than this, it waits until typing pauses for that time, at most for longestDelay. */
 const promptAnalysis = 60;
 const longestDelay = 150;

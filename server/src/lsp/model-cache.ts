@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describeModel, type DescribeModelAnswer } from '../../../schemas/src/model/describe-model.js';
-import { setHeapGrowth, spareHeap } from './heap-growth.js';
+import { sparingFiles } from './heap-growth.js';
 import type { ModelFiles } from '../../../schemas/src/model/model-files.js';
 
 export interface ModelCache {
@@ -30,7 +30,7 @@ export function createModelCache(files: ModelFiles): ModelCache {
       const fingerprint = await fingerprintOf(dir);
       const known = kept.get(dir);
       kept.delete(dir);
-      const answer = known?.fingerprint === fingerprint ? known.answer : describeSparingly(dir, files);
+      const answer = known?.fingerprint === fingerprint ? known.answer : describeModel(dir, sparingFiles(files));
       const entry = { fingerprint, lookedAt: performance.now(), answer };
       kept.set(dir, entry);
       for (const oldest of kept.keys()) if (kept.size > KEPT_MODELS) kept.delete(oldest);
@@ -40,13 +40,6 @@ export function createModelCache(files: ModelFiles): ModelCache {
       for (const entry of kept.values()) entry.lookedAt = -Infinity;
     },
   };
-}
-
-async function describeSparingly(dir: string, files: ModelFiles): Promise<DescribeModelAnswer> {
-  spareHeap();
-  const answer = await describeModel(dir, files);
-  setHeapGrowth(answer.model?.tensors.length ?? 0);
-  return answer;
 }
 
 /** Names, sizes and times of the files that a description is made of; '' where the folder cannot be read. */

@@ -1,6 +1,6 @@
 // Which modules of a model an entry of targets or ignore matches, kept as long as the model: a key press changes one entry of many, and a model may have ten thousand layers.
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
-import { compileTarget, isClassName, type NamedModule } from '../../../schemas/src/model/match-targets.js';
+import { compileTarget, type NamedModule } from '../../../schemas/src/model/match-targets.js';
 
 /** Of a model: `index` is its place among them. */
 export interface ModelModule extends NamedModule {
@@ -58,16 +58,28 @@ export function matchesOf<Module extends NamedModule>(entry: string, modules: re
 function findMatches(entry: string, modules: readonly NamedModule[], { byRole }: ModuleIndex): readonly NamedModule[] {
   const compiled = compileTarget(entry);
   if ('error' in compiled) return [];
-  const { matcher, end } = compiled;
-  if (!entry.startsWith('re:') && !isClassName(entry)) {
-    const named = modules.find(({ name }) => name === entry);
-    return named !== undefined && matcher(named) ? [named] : [];
+  const { matcher, names, end } = compiled;
+  if (names !== null) {
+    const placeOf = (name: string): number => places(modules).get(name) ?? -1;
+    const found = [...new Set(names.map(placeOf))].filter((place) => place >= 0).sort((a, b) => a - b);
+    return found.flatMap((place) => modules[place] ?? []);
   }
   if (end === null) return modules.filter(matcher);
   const roles = [...byRole.keys()].filter((role) => role.endsWith(end));
   const [only] = roles;
   if (only === undefined) return [];
   return (roles.length === 1 ? (byRole.get(only) ?? []) : modules).filter(matcher);
+}
+
+const placesOfModules = new WeakMap<readonly NamedModule[], ReadonlyMap<string, number>>();
+
+/** Name → place; only made where entries name modules. */
+function places(modules: readonly NamedModule[]): ReadonlyMap<string, number> {
+  const known = placesOfModules.get(modules);
+  if (known !== undefined) return known;
+  const found = new Map(modules.map(({ name }, place) => [name, place]));
+  placesOfModules.set(modules, found);
+  return found;
 }
 
 function indexOf(modules: readonly NamedModule[]): ModuleIndex {
