@@ -1,27 +1,12 @@
 // The estimate of peak memory against what runs were measured to take: within one and a half times, either way.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import { estimatePlan } from '../../../server/src/plan/estimate-plan.js';
-import { describedLlama, layersOf, type ModelSizes } from '../../support/plan-inputs.js';
+import { describedLlama, layersOf, weightArgs, type ModelSizes } from '../../support/plan-inputs.js';
 
-const args = (changes: Partial<QuantizationArgs>): QuantizationArgs => ({
-  num_bits: 8,
-  type: 'int',
-  symmetric: true,
-  strategy: 'channel',
-  group_size: null,
-  block_structure: null,
-  dynamic: false,
-  actorder: null,
-  scale_dtype: null,
-  zp_dtype: null,
-  observer: 'memoryless_minmax',
-  observer_kwargs: {},
-  ...changes,
-});
 const scheme = (num_bits: number): QuantizationScheme => ({
-  weights: args({ num_bits }),
+  weights: weightArgs({ num_bits }),
   input_activations: null,
   output_activations: null,
   format: 'pack-quantized',

@@ -3,22 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { storedBytes } from '../../../server/src/plan/estimate-size.js';
+import { weightArgs } from '../../support/plan-inputs.js';
 
-const weights = (changes: Partial<QuantizationArgs>): QuantizationArgs => ({
-  num_bits: 4,
-  type: 'int',
-  symmetric: true,
-  strategy: 'group',
-  group_size: 128,
-  block_structure: null,
-  dynamic: false,
-  actorder: null,
-  scale_dtype: null,
-  zp_dtype: null,
-  observer: 'memoryless_minmax',
-  observer_kwargs: {},
-  ...changes,
-});
+const weights = (changes: Partial<QuantizationArgs>): QuantizationArgs =>
+  weightArgs({ num_bits: 4, strategy: 'group', group_size: 128, ...changes });
 const layer = { rows: 64, columns: 256 };
 const bytes = (changes: Partial<QuantizationArgs>, format: 'pack-quantized' | 'int-quantized' = 'pack-quantized', dtype = 2): number =>
   storedBytes(layer, { weights: weights(changes), input_activations: null, output_activations: null, format }, dtype);
