@@ -41,6 +41,14 @@ export function checkIn(dir: string, text: string): Promise<CheckedRecipe> {
   });
 }
 
+/** The head of a marked recipe: what follows are the fields of its one modifier. */
+export const roundToNearest = `
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:`;
+
 /** A test body that only compares the marks. */
 export const marked =
   (text: string, setting: RecipeSetting = {}) =>

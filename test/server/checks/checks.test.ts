@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { Problem } from '../../../schemas/src/problem.js';
 import { tinyLlama } from '../../support/model-fixture.js';
 import { withExperts } from '../../support/problem-page-folder.js';
-import { checkIn, checkMarked, inFolder, marked } from '../../support/recipe-fixture.js';
+import { checkIn, checkMarked, inFolder, marked, roundToNearest } from '../../support/recipe-fixture.js';
 
 test('a sound recipe has no problem and yields a plan', async () => {
   const { plan } = await checkMarked(`
@@ -21,12 +21,7 @@ test('a sound recipe has no problem and yields a plan', async () => {
 });
 
 test('a target that matches nothing, with the name that was meant', async () => {
-  const { problems } = await checkMarked(`
-    model: model
-    output: {dir: out}
-    q_stage:
-      q_modifiers:
-        QuantizationModifier:
+  const { problems } = await checkMarked(`${roundToNearest}
           config_groups:
             g:
               targets: [q_proj, Linear]
@@ -39,12 +34,7 @@ test('a target that matches nothing, with the name that was meant', async () => 
 
 test(
   'an ignore entry that matches nothing is a warning',
-  marked(`
-    model: model
-    output: {dir: out}
-    q_stage:
-      q_modifiers:
-        QuantizationModifier:
+  marked(`${roundToNearest}
           config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}
           ignore: [lm_head, "re:visual.*"]
     #                       ^^^^^^^^^^^^^ warning ignore-matches-nothing: spares nothing
@@ -52,12 +42,7 @@ test(
 );
 
 test('group_size that does not divide the columns lists layers, sizes and two ways out', async () => {
-  const { problems } = await checkMarked(`
-    model: model
-    output: {dir: out}
-    q_stage:
-      q_modifiers:
-        QuantizationModifier:
+  const { problems } = await checkMarked(`${roundToNearest}
           config_groups:
             g:
               targets: [Linear]
@@ -89,12 +74,7 @@ test('shapes that yield no modifier say what to write', async () => {
 
 test(
   'fused siblings with different schemes',
-  marked(`
-    model: model
-    output: {dir: out}
-    q_stage:
-      q_modifiers:
-        QuantizationModifier:
+  marked(`${roundToNearest}
     #   ^^^^^^^^^^^^^^^^^^^^ warning fused-siblings-differ: q_proj, k_proj, v_proj get different schemes in 2 blocks
           config_groups:
             a: {targets: ["re:.*q_proj"], weights: {num_bits: 4, strategy: channel}}
@@ -131,12 +111,7 @@ test('unknown modifier, unknown field, modifier without body', async () => {
 
 test(
   'scheme and config_groups together; quantization args that contradict each other',
-  marked(`
-    model: model
-    output: {dir: out}
-    q_stage:
-      q_modifiers:
-        QuantizationModifier:
+  marked(`${roundToNearest}
           scheme: W4A16
     #     ^^^^^^ error scheme-and-config-groups-together
           config_groups:
@@ -244,12 +219,7 @@ test(
 
 test(
   'a broken pattern is told where it stands',
-  marked(`
-    model: model
-    output: {dir: out}
-    q_stage:
-      q_modifiers:
-        QuantizationModifier:
+  marked(`${roundToNearest}
           config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}
           ignore: ["re:.*(gate", lm_head]
     #              ^^^^^^^^^^^^ error invalid-regular-expression

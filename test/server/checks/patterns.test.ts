@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tinyLlama } from '../../support/model-fixture.js';
-import { checkIn, checkMarked, inFolder } from '../../support/recipe-fixture.js';
+import { checkIn, checkMarked, inFolder, roundToNearest } from '../../support/recipe-fixture.js';
 
 test('what was meant: the end of names, a slip of a name, or a part of names', () =>
   inFolder({ model: tinyLlama({ blocks: 12 }) }, async (dir) => {
@@ -36,12 +36,7 @@ test('what was meant: the end of names, a slip of a name, or a part of names', (
   }));
 
 test('targets beside config_groups are not read, so a slip in them is told', async () => {
-  const { problems } = await checkMarked(`
-    model: model
-    output: {dir: out}
-    q_stage:
-      q_modifiers:
-        QuantizationModifier:
+  const { problems } = await checkMarked(`${roundToNearest}
           targets: ["re:.*q_prj", lm_head]
     #     ^^^^^^^ warning targets-without-effect: Write them into config_groups, and remove targets here. Besides, re:.*q_prj would match no module of the model.
           config_groups: {g: {targets: ["re:.*_proj"], weights: {num_bits: 8, strategy: channel}}}
@@ -52,12 +47,7 @@ test('targets beside config_groups are not read, so a slip in them is told', asy
 });
 
 test('targets beside a mapping of schemes are not read either', async () => {
-  await checkMarked(`
-    model: model
-    output: {dir: out}
-    q_stage:
-      q_modifiers:
-        QuantizationModifier:
+  await checkMarked(`${roundToNearest}
           targets: lm_head
     #     ^^^^^^^ warning targets-without-effect: with a mapping as scheme
           scheme: {W8A8: ["re:.*_proj"]}
@@ -65,12 +55,7 @@ test('targets beside a mapping of schemes are not read either', async () => {
 });
 
 test('the default beside config_groups, which llm-compressor saves, is no slip', async () => {
-  await checkMarked(`
-    model: model
-    output: {dir: out}
-    q_stage:
-      q_modifiers:
-        QuantizationModifier:
+  await checkMarked(`${roundToNearest}
           targets: [Linear]
           config_groups: {g: {targets: ["re:.*_proj"], weights: {num_bits: 8, strategy: channel}}}
   `);
