@@ -1,12 +1,10 @@
 // The folder that the recipes of docs/problems stand in: models of several kinds beside a file of texts.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { describeModel } from '../../schemas/src/model/describe-model.js';
-import { nodeFiles } from '../../schemas/src/model/model-files.js';
-import { checkRecipe } from '../../server/src/checks/check-recipe.js';
 import type { CheckedRecipe } from '../../server/src/checks/check-recipe.js';
 import { tinyLlama, writeModel } from './model-fixture.js';
 import type { TinyModel } from './model-fixture.js';
+import { checkIn } from './recipe-fixture.js';
 
 export function writePageFolder(dir: string): void {
   const llama = doubled(tinyLlama({ intermediate: 192 }));
@@ -62,12 +60,8 @@ export function checkPageIn(dir: string, text: string, code: string, isMended: b
   const isUnsaved = code === 'recipe-not-saved' && !isMended;
   const lastLine = text.trimEnd().split('\n').at(-1) ?? '';
   const repeated = code === 'recipe-too-long' && !isMended ? `${lastLine}\n`.repeat(Math.ceil(4_000_000 / lastLine.length)) : '';
-  return checkRecipe(text + repeated, {
-    recipePath: isUnsaved ? null : path.join(dir, 'test.quant.yaml'),
-    baseDir: isUnsaved ? null : dir,
-    files: nodeFiles,
-    environment: {},
-    describe: (model) => describeModel(model, nodeFiles),
+  return checkIn(dir, text + repeated, {
+    ...(isUnsaved ? { recipePath: null, baseDir: null } : {}),
     // One folder stands on a volume that is full.
     freeBytes: (folder) => Promise.resolve(folder.startsWith(path.join(dir, 'full')) ? 4096 : null),
   });

@@ -7,6 +7,7 @@ import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import { checkRecipe } from '../../server/src/checks/check-recipe.js';
 import type { CheckedRecipe } from '../../server/src/checks/check-recipe.js';
+import type { ResolveContext } from '../../server/src/plan/resolution.js';
 import { dedent, readMarks } from './markers.js';
 import { tinyLlama, writeModel } from './model-fixture.js';
 import type { TinyModel } from './model-fixture.js';
@@ -31,13 +32,15 @@ export async function inFolder<T>(setting: RecipeSetting, use: (dir: string) => 
   }
 }
 
-export function checkIn(dir: string, text: string): Promise<CheckedRecipe> {
+/** `changes`: what is asked of the outside otherwise. */
+export function checkIn(dir: string, text: string, changes: Partial<ResolveContext> = {}): Promise<CheckedRecipe> {
   return checkRecipe(text, {
     recipePath: path.join(dir, 'test.quant.yaml'),
     baseDir: dir,
     files: nodeFiles,
     environment: {},
     describe: (model) => describeModel(model, nodeFiles),
+    ...changes,
   });
 }
 

@@ -4,9 +4,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { describeModel } from '../../../schemas/src/model/describe-model.js';
-import { nodeFiles } from '../../../schemas/src/model/model-files.js';
-import { checkRecipe } from '../../../server/src/checks/check-recipe.js';
 import type { CheckedRecipe } from '../../../server/src/checks/check-recipe.js';
 import { freeBytes } from '../../../server/src/lsp/free-bytes.js';
 import { tinyLlama } from '../../support/model-fixture.js';
@@ -77,18 +74,8 @@ b_stage: {q_modifiers: {QuantizationModifier: {targets: ['re:.*gate$'], scheme: 
   });
 });
 
-async function withFree(bytes: number | null, text: string): Promise<CheckedRecipe> {
-  return inFolder({ model: even }, (dir) =>
-    checkRecipe(text, {
-      recipePath: path.join(dir, 'test.quant.yaml'),
-      baseDir: dir,
-      files: nodeFiles,
-      environment: {},
-      describe: (model) => describeModel(model, nodeFiles),
-      freeBytes: () => Promise.resolve(bytes),
-    }),
-  );
-}
+const withFree = (bytes: number | null, text: string): Promise<CheckedRecipe> =>
+  inFolder({ model: even }, (dir) => checkIn(dir, text, { freeBytes: () => Promise.resolve(bytes) }));
 
 test('less free space than checkpoint and shards is an error with the numbers, and no plan', async () => {
   const { plan } = await withFree(null, recipe(''));

@@ -2,31 +2,18 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import { describeModel } from '../../../schemas/src/model/describe-model.js';
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
-import { checkRecipe, type CheckedRecipe } from '../../../server/src/checks/check-recipe.js';
-import type { ResolveContext } from '../../../server/src/plan/resolution.js';
+import type { CheckedRecipe } from '../../../server/src/checks/check-recipe.js';
 import { checkIn, inFolder } from '../../support/recipe-fixture.js';
 
 const plainGptq = 'q_stage: {q_modifiers: {GPTQModifier: {scheme: W8A8, ignore: [lm_head]}}}';
-
-function checkWith(dir: string, text: string, overrides: ResolveContext['overrides']): Promise<CheckedRecipe> {
-  return checkRecipe(text, {
-    recipePath: path.join(dir, 'test.quant.yaml'),
-    baseDir: dir,
-    files: nodeFiles,
-    environment: {},
-    describe: (model) => describeModel(model, nodeFiles),
-    ...(overrides === undefined ? {} : { overrides }),
-  });
-}
 
 const listed = ({ problems }: CheckedRecipe): string[] => problems.map(({ severity, code }) => `${severity} ${code}`);
 
 test('with --model alone: what is missing is information', () =>
   inFolder({}, async (dir) => {
-    const checked = await checkWith(dir, plainGptq, { model: path.join(dir, 'model') });
+    const checked = await checkIn(dir, plainGptq, { overrides: { model: path.join(dir, 'model') } });
     assert.deepEqual(listed(checked).sort(), ['information calibration-missing', 'information output-dir-missing']);
     assert.equal(checked.plan, null);
   }));
@@ -34,14 +21,16 @@ test('with --model alone: what is missing is information', () =>
 test('with --model, --out and --dataset it is a plan', () =>
   inFolder({}, async (dir) => {
     const model = path.join(dir, 'model');
-    const checked = await checkWith(dir, plainGptq, { model, output_dir: path.join(dir, 'out'), dataset: path.join(dir, 'rows.jsonl') });
+    const checked = await checkIn(dir, plainGptq, {
+      overrides: { model, output_dir: path.join(dir, 'out'), dataset: path.join(dir, 'rows.jsonl') },
+    });
     assert.deepEqual(listed(checked), []);
     assert.equal(checked.plan?.output.dir, path.join(dir, 'out'));
   }));
 
 test('with --out and without data it would fail: an error', () =>
   inFolder({}, async (dir) => {
-    const checked = await checkWith(dir, plainGptq, { model: path.join(dir, 'model'), output_dir: path.join(dir, 'out') });
+    const checked = await checkIn(dir, plainGptq, { overrides: { model: path.join(dir, 'model'), output_dir: path.join(dir, 'out') } });
     assert.deepEqual(listed(checked), ['error calibration-missing']);
   }));
 
