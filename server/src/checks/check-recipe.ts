@@ -19,9 +19,15 @@ export interface CheckedRecipe {
   plan: QuantizationPlan | null;
 }
 
-export async function checkRecipe(text: string, context: ResolveContext): Promise<CheckedRecipe> {
+/** `tell` gets the errors that the text alone shows, before the model is looked at. */
+export async function checkRecipe(
+  text: string,
+  context: ResolveContext,
+  tell?: (errors: readonly ProblemWithRange[]) => void,
+): Promise<CheckedRecipe> {
   const tooSlowBefore = tooSlowEntries();
   const { document, problems } = parseRecipe(text, context.recipePath);
+  tell?.(document.attachRanges(problems.filter(({ severity }) => severity === 'error')));
   const resolution = await resolveRecipe(document, context);
   // A text that is no YAML mapping has nothing for the other checks to look at.
   const unreadable = problems.some(({ code }) => code === 'yaml-syntax' || code === 'recipe-not-a-mapping' || code === 'recipe-too-long');

@@ -29,8 +29,8 @@ export interface Analysis {
 }
 
 export interface Analyses {
-  /** Of an open document, at its present version. */
-  of(text: TextDocument): Promise<Analysis>;
+  /** Of an open document, at its present version. `tell` gets the errors of the text alone, if there are some, before a model is read for the first time. */
+  of(text: TextDocument, tell?: (errors: readonly ProblemWithRange[]) => void): Promise<Analysis>;
   /** Of an open document, of the last version that was analysed: what is asked while typing does not wait for the next. */
   latest(text: TextDocument): Promise<Analysis>;
   /** Of a recipe named by a request; `openText` is what an editor holds of it. */
@@ -45,7 +45,12 @@ export function createAnalyses(): Analyses {
   const readHead = createDatasetCache(nodeFiles);
   const kept = new Map<string, { version: number; analysis: Promise<Analysis> }>();
   const finished = new Map<string, Analysis>();
-  const analyse = async (text: string, uri: string, overrides: ResolvePlanParams['overrides']): Promise<Analysis> => {
+  const analyse = async (
+    text: string,
+    uri: string,
+    overrides: ResolvePlanParams['overrides'],
+    tell?: (errors: readonly ProblemWithRange[]) => void,
+  ): Promise<Analysis> => {
     const recipePath = filePathOf(uri);
     const context: ResolveContext = {
       recipePath,
@@ -57,13 +62,15 @@ export function createAnalyses(): Analyses {
       readHead,
       ...(overrides === undefined ? {} : { overrides }),
     };
-    const { document, problems, plan, resolution } = await checkRecipe(text, context);
+    const { document, problems, plan, resolution } = await checkRecipe(text, context, tell);
     return { document, problems, plan, model: resolution.model, resolution };
   };
-  const analysisOf = (text: TextDocument): Promise<Analysis> => {
+  const analysisOf: Analyses['of'] = (text, tell) => {
     const known = kept.get(text.uri);
     if (known?.version === text.version) return known.analysis;
-    const analysis = analyse(text.getText(), text.uri, undefined).then((found) => {
+    const isFirst = !finished.has(text.uri);
+    const tellSome = (errors: readonly ProblemWithRange[]): void => void (isFirst && errors.length > 0 && tell?.(errors));
+    const analysis = analyse(text.getText(), text.uri, undefined, tellSome).then((found) => {
       if (kept.get(text.uri)?.analysis === analysis) finished.set(text.uri, found);
       return found;
     });

@@ -6,6 +6,7 @@ import {
   TextDocuments,
   TextDocumentSyncKind,
   type Connection,
+  type Diagnostic,
   type InitializeResult,
 } from 'vscode-languageserver/node';
 import { TextDocument } from 'vscode-languageserver-textdocument';
@@ -13,6 +14,7 @@ import {
   describeModelRequest,
   resolvePlanRequest,
   type DescribeModelParams,
+  type ProblemWithRange,
   type ResolvePlanParams,
 } from '../../../schemas/src/protocol/client-server.js';
 import { createAnalyses } from './analyses.js';
@@ -63,12 +65,16 @@ export function serveRecipes(connection: Connection): void {
     if (text === undefined) return;
     const { version } = text;
     const began = performance.now();
-    const { problems } = await analyses.of(text);
+    const diagnosticsOf = (problems: readonly ProblemWithRange[]): Diagnostic[] =>
+      withSeverities(problems, settings).map((problem) => toDiagnostic(problem, uri, host));
+    // Reading the headers of a large model for the first time takes a second. These are not all problems of a version, so they name none.
+    const tell = (errors: readonly ProblemWithRange[]): void =>
+      fence.background('diagnostics', () => connection.sendDiagnostics({ uri, diagnostics: diagnosticsOf(errors) }));
+    const { problems } = await analyses.of(text, tell);
     costs.set(uri, performance.now() - began);
     // What was typed meanwhile has its own timer.
     if (documents.get(uri)?.version !== version) return;
-    const diagnostics = withSeverities(problems, settings).map((problem) => toDiagnostic(problem, uri, host));
-    await connection.sendDiagnostics({ uri, version, diagnostics });
+    await connection.sendDiagnostics({ uri, version, diagnostics: diagnosticsOf(problems) });
   };
   const publishSoon = (uri: string, delay: number): void => {
     clearTimeout(timers.get(uri));

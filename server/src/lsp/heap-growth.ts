@@ -3,23 +3,28 @@
 import v8 from 'node:v8';
 import type { ModelFiles } from '../../../schemas/src/model/model-files.js';
 
-/** Bytes of headers from which an index is large: 163 shards of DeepSeek-V3 have 13 MB, a model of 10,000 layers has one. */
-const largeHeaders = 4e6;
+/** Characters of an index, or bytes of a header, from which they are large: the index of DeepSeek-V3 has 9 million, that of 10,000 layers one. */
+const large = 4e6;
 
 /**
- * Files that count what is read of them. Once it is much, the heap grows by a fifth beyond what is alive, and the space for new objects not at all: while such
- * an index is read nearly all is garbage soon, and afterwards it stays in memory.
+ * Files that look at what is read. Once it is large, the heap grows by a fifth beyond what is alive, and the space for new objects not at all: while the headers
+ * of such a model are read nearly all is garbage soon, and what they say stays in memory.
  */
 export function sparingFiles(files: ModelFiles): ModelFiles {
-  let bytes = 0;
+  const spareIf = (isLarge: boolean): void => {
+    if (!isLarge) return;
+    v8.setFlagsFromString('--heap-growing-percent=20');
+    v8.setFlagsFromString('--semi-space-growth-factor=1');
+  };
   return {
     ...files,
+    readText: async (file) => {
+      const text = await files.readText(file);
+      spareIf(text.length > large);
+      return text;
+    },
     readRange: (file, offset, length) => {
-      bytes += length;
-      if (bytes > largeHeaders) {
-        v8.setFlagsFromString('--heap-growing-percent=20');
-        v8.setFlagsFromString('--semi-space-growth-factor=1');
-      }
+      spareIf(length > large);
       return files.readRange(file, offset, length);
     },
   };

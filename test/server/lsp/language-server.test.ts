@@ -43,6 +43,16 @@ test('a diagnostic with its code, severity and exact range, and gone when the ca
   assert.deepEqual(await server.diagnostics(uri, 2), []);
 });
 
+test('errors of the text are told before the model is read for the first time, all problems after it', async () => {
+  const uri = uriOf('early.quant.yaml');
+  const next = server.nextDiagnostics(uri);
+  await server.open(uri, recipe('{scheme: W8A8, targets: 7, ignore: [lm_hea]}'));
+  const codes = (found: readonly { code: string }[]): string[] => found.map(({ code }) => code);
+  assert.deepEqual(codes(await next), ['wrong-type']);
+  const all = codes(await server.diagnostics(uri, 1));
+  assert.ok(all.includes('wrong-type') && all.includes('ignore-matches-nothing'), all.join());
+});
+
 test('a malformed document: the syntax error is told, the outline and completion still answer', async () => {
   const uri = uriOf('b.quant.yaml');
   await server.open(uri, 'device: \nquant_stage: {a: [b\n  - c: "d\n');
