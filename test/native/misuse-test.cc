@@ -74,6 +74,11 @@ std::vector<Call> calls_in_order() {
           {"smoothquant_scales", {{F32, {2, 8}}, s}, options({{"algorithm", std::string("smoothquant")}, {"smoothing_strength", 0.5}})},
           {"multiply_columns", {W, s}, {}},
           {"divide_rows", {W, {F32, {4}}}, {}},
+          {"column_abs_sum_accumulate", {{DType::F64, {8}}, x}, {}},
+          {"awq_weight_sum_accumulate", {{DType::F64, {8}}, W}, grid},
+          {"awq_scales", {{DType::F64, {8}}, {DType::F64, {8}}}, options({{"n_tokens", 6.0}, {"n_rows", 4.0}, {"ratio", 0.5}})},
+          {"divide_columns", {W, s}, {}},
+          {"squared_error_accumulate", {{DType::F64, {1}}, x, x}, {}},
           {"pack_int32", {q}, packing},
           {"unpack_int32", {{I32, {4, 1}}}, packing},
           {"compare", {W, W}, {}},
@@ -177,6 +182,8 @@ const Case activation_cases("a NaN or infinity among the inputs of a layer is to
     expect_refused("gptq_factor", {poisoned, none()}, options({{"dampening_frac", 0.01}}), "diag(H) at column 2");
     const Array ranges = run("column_range_accumulate", {array_of(DType::F32, {2, 4}, [](int64_t) { return 1.0; }), x}, {}, 2, 1)[0];
     expect_refused("smoothquant_scales", {ranges, array_of(DType::F32, {4}, [](int64_t) { return 1.0; })}, options({{"algorithm", std::string("smoothquant")}, {"smoothing_strength", 0.5}}), "channel 2");
+    const Array sums = run("column_abs_sum_accumulate", {array_of(DType::F64, {4}, [](int64_t) { return 0.0; }), x}, {}, 2, 1)[0];
+    expect_refused("awq_scales", {sums, none()}, options({{"n_tokens", 300.0}, {"ratio", 0.5}}), "channel 2");
   }
 });
 

@@ -1,4 +1,7 @@
 // Observers, SmoothQuant and metrics against float64 references.
+#include <algorithm>
+#include <tuple>
+
 #include "runner.h"
 
 using namespace bitwright_test;
@@ -76,6 +79,58 @@ const Case apply_cases("multiply_columns and divide_rows undo each other's effec
     for (int64_t i = 0; i < 5; ++i) divided.push_back(norm.at(i) / s.at(i));
     expect_close(run_everywhere("divide_rows", {norm, s}, {})[0], divided, unit);
   }
+});
+
+const Case awq_sum_cases("AWQ's sums: |x| per column, and |W| over the maximum of its cell, rounded to the dtype of the weight", [] {
+  const Array x = normal(DType::F32, {70, 530}, 61), start = array_of(DType::F64, {530}, [](int64_t i) { return static_cast<double>(i); });
+  std::vector<double> sums;
+  for (int64_t c = 0; c < 530; ++c) {
+    double sum = static_cast<double>(c);
+    for (int64_t t = 0; t < 70; ++t) sum += std::fabs(x.at(t, c));
+    sums.push_back(sum);
+  }
+  expect_close(run_everywhere("column_abs_sum_accumulate", {start, x}, {}, 1)[0], sums, 1e-14);
+  const Array zero = array_of(DType::F64, {12}, [](int64_t) { return 0.0; });
+  for (DType dtype : {DType::F32, DType::BF16, DType::F16}) {
+    const double unit = dtype == DType::BF16 ? 1.0 / 128 : dtype == DType::F16 ? 1.0 / 1024 : 1e-6;
+    const Array weight = normal(dtype, {70, 12}, 62);
+    for (const auto& [strategy, size, rows] : {std::tuple{"tensor", 12, 70}, {"channel", 12, 1}, {"group", 4, 1}}) {
+      std::vector<double> reference(12);
+      for (int64_t r = 0; r < 70; ++r)
+        for (int64_t c = 0; c < 12; ++c) {
+          double most = 0;
+          for (int64_t row = rows == 1 ? r : 0; row < (rows == 1 ? r + 1 : 70); ++row)
+            for (int64_t k = c / size * size; k < (c / size + 1) * size; ++k) most = std::fmax(most, std::fabs(weight.at(row, k)));
+          reference[static_cast<size_t>(c)] += std::fabs(weight.at(r, c)) / (most + 1e-6);
+        }
+      expect_close(run_everywhere("awq_weight_sum_accumulate", {zero, weight}, options({{"strategy", std::string(strategy)}, {"group_size", static_cast<double>(size)}}), 1)[0], reference, unit);
+    }
+  }
+});
+
+const Case awq_scale_cases("awq_scales: x^ratio, over w^(1 - ratio) with weights, at least 1e-4, its extremes in the middle; columns are divided", [] {
+  const double x[] = {4.0, 0.25, 0.0, 1.0}, w[] = {0.5, 0.0, 0.25, 1.0};
+  const Array x_sum = array_of(DType::F64, {4}, [&](int64_t i) { return 10 * x[i]; }), w_sum = array_of(DType::F64, {4}, [&](int64_t i) { return 8 * w[i]; });
+  for (const double ratio : {0.0, 0.5, 1.0})
+    for (const bool duo : {false, true}) {
+      std::vector<double> s;
+      for (int i = 0; i < 4; ++i) s.push_back(std::fmax(1e-4, std::pow(x[i], ratio) / (duo ? std::pow(w[i], 1 - ratio) + 1e-4 : 1)));
+      const double middle = std::sqrt(*std::max_element(s.begin(), s.end()) * *std::min_element(s.begin(), s.end()));
+      for (double& value : s) value /= middle;
+      const Array result = run_everywhere("awq_scales", {x_sum, duo ? w_sum : none()}, options({{"n_tokens", 10.0}, {"n_rows", 8.0}, {"ratio", ratio}}))[0];
+      for (int i = 0; i < 4; ++i) expect(std::fabs(result.at(i) / s[static_cast<size_t>(i)] - 1) < 1e-6, "scale " + std::to_string(i) + " is " + std::to_string(result.at(i)));
+    }
+  // All inputs zero: every scale is the least one, so that their middle is 1.
+  const Array nothing = array_of(DType::F64, {3}, [](int64_t) { return 0.0; });
+  expect_close(run_everywhere("awq_scales", {nothing, none()}, options({{"n_tokens", 10.0}, {"ratio", 0.5}}))[0], {1, 1, 1}, 1e-7);
+  const Array a = normal(DType::F32, {300, 129}, 64), b = normal(DType::F32, {300, 129}, 65);
+  double error = 2;
+  for (int64_t i = 0; i < 300 * 129; ++i) error += (a.at(i) - b.at(i)) * (a.at(i) - b.at(i));
+  expect_close(run_everywhere("squared_error_accumulate", {array_of(DType::F64, {1}, [](int64_t) { return 2.0; }), a, b}, {}, 1)[0], {error}, 1e-13);
+  const Array weight = normal(DType::BF16, {70, 5}, 63), s = array_of(DType::F32, {5}, [](int64_t i) { return 0.5 + 0.3 * static_cast<double>(i); });
+  std::vector<double> divided;
+  for (int64_t i = 0; i < 350; ++i) divided.push_back(weight.at(i) / s.at(i % 5));
+  expect_close(run_everywhere("divide_columns", {weight, s}, {})[0], divided, 1.0 / 256);
 });
 
 const Case compare_cases("compare gives sums over many chunks", [] {

@@ -8,6 +8,7 @@ import { placeLayers } from '../../client/webviews/report/layer-places.js';
 import { drawTable, orderOr, sortLayers, tableColumns } from '../../client/webviews/report/layer-table.js';
 import { metrics, metricsOf, secondsText, trim } from '../../client/webviews/report/metrics.js';
 import { drawSummary } from '../../client/webviews/report/summary.js';
+import { drawTransforms } from '../../client/webviews/report/transform-table.js';
 import { drawWeights, readArray } from '../../client/webviews/report/weight-histogram.js';
 import type { LayerMetrics, RunReport } from '../../schemas/src/generated/report.js';
 import { layerMetrics, reportLayers, runReport } from '../support/report-fixture.js';
@@ -39,6 +40,39 @@ test('the summary: whole, without perplexity, cancelled with problems', () => {
   assert.match(cancelled, /Cancelled before its end/);
   assert.match(cancelled, /1 note from the run/);
   assert.ok(!cancelled.includes('<b>'));
+});
+
+test('transforms: ratio, scales and gain of a search; without one there is no loss', () => {
+  const awq = {
+    name: 'awq',
+    modifier: 'AWQModifier',
+    block: 0,
+    smooth_layer: 'model.layers.0.input_layernorm',
+    balance_layers: ['model.layers.0.self_attn.q_proj', 'model.layers.0.self_attn.k_proj'],
+    parent: 'model.layers.0.self_attn',
+    ratio: 0.5,
+    duo_scaling: true,
+    scale_min: 0.25,
+    scale_max: 4,
+    loss_before: 0.002,
+    loss_after: 0.0015,
+  };
+  const markup = toMarkup(drawTransforms([awq]));
+  for (const part of [
+    '1 scaled mapping',
+    'model.layers.0.input_layernorm',
+    'q_proj, k_proj',
+    '0.5, with weights',
+    '0.25 … 4',
+    '0.002 → 0.0015',
+    '25.0 %',
+  ])
+    assert.ok(markup.includes(part), part);
+  const smoothed = toMarkup(
+    drawTransforms([{ ...awq, name: 'smoothquant', parent: null, duo_scaling: null, loss_before: null, loss_after: null }]),
+  );
+  assert.ok(!smoothed.includes('→') && !smoothed.includes('%'));
+  assert.match(toMarkup(drawTransforms([{ ...awq, loss_before: 0, loss_after: 0 }])), /0 → 0/);
 });
 
 test('one layer, none, and two thousand', () => {

@@ -7,11 +7,12 @@ import { gptq } from './quantizers/gptq.js';
 import type { Quantizer } from './quantizers/quantizer.js';
 import { rtn } from './quantizers/rtn.js';
 import { nativeObservers } from './quantizers/weight-observer.js';
+import * as awq from './transforms/awq.js';
 import { smoothquant } from './transforms/smoothquant.js';
-import type { Transform } from './transforms/transform.js';
 
 export const quantizers: Readonly<Record<QuantizerPlan['name'], Quantizer>> = { rtn, gptq };
-export const transforms: Readonly<Record<TransformPlan['name'], Transform>> = { smoothquant };
+/** Each in its own form: SmoothQuant computes its scales at once, AWQ searches for them. */
+export const transforms = { smoothquant, awq } as const satisfies Record<TransformPlan['name'], unknown>;
 export const formats: Readonly<Record<string, Format>> = compressedTensorsFormats;
 /** Observers by the names that schemes carry. */
 export const observers = { weights: Object.keys(nativeObservers), inputs: staticRangeObservers as readonly string[] };

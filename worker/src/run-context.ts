@@ -1,6 +1,6 @@
 // What every stage of a run may use: the plan, the device, the event sink, the cancel flag, the stage timer. And the words for its failures.
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
-import type { LayerMetrics, RunProblem, RunReport } from '../../schemas/src/generated/report.js';
+import type { LayerMetrics, RunProblem, RunReport, TransformMetrics } from '../../schemas/src/generated/report.js';
 import type { RunEvent, RunFailure, RunStage } from '../../schemas/src/run-event.js';
 import { RunFailureError, runFailure } from '../../schemas/src/run-failure.js';
 import type { Device } from './tensor/tensor.js';
@@ -18,6 +18,7 @@ export type RunEventSink = (event: RunEvent) => void;
 export class RunContext {
   readonly startedAt = new Date();
   readonly layers: LayerMetrics[] = [];
+  readonly transforms: TransformMetrics[] = [];
   readonly problems: RunProblem[] = [];
   readonly stageSeconds = new Map<RunStage, number>();
   /** Stage during which the native core held the most. */
@@ -54,6 +55,10 @@ export class RunContext {
   layerFinished(layer: LayerMetrics): void {
     this.layers.push(layer);
     this.emit({ kind: 'layer-finished', run_id: this.runId, layer });
+  }
+
+  transformFinished(metrics: TransformMetrics): void {
+    this.transforms.push(metrics);
   }
 
   /** Times the work, and says that it began. */

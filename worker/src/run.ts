@@ -17,10 +17,17 @@ import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
 import { finishUnit } from './jobs/finish-unit.js';
-import { checkPlanIsSupported, isUntied, planUnits, type WorkUnit } from './jobs/layer-jobs.js';
+import { checkPlanIsSupported, isUntied, planUnits, transformPasses, type WorkUnit } from './jobs/layer-jobs.js';
 import { availableMemory, checkDisk, checkMemory, residentPeakBytes } from './jobs/memory-estimate.js';
-import { evaluateOperations, forwardOperations, observeOperations, quantizeOperations } from './jobs/operations-estimate.js';
+import {
+  evaluateOperations,
+  forwardOperations,
+  observeOperations,
+  quantizeOperations,
+  searchOperations,
+} from './jobs/operations-estimate.js';
 import { hashOfWork, RunJournal } from './jobs/run-journal.js';
+import { passedOverProblems } from './jobs/scaled-mapping.js';
 import { WrittenModel } from './jobs/written-model.js';
 import { openDecoder } from './models/open-decoder.js';
 import { makeReport, reportFile } from './report/run-report.js';
@@ -86,8 +93,9 @@ async function prepare(context: RunContext): Promise<RunJournal> {
 async function carryOut(context: RunContext, journal: RunJournal, reached: Reached): Promise<void> {
   const { plan } = context;
   const units = planUnits(plan);
-  for (const { layers, problems } of journal.finished) {
+  for (const { layers, transforms, problems } of journal.finished) {
     layers.forEach((layer) => context.layerFinished(layer));
+    transforms.forEach((metrics) => context.transformFinished(metrics));
     problems.forEach((problem) => context.problem(problem));
   }
   for (const layer of plan.layers.filter(({ scheme, kind, quantizer }) => scheme && kind === 'Embedding' && quantizer?.name === 'gptq'))
@@ -98,6 +106,7 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
       layer: layer.name,
       recipe_path: layer.quantizer?.recipe_path ?? null,
     });
+  passedOverProblems(plan).forEach((problem) => context.problem(problem));
   await quantizeUnits(context, journal, units);
   const written = new WrittenModel(plan, units, journal);
   await context.stage('write', null, plan.output.dir, async () => {
@@ -177,8 +186,11 @@ async function finish(context: RunContext, journal: RunJournal, unit: WorkUnit, 
 const describeUnit = (unit: WorkUnit): string =>
   unit.block === null ? unit.layers.map((layer) => layer.name).join(', ') : `block ${unit.block}`;
 
+/** One pass of the rows for each kind of transform, and one for the quantizer; searches are counted apart. */
+const passesOf = (unit: WorkUnit): number => (unit.layers.length === 0 ? 0 : transformPasses(unit).length + 1);
+
 const observeWork = ({ plan }: RunContext, unit: WorkUnit, n_tokens: number): number => {
-  const passes = unit.layers.length === 0 ? 0 : unit.transforms.length > 0 ? 2 : 1;
+  const passes = passesOf(unit);
   return (
     (unit.block === null ? 0 : forwardOperations(plan, unit.block, n_tokens)) + observeOperations(unit, n_tokens) / Math.max(1, passes)
   );
@@ -189,8 +201,9 @@ function expectWork(context: RunContext, units: readonly WorkUnit[], n_finished:
   const { plan } = context;
   let [total, done] = [evaluateOperations(plan), 0];
   for (const unit of units) {
-    const passes = unit.layers.length === 0 ? 0 : unit.transforms.length > 0 ? 2 : 1;
-    const work = quantizeOperations(unit.layers) + passes * observeWork(context, unit, n_tokens);
+    const searches = transformPasses(unit).flatMap((pass) => (pass.name === 'awq' ? pass.mappings : []));
+    const searching = searches.reduce((sum, search) => sum + searchOperations(plan, search, n_tokens), 0);
+    const work = quantizeOperations(unit.layers) + searching + passesOf(unit) * observeWork(context, unit, n_tokens);
     total += work + (unit.block === null ? 0 : forwardOperations(plan, unit.block, n_tokens));
     if (unit.index < n_finished) done += work;
   }
@@ -241,6 +254,7 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     measured_peak_bytes: Math.max(context.device.native.memory().peak_bytes, residentPeakBytes()),
     peakStage: context.peakStage,
     stages: [...context.stageSeconds].map(([name, seconds]) => ({ name, seconds })),
+    transforms: context.transforms,
     layers: context.layers,
     problems: context.problems,
   });

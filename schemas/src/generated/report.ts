@@ -48,6 +48,10 @@ export interface RunReport {
     name: string;
     seconds: number;
   }[];
+  /**
+   * Mappings in the order of their work; absent in reports of versions that did not tell them.
+   */
+  transforms?: TransformMetrics[];
   layers: LayerMetrics[];
   problems: RunProblem[];
 }
@@ -60,6 +64,41 @@ export interface Perplexity {
   nll: number;
   tokens: number;
   documents: number;
+}
+/**
+ * One mapping of a transform: the scales that it chose, and what they gain.
+ */
+export interface TransformMetrics {
+  /**
+   * smoothquant or awq.
+   */
+  name: string;
+  modifier: string;
+  block: number;
+  smooth_layer: string;
+  balance_layers: string[];
+  /**
+   * Module whose output the search compares; null without a search.
+   */
+  parent: string | null;
+  /**
+   * Exponent of the activation statistic: the one that AWQ found, or SmoothQuant's smoothing_strength.
+   */
+  ratio: number;
+  /**
+   * True where the weights have a say in the scales of AWQ; null for other transforms.
+   */
+  duo_scaling: boolean | null;
+  scale_min: number;
+  scale_max: number;
+  /**
+   * Mean squared error of the parent's output over the calibration tokens with weights rounded to nearest and not scaled; null without a search.
+   */
+  loss_before: number | null;
+  /**
+   * The same with the chosen scales.
+   */
+  loss_after: number | null;
 }
 export interface LayerMetrics {
   name: string;

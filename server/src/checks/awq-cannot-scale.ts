@@ -1,11 +1,20 @@
 // AWQ mappings against the model and the schemes behind them: llm-compressor looks at them only when calibration starts.
 import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
-import { compileTarget } from '../../../schemas/src/model/match-targets.js';
-import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
-import { containerModules } from '../plan/container-modules.js';
-import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
+import type { Problem } from '../../../schemas/src/problem.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
-import { coerceTo, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
+import {
+  awqPatterns,
+  blockPrefix,
+  isSharedHeads,
+  namesMatching,
+  observedLayer,
+  pairsOf,
+  parentOf,
+  widthOf,
+  type AwqPair,
+  type AwqPatterns,
+} from '../plan/resolve-awq-mappings.js';
+import { coerceTo } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 
 export const awqCannotScale: Check = {
@@ -18,47 +27,23 @@ export const awqCannotScale: Check = {
   },
 };
 
-interface Mapping {
-  smooth: string;
-  balance: readonly string[];
-  path: RecipePath;
-}
-
-/** For the classes that have no mappings of their own. */
-const defaults: readonly { smooth: string; balance: readonly string[] }[] = [
-  { smooth: 're:.*input_layernorm$', balance: ['re:.*q_proj$', 're:.*k_proj$', 're:.*v_proj$'] },
-  { smooth: 're:.*v_proj$', balance: ['re:.*o_proj$'] },
-  { smooth: 're:.*post_attention_layernorm$', balance: ['re:.*gate_proj$', 're:.*up_proj$'] },
-  { smooth: 're:.*up_proj$', balance: ['re:.*down_proj$'] },
-];
-
 function problemsOf(modifier: RecipeModifier, model: ModelDescription, layers: readonly LayerPlan[], unknown: string | null): Problem[] {
-  const { body, path } = modifier;
-  const said = Array.isArray(body['mappings']) ? (body['mappings'] as unknown[]) : null;
-  // Other architectures may have mappings of their own.
-  if (said === null && unknown !== null) return [];
-  const mappings: Mapping[] =
-    said === null
-      ? defaults.map((mapping) => ({ ...mapping, path }))
-      : said.map((entry, index) => ({
-          smooth: textOf(mappingOf(entry)['smooth_layer'], ''),
-          balance: textsOf(mappingOf(entry)['balance_layers']),
-          path: [...path, 'mappings', index],
-        }));
+  const said = Array.isArray(modifier.body['mappings']);
+  const mappings = awqPatterns(modifier, unknown === null);
+  if (mappings === null) return [];
   const byName = new Map(layers.map((layer) => [layer.name, layer]));
-  const problems = mappings
-    .filter(({ smooth, balance }) => smooth !== '' && balance.length > 0)
-    .flatMap((mapping) => faultOf(mapping, modifier, model, byName) ?? []);
+  const problems = mappings.flatMap((mapping) => faultOf(mapping, modifier, model, byName) ?? []);
   // Defaults that do not fit are one fault.
-  return said === null ? problems.slice(0, 1) : problems;
+  return said ? problems : problems.slice(0, 1);
 }
 
 function faultOf(
-  { smooth, balance, path }: Mapping,
+  mapping: AwqPatterns,
   { body }: RecipeModifier,
   model: ModelDescription,
   layers: ReadonlyMap<string, LayerPlan>,
 ): Problem | null {
+  const { smooth, balance, path, activation_hook_target: hook } = mapping;
   const problem = (severity: Problem['severity'], message: string): Problem => ({
     code: 'awq-cannot-scale',
     severity,
@@ -66,8 +51,8 @@ function faultOf(
     at: 'key',
     message: `AWQModifier: ${message}`,
   });
-  const smoothNames = namesOf(smooth, model);
-  const balanceNames = balance.map((entry) => ({ entry, names: namesOf(entry, model) }));
+  const smoothNames = namesMatching(smooth, model);
+  const balanceNames = balance.map((entry) => ({ entry, names: namesMatching(entry, model) }));
   const missing = [
     ...(smoothNames.length === 0 ? [smooth] : []),
     ...balanceNames.filter(({ names }) => names.length === 0).map(({ entry }) => entry),
@@ -81,12 +66,35 @@ function faultOf(
     );
   }
   const blocks = new Map<string, string[]>();
-  for (const name of smoothNames) blocks.set(blockOf(name), [...(blocks.get(blockOf(name)) ?? []), name]);
+  for (const name of smoothNames) blocks.set(blockPrefix(name), [...(blocks.get(blockPrefix(name)) ?? []), name]);
   const several = [...blocks.values()].find((names) => names.length > 1);
   if (several !== undefined)
     return problem(
       'error',
       `${smooth} matches ${several.length} layers of one block (${several.join(', ')}), and a mapping scales one. Narrow the pattern.`,
+    );
+  const blocksOfBalance = new Set(balanceNames.flatMap(({ names }) => names).map(blockPrefix));
+  const alone = smoothNames.find((name) => !blocksOfBalance.has(blockPrefix(name)));
+  if (alone !== undefined)
+    return problem(
+      'error',
+      `${alone} stands in a block in which ${balance.join(', ')} ${balance.length === 1 ? 'matches' : 'match'} nothing, and llm-compressor fails on the incomplete set. Let smooth_layer and balance_layers name the same blocks.`,
+    );
+  const pairs = pairsOf(mapping, model).filter((pair) => !isSharedHeads(pair, model));
+  for (const { smooth_layer, balance_layers } of pairs) {
+    const outputs = widthOf(smooth_layer, model)?.outputs;
+    const other = balance_layers.find((name) => widthOf(name, model)?.inputs !== outputs);
+    if (other !== undefined)
+      return problem(
+        'error',
+        `${smooth_layer} hands on ${outputs} channels and ${other} takes ${widthOf(other, model)?.inputs}, so that no scale of one belongs to a column of the other. Give layers of which one feeds the other.`,
+      );
+  }
+  const unseen = pairs.find((pair) => observedLayer(pair, hook, model) === null);
+  if (unseen !== undefined)
+    return problem(
+      'error',
+      `activation_hook_target ${hook} of ${parentOf(unseen.balance_layers)} is no linear and no MLP, so that no input is recorded there. Leave it out for the input of ${unseen.balance_layers[0]}.`,
     );
   const balanced = balanceNames.flatMap(({ names }) => names).flatMap((name) => layers.get(name) ?? []);
   const tensorWide = balanced.find(({ scheme }) => scheme?.weights?.strategy === 'tensor');
@@ -95,6 +103,8 @@ function faultOf(
       'error',
       `${tensorWide.name} gets one scale for the whole tensor, which duo_scaling cannot weigh by. Set duo_scaling: false, or use strategy channel or group.`,
     );
+  const rewired = model.architecture === null ? null : wiringFault(pairs);
+  if (rewired !== null) return problem('warning', rewired);
   if (balanced.length > 0 && balanced.every(({ scheme }) => (scheme?.weights ?? null) === null))
     return problem(
       'warning',
@@ -103,12 +113,25 @@ function faultOf(
   return null;
 }
 
-/** Norms have no matrix, and are what AWQ mostly scales. */
-function namesOf(entry: string, model: ModelDescription): string[] {
-  const compiled = compileTarget(entry);
-  if (!('matcher' in compiled)) return [];
-  const norms = containerModules(model).filter(({ kind, name }) => kind === 'norm' && compiled.matcher({ name, class: 'Other' }));
-  return [...matchesOf(entry, modulesOf(model)), ...norms].map(({ name }) => name);
-}
+/** What hands its output on in the Llama family so that a scale passes through, and all that take it. */
+const readers: Readonly<Record<string, readonly string[]>> = {
+  input_layernorm: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
+  post_attention_layernorm: ['mlp.gate_proj', 'mlp.up_proj'],
+  v_proj: ['self_attn.o_proj'],
+  up_proj: ['mlp.down_proj'],
+};
 
-const blockOf = (name: string): string => /^.*?\.\d+\./.exec(name)?.[0] ?? '';
+/** A scale that not all readers undo, or that one undoes which never got it, changes what the model computes. */
+function wiringFault(pairs: readonly AwqPair[]): string | null {
+  for (const { smooth_layer, balance_layers } of pairs) {
+    const block = blockPrefix(smooth_layer);
+    const expected = (readers[smooth_layer.slice(smooth_layer.lastIndexOf('.') + 1)] ?? []).map((name) => block + name);
+    const missing = expected.filter((name) => !balance_layers.includes(name));
+    const strange = balance_layers.filter((name) => !expected.includes(name));
+    if (strange.length > 0)
+      return `${strange.join(', ')} ${strange.length === 1 ? 'does' : 'do'} not take the output of ${smooth_layer} itself, so that the scales do not cancel and the model computes something else, without a word. ${expected.length === 0 ? 'Remove the mapping.' : `Its balance layers are ${expected.join(', ')}.`}`;
+    if (missing.length > 0)
+      return `${missing.join(', ')} ${missing.length === 1 ? 'takes' : 'take'} the output of ${smooth_layer} too and ${missing.length === 1 ? 'is' : 'are'} not among its balance layers, so that the scales do not cancel and the model computes something else, without a word. Add ${missing.length === 1 ? 'it' : 'them'}.`;
+  }
+  return null;
+}

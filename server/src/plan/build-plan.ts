@@ -1,12 +1,13 @@
 // A resolution without errors → the plan: nothing left to decide.
 import { createHash } from 'node:crypto';
 import os from 'node:os';
-import type { PlanEstimate, QuantizationPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
-import { bytesOf, coerceTo, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
+import type { AwqPlan, PlanEstimate, QuantizationPlan, SmoothQuantPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
 import { estimatePlan } from './estimate-plan.js';
 import type { EstimateInput } from './estimate-plan.js';
 import { needsCalibration } from './resolution.js';
 import type { ResolvedDataset, Resolution, ResolvedTransform } from './resolution.js';
+import type { ResolvedAwq } from './resolve-awq-mappings.js';
 
 /** null while the model, the output folder or where a data set is are not known. */
 export function buildPlan(resolution: Resolution): QuantizationPlan | null {
@@ -22,7 +23,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     recipe: { path: context.recipePath, text, sha256: createHash('sha256').update(text).digest('hex') },
     model,
     layers: [...layers],
-    transforms: resolution.transforms.map(transformPlan),
+    transforms: transformPlans(resolution),
     calibration,
     evaluate: resolution.evaluation === null ? null : { perplexity: resolution.evaluation.plan },
     output: { dir: outputDir, max_shard_bytes: bytesOf(mappingOf(value['output'])['max_shard_size']) ?? 20_000_000_000 },
@@ -70,6 +71,7 @@ function estimateInput(resolution: Resolution): EstimateInput {
     layers,
     calibration: needsCalibration(resolution) === null ? null : rows(resolution.calibration),
     evaluation: rows(resolution.evaluation),
+    transforms: transformPlans(resolution),
     memoryLimit: memoryLimit(resolution),
   };
 }
@@ -81,7 +83,28 @@ export function memoryLimit({ document }: Resolution): number {
   return bytesOf(document.value['max_memory']) ?? machine;
 }
 
-function transformPlan({ modifier, mappings }: ResolvedTransform): TransformPlan {
+/** In the order of the recipe. */
+function transformPlans({ modifiers, transforms, awq }: Resolution): TransformPlan[] {
+  return modifiers.flatMap((modifier): TransformPlan[] => [
+    ...transforms.filter((transform) => transform.modifier === modifier).map(smoothquantPlan),
+    ...awq.filter((transform) => transform.modifier === modifier).map(awqPlan),
+  ]);
+}
+
+function awqPlan({ modifier, mappings, passed_over }: ResolvedAwq): AwqPlan {
+  const { body } = modifier;
+  return {
+    name: 'awq',
+    modifier: modifier.name,
+    recipe_path: [...modifier.path],
+    duo_scaling: body['duo_scaling'] === 'both' ? 'both' : booleanOf(body['duo_scaling'], true),
+    n_grid: integerOf(body['n_grid'], 20),
+    mappings,
+    passed_over,
+  };
+}
+
+function smoothquantPlan({ modifier, mappings }: ResolvedTransform): SmoothQuantPlan {
   const { body } = modifier;
   const steps = coerceTo('integer', body['num_calibration_steps']);
   return {

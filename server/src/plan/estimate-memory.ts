@@ -6,7 +6,7 @@
 // n  columns of a layer, m  its rows; b  bytes of an element as stored
 //
 // Measured against the resident size at its peak (Linux, glibc, 2 cores); the table is in test/server/plan/estimate-memory.test.ts.
-import type { ArchitectureFacts, LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
+import type { ArchitectureFacts, LayerPlan, ModelDescription, TransformPlan } from '../../../schemas/src/generated/plan.js';
 import { sizeOfDtype } from './estimate-size.js';
 
 export interface MemoryStage {
@@ -28,6 +28,7 @@ export interface MemoryInput {
   layers: readonly LayerPlan[];
   calibration: RowsEstimate | null;
   evaluation: RowsEstimate | null;
+  transforms: readonly TransformPlan[];
   /** Bytes that the run may use; hidden states beyond 40 % of it go to files. */
   memoryLimit: number;
   storedBytes(layer: LayerPlan): number;
@@ -71,6 +72,8 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
     const hessians = largestOf(units, hessianBytes);
     const weights = largestOf(blocksOf(input.layers), blockWeights);
     add('calibrating a block', hidden + weights + hessians + workingBytes(architecture, calibration));
+    const search = searchBytes(architecture, input);
+    if (search > 0) add('searching scales in a block', hidden + weights + search + workingBytes(architecture, calibration));
     // The rest of the block is quantized while its weights, its Hessians and the hidden states wait.
     add('quantizing a block', hidden + weights + hessians + unitBytes);
   }
@@ -106,6 +109,21 @@ function workingBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
   const mlp = blocks(5, 4 * T * d) + blocks(3, 4 * T * f);
   const attention = blocks(3, 4 * T * d) + blocks(3, 4 * T * a) + blocks(3, 4 * T * k);
   return Math.max(mlp, attention);
+}
+
+/**
+ * AWQ's search, beside a pass of the rows: the parent once more for a batch, its output as it is, and the weights of one point of the grid (m · n · b),
+ * one of them four times while it is scaled, rounded and divided. 0 without a search.
+ */
+function searchBytes(facts: ArchitectureFacts, { layers, calibration, transforms }: MemoryInput): number {
+  if (calibration === null) return 0;
+  const mappings = transforms.flatMap((transform) => (transform.name === 'awq' ? transform.mappings : []));
+  const working =
+    workingBytes(facts, calibration) + blocks(1, 4 * batchOf(calibration) * Math.max(facts.hidden_size, facts.intermediate_size));
+  return largestOf(mappings, ({ balance_layers }) => {
+    const sizes = layers.filter(({ name }) => balance_layers.includes(name)).map((layer) => elements(layer) * sizeOf(layer));
+    return working + sizes.reduce((sum, bytes) => sum + blocks(1, bytes), 0) + blocks(3, Math.max(0, ...sizes));
+  });
 }
 
 /** All tensors of a block as stored (m · n · b), and the widest once more in F32, as products take it. */

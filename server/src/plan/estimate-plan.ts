@@ -5,6 +5,7 @@ import type {
   ModelDescription,
   PlanEstimate,
   QuantizationScheme,
+  TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { memoryStages, type RowsEstimate } from './estimate-memory.js';
 import { sizeOfDtype, storedBytes } from './estimate-size.js';
@@ -15,11 +16,13 @@ export interface EstimateInput {
   /** null: no calibration. */
   calibration: RowsEstimate | null;
   evaluation: RowsEstimate | null;
+  /** Absent: none. */
+  transforms?: readonly TransformPlan[];
   /** Bytes that the run may use. */
   memoryLimit: number;
 }
 
-export function estimatePlan({ model, layers, calibration, evaluation, memoryLimit }: EstimateInput): PlanEstimate {
+export function estimatePlan({ model, layers, calibration, evaluation, transforms = [], memoryLimit }: EstimateInput): PlanEstimate {
   const before = model.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const quantized = layers.filter((layer) => layer.scheme?.weights);
   const stored = (layer: LayerPlan): number => storedBytes(layer, layer.scheme as QuantizationScheme, sizeOfDtype(layer.dtype));
@@ -33,7 +36,7 @@ export function estimatePlan({ model, layers, calibration, evaluation, memoryLim
     bits += bytes * 8;
     weights += layer.rows * layer.columns;
   }
-  const stages = memoryStages({ model, layers, calibration, evaluation, memoryLimit, storedBytes: stored }, after);
+  const stages = memoryStages({ model, layers, calibration, evaluation, transforms, memoryLimit, storedBytes: stored }, after);
   const peak = stages.reduce((best, stage) => (stage.bytes > best.bytes ? stage : best));
   return {
     weights_bytes_before: before,
@@ -42,7 +45,7 @@ export function estimatePlan({ model, layers, calibration, evaluation, memoryLim
     peak_memory_bytes: peak.bytes,
     peak_memory_stage: peak.name,
     disk_bytes: 2 * after,
-    operations: operations(model.architecture, layers, calibration, evaluation),
+    operations: operations(model.architecture, layers, calibration, evaluation) + transformOperations(layers, calibration, transforms),
   };
 }
 
@@ -62,5 +65,33 @@ function operations(
   for (const layer of layers)
     if (layer.quantizer?.name === 'gptq')
       total += layer.columns ** 2 * ((calibration === null ? 0 : calibration.totalTokens / 2) + layer.rows + (2 / 3) * layer.columns);
+  return total;
+}
+
+/** As in the worker's token-batches.ts: every batch rounds the weights of every point of the grid anew. */
+const batchTokens = 4096;
+
+/**
+ * SmoothQuant: one pass of the rows through the blocks. AWQ: the same for the means and for each mapping, the parent for every point of the grid and once
+ * as it is, and about 40 operations for each rounding of a weight.
+ */
+function transformOperations(
+  layers: readonly LayerPlan[],
+  calibration: EstimateInput['calibration'],
+  transforms: readonly TransformPlan[],
+): number {
+  const weightsOf = (some: readonly LayerPlan[]): number => some.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+  const N = calibration?.totalTokens ?? 0;
+  let total = transforms.length * N * weightsOf(layers.filter(({ block }) => block !== null));
+  for (const transform of transforms)
+    if (transform.name === 'awq')
+      for (const { parent, balance_layers } of transform.mappings) {
+        const inParent = layers.filter(({ name }) => name === parent || name.startsWith(`${parent}.`));
+        const balanced = layers.filter(({ name }) => balance_layers.includes(name));
+        const block = layers.filter((layer) => layer.block !== null && layer.block === balanced[0]?.block);
+        total +=
+          N * ((transform.n_grid + 1) * weightsOf(inParent) + weightsOf(block)) +
+          40 * transform.n_grid * Math.ceil(N / batchTokens) * weightsOf(balanced);
+      }
   return total;
 }

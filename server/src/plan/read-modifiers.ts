@@ -15,9 +15,9 @@ export const quantizationModifiers: ReadonlyMap<string, 'rtn' | 'gptq'> = new Ma
 ]);
 /** Modifiers with a scheme and targets, also those that do not run yet. */
 export const schemeModifiers: readonly string[] = [...quantizationModifiers.keys(), 'AutoRoundModifier'];
-export const transformModifiers: readonly string[] = ['SmoothQuantModifier'];
+export const transformModifiers: readonly string[] = ['SmoothQuantModifier', 'AWQModifier'];
 /** Modifiers with SmoothQuant's mappings. */
-export const smoothingModifiers: readonly string[] = [...transformModifiers, 'LogarithmicEqualizationModifier'];
+export const smoothingModifiers: readonly string[] = ['SmoothQuantModifier', 'LogarithmicEqualizationModifier'];
 
 /** Those that llm-compressor never runs without data. */
 export const calibratedModifiers: readonly string[] = [
@@ -30,7 +30,7 @@ export const calibratedModifiers: readonly string[] = [
   'REAPPruningModifier',
 ];
 
-/** Known to llm-compressor 0.13; the first three run here. */
+/** Known to llm-compressor 0.13; the first four run here. */
 export const knownModifiers: readonly string[] = [
   'QuantizationModifier',
   'GPTQModifier',

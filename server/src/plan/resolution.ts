@@ -20,6 +20,8 @@ import type { ModelModule } from './pattern-matches.js';
 import { calibratedModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import { saidObserver } from './said-observers.js';
+import { resolveAwqMappings } from './resolve-awq-mappings.js';
+import type { ResolvedAwq } from './resolve-awq-mappings.js';
 import { resolveMappings } from './resolve-mappings.js';
 import type { ResolvedMapping } from './resolve-mappings.js';
 
@@ -82,6 +84,7 @@ export interface Resolution {
   architectureReason: string | null;
   quantization: readonly ResolvedModifier[];
   transforms: readonly ResolvedTransform[];
+  awq: readonly ResolvedAwq[];
   layers: readonly LayerPlan[];
   calibration: ResolvedDataset | null;
   evaluation: ResolvedDataset | null;
@@ -127,6 +130,8 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   const perplexity = mappingOf(value['evaluate'])['perplexity'];
   const evaluation = await findDataset(['evaluate', 'perplexity'], perplexity, 'num_samples', null, context, undefined);
   const hasRows = [calibration, evaluation].some((dataset) => (dataset?.head ?? null) !== null);
+  const layers = model === null ? [] : assignLayers(model, quantization);
+  const awq = modifiers.filter(({ name }) => name === 'AWQModifier');
   return {
     document,
     context,
@@ -135,7 +140,8 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     architectureReason: answer?.architectureReason ?? null,
     quantization,
     transforms,
-    layers: model === null ? [] : assignLayers(model, quantization),
+    awq: model === null ? [] : awq.map((modifier) => resolveAwqMappings(modifier, model, layers)),
+    layers,
     calibration,
     evaluation,
     tokenizer: model === null || !hasRows ? null : await readTokenizerFacts(model, context.files),

@@ -17,9 +17,15 @@ const recipe = `quant_stage:
       input_activations: {num_bits: 8, type: int, strategy: tensor, symmetric: false, dynamic: false, observer: static_minmax}}}}
 `;
 
-const stories = (output: string): Promise<QuantizationPlan> =>
+const awqRecipe = `quant_stage:
+  quant_modifiers:
+    AWQModifier: {n_grid: 4}
+    QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, type: int, strategy: group, group_size: 4}}}}
+`;
+
+const stories = (output: string, text = recipe): Promise<QuantizationPlan> =>
   resolvePlan({
-    recipe,
+    recipe: text,
     model: sharedPath('data', 'models', 'stories260K'),
     output,
     calibration: { dataset: sharedPath('data', 'text', 'tinystories-calibration.jsonl'), num_calibration_samples: 24, max_seq_length: 256 },
@@ -29,31 +35,37 @@ const weightsOf = (output: string): Buffer => readFileSync(path.join(output, 'mo
 const began = (events: readonly RunEvent[]): EventOf<'run-began'> =>
   events.find((event) => event.kind === 'run-began') as EventOf<'run-began'>;
 
-test('kill -9 in the middle, then the same plan again: the bytes of an unbroken run', { skip }, () =>
-  inTemporaryFolder(async (dir) => {
-    const whole = path.join(dir, 'whole');
-    const unbroken = await runToCompletion(await stories(whole));
+for (const [method, text] of [
+  ['GPTQ over SmoothQuant', recipe],
+  ['AWQ', awqRecipe],
+] as const)
+  test(`${method}: kill -9 in the middle, then the same plan again: the bytes of an unbroken run`, { skip }, () =>
+    inTemporaryFolder(async (dir) => {
+      const whole = path.join(dir, 'whole');
+      const unbroken = await runToCompletion(await stories(whole, text));
 
-    const output = path.join(dir, 'killed');
-    const plan = await stories(output);
-    const worker = await startWorker();
-    const params: RunParams = { plan };
-    const answer = await worker.connection.sendRequest<RunResult>(runRequest, params);
-    assert.ok('run_id' in answer);
-    await worker.waitFor((event) => event.kind === 'stage-began' && event.stage === 'quantize' && event.block === 2);
-    worker.child.kill('SIGKILL');
-    assert.equal((await worker.exited).signal, 'SIGKILL');
-    worker.connection.dispose();
-    assert.ok(!existsSync(output), 'nothing appears as if whole');
+      const output = path.join(dir, 'killed');
+      const plan = await stories(output, text);
+      const worker = await startWorker();
+      const params: RunParams = { plan };
+      const answer = await worker.connection.sendRequest<RunResult>(runRequest, params);
+      assert.ok('run_id' in answer);
+      await worker.waitFor((event) => event.kind === 'stage-began' && event.stage === 'quantize' && event.block === 2);
+      worker.child.kill('SIGKILL');
+      assert.equal((await worker.exited).signal, 'SIGKILL');
+      worker.connection.dispose();
+      assert.ok(!existsSync(output), 'nothing appears as if whole');
 
-    const resumed = await runToCompletion(plan);
-    assert.ok(began(resumed.events).resumed_blocks >= 2, 'the finished blocks are not done again');
-    assert.ok(weightsOf(output).equals(weightsOf(whole)));
-    const withoutTimes = (layers: (typeof resumed.report)['layers']): unknown => layers.map(({ seconds: _seconds, ...layer }) => layer);
-    assert.deepEqual(withoutTimes(resumed.report.layers), withoutTimes(unbroken.report.layers));
-    for (const { histogram } of resumed.report.layers) assert.ok(existsSync(path.join(`${output}.run`, histogram!.file)));
-  }),
-);
+      const resumed = await runToCompletion(plan);
+      assert.ok(began(resumed.events).resumed_blocks >= 2, 'the finished blocks are not done again');
+      assert.ok(weightsOf(output).equals(weightsOf(whole)));
+      const withoutTimes = (layers: (typeof resumed.report)['layers']): unknown => layers.map(({ seconds: _seconds, ...layer }) => layer);
+      assert.deepEqual(withoutTimes(resumed.report.layers), withoutTimes(unbroken.report.layers));
+      assert.ok((unbroken.report.transforms?.length ?? 0) >= 10);
+      assert.deepEqual(resumed.report.transforms, unbroken.report.transforms);
+      for (const { histogram } of resumed.report.layers) assert.ok(existsSync(path.join(`${output}.run`, histogram!.file)));
+    }),
+  );
 
 /** A run folder with all five blocks finished but no checkpoint, as a kill while writing it leaves behind. */
 async function finishedBlocks(plan: QuantizationPlan): Promise<void> {

@@ -11,6 +11,8 @@ const recipes = {
     'GPTQModifier: {ignore: [lm_head], actorder: group, config_groups: {g: {targets: [Linear], weights: {num_bits: 3, type: int, strategy: group, group_size: 4}}}}',
   'GPTQ over SmoothQuant, dynamic inputs':
     '{SmoothQuantModifier: {smoothing_strength: 0.8}, GPTQModifier: {ignore: [lm_head], scheme: W8A8}}',
+  'GPTQ over AWQ in groups':
+    '{AWQModifier: {n_grid: 4, duo_scaling: both}, GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, type: int, strategy: group, group_size: 4}}}}}',
 };
 
 for (const [name, modifiers] of Object.entries(recipes))
@@ -18,7 +20,7 @@ for (const [name, modifiers] of Object.entries(recipes))
     inTemporaryFolder(async (dir) => {
       const body = modifiers.startsWith('{') ? ` ${modifiers}` : `\n    ${modifiers}`;
       const recipe = `quant_stage:\n  quant_modifiers:${body}\n`;
-      const outcome = async (threads: number): Promise<{ bytes: Buffer; errors: (number | null)[] }> => {
+      const outcome = async (threads: number): Promise<{ bytes: Buffer; errors: (number | null)[]; losses: unknown }> => {
         const output = path.join(dir, String(threads));
         const plan = await resolvePlan({
           recipe,
@@ -34,6 +36,7 @@ for (const [name, modifiers] of Object.entries(recipes))
         return {
           bytes: readFileSync(path.join(output, 'model.safetensors')),
           errors: report.layers.map((layer) => layer.relative_output_error),
+          losses: report.transforms,
         };
       };
       const one = await outcome(1);
@@ -41,6 +44,7 @@ for (const [name, modifiers] of Object.entries(recipes))
         const more = await outcome(threads);
         assert.ok(more.bytes.equals(one.bytes), `${threads} threads`);
         assert.deepEqual(more.errors, one.errors);
+        assert.deepEqual(more.losses, one.losses);
       }
     }),
   );

@@ -13,6 +13,7 @@
 #include "core/convert.h"
 #include "core/operations.h"
 #include "core/vector-math.h"
+#include "transforms/awq.h"
 
 namespace bitwright {
 namespace {
@@ -102,6 +103,10 @@ Operation divide_rows_operation() {
 
 }  // namespace
 
-OperationList transform_operations() { return {column_absmax_accumulate_operation(), smoothquant_scales_operation(), multiply_columns_operation(), divide_rows_operation()}; }
+OperationList transform_operations() {
+  return {column_absmax_accumulate_operation(), smoothquant_scales_operation(),        multiply_columns_operation(), divide_rows_operation(),
+          column_abs_sum_accumulate_operation(), awq_weight_sum_accumulate_operation(), awq_scales_operation(),       divide_columns_operation(),
+          squared_error_accumulate_operation()};
+}
 
 }  // namespace bitwright

@@ -31,6 +31,21 @@ export function observeBlock(
   });
 }
 
+/** The block as `weights` have it; `see` gets what one of its modules takes. */
+export function observeModule(
+  rows: CalibrationRows,
+  block: number,
+  module: string,
+  weights: WeightSource,
+  see: (input: Tensor, batch: TokenBatch) => void,
+): Promise<void> {
+  return forEachBatch(rows, (batch, index) => {
+    using hidden = rows.cache.get(index);
+    rows.model.observeModule(module, block, hidden, batch, weights, (input) => see(input, batch));
+    return Promise.resolve();
+  });
+}
+
 /** The block as `weights` have it; its output is what the next block will see. */
 export function propagateBlock(rows: CalibrationRows, block: number, weights: WeightSource): Promise<void> {
   return forEachBatch(rows, async (batch, index) => {

@@ -2,8 +2,6 @@
 import path from 'node:path';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
-import { runFailure } from '../../../schemas/src/run-failure.js';
-import { transforms } from '../algorithms.js';
 import { BlockStatistics } from '../calibration/block-statistics.js';
 import { observeBlock, observeHead, type CalibrationRows } from '../calibration/calibrate-block.js';
 import { writeDurably } from '../checkpoint/durable-file.js';
@@ -11,15 +9,14 @@ import type { NamedTensor } from '../checkpoint/formats/format.js';
 import { loadWeights, type LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { placeTensors, writeSafetensors, type TensorToWrite } from '../checkpoint/safetensors-writer.js';
 import type { TensorReader } from '../checkpoint/tensor-reader.js';
-import { ChannelRangeObserver } from '../observers/channel-range.js';
 import { Sidecar } from '../report/sidecar.js';
 import type { RunContext } from '../run-context.js';
-import { linear } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { WorkUnit } from './layer-jobs.js';
 import { quantizeOperations } from './operations-estimate.js';
 import { checkFinite, quantizeUnit } from './quantize-unit.js';
 import type { FinishedUnit } from './run-journal.js';
+import { transformUnit } from './transform-unit.js';
 
 export interface UnitInput {
   context: RunContext;
@@ -32,13 +29,19 @@ export interface UnitInput {
 
 export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
   const { context, unit, source } = input;
-  if (unit.layers.length === 0 && unit.transforms.length === 0) return { unit: unit.index, shard: null, layers: [], problems: [] };
+  if (unit.layers.length === 0 && unit.transforms.length === 0)
+    return { unit: unit.index, shard: null, layers: [], transforms: [], problems: [] };
   using weights = await loadWeights(source, wantedTensors(input), () => null);
   await checkFinite(unit.layers, weights, (name) => source.file(name));
-  if (unit.transforms.length > 0) await context.stage('transform', unit.block, detail(unit), () => transformUnit(input, weights));
+  const transformed =
+    unit.transforms.length > 0
+      ? await context.stage('transform', unit.block, detail(unit), () => transformUnit({ ...input, weights }))
+      : { metrics: [], problems: [] };
+  transformed.metrics.forEach((metrics) => context.transformFinished(metrics));
+  transformed.problems.forEach((problem) => context.problem(problem));
   using statistics = input.rows && (await context.stage('calibrate', unit.block, detail(unit), () => observeUnit(input, weights)));
   const layers: LayerMetrics[] = [];
-  const problems: RunProblem[] = [];
+  const problems: RunProblem[] = [...transformed.problems];
   const sidecar = new Sidecar(`blocks/${threeDigits(unit.index)}.arrays.bin`);
   const onLayer = (layer: LayerPlan, metrics: LayerMetrics, found: RunProblem[]): void => {
     layers.push(metrics);
@@ -54,7 +57,7 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
   try {
     const tensors = [...quantized, ...transformedTensors(unit, weights)];
     const shard = await context.stage('write', unit.block, detail(unit), () => writeShard(input, tensors, sidecar));
-    return { unit: unit.index, shard, layers, problems };
+    return { unit: unit.index, shard, layers, transforms: transformed.metrics, problems };
   } finally {
     for (const { tensor } of quantized) tensor.dispose();
   }
@@ -87,55 +90,6 @@ async function observeUnit({ context, unit, rows }: UnitInput, weights: LoadedWe
     throw error;
   }
 }
-
-/** Ranges of all mappings in one pass over the rows, then the weights change, mapping by mapping. */
-async function transformUnit({ context, unit, rows }: UnitInput, weights: LoadedWeights): Promise<void> {
-  if (rows === null || unit.block === null) throw runFailure.planInvalid('a transform needs calibration rows');
-  const observed = unit.transforms.map(({ plan, mapping }) => ({
-    plan,
-    mapping,
-    // The output of a norm is the input of what it feeds; the output of a linear is computed from its input.
-    isLinear: context.plan.model.modules[mapping.smooth_layer] === 'Linear',
-    ranges: new ChannelRangeObserver(context.device, plan.num_calibration_steps),
-  }));
-  try {
-    await observeBlock(rows, unit.block, weights, (module, input, batch) => {
-      for (const { mapping, isLinear, ranges } of observed) {
-        if (!isLinear && module === mapping.balance_layers[0]) ranges.observe(input, batch);
-        if (isLinear && module === mapping.smooth_layer) observeOutput(weights, module, input, (output) => ranges.observe(output, batch));
-      }
-    });
-    for (const { plan, mapping, ranges } of observed) {
-      using taken = ranges.take();
-      if (taken === null)
-        throw runFailure.planInvalid(`no calibration row reached ${mapping.smooth_layer}, which ${plan.modifier} is to smooth`);
-      checkWidths(weights, mapping, taken);
-      transforms[plan.name].apply({ plan, mapping, ranges: taken, weights });
-    }
-    await context.device.sync();
-  } finally {
-    for (const { ranges } of observed) ranges[Symbol.dispose]();
-  }
-}
-
-function observeOutput(weights: LoadedWeights, module: string, input: Tensor, see: (output: Tensor) => void): void {
-  const { weight, bias } = weights.linear(module);
-  using output = linear(input, weight, bias);
-  see(output);
-}
-
-/** With grouped-query attention v_proj has fewer rows than o_proj has columns: such a pair cannot be smoothed. */
-function checkWidths(weights: LoadedWeights, { smooth_layer, balance_layers }: UnitMapping, ranges: Tensor): void {
-  const width = ranges.shape[1];
-  for (const layer of balance_layers) {
-    const columns = weights.tensor(`${layer}.weight`).shape[1];
-    if (columns !== width)
-      throw runFailure.planInvalid(
-        `${smooth_layer} has ${width} outputs and ${layer} takes ${columns} inputs: they cannot be smoothed as a pair; remove the mapping`,
-      );
-  }
-}
-type UnitMapping = WorkUnit['transforms'][number]['mapping'];
 
 /** Transformed tensors that stay unquantized: norms, biases, balance layers without a scheme. */
 function transformedTensors(unit: WorkUnit, weights: LoadedWeights): NamedTensor[] {

@@ -1,6 +1,18 @@
 // Plan → work units in order: embeddings, then the decoder blocks, then what follows them. A unit is written and journalled as one.
-import type { LayerPlan, QuantizationArgs, QuantizationPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import type {
+  AwqPlan,
+  LayerPlan,
+  QuantizationArgs,
+  QuantizationPlan,
+  SmoothQuantPlan,
+  TransformPlan,
+} from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
+
+export interface MappingOf<Plan extends TransformPlan> {
+  plan: Plan;
+  mapping: Plan['mappings'][number];
+}
 
 export interface WorkUnit {
   index: number;
@@ -10,8 +22,33 @@ export interface WorkUnit {
   place: 'before' | 'block' | 'after';
   /** Layers to quantize. */
   layers: LayerPlan[];
-  transforms: { plan: TransformPlan; mapping: TransformPlan['mappings'][number] }[];
+  transforms: (MappingOf<SmoothQuantPlan> | MappingOf<AwqPlan>)[];
 }
+
+/** Mappings whose statistics come from one pass of the rows: neighbours of one kind. */
+export type TransformPass =
+  { name: 'smoothquant'; mappings: MappingOf<SmoothQuantPlan>[] } | { name: 'awq'; mappings: MappingOf<AwqPlan>[] };
+
+export function transformPasses({ transforms }: Pick<WorkUnit, 'transforms'>): TransformPass[] {
+  const passes: TransformPass[] = [];
+  for (const transform of transforms) {
+    const last = passes.at(-1);
+    if (isOf('smoothquant', transform)) {
+      if (last?.name === 'smoothquant') last.mappings.push(transform);
+      else passes.push({ name: 'smoothquant', mappings: [transform] });
+    } else if (isOf('awq', transform)) {
+      if (last?.name === 'awq') last.mappings.push(transform);
+      else passes.push({ name: 'awq', mappings: [transform] });
+    }
+  }
+  return passes;
+}
+
+/** The name of the plan tells which kind of mapping stands beside it. */
+const isOf = <Name extends TransformPlan['name']>(
+  name: Name,
+  transform: WorkUnit['transforms'][number],
+): transform is Extract<WorkUnit['transforms'][number], { plan: { name: Name } }> => transform.plan.name === name;
 
 /** With calibration every block is a unit, because the rows must pass through all of them; without it only what changes is. */
 export function planUnits(plan: QuantizationPlan): WorkUnit[] {
@@ -26,7 +63,7 @@ export function planUnits(plan: QuantizationPlan): WorkUnit[] {
   for (let block = 0; block < n_blocks; block += 1) blockUnit(block);
   for (const layer of quantized) if (layer.block !== null) blockUnit(layer.block).layers.push(layer);
   for (const transform of plan.transforms)
-    for (const mapping of transform.mappings) blockUnit(blockOf(plan, mapping)).transforms.push({ plan: transform, mapping });
+    for (const one of mappingsOf(transform)) blockUnit(blockOf(plan, one.mapping)).transforms.push(one);
   const outside = quantized.filter((layer) => layer.block === null);
   const single = (place: 'before' | 'after') => (layer: LayerPlan) => ({ block: null, place, layers: [layer], transforms: [] });
   return [
@@ -35,6 +72,9 @@ export function planUnits(plan: QuantizationPlan): WorkUnit[] {
     ...outside.filter((layer) => layer.kind !== 'Embedding').map(single('after')),
   ].map((unit, index) => ({ index, ...unit }));
 }
+
+const mappingsOf = (plan: TransformPlan): WorkUnit['transforms'] =>
+  plan.name === 'awq' ? plan.mappings.map((mapping) => ({ plan, mapping })) : plan.mappings.map((mapping) => ({ plan, mapping }));
 
 /** Layers whose weight the checkpoint holds quantized: GPTQ leaves embeddings alone, and a tied weight is stored once. */
 export function isStored(layer: LayerPlan, _index: number, layers: readonly LayerPlan[]): boolean {

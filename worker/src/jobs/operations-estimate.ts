@@ -1,6 +1,6 @@
 // Multiply-adds of the parts of a run: what progress and the time left are told from.
-import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
-import type { WorkUnit } from './layer-jobs.js';
+import type { AwqPlan, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { MappingOf, WorkUnit } from './layer-jobs.js';
 
 const weightsOf = (layers: readonly LayerPlan[]): number => layers.reduce((sum, layer) => sum + layer.rows * layer.columns, 0);
 
@@ -17,6 +17,22 @@ export function observeOperations(unit: WorkUnit, n_tokens: number): number {
     ]),
   );
   return [...widths.values()].reduce((sum, columns) => sum + (columns * columns * n_tokens) / 2, 0);
+}
+
+/** Tokens of a batch, about, as in token-batches.ts: every batch rounds the weights of every point of the grid anew. */
+const batchTokens = 4096;
+
+/** AWQ's search for one mapping: the parent for every point of the grid and once as it is, the block up to the parent once, and the roundings. */
+export function searchOperations(plan: QuantizationPlan, { plan: { n_grid }, mapping }: MappingOf<AwqPlan>, n_tokens: number): number {
+  const { parent, balance_layers } = mapping;
+  const inParent = plan.layers.filter(({ name }) => name === parent || name.startsWith(`${parent}.`));
+  const balanced = plan.layers.filter(({ name }) => balance_layers.includes(name));
+  const block = balanced[0]?.block ?? 0;
+  return (
+    n_tokens * (n_grid + 1) * weightsOf(inParent) +
+    forwardOperations(plan, block, n_tokens) +
+    40 * n_grid * Math.ceil(n_tokens / batchTokens) * weightsOf(balanced)
+  );
 }
 
 /** GPTQ: factor ⅔ n³ and columns n² · rows. Rounding to nearest touches each weight a few times, packing and measuring included. */

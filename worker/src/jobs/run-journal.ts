@@ -8,7 +8,7 @@ import { createReadStream } from 'node:fs';
 import { open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
-import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
+import type { LayerMetrics, RunProblem, TransformMetrics } from '../../../schemas/src/generated/report.js';
 import { makeFolder, syncDirectory, writeAll, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
 
 export interface FinishedUnit {
@@ -16,6 +16,7 @@ export interface FinishedUnit {
   /** File in the run folder and the tensors in it; null when the unit changed nothing. */
   shard: { file: string; sha256: string; tensors: ModelTensor[] } | null;
   layers: LayerMetrics[];
+  transforms: TransformMetrics[];
   problems: RunProblem[];
 }
 

@@ -34,15 +34,40 @@ export class LlamaDecoder implements DecoderModel, Disposable {
 
   forwardBlock(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {
     using between = this.afterAttention(block, hidden, batch, weights, tap);
-    using activated = this.activated(block, between, weights, tap);
-    using down = project(`${this.facts.layers}.${block}.mlp.down_proj`, activated, weights, tap);
+    using normed = this.norm(between, `${this.facts.layers}.${block}.post_attention_layernorm`, weights);
+    using down = this.mlp(block, normed, weights, tap);
     return add(between, down);
   }
 
   observeBlock(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap): void {
     using between = this.afterAttention(block, hidden, batch, weights, tap);
-    using activated = this.activated(block, between, weights, tap);
+    using normed = this.norm(between, `${this.facts.layers}.${block}.post_attention_layernorm`, weights);
+    using activated = this.activated(block, normed, weights, tap);
     tap(`${this.facts.layers}.${block}.mlp.down_proj`, activated);
+  }
+
+  observeModule(
+    module: string,
+    block: number,
+    hidden: Tensor,
+    batch: TokenBatch,
+    weights: WeightSource,
+    see: (input: Tensor) => void,
+  ): void {
+    const prefix = `${this.facts.layers}.${block}`;
+    if (module === prefix) return see(hidden);
+    const first = { [`${prefix}.self_attn`]: `${prefix}.self_attn.q_proj`, [`${prefix}.mlp`]: `${prefix}.mlp.gate_proj` }[module] ?? module;
+    this.observeBlock(block, hidden, batch, weights, (tapped, input) => {
+      if (tapped === first) see(input);
+    });
+  }
+
+  forwardModule(module: string, block: number, input: Tensor, batch: TokenBatch, weights: WeightSource): Tensor {
+    const prefix = `${this.facts.layers}.${block}`;
+    if (module === prefix) return this.forwardBlock(block, input, batch, weights, null);
+    if (module === `${prefix}.self_attn`) return this.selfAttention(block, input, batch, weights, null);
+    if (module === `${prefix}.mlp`) return this.mlp(block, input, weights, null);
+    return project(module, input, weights, null);
   }
 
   finalNorm(hidden: Tensor, weights: WeightSource): Tensor {
@@ -57,22 +82,26 @@ export class LlamaDecoder implements DecoderModel, Disposable {
   }
 
   private afterAttention(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {
-    using attended = this.selfAttention(block, hidden, batch, weights, tap);
+    using normed = this.norm(hidden, `${this.facts.layers}.${block}.input_layernorm`, weights);
+    using attended = this.selfAttention(block, normed, batch, weights, tap);
     return add(hidden, attended);
   }
 
+  private mlp(block: number, normed: Tensor, weights: WeightSource, tap: Tap | null): Tensor {
+    using activated = this.activated(block, normed, weights, tap);
+    return project(`${this.facts.layers}.${block}.mlp.down_proj`, activated, weights, tap);
+  }
+
   /** The input of down_proj. */
-  private activated(block: number, between: Tensor, weights: WeightSource, tap: Tap | null): Tensor {
+  private activated(block: number, normed: Tensor, weights: WeightSource, tap: Tap | null): Tensor {
     const prefix = `${this.facts.layers}.${block}`;
-    using normed = this.norm(between, `${prefix}.post_attention_layernorm`, weights);
     using gate = project(`${prefix}.mlp.gate_proj`, normed, weights, tap);
     using up = project(`${prefix}.mlp.up_proj`, normed, weights, tap);
     return siluMul(gate, up);
   }
 
-  private selfAttention(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {
+  private selfAttention(block: number, normed: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor {
     const prefix = `${this.facts.layers}.${block}.self_attn`;
-    using normed = this.norm(hidden, `${this.facts.layers}.${block}.input_layernorm`, weights);
     using q = this.turned(`${prefix}.q`, normed, batch, weights, tap);
     using k = this.turned(`${prefix}.k`, normed, batch, weights, tap);
     using v = project(`${prefix}.v_proj`, normed, weights, tap);

@@ -41,6 +41,17 @@ export interface DecoderModel {
   forwardBlock(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap | null): Tensor;
   /** What `forwardBlock` taps, without what comes after the input of its last linear. */
   observeBlock(block: number, hidden: Tensor, batch: TokenBatch, weights: WeightSource, tap: Tap): void;
+  /** `see` gets what a module of a block takes: the block itself, its attention, its MLP or one linear. The input is valid during the call only. */
+  observeModule(
+    module: string,
+    block: number,
+    hidden: Tensor,
+    batch: TokenBatch,
+    weights: WeightSource,
+    see: (input: Tensor) => void,
+  ): void;
+  /** The output of such a module for that input, the caller's. */
+  forwardModule(module: string, block: number, input: Tensor, batch: TokenBatch, weights: WeightSource): Tensor;
   finalNorm(hidden: Tensor, weights: WeightSource): Tensor;
   /** F32 [tokens, vocab_size] from the normed hidden states; taps the head. */
   logits(normed: Tensor, weights: WeightSource, tap: Tap | null): Tensor;

@@ -1,7 +1,7 @@
 // report.json: the numbers of a run, from what the run collected. Written before the last event, whatever happened.
 import path from 'node:path';
 import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
-import type { LayerMetrics, Perplexity, RunProblem, RunReport } from '../../../schemas/src/generated/report.js';
+import type { LayerMetrics, Perplexity, RunProblem, RunReport, TransformMetrics } from '../../../schemas/src/generated/report.js';
 
 export interface RunFacts {
   plan: QuantizationPlan;
@@ -20,6 +20,7 @@ export interface RunFacts {
   measured_peak_bytes: number;
   peakStage: string;
   stages: RunReport['stages'];
+  transforms: TransformMetrics[];
   layers: LayerMetrics[];
   problems: RunProblem[];
 }
@@ -55,6 +56,7 @@ export function makeReport(facts: RunFacts): RunReport {
       stage: facts.peakStage,
     },
     stages: facts.stages,
+    transforms: facts.transforms,
     layers,
     problems: facts.problems,
   };

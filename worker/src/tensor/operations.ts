@@ -160,6 +160,26 @@ export const multiplyColumns = (weight: Tensor, s: Tensor): Tensor => one(weight
 /** weight [O, …] / s per leading row (norm weight [I], bias [O] or matrix rows), in the dtype of the weight. */
 export const divideRows = (weight: Tensor, s: Tensor): Tensor => one(weight.device.enqueue('divide_rows', [weight, s]));
 
+// ---- AWQ (Lin et al., arXiv 2306.00978) ----------------------------------------------------------------------------------
+
+/** Running sum over the rows of |x| per column: sums F64 [I] in place, x F32 [T, I]. */
+export const columnAbsSumAccumulate = (sums: Tensor, x: Tensor): void => {
+  sums.device.enqueue('column_abs_sum_accumulate', [sums, x]);
+};
+/** Running sum over the rows of |weight| / (max |weight| of the cell that shares a scale + 1e-6) per column: sums F64 [I] in place, weight [O, I]. */
+export const awqWeightSumAccumulate = (sums: Tensor, weight: Tensor, options: Pick<WeightArgs, 'strategy' | 'group_size'>): void => {
+  sums.device.enqueue('awq_weight_sum_accumulate', [sums, weight], { ...options });
+};
+/** s F32 [I] of one point of the grid: x_sum F64 [I] over n_tokens tokens; w_sum F64 [I] over n_rows rows, or null where the weights have no say. */
+export const awqScales = (xSum: Tensor, wSum: Tensor | null, options: { n_tokens: number; n_rows: number; ratio: number }): Tensor =>
+  one(xSum.device.enqueue('awq_scales', [xSum, wSum], options));
+/** Σ (a − b)² in double: sum F64 [1] in place, a and b F32 of one shape. */
+export const squaredErrorAccumulate = (sum: Tensor, a: Tensor, b: Tensor): void => {
+  sum.device.enqueue('squared_error_accumulate', [sum, a, b]);
+};
+/** weight [O, I] / s per column, in the dtype of the weight. */
+export const divideColumns = (weight: Tensor, s: Tensor): Tensor => one(weight.device.enqueue('divide_columns', [weight, s]));
+
 // ---- formats (reference: compressed-tensors pack-quantized) -------------------------------------------------------------
 
 /** q I8 [O, I] → I32: axis 1 packs along columns [O, ⌈I·b/32⌉], axis 0 along rows [⌈O·b/32⌉, I]. Offset 2^(b−1), low bits first, dense. */

@@ -1,5 +1,4 @@
 // The contract of a transform: weights change, the function of the model stays; the quantizers find the new weights easier.
-import type { TransformPlan } from '../../../schemas/src/generated/plan.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** Weights of the block being worked on. `replace` takes the new tensor over and frees the old one. */
@@ -9,14 +8,8 @@ export interface TransformedWeights {
   replace(tensorName: string, tensor: Tensor): void;
 }
 
-export interface TransformInput {
-  plan: TransformPlan;
-  mapping: TransformPlan['mappings'][number];
-  /** F32 [2, columns]: range of every channel of the smooth layer's output over the calibration rows. */
-  ranges: Tensor;
-  weights: TransformedWeights;
-}
-
-export interface Transform {
-  apply(input: TransformInput): void;
+/** A layer whose outputs are divided, and the layers that take them, whose columns are multiplied. */
+export interface ScaledMapping {
+  smooth_layer: string;
+  balance_layers: readonly string[];
 }

@@ -45,7 +45,11 @@ export function planLines(plan: QuantizationPlan): string[] {
     `Model        ${model.dir} (${model.architecture_name ?? 'architecture unknown'}, ${model.dtype}, ${counted(model.tensors.length, 'tensor')})`,
     ...plan.transforms.map(
       (transform) =>
-        `Transform    ${transform.modifier}: ${transform.algorithm}, strength ${transform.smoothing_strength}, ${counted(transform.mappings.length, 'mapping')}`,
+        `Transform    ${transform.modifier}: ${
+          transform.name === 'awq'
+            ? `a search over ${counted(transform.n_grid, 'scaling')}, duo_scaling ${transform.duo_scaling}`
+            : `${transform.algorithm}, strength ${transform.smoothing_strength}`
+        }, ${counted(transform.mappings.length, 'mapping')}`,
     ),
     `Quantize     ${thousands(quantized.length)} of ${counted(plan.layers.length, 'layer')}`,
     ...table(

@@ -1,0 +1,90 @@
+// The transforms of one block, in the order of the recipe: statistics from a pass over the rows, then the weights change, mapping by mapping.
+import type { SmoothQuantPlan } from '../../../schemas/src/generated/plan.js';
+import type { TransformMetrics } from '../../../schemas/src/generated/report.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+import { transforms } from '../algorithms.js';
+import { observeBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
+import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
+import { ChannelRangeObserver } from '../observers/channel-range.js';
+import type { RunContext } from '../run-context.js';
+import { linear } from '../tensor/operations.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { applyScales } from '../transforms/apply-scales.js';
+import { transformPasses, type MappingOf, type WorkUnit } from './layer-jobs.js';
+import { searchScales } from './search-scales.js';
+import { checkWidths, rangeOfScales, type BlockInput, type TransformFindings } from './scaled-mapping.js';
+
+export interface TransformUnitInput {
+  context: RunContext;
+  unit: WorkUnit;
+  rows: CalibrationRows | null;
+  weights: LoadedWeights;
+}
+
+export async function transformUnit({ context, unit, rows, weights }: TransformUnitInput): Promise<TransformFindings> {
+  const { block } = unit;
+  if (rows === null || block === null) throw runFailure.planInvalid('a transform needs calibration rows');
+  const found: TransformFindings = { metrics: [], problems: [] };
+  for (const pass of transformPasses(unit)) {
+    const input = { context, block, rows, weights };
+    const { metrics, problems } =
+      pass.name === 'awq' ? await searchScales(input, pass.mappings) : { metrics: await smooth(input, pass.mappings), problems: [] };
+    found.metrics.push(...metrics);
+    found.problems.push(...problems);
+  }
+  await context.device.sync();
+  return found;
+}
+
+/** SmoothQuant: ranges of all mappings in one pass. */
+async function smooth(
+  { context, block, rows, weights }: BlockInput,
+  mappings: readonly MappingOf<SmoothQuantPlan>[],
+): Promise<TransformMetrics[]> {
+  const observed = mappings.map(({ plan, mapping }) => ({
+    plan,
+    mapping,
+    // The output of a norm is the input of what it feeds; the output of a linear is computed from its input.
+    isLinear: context.plan.model.modules[mapping.smooth_layer] === 'Linear',
+    ranges: new ChannelRangeObserver(context.device, plan.num_calibration_steps),
+  }));
+  try {
+    await observeBlock(rows, block, weights, (module, input, batch) => {
+      for (const { mapping, isLinear, ranges } of observed) {
+        if (!isLinear && module === mapping.balance_layers[0]) ranges.observe(input, batch);
+        if (isLinear && module === mapping.smooth_layer) observeOutput(weights, module, input, (output) => ranges.observe(output, batch));
+      }
+    });
+    const metrics: TransformMetrics[] = [];
+    for (const { plan, mapping, ranges } of observed) {
+      using taken = ranges.take();
+      if (taken === null)
+        throw runFailure.planInvalid(`no calibration row reached ${mapping.smooth_layer}, which ${plan.modifier} is to smooth`);
+      checkWidths(weights, mapping, taken.shape[1] ?? 0);
+      using s = transforms.smoothquant(plan, mapping, taken, weights);
+      applyScales(mapping, s, weights);
+      metrics.push({
+        name: plan.name,
+        modifier: plan.modifier,
+        block,
+        smooth_layer: mapping.smooth_layer,
+        balance_layers: [...mapping.balance_layers],
+        parent: null,
+        ratio: plan.smoothing_strength,
+        duo_scaling: null,
+        ...(await rangeOfScales(s)),
+        loss_before: null,
+        loss_after: null,
+      });
+    }
+    return metrics;
+  } finally {
+    for (const { ranges } of observed) ranges[Symbol.dispose]();
+  }
+}
+
+function observeOutput(weights: LoadedWeights, module: string, input: Tensor, see: (output: Tensor) => void): void {
+  const { weight, bias } = weights.linear(module);
+  using output = linear(input, weight, bias);
+  see(output);
+}
