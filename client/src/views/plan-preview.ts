@@ -79,8 +79,19 @@ export function planText(plan: QuantizationPlan): string {
             (transform) =>
               `- ${
                 transform.name === 'awq'
-                  ? l10n.t('{0}: {1} mappings, n_grid {2}, duo_scaling {3}', transform.modifier, transform.mappings.length, transform.n_grid, String(transform.duo_scaling))
-                  : l10n.t('{0}: {1} mappings, smoothing_strength {2}', transform.modifier, transform.mappings.length, transform.smoothing_strength)
+                  ? l10n.t(
+                      '{0}: {1} mappings, n_grid {2}, duo_scaling {3}',
+                      transform.modifier,
+                      transform.mappings.length,
+                      transform.n_grid,
+                      String(transform.duo_scaling),
+                    )
+                  : l10n.t(
+                      '{0}: {1} mappings, smoothing_strength {2}',
+                      transform.modifier,
+                      transform.mappings.length,
+                      transform.smoothing_strength,
+                    )
               }`,
           ),
           '',
