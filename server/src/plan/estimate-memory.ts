@@ -112,17 +112,17 @@ function workingBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
 }
 
 /**
- * AWQ's search, beside a pass of the rows: the parent once more for a batch, its output as it is, and the weights of one point of the grid (m · n · b),
- * one of them four times while it is scaled, rounded and divided. 0 without a search.
+ * AWQ's search, beside a pass of the rows: the parent's output as it is (T · d), and the weights of one point of the grid (m · n · b), one of them three
+ * times more while it is scaled, rounded and divided. 0 without a search.
  */
-function searchBytes(facts: ArchitectureFacts, { layers, calibration, transforms }: MemoryInput): number {
+function searchBytes({ hidden_size: d }: ArchitectureFacts, { layers, calibration, transforms }: MemoryInput): number {
   if (calibration === null) return 0;
   const mappings = transforms.flatMap((transform) => (transform.name === 'awq' ? transform.mappings : []));
-  const working =
-    workingBytes(facts, calibration) + blocks(1, 4 * batchOf(calibration) * Math.max(facts.hidden_size, facts.intermediate_size));
   return largestOf(mappings, ({ balance_layers }) => {
     const sizes = layers.filter(({ name }) => balance_layers.includes(name)).map((layer) => elements(layer) * sizeOf(layer));
-    return working + sizes.reduce((sum, bytes) => sum + blocks(1, bytes), 0) + blocks(3, Math.max(0, ...sizes));
+    return (
+      blocks(1, 4 * batchOf(calibration) * d) + sizes.reduce((sum, bytes) => sum + blocks(1, bytes), 0) + blocks(3, Math.max(0, ...sizes))
+    );
   });
 }
 

@@ -56,6 +56,31 @@ for (const [what, sizes, quantizer, data, mb] of measured)
     assert.ok(ratio > 0.9 && ratio < 1.5, `${(peak_memory_bytes / 1e6).toFixed(0)} MB, ${ratio.toFixed(2)} times the measured`);
   });
 
+for (const [sizes, n_blocks, mb] of [
+  [m512, 2, 418],
+  [m1024, 1, 609],
+] as const)
+  test(`AWQ's search with hidden size ${sizes.hidden}: measured ${mb} MB`, () => {
+    const model = describedLlama({ ...sizes, blocks: n_blocks });
+    const mappings = Array.from({ length: n_blocks }, (_, block) => `model.layers.${block}`).map((at) => ({
+      smooth_layer: `${at}.post_attention_layernorm`,
+      balance_layers: [`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`],
+      parent: `${at}.mlp`,
+      observed: `${at}.mlp.gate_proj`,
+    }));
+    const { peak_memory_bytes, peak_memory_stage } = estimatePlan({
+      model,
+      layers: layersOf(model, scheme(4), 'rtn'),
+      calibration: rows,
+      evaluation: null,
+      transforms: [{ name: 'awq', modifier: 'AWQModifier', recipe_path: [], duo_scaling: true, n_grid: 3, mappings, passed_over: [] }],
+      memoryLimit: 16e9,
+    });
+    assert.equal(peak_memory_stage, 'searching scales in a block');
+    const ratio = peak_memory_bytes / (mb * 1e6);
+    assert.ok(ratio > 0.9 && ratio < 1.5, `${(peak_memory_bytes / 1e6).toFixed(0)} MB, ${ratio.toFixed(2)} times the measured`);
+  });
+
 test('a process that does nothing much takes what Node and the addon take', () => {
   assert.ok(estimate(small, 'rtn', null, null).peak_memory_bytes > 80e6);
 });
