@@ -62,7 +62,7 @@ export function planText(plan: QuantizationPlan): string {
     `- ${calibration === null ? l10n.t('Calibration: none needed') : calibrationText(calibration)}`,
     `- ${evaluate === null ? l10n.t('Evaluation: none') : l10n.t('Evaluation: perplexity on {0}', shown(evaluate.perplexity.dataset))}`,
     `- ${l10n.t('Output: {0}', shown(output.dir))}`,
-    `- ${l10n.t('Device: {0}', plan.device === 'auto' ? l10n.t('a CUDA device where the worker has one, else the CPU') : plan.device)}`,
+    `- ${l10n.t('Device: {0}', plan.device === 'cuda' ? l10n.t('a CUDA device') : l10n.t('the CPU'))}`,
     '',
     `## ${l10n.t('What it costs')}`,
     '',
