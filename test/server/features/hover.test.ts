@@ -80,7 +80,7 @@ quant_stage:
     text,
     `\`model.layers.0.mlp.down_proj\` · Linear · 64 × 176 F32
 
-Becomes int4 channel, by QuantizationModifier (45.1 kB → 5.90 kB as pack-quantized).
+Becomes int4 channel, by QuantizationModifier (45.1 kB → 5.9 kB as pack-quantized).
 
 Rules that name it:
 
