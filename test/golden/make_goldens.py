@@ -1,8 +1,8 @@
 """Records what the real packages say, as small files beside this script, so that the tests need no Python.
 
-    PYTHONPATH=<compressed-tensors>/src python make_goldens.py <shared>
+    PYTHONPATH=<compressed-tensors>/src:<llm-compressor>/src python make_goldens.py <shared>
 
-Needs torch, transformers, tokenizers, safetensors and compressed-tensors; <shared> is the folder of real models and goldens.
+Needs torch, transformers, tokenizers, safetensors, compressed-tensors and llm-compressor; <shared> is the folder of real models and goldens.
 """
 
 import json
@@ -126,9 +126,10 @@ def record_tokenizers():
 
 # ---- float32-logits.safetensors: the integer checkpoints run by transformers with float32 activations -------------------
 
-def is_integer(config):
-    groups = config["quantization_config"]["config_groups"].values()
-    return all(group["weights"]["type"] == "int" for group in groups)
+def is_run(folder):
+    """transformers runs the checkpoint on a CPU, and its cache is not quantized, which Bitwright does not compute."""
+    config = json.loads((folder / "config.json").read_text())
+    return json.loads((folder / "case.json").read_text())["reload"] == "loads" and config["quantization_config"]["kv_cache_scheme"] is None
 
 
 def record_float32_logits():
@@ -136,7 +137,7 @@ def record_float32_logits():
     logits, distances = {}, {}
     for folder in sorted((SHARED / "golden/compressed-tensors").iterdir()):
         golden = folder / "golden.safetensors"
-        if not golden.exists() or not is_integer(json.loads((folder / "config.json").read_text())):
+        if not golden.exists() or not is_run(folder):
             continue
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
         recorded = load_file(golden)
@@ -184,10 +185,74 @@ def record_input_quantization():
             args = QuantizationArgs(num_bits=num_bits, symmetric=symmetric, strategy="tensor")
             scale, zero_point = torch.tensor([0.37]), torch.tensor([0 if symmetric else -3], dtype=torch.int8)
             tensors[f"static tensor {num_bits} {'symmetric' if symmetric else 'asymmetric'}"] = fake_quantize(x, scale, zero_point, args)
+    float8, float4 = dict(num_bits=8, type="float"), dict(num_bits=4, type="float")
+    mx = dict(strategy="group", group_size=32, scale_dtype=torch.uint8)
+    for name, arguments in {
+        "token 8 float": dict(float8, strategy="token"), "tensor 8 float": dict(float8, strategy="tensor"), "group 8 float": dict(float8, strategy="group", group_size=16),
+        "group 8 mx": dict(float8, **mx), "group 4 mx": dict(float4, **mx),
+    }.items():
+        args = QuantizationArgs(dynamic=True, **arguments)
+        scale, zero_point = compute_dynamic_scales_and_zp(x[None], args, None)
+        tensors[f"dynamic {name}"] = fake_quantize(x[None], scale, zero_point, args)[0]
+    args = QuantizationArgs(strategy="tensor", **float8)
+    tensors["static tensor 8 float"] = fake_quantize(x, torch.tensor([0.37]), torch.tensor([0.0]), args)
+    args = QuantizationArgs(strategy="tensor_group", group_size=16, dynamic="local", scale_dtype=torch.float8_e4m3fn, **float4)
+    scale, zero_point = compute_dynamic_scales_and_zp(x[None], args, None, torch.tensor([3.7]))
+    tensors["local tensor_group 4 float"] = fake_quantize(x[None], scale, zero_point, args, global_scale=torch.tensor([3.7]))[0]
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(HERE / "input-quantization.safetensors"))
 
 
+# ---- float-weights.safetensors: what compressed-tensors stores of awkward weights, by every float scheme, observer and dtype --------------
+
+FLOAT_SCHEMES = {
+    "tensor": dict(num_bits=8, strategy="tensor"), "channel": dict(num_bits=8, strategy="channel"), "group": dict(num_bits=8, strategy="group", group_size=48),
+    "block": dict(num_bits=8, strategy="block", block_structure=[16, 40]),
+    "mxfp8": dict(num_bits=8, strategy="group", group_size=32, scale_dtype=torch.uint8), "mxfp4": dict(num_bits=4, strategy="group", group_size=32, scale_dtype=torch.uint8),
+    "nvfp4": dict(num_bits=4, strategy="tensor_group", group_size=16, scale_dtype=torch.float8_e4m3fn),
+}
+
+
+def record_float_weights():
+    """Needs llm-compressor beside compressed-tensors."""
+    from compressed_tensors.compressors.base import BaseCompressor
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+    from llmcompressor.observers import Observer
+
+    generator = torch.Generator().manual_seed(9)
+    x = torch.randn(24, 96, generator=generator) * torch.logspace(-3, 1, 24)[:, None] * 0.05
+    x[1] = 0
+    x[2] = -0.0
+    x[3, ::2] = -0.0
+    x[4] = x[4].abs()
+    x[5, 5] = 3.0
+    x[6] = torch.arange(96) * 0.125 - 6
+    x[7] = torch.arange(96) * -0.25
+    x[8, :32] = 1.75
+    x[9, :32] = torch.arange(32) * 7.0
+    tensors = {}
+    formats = {"mxfp8": "mxfp8-quantized", "mxfp4": "mxfp4-pack-quantized", "nvfp4": "nvfp4-pack-quantized"}
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        weight = x.to(dtype)
+        name_of_dtype = str(dtype).removeprefix("torch.")
+        tensors[f"{name_of_dtype}/weight"] = weight
+        for name, arguments in FLOAT_SCHEMES.items():
+            for observer_name in ("memoryless_minmax", "memoryless_mse"):
+                args = QuantizationArgs(type="float", symmetric=True, observer=observer_name, **arguments)
+                observer = Observer.load_from_registry(observer_name, base_name="weight", args=args)
+                observer(weight)
+                found = observer.get_qparams()
+                state = {"weight": weight.clone(), "weight_scale": found["scale"].to(dtype), "weight_zero_point": found["zero_point"]}
+                if found["global_scale"] is not None:
+                    state["weight_global_scale"] = found["global_scale"]
+                scheme = QuantizationScheme(targets=["Linear"], weights=args)
+                stored = BaseCompressor.load_from_registry(formats.get(name, "float-quantized")).compress(state, scheme)
+                for key, tensor in stored.items():
+                    tensors[f"{name_of_dtype}/{name}/{observer_name}/{key}"] = tensor.detach().contiguous()
+    save_file(tensors, str(HERE / "float-weights.safetensors"))
+
+
 if __name__ == "__main__":
+    record_float_weights()
     record_input_quantization()
     record_rope()
     record_tokenizers()

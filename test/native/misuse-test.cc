@@ -44,6 +44,7 @@ std::vector<Call> calls_in_order() {
   const Options heads = options({{"n_heads", 2.0}, {"n_kv_heads", 2.0}, {"head_dim", 4.0}, {"scale", 0.5}, {"sliding_window", 0.0}});
   const Options packing = options({{"num_bits", 4.0}, {"axis", 1.0}, {"rows", 4.0}, {"columns", 8.0}});
   const Options tokens = options({{"num_bits", 8.0}, {"symmetric", false}, {"strategy", std::string("token")}, {"scale_dtype", std::string("BF16")}});
+  const Options floats = options({{"num_bits", 4.0}, {"symmetric", true}, {"type", std::string("float")}, {"strategy", std::string("tensor_group")}, {"group_size", 4.0}});
   return {{"cast", {W}, options({{"dtype", std::string("BF16")}})},
           {"reshape", {W}, options({{"shape", std::string("8,4")}})},
           {"narrow", {W}, options({{"start", 1.0}, {"length", 2.0}})},
@@ -57,6 +58,7 @@ std::vector<Call> calls_in_order() {
           {"attention", {x, x, x, {I32, {2}}}, heads},
           {"cross_entropy", {x, per_token}, {}},
           {"fake_quantize_dynamic", {x}, tokens},
+          {"fake_quantize_local", {x, {F32, {1}}}, floats},
           {"fake_quantize_static", {x, {F32, {1}}, {I8, {1}}}, tokens},
           {"hessian_accumulate", {H, x}, options({{"decay", 0.5}, {"weight", 0.5}})},
           {"column_range_accumulate", {{F32, {2, 8}}, x}, {}},
@@ -66,6 +68,9 @@ std::vector<Call> calls_in_order() {
           {"quantize_rtn", {W, scale, zero_point, per_column}, grid},
           {"dequantize", {q, scale, zero_point, absent}, grid},
           {"clipped_share", {W, scale, zero_point, absent}, grid},
+          {"global_scale", {{F32, {1}}}, options({{"dtype", std::string("BF16")}})},
+          {"tensor_group_scales", {scale, {F32, {1}}}, {}},
+          {"effective_scales", {{DType::F8_E4M3, {4, 2}}, {F32, {1}}}, {}},
           {"gptq_factor", {H, absent}, options({{"dampening_frac", 0.01}})},
           {"hessian_order", {H}, {}},
           {"dead_columns", {H}, {}},
@@ -81,6 +86,10 @@ std::vector<Call> calls_in_order() {
           {"squared_error_accumulate", {{DType::F64, {1}}, x, x}, {}},
           {"pack_int32", {q}, packing},
           {"unpack_int32", {{I32, {4, 1}}}, packing},
+          {"pack_fp4", {{DType::U8, {4, 8}}}, {}},
+          {"unpack_fp4", {{DType::U8, {4, 4}}}, {}},
+          {"e8m0_codes", {scale}, {}},
+          {"e8m0_scales", {{DType::U8, {4, 2}}}, {}},
           {"compare", {W, W}, {}},
           {"hessian_error", {W, W, H}, {}},
           {"histogram", {W}, options({{"n_bins", 4.0}, {"min", -1.0}, {"max", 1.0}})},
@@ -100,15 +109,15 @@ const Case chance_cases("calls that are wrong by chance are refused or run, alik
     TensorSpec& input = call.inputs[generator() % call.inputs.size()];
     switch (generator() % 8) {
       case 0: input = {DType::U8, {-1}, false}; break;
-      case 1: input.dtype = pick(DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64, DType::I32, DType::I8, DType::U8); break;
+      case 1: input.dtype = pick(DType::F64, DType::F32, DType::F16, DType::BF16, DType::I64, DType::I32, DType::I8, DType::U8, DType::F8_E4M3); break;
       case 2: input.shape = shapes[generator() % 15]; break;
       case 3: std::swap(input, call.inputs[generator() % call.inputs.size()]); break;
       case 4: call.inputs.push_back(call.inputs[0]); break;
       case 5: call.inputs.pop_back(); break;
-      case 6: call.options.set(pick("num_bits", "group_size", "block_size", "head_dim", "n_heads", "n_kv_heads", "sliding_window", "start", "length", "n_bins", "axis", "rows", "columns", "dampening_frac", "max", "scale"),
+      case 6: call.options.set(pick("num_bits", "group_size", "block_size", "head_dim", "n_heads", "n_kv_heads", "sliding_window", "start", "length", "n_bins", "axis", "rows", "columns", "block_rows", "block_columns", "dampening_frac", "max", "scale"),
                                pick(-1.0, 0.0, 1.0, 2.0, 3.0, 8.0, 9.0, double{NAN}));
         break;
-      default: call.options.set(pick("strategy", "observer", "dtype", "scale_dtype", "shape", "algorithm"), std::string(pick("", "tensor", "channel", "mse", "F32", "F16", "I8", "-4,-8", "x", "32", "log_equalization")));
+      default: call.options.set(pick("strategy", "observer", "type", "dtype", "scale_dtype", "shape", "algorithm"), std::string(pick("", "tensor", "channel", "block", "tensor_group", "float", "mse", "F32", "F16", "I8", "-4,-8", "x", "32", "log_equalization")));
     }
   };
   std::map<std::string, int> n_run;

@@ -36,7 +36,8 @@ bool is_exact(const std::string& operation, const Options& options) {
 void store(Array& array, int64_t i, double value) {
   switch (array.spec.dtype) {
     case DType::I8: reinterpret_cast<int8_t*>(array.bytes.data())[i] = static_cast<int8_t>(value); break;
-    case DType::U8: array.bytes[static_cast<size_t>(i)] = static_cast<uint8_t>(value); break;
+    case DType::U8:
+    case DType::F8_E4M3: array.bytes[static_cast<size_t>(i)] = static_cast<uint8_t>(value); break;
     case DType::I32: reinterpret_cast<int32_t*>(array.bytes.data())[i] = static_cast<int32_t>(value); break;
     case DType::I64: reinterpret_cast<int64_t*>(array.bytes.data())[i] = static_cast<int64_t>(value); break;
     case DType::F64: reinterpret_cast<double*>(array.bytes.data())[i] = value; break;

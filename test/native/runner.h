@@ -49,7 +49,8 @@ struct Array {
   double at(int64_t i) const {
     switch (spec.dtype) {
       case DType::I8: return as<int8_t>()[i];
-      case DType::U8: return as<uint8_t>()[i];
+      case DType::U8:
+      case DType::F8_E4M3: return as<uint8_t>()[i];  // the code
       case DType::I32: return as<int32_t>()[i];
       case DType::I64: return static_cast<double>(as<int64_t>()[i]);
       case DType::F64: return as<double>()[i];

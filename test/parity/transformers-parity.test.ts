@@ -59,6 +59,18 @@ const cases: Case[] = [
     model: 'example',
     isCalibrated: true,
   },
+  ...['FP8', 'FP8_DYNAMIC', 'NVFP4A16', 'NVFP4', 'MXFP4A16', 'MXFP4', 'MXFP8A16', 'MXFP8'].map((scheme): Case => ({
+    name: `rtn-${scheme}`,
+    modifiers: `QuantizationModifier: {scheme: ${scheme}, targets: [Linear], ignore: [lm_head]}`,
+    model: 'example',
+    isCalibrated: scheme === 'FP8' || scheme === 'NVFP4',
+  })),
+  ...['FP8_DYNAMIC', 'NVFP4A16', 'MXFP4A16'].map((scheme): Case => ({
+    name: `gptq-${scheme}`,
+    modifiers: `GPTQModifier: {scheme: ${scheme}, targets: [Linear], ignore: [lm_head]}`,
+    model: 'example',
+    isCalibrated: true,
+  })),
 ];
 
 test('transformers reads the same perplexity from our checkpoints', { skip: skipWithoutShared || whyNoPython() }, (context) =>

@@ -1,7 +1,7 @@
 // The only importer of the .node file: its typed face. Every operation is enqueued by name on the in-order queue of a device.
 import { createRequire } from 'node:module';
 
-export type DType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I8' | 'U8';
+export type DType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I8' | 'U8' | 'F8_E4M3';
 export type OperationOptions = Readonly<Record<string, number | boolean | string>>;
 
 /** An opaque handle inside the native core. */

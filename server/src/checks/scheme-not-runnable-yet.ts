@@ -5,24 +5,63 @@ import type { Check } from './check.js';
 const weightObservers = ['memoryless_minmax', 'memoryless_mse'];
 const inputObservers = ['memoryless_minmax', 'static_minmax', 'minmax'];
 
+/** Groups of 32 under a power of two. */
+const isMx = ({ group_size, scale_dtype }: QuantizationArgs): boolean => group_size === 32 && (scale_dtype ?? '').endsWith('uint8');
+/** Groups of 16 under an FP8 scale and a global one. */
+const isNvfp4 = ({ num_bits, strategy, group_size, scale_dtype }: QuantizationArgs): boolean =>
+  num_bits === 4 && strategy === 'tensor_group' && group_size === 16 && (scale_dtype ?? '').endsWith('float8_e4m3fn');
+
+/** What is special about a grid, null where it is one that is computed. */
+function gridObstacle(args: QuantizationArgs): string | null {
+  const { type, num_bits, symmetric, strategy, scale_dtype } = args;
+  const bits = `${num_bits} bits of type ${type}`;
+  if (type === 'int') return num_bits > 8 ? bits : null;
+  if (!symmetric) return `${bits} that are not symmetric`;
+  if (isMx(args)) return strategy === 'group' ? null : `${bits} in strategy ${strategy} with scale_dtype ${scale_dtype}`;
+  if (num_bits === 4)
+    return isNvfp4(args) ? null : `${bits} in strategy ${strategy}, group_size ${args.group_size}, scale_dtype ${scale_dtype}`;
+  if (strategy === 'tensor_group') return `${bits} in strategy tensor_group`;
+  return scale_dtype === null ? null : `${bits} with scale_dtype ${scale_dtype}`;
+}
+
+/** The formats that hold a grid. */
+function formatsOf(weights: QuantizationArgs): readonly QuantizationScheme['format'][] {
+  if (weights.type === 'int') return ['pack-quantized', 'int-quantized'];
+  if (isNvfp4(weights)) return ['nvfp4-pack-quantized'];
+  if (isMx(weights)) return [weights.num_bits === 4 ? 'mxfp4-pack-quantized' : 'mxfp8-quantized'];
+  return ['float-quantized', 'naive-quantized'];
+}
+
+function weightObstacle(weights: QuantizationArgs, format: QuantizationScheme['format']): string | null {
+  const grid = gridObstacle(weights);
+  if (grid !== null) return `weights of ${grid}`;
+  const strategies = weights.type === 'int' ? ['tensor', 'channel', 'group'] : ['tensor', 'channel', 'group', 'tensor_group', 'block'];
+  if (!strategies.includes(weights.strategy)) return `weights with strategy ${weights.strategy}`;
+  if (weights.dynamic !== false) return 'weights with dynamic scales';
+  if (weights.observer !== null && !weightObservers.includes(weights.observer)) return `the weight observer ${weights.observer}`;
+  if (weights.type === 'float' && weights.num_bits === 4 && weights.actorder === 'group')
+    return `weights of 4 bits of type float with actorder group, whose order ${format} cannot hold`;
+  return formatsOf(weights).includes(format) ? null : `the format ${format}`;
+}
+
+function inputObstacle(inputs: QuantizationArgs): string | null {
+  const { strategy, dynamic, observer } = inputs;
+  const grid = gridObstacle(inputs);
+  if (grid !== null) return `inputs of ${grid}`;
+  if (dynamic === false && (strategy !== 'tensor' || isMx(inputs))) return `calibrated inputs with strategy ${strategy}`;
+  const strategies = inputs.type === 'int' ? ['token', 'tensor'] : ['token', 'tensor', 'group'];
+  if (dynamic === true && !strategies.includes(strategy)) return `inputs at run time with strategy ${strategy}`;
+  if (dynamic === 'local' && !isNvfp4(inputs)) return `inputs with dynamic: local of ${inputs.num_bits} bits of type ${inputs.type}`;
+  if (dynamic === 'local' && observer === 'minmax') return 'inputs with dynamic: local and the observer minmax (static_minmax can be run)';
+  return observer !== null && !inputObservers.includes(observer) ? `the input observer ${observer}` : null;
+}
+
 function obstacle({ weights, input_activations: inputs, output_activations: outputs, format }: QuantizationScheme): string | null {
-  const badInteger = (args: QuantizationArgs): boolean => args.type !== 'int' || args.num_bits > 8;
-  if (weights !== null && badInteger(weights)) return `weights of ${weights.num_bits} bits of type ${weights.type}`;
-  if (weights !== null && !['tensor', 'channel', 'group'].includes(weights.strategy)) return `weights with strategy ${weights.strategy}`;
-  if (weights !== null && weights.dynamic !== false) return 'weights with dynamic scales';
-  if (weights !== null && weights.observer !== null && !weightObservers.includes(weights.observer))
-    return `the weight observer ${weights.observer}`;
+  const inWeights = weights === null ? null : weightObstacle(weights, format);
+  if (inWeights !== null) return inWeights;
   if (outputs !== null) return 'output_activations';
   if (inputs !== null && weights === null) return 'input_activations without weights';
-  if (inputs !== null && badInteger(inputs)) return `inputs of ${inputs.num_bits} bits of type ${inputs.type}`;
-  if (inputs !== null && inputs.dynamic !== true && inputs.strategy !== 'tensor')
-    return `calibrated inputs with strategy ${inputs.strategy}`;
-  if (inputs !== null && inputs.dynamic === true && inputs.strategy !== 'token' && inputs.strategy !== 'tensor')
-    return `inputs at run time with strategy ${inputs.strategy}`;
-  if (inputs !== null && inputs.observer !== null && !inputObservers.includes(inputs.observer))
-    return `the input observer ${inputs.observer}`;
-  if (weights !== null && format !== 'pack-quantized' && format !== 'int-quantized') return `the format ${format}`;
-  return null;
+  return inputs === null ? null : inputObstacle(inputs);
 }
 
 export const schemeNotRunnableYet: Check = {
@@ -39,7 +78,7 @@ export const schemeNotRunnableYet: Check = {
                 severity: 'error' as const,
                 path,
                 at: 'value' as const,
-                message: `${name} asks for ${found}, which this version of Bitwright cannot run. It runs integer weights of 1 to 8 bits (tensor, channel, group) with inputs in 16 bits, per token at run time, or per tensor calibrated.`,
+                message: `${name} asks for ${found}, which this version of Bitwright cannot run. It runs integer weights of 1 to 8 bits (tensor, channel, group), FP8 (tensor, channel, group, block), NVFP4, MXFP4 and MXFP8, with inputs in 16 bits, quantized at run time, or per tensor calibrated.`,
               },
             ];
       }),

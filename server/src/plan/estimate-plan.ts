@@ -8,7 +8,7 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { memoryStages, type RowsEstimate } from './estimate-memory.js';
-import { sizeOfDtype, storedBytes } from './estimate-size.js';
+import { inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
 
 export interface EstimateInput {
   model: ModelDescription;
@@ -32,7 +32,7 @@ export function estimatePlan({ model, layers, calibration, evaluation, transform
   for (const layer of quantized) {
     const bytes = stored(layer);
     const original = layer.rows * layer.columns * sizeOfDtype(layer.dtype);
-    after += bytes - (layer.tied_to === null ? original : 0);
+    after += bytes + inputBytes(layer.scheme as QuantizationScheme, sizeOfDtype(layer.dtype)) - (layer.tied_to === null ? original : 0);
     bits += bytes * 8;
     weights += layer.rows * layer.columns;
   }

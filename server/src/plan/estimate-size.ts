@@ -3,12 +3,16 @@ import type { QuantizationScheme } from '../../../schemas/src/generated/plan.js'
 
 /** Bytes of a layer as compressed-tensors stores it, scales and zero points included. */
 export function storedBytes(layer: { rows: number; columns: number }, scheme: QuantizationScheme, dtypeSize: number): number {
-  const { weights } = scheme;
+  const { weights, format } = scheme;
   const { rows, columns } = layer;
   if (weights === null) return rows * columns * dtypeSize;
-  const n_groups = weights.strategy === 'group' && weights.group_size !== null ? Math.ceil(columns / weights.group_size) : 1;
-  const n_scales = weights.strategy === 'tensor' ? 1 : rows * n_groups;
-  const packed = scheme.format === 'pack-quantized';
+  const isGrouped = weights.strategy === 'group' || weights.strategy === 'tensor_group';
+  const n_groups = isGrouped && weights.group_size !== null ? Math.ceil(columns / weights.group_size) : 1;
+  const n_scales =
+    weights.strategy === 'tensor' ? 1 : weights.strategy === 'block' ? n_blocks(layer, weights.block_structure) : rows * n_groups;
+  const table = weights.actorder === 'group' ? columns * 4 : 0;
+  if (weights.type === 'float') return floatBytes(layer, scheme, n_scales, dtypeSize) + table;
+  const packed = format === 'pack-quantized';
   const codes = packed
     ? rows * Math.ceil((columns * weights.num_bits) / 32) * 4 + 16
     : rows * columns * Math.max(1, weights.num_bits > 8 ? weights.num_bits / 8 : 1);
@@ -17,8 +21,30 @@ export function storedBytes(layer: { rows: number; columns: number }, scheme: Qu
     : packed && weights.strategy !== 'tensor'
       ? Math.ceil((rows * weights.num_bits) / 32) * n_groups * 4
       : n_scales;
-  const table = weights.actorder === 'group' ? columns * 4 : 0;
   return codes + n_scales * dtypeSize + zeroPoints + table;
+}
+
+/** FP4 lies two to a byte in the packed formats. MX and NVFP4 scales are bytes, and NVFP4 has one float32 more for the whole weight. */
+function floatBytes(
+  { rows, columns }: { rows: number; columns: number },
+  { format }: QuantizationScheme,
+  n_scales: number,
+  dtypeSize: number,
+): number {
+  if (format === 'nvfp4-pack-quantized') return rows * Math.ceil(columns / 2) + n_scales + 4;
+  if (format === 'mxfp4-pack-quantized') return rows * Math.ceil(columns / 2) + n_scales;
+  return rows * columns + n_scales * (format === 'mxfp8-quantized' ? 1 : dtypeSize);
+}
+
+function n_blocks({ rows, columns }: { rows: number; columns: number }, block_structure: readonly number[] | null): number {
+  const [block_rows = rows, block_columns = columns] = block_structure ?? [];
+  return Math.ceil(rows / block_rows) * Math.ceil(columns / block_columns);
+}
+
+/** Bytes of what calibration found out about the inputs of a layer: a scale and a zero point, or NVFP4's global scale. */
+export function inputBytes({ input_activations: inputs }: QuantizationScheme, dtypeSize: number): number {
+  if (inputs === null || inputs.dynamic === true) return 0;
+  return inputs.dynamic === 'local' ? 4 : dtypeSize + (inputs.symmetric ? 0 : 1);
 }
 
 export const sizeOfDtype = (dtype: string): number => ({ F64: 8, F32: 4, F16: 2, BF16: 2 })[dtype] ?? 1;

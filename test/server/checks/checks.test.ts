@@ -201,7 +201,7 @@ test('a model that cannot be run still takes data-free methods, and says what it
 });
 
 test(
-  'output inside the model folder, context exceeded, float schemes',
+  'output inside the model folder, context exceeded',
   marked(`
     model: model
     evaluate: {perplexity: {dataset: rows.jsonl, max_seq_length: 4096}}
@@ -212,10 +212,45 @@ test(
       q_modifiers:
         QuantizationModifier:
           scheme: FP8_DYNAMIC
-    #             ^^^^^^^^^^^ error scheme-not-runnable-yet: weights of 8 bits of type float
           ignore: [lm_head]
   `),
 );
+
+/** Codes of a recipe with this modifier that say what this version cannot run. */
+const notRunnable = (modifier: string): Promise<string[]> =>
+  inFolder({}, async (dir) => {
+    const rows = 'calibration: {dataset: rows.jsonl, num_calibration_samples: 8, max_seq_length: 64}';
+    const { problems } = await checkIn(dir, `model: model\noutput: {dir: out}\n${rows}\nq_stage: {q_modifiers: {${modifier}}}\n`);
+    return problems.filter(({ code }) => code === 'scheme-not-runnable-yet').map(({ message }) => message);
+  });
+
+test('every float preset can be run, rounded or by GPTQ', async () => {
+  for (const scheme of ['FP8', 'FP8_DYNAMIC', 'FP8_BLOCK', 'NVFP4A16', 'NVFP4', 'MXFP4A16', 'MXFP4', 'MXFP8A16', 'MXFP8', 'W4AFP8'])
+    for (const name of ['QuantizationModifier', 'GPTQModifier'])
+      assert.deepEqual(await notRunnable(`${name}: {scheme: ${scheme}, ignore: [lm_head]}`), [], `${name} ${scheme}`);
+});
+
+test('float schemes that no operation of ours makes are told with what is special about them', async () => {
+  const nvfp4 = 'num_bits: 4, type: float, strategy: tensor_group, group_size: 16, scale_dtype: torch.float8_e4m3fn';
+  for (const [args, part] of [
+    ['weights: {num_bits: 8, type: float, strategy: channel, symmetric: false}', 'not symmetric'],
+    ['weights: {num_bits: 4, type: float, strategy: group, group_size: 16}', 'strategy group, group_size 16'],
+    ['weights: {num_bits: 4, type: float, strategy: group, group_size: 32}', 'scale_dtype null'],
+    ['weights: {num_bits: 8, type: float, strategy: channel, scale_dtype: torch.float32}', 'with scale_dtype torch.float32'],
+    [`weights: {${nvfp4}}, input_activations: {${nvfp4}, dynamic: local}`, 'the observer minmax (static_minmax can be run)'],
+    [`weights: {${nvfp4}, actorder: group}`, 'actorder group'],
+    ['weights: {num_bits: 8, type: float, strategy: channel}, format: pack-quantized', 'the format pack-quantized'],
+    [
+      'weights: {num_bits: 8, strategy: channel}, output_activations: {num_bits: 8, type: float, strategy: token, dynamic: true}',
+      'asks for output_activations',
+    ],
+  ] as const) {
+    const modifier = args.includes('actorder') ? 'GPTQModifier' : 'QuantizationModifier';
+    const messages = await notRunnable(`${modifier}: {config_groups: {g: {targets: [Linear], ${args}}}, ignore: [lm_head]}`);
+    assert.equal(messages.length, 1, `${args}: ${messages.join(' ')}`);
+    assert.ok(messages[0]!.includes(part), messages[0]);
+  }
+});
 
 test(
   'a broken pattern is told where it stands',

@@ -1,4 +1,4 @@
-// Integer checkpoints of llm-compressor, read by us, against the logits that transformers computes from the same files.
+// Checkpoints of llm-compressor, read by us, against the logits that transformers computes from the same files.
 //
 // transformers runs these bfloat16 models in bfloat16; we run them in float32 on the same dequantized weights, as serving kernels do that keep
 // scales and sums in float32. So two comparisons (goldens and distances: test/golden/make_goldens.py), in the norm ‖ours − golden‖ / ‖golden‖:
@@ -14,7 +14,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { fakeQuantizeDynamic, fakeQuantizeStatic } from '../../../worker/src/tensor/operations.js';
+import { fakeQuantizeDynamic, fakeQuantizeLocal, fakeQuantizeStatic } from '../../../worker/src/tensor/operations.js';
 import type { Device, Tensor } from '../../../worker/src/tensor/tensor.js';
 import { describedModel, forwardPass, rowsOf } from '../../support/forward-pass.js';
 import { goldenOf, normRelative, readGoldenTensors } from '../../support/golden-tensors.js';
@@ -56,7 +56,7 @@ test('quantized inputs equal those of compressed-tensors bit for bit', async () 
   const golden = await readGoldenTensors(path.join(goldens, 'input-quantization.safetensors'));
   const x = goldenOf(golden, 'x');
   const cases = [...golden.keys()].filter((name) => name !== 'x');
-  assert.equal(cases.length, 12);
+  assert.equal(cases.length, 19);
   await withDevice(async (device) => {
     using input = device.fromFloats(x.shape, x.values as Float32Array);
     for (const name of cases) {
@@ -66,12 +66,19 @@ test('quantized inputs equal those of compressed-tensors bit for bit', async () 
   });
 });
 
-/** `name`: kind, strategy, bits and symmetry, as in the golden file. */
+/** `name`: kind, strategy, bits, and symmetry of integers or kind of float, as in the golden file. */
 function quantizedAs(name: string, input: Tensor, device: Device): Tensor {
   const [kind, strategy, bits, symmetry] = name.split(' ');
-  const [num_bits, symmetric] = [Number(bits), symmetry === 'symmetric'];
-  if (kind === 'dynamic') return fakeQuantizeDynamic(input, { num_bits, symmetric, strategy: strategy === 'token' ? 'token' : 'tensor' });
+  const isFloat = symmetry === 'float' || symmetry === 'mx';
+  const [num_bits, symmetric] = [Number(bits), symmetry === 'symmetric' || isFloat];
+  const grid = { type: isFloat ? ('float' as const) : ('int' as const), num_bits, symmetric, mx: symmetry === 'mx' };
+  if (kind === 'local') {
+    using global = device.fromFloats([1], Float32Array.of(3.7));
+    return fakeQuantizeLocal(input, global, { group_size: 16 });
+  }
+  if (kind === 'dynamic')
+    return fakeQuantizeDynamic(input, { ...grid, strategy: strategy as 'token' | 'tensor' | 'group', group_size: grid.mx ? 32 : 16 });
   using scale = device.fromFloats([1], Float32Array.of(0.37));
   using zeroPoint = device.fromBytes('I8', [1], Uint8Array.of(symmetric ? 0 : 253));
-  return fakeQuantizeStatic(input, scale, zeroPoint, { num_bits, symmetric });
+  return fakeQuantizeStatic(input, scale, zeroPoint, grid);
 }

@@ -48,7 +48,7 @@ function problemsWith(rule: ((i: number, j: number) => number) | null, dampening
           Float32Array.from({ length: n * n }, (_, i) => rule(Math.floor(i / n), i % n)),
         ),
       );
-    const result = await gptq.quantize({ layer: layer(dampening_frac), weight, hessian });
+    const result = await gptq.quantize({ layer: layer(dampening_frac), weight, fused: [], hessian });
     for (const tensor of [result.q, result.scale, result.zeroPoint]) tensor.dispose();
     return result.problems;
   });

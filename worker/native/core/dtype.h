@@ -9,14 +9,15 @@
 
 namespace bitwright {
 
-enum class DType : int { F64, F32, F16, BF16, I64, I32, I8, U8 };
+enum class DType : int { F64, F32, F16, BF16, I64, I32, I8, U8, F8_E4M3 };
 
-inline constexpr int n_dtypes = 8;
-inline constexpr const char* dtype_names[n_dtypes] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I8", "U8"};
-inline constexpr int64_t dtype_sizes[n_dtypes] = {8, 4, 2, 2, 8, 4, 1, 1};
+inline constexpr int n_dtypes = 9;
+inline constexpr const char* dtype_names[n_dtypes] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I8", "U8", "F8_E4M3"};
+inline constexpr int64_t dtype_sizes[n_dtypes] = {8, 4, 2, 2, 8, 4, 1, 1, 1};
 
 inline const char* name_of(DType dtype) { return dtype_names[static_cast<int>(dtype)]; }
 inline int64_t size_of(DType dtype) { return dtype_sizes[static_cast<int>(dtype)]; }
+/// The types that a forward pass computes with; F8_E4M3 is for storage.
 inline bool is_float(DType dtype) { return static_cast<int>(dtype) <= static_cast<int>(DType::BF16); }
 /// The types a weight may have: arithmetic on them is done in float and rounded to the type after each step.
 inline bool is_weight(DType dtype) { return dtype == DType::F32 || dtype == DType::F16 || dtype == DType::BF16; }
@@ -73,22 +74,34 @@ BITWRIGHT_PORTABLE inline uint16_t float_to_f16(float value) {
   return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
 }
 
-/// Element types for templates: how a value is stored and how a float is rounded to it.
+/// Element types for templates: how a value is stored, in which bits, and how a float is rounded to it.
 struct F32Type {
   using Stored = float;
   static constexpr float epsilon = 1.1920928955078125e-7f;  // 2^-23
+  static constexpr float tiny = 1.17549435e-38f;           // smallest normal, 2^-126
+  static constexpr int mantissa = 23;
+  BITWRIGHT_PORTABLE static uint32_t bits(float value) { return bits_of(value); }
+  BITWRIGHT_PORTABLE static float from_bits(uint32_t bits) { return float_of(bits); }
   BITWRIGHT_PORTABLE static float load(float stored) { return stored; }
   BITWRIGHT_PORTABLE static float store(float value) { return value; }
 };
 struct BF16Type {
   using Stored = uint16_t;
   static constexpr float epsilon = 0.0078125f;  // 2^-7
+  static constexpr float tiny = 1.17549435e-38f;
+  static constexpr int mantissa = 7;
+  BITWRIGHT_PORTABLE static uint32_t bits(float value) { return float_to_bf16(value); }
+  BITWRIGHT_PORTABLE static float from_bits(uint32_t bits) { return bf16_to_float(static_cast<uint16_t>(bits)); }
   BITWRIGHT_PORTABLE static float load(uint16_t stored) { return bf16_to_float(stored); }
   BITWRIGHT_PORTABLE static uint16_t store(float value) { return float_to_bf16(value); }
 };
 struct F16Type {
   using Stored = uint16_t;
   static constexpr float epsilon = 0.0009765625f;  // 2^-10
+  static constexpr float tiny = 6.103515625e-5f;   // 2^-14
+  static constexpr int mantissa = 10;
+  BITWRIGHT_PORTABLE static uint32_t bits(float value) { return float_to_f16(value); }
+  BITWRIGHT_PORTABLE static float from_bits(uint32_t bits) { return f16_to_float(static_cast<uint16_t>(bits)); }
   BITWRIGHT_PORTABLE static float load(uint16_t stored) { return f16_to_float(stored); }
   BITWRIGHT_PORTABLE static uint16_t store(float value) { return float_to_f16(value); }
 };

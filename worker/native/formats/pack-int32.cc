@@ -8,6 +8,7 @@
 #include "core/operation.h"
 #include "core/operations.h"
 #include "formats/bit-stream.h"
+#include "formats/formats.h"
 
 namespace bitwright {
 namespace {
@@ -27,6 +28,8 @@ Status check(const Options& options) {
   if (axis != 0 && axis != 1) return Status::error("axis " + std::to_string(axis) + " is neither 0 nor 1");
   return Status::fine();
 }
+
+}  // namespace
 
 Operation pack_int32_operation() {
   return {"pack_int32",
@@ -74,9 +77,5 @@ Operation unpack_int32_operation() {
             return Status::fine();
           }};
 }
-
-}  // namespace
-
-OperationList format_operations() { return {pack_int32_operation(), unpack_int32_operation()}; }
 
 }  // namespace bitwright

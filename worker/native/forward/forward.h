@@ -13,6 +13,7 @@ Operation rope_operation();
 Operation attention_operation();
 Operation cross_entropy_operation();
 Operation fake_quantize_dynamic_operation();
+Operation fake_quantize_local_operation();
 Operation fake_quantize_static_operation();
 
 }  // namespace bitwright

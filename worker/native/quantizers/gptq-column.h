@@ -11,9 +11,9 @@ struct RoundedWeight {
 };
 
 /// T: the dtype of the scale. The quotient is taken in F32: the peer's solver works on F32 weights with scales of the weight's type.
-template <class T>
+template <class T, class Codes = Integers>
 BITWRIGHT_PORTABLE inline RoundedWeight round_weight(float w, float scale, float zero_point, float inverse_diagonal, float qmin, float qmax) {
-  const float q = code_of<F32Type>(w, scale, zero_point, qmin, qmax);
+  const float q = code_of<F32Type, Codes>(w, scale, zero_point, qmin, qmax);
   const float error = w - rounded_to<T>(rounded_to<T>(q - zero_point) * scale);
   return {q, error * inverse_diagonal};
 }

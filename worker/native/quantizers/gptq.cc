@@ -34,30 +34,40 @@ BITWRIGHT_VECTOR void apply_errors(float* w, int64_t count, const float* E, int6
 }
 
 /// One column of a tile: codes q, dequantized value in the type of the scale, scaled error, loss.
-template <class T>
-inline void quantize_column(const float* w, const float* scale, const float* zero_point, float diagonal, float qmin, float qmax, float* codes, float* E, double* loss) {
+template <class T, class Codes>
+inline __attribute__((always_inline)) void quantize_column(const float* w, const float* scale, const float* zero_point, float diagonal, float qmin, float qmax, float* codes, float* E, double* loss) {
   const float inverse = 1.0f / diagonal;
   for (int64_t r = 0; r < row_tile; ++r) {
-    const RoundedWeight rounded = round_weight<T>(w[r], scale[r], zero_point[r], inverse, qmin, qmax);
+    const RoundedWeight rounded = round_weight<T, Codes>(w[r], scale[r], zero_point[r], inverse, qmin, qmax);
     codes[r] = rounded.code;
     E[r] = rounded.error;
   }
   for (int64_t r = 0; r < row_tile; ++r) loss[r] += 0.5 * static_cast<double>(E[r]) * static_cast<double>(E[r]);
 }
 
-// One plain function per weight type, so that each gets its vector copies.
-BITWRIGHT_VECTOR void quantize_column_f32(const float* w, const float* s, const float* z, float d, float lo, float hi, float* q, float* E, double* loss) {
-  quantize_column<F32Type>(w, s, z, d, lo, hi, q, E, loss);
-}
-BITWRIGHT_VECTOR void quantize_column_bf16(const float* w, const float* s, const float* z, float d, float lo, float hi, float* q, float* E, double* loss) {
-  quantize_column<BF16Type>(w, s, z, d, lo, hi, q, E, loss);
-}
-BITWRIGHT_VECTOR void quantize_column_f16(const float* w, const float* s, const float* z, float d, float lo, float hi, float* q, float* E, double* loss) {
-  quantize_column<F16Type>(w, s, z, d, lo, hi, q, E, loss);
-}
+// One plain function per type of the scale and kind of codes, so that each gets its vector copies.
+#define BITWRIGHT_COLUMN(name, T, Codes)                                                                                                                             \
+  BITWRIGHT_VECTOR void name(const float* w, const float* s, const float* z, float d, float lo, float hi, float* q, float* E, double* loss) {                       \
+    quantize_column<T, Codes>(w, s, z, d, lo, hi, q, E, loss);                                                                                                      \
+  }
+BITWRIGHT_COLUMN(quantize_column_f32, F32Type, Integers)
+BITWRIGHT_COLUMN(quantize_column_bf16, BF16Type, Integers)
+BITWRIGHT_COLUMN(quantize_column_f16, F16Type, Integers)
+BITWRIGHT_COLUMN(quantize_column_e4m3_f32, F32Type, E4M3)
+BITWRIGHT_COLUMN(quantize_column_e4m3_bf16, BF16Type, E4M3)
+BITWRIGHT_COLUMN(quantize_column_e4m3_f16, F16Type, E4M3)
+BITWRIGHT_COLUMN(quantize_column_e2m1_f32, F32Type, E2M1)
+BITWRIGHT_COLUMN(quantize_column_e2m1_bf16, BF16Type, E2M1)
+BITWRIGHT_COLUMN(quantize_column_e2m1_f16, F16Type, E2M1)
+#undef BITWRIGHT_COLUMN
 
 using ColumnFunction = void (*)(const float*, const float*, const float*, float, float, float, float*, float*, double*);
-ColumnFunction column_function(DType dtype) { return dtype == DType::BF16 ? quantize_column_bf16 : dtype == DType::F16 ? quantize_column_f16 : quantize_column_f32; }
+ColumnFunction column_function(const Grid& grid, DType dtype) {
+  constexpr ColumnFunction functions[3][3] = {{quantize_column_f32, quantize_column_bf16, quantize_column_f16},
+                                              {quantize_column_e4m3_f32, quantize_column_e4m3_bf16, quantize_column_e4m3_f16},
+                                              {quantize_column_e2m1_f32, quantize_column_e2m1_bf16, quantize_column_e2m1_f16}};
+  return functions[!grid.is_float ? 0 : grid.num_bits == 8 ? 1 : 2][dtype == DType::BF16 ? 1 : dtype == DType::F16 ? 2 : 0];
+}
 
 }  // namespace
 
@@ -73,7 +83,9 @@ Operation quantize_gptq_operation() {
                               (!in[6].present || (in[6].dtype == DType::U8 && in[6].count() == I));
             if (!fits) return mismatch("weight [O, I], factor F32 [I, I], scale, zero_point I8, permutation I32 [I], g_idx I32 [I], dead U8 [I]", in);
             if (options.integer("block_size") < 1) return Status::error("block_size " + std::to_string(options.integer("block_size")) + " is below 1");
-            out = {{DType::I8, in[0].shape}, {DType::F64, {in[0].shape[0]}}};
+            Grid grid;
+            (void)grid_from(options, grid);
+            out = {{grid.code_dtype(), in[0].shape}, {DType::F64, {in[0].shape[0]}}};
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
@@ -100,7 +112,7 @@ Operation quantize_gptq_operation() {
               }
             });
 
-            const ColumnFunction quantize_one = column_function(in[2].dtype);
+            const ColumnFunction quantize_one = column_function(grid, in[2].dtype);
             double* loss = out[1].as<double>();
             std::fill(loss, loss + O, 0.0);
             for (int64_t begin = 0; begin < I; begin += block_size) {
@@ -131,7 +143,9 @@ Operation quantize_gptq_operation() {
                     }
                     const float* u = U + (begin + k) * I + begin;
                     quantize_one(tile.data() + k * row_tile, scale, zero_point, u[k], qmin, qmax, codes, errors.data() + k * row_tile, tile_loss);
-                    for (int64_t r = 0; r < n_rows; ++r) out[0].as<int8_t>()[(first_row + r) * I + column] = static_cast<int8_t>(codes[r]);
+                    with_codes(grid, [&](auto kind) {
+                      for (int64_t r = 0; r < n_rows; ++r) out[0].as<uint8_t>()[(first_row + r) * I + column] = decltype(kind)::code(codes[r]);
+                    });
                     apply_errors(tile.data() + (k + 1) * row_tile, sub_end - k - 1, errors.data() + k * row_tile, 1, u + k + 1, I);
                   }
                   apply_errors(tile.data() + sub_end * row_tile, count - sub_end, errors.data() + sub * row_tile, sub_end - sub, U + (begin + sub) * I + begin + sub_end, I);

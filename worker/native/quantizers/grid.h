@@ -1,12 +1,18 @@
-// The integer grid: scale, zero point, quantize and dequantize of one value. The single definition of compressed-tensors' arithmetic,
+// The grid of a quantized value: scale, zero point, quantize and dequantize. The single definition of compressed-tensors' arithmetic,
 // in which every step is rounded to the dtype T of the weight (rd below); doing it in float changes codes.
 //
-//   b bits: qmin = -2^(b-1), qmax = 2^(b-1) - 1; a cell is the set of weights that share a scale
+//   integers of b bits: qmin = -2^(b-1), qmax = 2^(b-1) - 1; a cell is the set of weights that share a scale
 //   mn = min(min(x), 0), mx = max(max(x), 0)
 //   symmetric:   scale = rd(max(-mn, mx) / ((2^b - 1) / 2)), zero_point = 0
 //   asymmetric:  scale = rd(rd(mx - mn) / (2^b - 1)), zero_point = round(clamp(rd(qmin - rd(mn / scale))))
 //   a scale of 0 becomes the epsilon of T
 //   q = round(clamp(rd(rd(x / scale) + zero_point))), half to even; x̂ = rd((q - zero_point) · scale)
+//
+//   floats (float-grid.h): max = 448 (E4M3, 8 bits) or 6 (E2M1, 4 bits); symmetric
+//   scale = rd(max(-mn, mx) / max), 0 becomes the epsilon of T
+//   MX:     scale = 2^(E - k), E the exponent of max(-mn, mx), one more from a significand of 1.75 on; k = 2 (E2M1) or 8 (E4M3)
+//   NVFP4:  two levels, see tensor-group-scales.cc; its cells hand on max(-mn, mx) itself
+//   q = nearest grid value of clamp(rd(x / scale)); x̂ = rd(q · scale)
 //
 // Source: compressed-tensors 0.18, quantization/utils/helpers.py (calculate_qparams) and quantization/lifecycle/forward.py.
 #pragma once
@@ -17,19 +23,60 @@
 #include <vector>
 
 #include "core/operation.h"
+#include "quantizers/float-grid.h"
 
 namespace bitwright {
 
-struct Grid {
-  int num_bits = 8;
-  bool symmetric = true;
-  BITWRIGHT_PORTABLE float qmin() const { return -std::ldexp(1.0f, num_bits - 1); }
-  BITWRIGHT_PORTABLE float qmax() const { return std::ldexp(1.0f, num_bits - 1) - 1.0f; }
-  BITWRIGHT_PORTABLE float range() const { return std::ldexp(1.0f, num_bits) - 1.0f; }
-};
-
 /// Half to even, for |value| < 2^22.
 BITWRIGHT_PORTABLE inline float round_half_even(float value) { return (value + 12582912.0f) - 12582912.0f; }
+
+/// The values a code can stand for: rounding to them and their storage, one code per byte.
+struct Integers {
+  BITWRIGHT_PORTABLE static float round(float value) { return round_half_even(value); }
+  BITWRIGHT_PORTABLE static uint8_t code(float value) { return static_cast<uint8_t>(static_cast<int8_t>(value)); }
+  BITWRIGHT_PORTABLE static float value(uint8_t code) { return static_cast<float>(static_cast<int8_t>(code)); }
+};
+struct E4M3 {
+  BITWRIGHT_PORTABLE static float round(float value) { return round_to_e4m3(value); }
+  BITWRIGHT_PORTABLE static uint8_t code(float value) { return e4m3_code(value); }
+  BITWRIGHT_PORTABLE static float value(uint8_t code) { return e4m3_value(code); }
+};
+struct E2M1 {
+  BITWRIGHT_PORTABLE static float round(float value) { return round_to_e2m1(value); }
+  BITWRIGHT_PORTABLE static uint8_t code(float value) { return e2m1_code(value); }
+  BITWRIGHT_PORTABLE static float value(uint8_t code) { return e2m1_value(code); }
+};
+
+struct Grid {
+  enum class Scale { plain, power_of_two, largest } scale = Scale::plain;
+  int num_bits = 8;
+  bool symmetric = true, is_float = false;
+  BITWRIGHT_PORTABLE float qmin() const { return is_float ? -qmax() : -std::ldexp(1.0f, num_bits - 1); }
+  BITWRIGHT_PORTABLE float qmax() const { return is_float ? (num_bits == 8 ? e4m3_max : e2m1_max) : std::ldexp(1.0f, num_bits - 1) - 1.0f; }
+  BITWRIGHT_PORTABLE float range() const { return is_float ? 2 * qmax() : std::ldexp(1.0f, num_bits) - 1.0f; }
+  /// What is farther out than this has no code within half a step. Behind the last float code the next one would lie as far as the one before it.
+  BITWRIGHT_PORTABLE float outermost() const { return is_float ? (num_bits == 8 ? 464.0f : 7.0f) : qmax() + 0.5f; }
+  DType code_dtype() const { return !is_float ? DType::I8 : num_bits == 8 ? DType::F8_E4M3 : DType::U8; }
+};
+
+/// Calls fn with the values of a grid.
+template <class Fn>
+auto with_codes(const Grid& grid, Fn&& fn) {
+  if (!grid.is_float) return fn(Integers{});
+  if (grid.num_bits == 8) return fn(E4M3{});
+  return fn(E2M1{});
+}
+
+/// Scale of an MX group whose largest magnitude is `largest`, as compressed-tensors finds it in the bits of T. What T cannot hold as a power of two becomes 1.
+template <class T>
+BITWRIGHT_PORTABLE inline float mx_scale(const Grid& grid, float largest) {
+  constexpr int mantissa = T::mantissa, offset_of[2] = {2, 8};
+  const uint32_t kept = (T::bits(largest) + (1u << (mantissa - 2))) >> mantissa << mantissa;
+  const float power = T::from_bits(kept);
+  const int exponent = std::isinf(power) ? 1000 : power > 0 ? std::ilogb(power) : -1000;
+  const float scale = rounded_to<T>(e8m0_value(static_cast<uint8_t>(std::clamp(127 + exponent - offset_of[grid.num_bits == 8], 0, 255))));
+  return scale == 0 ? 1.0f : scale;
+}
 
 template <class T>
 struct CellScale {
@@ -37,12 +84,20 @@ struct CellScale {
   int8_t zero_point;
 };
 
+/// NVFP4's E4M3 scale of a group under the global scale G; `local` is the largest magnitude of the group divided by 6.
+BITWRIGHT_PORTABLE inline float tensor_group_scale(float G, float local) {
+  const float scale = round_to_e4m3(std::min(G * local, e4m3_max));
+  return scale == 0 ? 0.125f : scale;
+}
+
 /// Scale and zero point of a cell with extremes mn and mx.
 template <class T>
 BITWRIGHT_PORTABLE inline CellScale<T> scale_of_range(const Grid& grid, float mn, float mx) {
   mn = std::min(mn, 0.0f);
   mx = std::max(mx, 0.0f);
   float scale, zero_point = 0;
+  if (grid.scale == Grid::Scale::largest) return {std::max(-mn, mx), 0};
+  if (grid.scale == Grid::Scale::power_of_two) return {mx_scale<T>(grid, std::max(-mn, mx)), 0};
   if (grid.symmetric) {
     scale = rounded_to<T>(std::max(-mn, mx) / (grid.range() / 2));
   } else {
@@ -55,24 +110,25 @@ BITWRIGHT_PORTABLE inline CellScale<T> scale_of_range(const Grid& grid, float mn
   return {scale, static_cast<int8_t>(zero_point)};
 }
 
-/// The code of x before clamping and rounding.
+/// The code of x before clamping and rounding. Adding a zero point of 0 makes 0 of -0, as it does in compressed-tensors.
 template <class T>
 BITWRIGHT_PORTABLE inline float unclamped_code(float x, float scale, float zero_point) {
-  const float code = rounded_to<T>(x / scale);
-  return zero_point == 0 ? code : rounded_to<T>(code + zero_point);
+  return rounded_to<T>(rounded_to<T>(x / scale) + zero_point);
 }
 
-/// NaN becomes qmin: callers refuse weights that are not finite before.
-template <class T>
+/// The value on the grid that stands for x. NaN becomes qmin: callers refuse weights that are not finite before.
+template <class T, class Codes = Integers>
 BITWRIGHT_PORTABLE inline float code_of(float x, float scale, float zero_point, float qmin, float qmax) {
   const float code = unclamped_code<T>(x, scale, zero_point);
-  return round_half_even(code > qmin ? (code < qmax ? code : qmax) : qmin);
+  return Codes::round(code > qmin ? (code < qmax ? code : qmax) : qmin);
 }
 
-/// Which cell a weight belongs to: scale tensors are [1], [O, 1] or [O, G].
+/// Which cell a weight belongs to: scale tensors are [1], [O, 1], [O, G], or for blocks [⌈O / block_rows⌉, ⌈I / block_columns⌉].
 struct Cells {
-  enum class Strategy { tensor, channel, group } strategy = Strategy::tensor;
+  enum class Strategy { tensor, channel, group, block } strategy = Strategy::tensor;
   int64_t rows = 0, columns = 0, group_size = 0, n_groups = 1;
+  /// Rows of a cell; blocks at the lower and right edge may be smaller.
+  int64_t cell_rows = 1;
 
   /// Fills from options and a weight shape; answers a sentence when they do not fit.
   static Status from(const Options& options, const Shape& weight, Cells& cells) {
@@ -81,9 +137,18 @@ struct Cells {
     cells.columns = weight[1];
     if (name == "tensor") cells.strategy = Strategy::tensor;
     else if (name == "channel") cells.strategy = Strategy::channel;
-    else if (name == "group") cells.strategy = Strategy::group;
-    else return Status::error("strategy " + name + " is none of tensor, channel, group");
+    else if (name == "group" || name == "tensor_group") cells.strategy = Strategy::group;
+    else if (name == "block") cells.strategy = Strategy::block;
+    else return Status::error("strategy " + name + " is none of tensor, channel, group, tensor_group, block");
     cells.group_size = cells.columns;
+    cells.cell_rows = cells.strategy == Strategy::tensor ? cells.rows : 1;
+    if (cells.strategy == Strategy::block) {
+      cells.cell_rows = options.integer("block_rows");
+      cells.group_size = options.integer("block_columns");
+      if (cells.cell_rows <= 0 || cells.group_size <= 0)
+        return Status::error("a block of " + std::to_string(cells.cell_rows) + " × " + std::to_string(cells.group_size) + " has no weights");
+      cells.n_groups = (cells.columns + cells.group_size - 1) / cells.group_size;
+    }
     if (cells.strategy != Strategy::group) return Status::fine();
     cells.group_size = options.integer("group_size");
     if (cells.group_size <= 0 || cells.columns % cells.group_size != 0)
@@ -91,9 +156,11 @@ struct Cells {
     cells.n_groups = cells.columns / cells.group_size;
     return Status::fine();
   }
-  Shape scale_shape() const { return strategy == Strategy::tensor ? Shape{1} : Shape{rows, n_groups}; }
+  Shape scale_shape() const { return strategy == Strategy::tensor ? Shape{1} : Shape{n_cell_rows(), n_groups}; }
+  /// Rows of the scale tensor.
+  int64_t n_cell_rows() const { return cell_rows == 0 ? 0 : (rows + cell_rows - 1) / cell_rows; }
   /// Index into the scale tensor of group `group` of row `row`.
-  BITWRIGHT_PORTABLE int64_t index(int64_t row, int64_t group) const { return strategy == Strategy::tensor ? 0 : row * n_groups + group; }
+  BITWRIGHT_PORTABLE int64_t index(int64_t row, int64_t group) const { return strategy == Strategy::tensor ? 0 : row / cell_rows * n_groups + group; }
   /// Group of a column: by table, else contiguous.
   BITWRIGHT_PORTABLE int64_t group_of(int64_t column, const int32_t* g_idx) const { return g_idx != nullptr ? g_idx[column] : column / group_size; }
 };
@@ -101,7 +168,14 @@ struct Cells {
 inline Status grid_from(const Options& options, Grid& grid) {
   grid.num_bits = static_cast<int>(options.integer("num_bits"));
   grid.symmetric = options.flag("symmetric");
+  grid.is_float = options.text("type") == "float";
   if (grid.num_bits < 1 || grid.num_bits > 8) return Status::error("num_bits " + std::to_string(grid.num_bits) + " is not between 1 and 8");
+  if (options.has("type") && options.text("type") != "float" && options.text("type") != "int") return Status::error("type " + options.text("type") + " is neither int nor float");
+  if (grid.is_float && grid.num_bits != 8 && grid.num_bits != 4) return Status::error("floats have 4 or 8 bits, not " + std::to_string(grid.num_bits));
+  if (grid.is_float && !grid.symmetric) return Status::error("floats are symmetric");
+  if (options.text("strategy") == "tensor_group") grid.scale = Grid::Scale::largest;
+  if (options.flag("mx")) grid.scale = Grid::Scale::power_of_two;
+  if (grid.scale != Grid::Scale::plain && !grid.is_float) return Status::error("strategy tensor_group and MX scales are for floats");
   return Status::fine();
 }
 
@@ -114,6 +188,9 @@ inline Status check_scaled(const Specs& in, const Options& options, size_t scale
   if (!is_weight(in[scale_at].dtype) || in[scale_at].count() != count_of(cells.scale_shape())) return mismatch("scales " + text_of(cells.scale_shape()), in);
   return Status::fine();
 }
+
+/// A weight is divided by scales of its own type, or by F32 ones, which are wider: the arithmetic is that of the scale, as PyTorch promotes.
+inline bool divides(DType scale, DType weight) { return is_weight(weight) && (scale == weight || scale == DType::F32); }
 
 /// A column → group table must name groups that exist.
 inline Status check_groups(const TensorView& g_idx, const Cells& cells) {

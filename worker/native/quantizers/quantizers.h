@@ -7,6 +7,9 @@ namespace bitwright {
 Operation weight_scales_operation();
 Operation quantize_rtn_operation();
 Operation dequantize_operation();
+Operation global_scale_operation();
+Operation tensor_group_scales_operation();
+Operation effective_scales_operation();
 Operation clipped_share_operation();
 Operation gptq_factor_operation();
 Operation hessian_order_operation();

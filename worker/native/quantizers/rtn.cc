@@ -32,6 +32,17 @@ Status check(const Specs& in, const Options& options, Cells& cells) {
   return Status::fine();
 }
 
+/// Calls fn with the types of weight and scale and the values of the grid.
+template <class Fn>
+void over_types(const Views& in, const Grid& grid, const Fn& fn) {
+  with_weight_type(in[0].dtype, [&](auto weight_type) {
+    with_codes(grid, [&](auto codes) {
+      if (in[1].dtype == in[0].dtype) fn(weight_type, weight_type, codes);
+      else fn(weight_type, F32Type{}, codes);
+    });
+  });
+}
+
 float zero_point_at(const Views& in, int64_t index) { return in[2].present ? static_cast<float>(in[2].as<int8_t>()[index]) : 0.0f; }
 
 }  // namespace
@@ -41,8 +52,10 @@ Operation quantize_rtn_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             Cells cells;
             if (Status status = check(in, options, cells); !status.ok()) return status;
-            if (!is_weight(in[0].dtype) || in[0].dtype != in[1].dtype) return mismatch("weight and scale of one float type", in);
-            out = {{DType::I8, in[0].shape}};
+            if (!divides(in[1].dtype, in[0].dtype)) return mismatch("weight and scale of one float type, or F32 scales", in);
+            Grid grid;
+            (void)grid_from(options, grid);
+            out = {{grid.code_dtype(), in[0].shape}};
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
@@ -52,13 +65,15 @@ Operation quantize_rtn_operation() {
             (void)grid_from(options, grid);
             if (Status status = check_groups(in[3], cells); !status.ok()) return status;
             const float qmin = grid.qmin(), qmax = grid.qmax();
-            with_weight_type(in[0].dtype, [&](auto type) {
-              using T = decltype(type);
+            over_types(in, grid, [&](auto weight_type, auto scale_type, auto codes) {
+              using W = decltype(weight_type);
+              using T = decltype(scale_type);
+              using Codes = decltype(codes);
               over_rows(context, cells, ints_or_null(in[3]), [&](int64_t row, int64_t begin, int64_t end, int64_t index) {
                 const float scale = T::load(in[1].as<typename T::Stored>()[index]), z = zero_point_at(in, index);
-                const auto* w = in[0].as<typename T::Stored>() + row * cells.columns;
-                int8_t* q = out[0].as<int8_t>() + row * cells.columns;
-                for (int64_t c = begin; c < end; ++c) q[c] = static_cast<int8_t>(code_of<T>(T::load(w[c]), scale, z, qmin, qmax));
+                const auto* w = in[0].as<typename W::Stored>() + row * cells.columns;
+                uint8_t* q = out[0].as<uint8_t>() + row * cells.columns;
+                for (int64_t c = begin; c < end; ++c) q[c] = Codes::code(code_of<T, Codes>(W::load(w[c]), scale, z, qmin, qmax));
               });
             });
             return Status::fine();
@@ -70,21 +85,28 @@ Operation dequantize_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             Cells cells;
             if (Status status = check(in, options, cells); !status.ok()) return status;
-            if (in[0].dtype != DType::I8) return mismatch("codes I8 [O, I]", in);
+            Grid grid;
+            (void)grid_from(options, grid);
+            if (in[0].dtype != grid.code_dtype()) return mismatch(std::string("codes ") + name_of(grid.code_dtype()) + " [O, I]", in);
             out = {{in[1].dtype, in[0].shape}};
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
             Cells cells;
+            Grid grid;
             (void)Cells::from(options, in[0].shape, cells);
+            (void)grid_from(options, grid);
             if (Status status = check_groups(in[3], cells); !status.ok()) return status;
             with_weight_type(in[1].dtype, [&](auto type) {
               using T = decltype(type);
-              over_rows(context, cells, ints_or_null(in[3]), [&](int64_t row, int64_t begin, int64_t end, int64_t index) {
-                const float scale = T::load(in[1].as<typename T::Stored>()[index]), z = zero_point_at(in, index);
-                const int8_t* q = in[0].as<int8_t>() + row * cells.columns;
-                auto* w = out[0].as<typename T::Stored>() + row * cells.columns;
-                for (int64_t c = begin; c < end; ++c) w[c] = T::store((static_cast<float>(q[c]) - z) * scale);
+              with_codes(grid, [&](auto codes) {
+                using Codes = decltype(codes);
+                over_rows(context, cells, ints_or_null(in[3]), [&](int64_t row, int64_t begin, int64_t end, int64_t index) {
+                  const float scale = T::load(in[1].as<typename T::Stored>()[index]), z = zero_point_at(in, index);
+                  const uint8_t* q = in[0].as<uint8_t>() + row * cells.columns;
+                  auto* w = out[0].as<typename T::Stored>() + row * cells.columns;
+                  for (int64_t c = begin; c < end; ++c) w[c] = T::store((Codes::value(q[c]) - z) * scale);
+                });
               });
             });
             return Status::fine();
@@ -96,7 +118,7 @@ Operation clipped_share_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             Cells cells;
             if (Status status = check(in, options, cells); !status.ok()) return status;
-            if (!is_weight(in[0].dtype) || in[0].dtype != in[1].dtype) return mismatch("weight and scale of one float type", in);
+            if (!divides(in[1].dtype, in[0].dtype)) return mismatch("weight and scale of one float type, or F32 scales", in);
             out = {{DType::F64, {1}}};
             return Status::fine();
           },
@@ -108,15 +130,16 @@ Operation clipped_share_operation() {
             if (Status status = check_groups(in[3], cells); !status.ok()) return status;
             std::atomic<int64_t> n_clipped{0};
             // Half a step outside the last code is still rounded, not clipped.
-            const float low = grid.qmin() - 0.5f, high = grid.qmax() + 0.5f;
-            with_weight_type(in[0].dtype, [&](auto type) {
-              using T = decltype(type);
+            const float high = grid.outermost(), low = grid.is_float ? -high : grid.qmin() - 0.5f;
+            over_types(in, grid, [&](auto weight_type, auto scale_type, auto) {
+              using W = decltype(weight_type);
+              using T = decltype(scale_type);
               over_rows(context, cells, ints_or_null(in[3]), [&](int64_t row, int64_t begin, int64_t end, int64_t index) {
                 const float scale = T::load(in[1].as<typename T::Stored>()[index]), z = zero_point_at(in, index);
-                const auto* w = in[0].as<typename T::Stored>() + row * cells.columns;
+                const auto* w = in[0].as<typename W::Stored>() + row * cells.columns;
                 int64_t n = 0;
                 for (int64_t c = begin; c < end; ++c) {
-                  const float code = T::load(w[c]) / scale + z;
+                  const float code = W::load(w[c]) / scale + z;
                   n += code < low || code > high;
                 }
                 n_clipped += n;

@@ -2,6 +2,7 @@
 //
 // The search tries the range times p = 1 - i / grid for i = 0 … int(maxshrink · grid) - 1 and keeps what is strictly better; it stops after
 // `patience` steps in which no cell of the whole tensor improved. All steps are rounded to the dtype of the weight, the sum of a cell once at its end.
+// Strategy tensor_group answers the largest magnitude of each cell in place of its scale: tensor-group-scales.cc makes both levels of it.
 // A weight that is NaN or infinite has no range: it is refused, with its row. Source: llm-compressor 0.13, observers/mse_quant.py. Cost: steps · O · I.
 #include <limits>
 #include <vector>
@@ -14,12 +15,18 @@
 namespace bitwright {
 namespace {
 
-/// Calls fn(first, count, row, group) for the runs of columns of every cell of rows [begin, end); with a permutation a run is one column.
+/// Calls fn(first, count) for the runs of columns of a part of a cell; with a permutation a run is one column.
 template <class Fn>
 void over_runs(const Cells& cells, const int32_t* permutation, int64_t row, int64_t group, const Fn& fn) {
-  const int64_t begin = group * cells.group_size, end = begin + cells.group_size;
+  const int64_t begin = group * cells.group_size, end = std::min(cells.columns, begin + cells.group_size);
   if (permutation == nullptr) return fn(row * cells.columns + begin, end - begin);
   for (int64_t c = begin; c < end; ++c) fn(row * cells.columns + permutation[c], int64_t{1});
+}
+
+/// Calls fn(row) for the rows of a cell.
+template <class Fn>
+void over_rows_of(const Cells& cells, int64_t cell_row, const Fn& fn) {
+  for (int64_t row = cell_row * cells.cell_rows; row < std::min(cells.rows, (cell_row + 1) * cells.cell_rows); ++row) fn(row);
 }
 
 /// Extremes of the cell so far, and a sum that is 0 while every value was finite and NaN afterwards.
@@ -54,7 +61,7 @@ BITWRIGHT_VECTOR void extend_range(Range& range, F32Type, const float* x, int64_
 BITWRIGHT_VECTOR void extend_range(Range& range, BF16Type, const uint16_t* x, int64_t n) { extend<BF16Type>(range, x, n); }
 BITWRIGHT_VECTOR void extend_range(Range& range, F16Type, const uint16_t* x, int64_t n) { extend<F16Type>(range, x, n); }
 
-template <class T>
+template <class T, class Codes>
 struct Search {
   const Cells& cells;
   const Grid& grid;
@@ -73,7 +80,7 @@ struct Search {
     over_runs(cells, permutation, row, group, [&](int64_t first, int64_t count) {
       for (int64_t i = 0; i < count; ++i) {
         const float x = T::load(weight[first + i]);
-        const float q = code_of<T>(x, cell.scale, z, grid.qmin(), grid.qmax());
+        const float q = code_of<T, Codes>(x, cell.scale, z, grid.qmin(), grid.qmax());
         const float back = rounded_to<T>(rounded_to<T>(q - z) * cell.scale);
         sum += rounded_to<T>(std::pow(std::fabs(rounded_to<T>(back - x)), exponent));
       }
@@ -82,30 +89,33 @@ struct Search {
   }
 };
 
-template <class T>
-Status find_scales(RunContext& context, const Views& in, const Views& out, const Options& options) {
+template <class T, class Codes>
+Status find_scales(RunContext& context, const Views& in, const Views& out, const Options& options, const Grid& grid) {
   Cells cells;
-  Grid grid;
   (void)Cells::from(options, in[0].shape, cells);
-  (void)grid_from(options, grid);
-  const Search<T> search{cells, grid, in[0].as<typename T::Stored>(), ints_or_null(in[1]), options.number("norm", 2.4)};
+  // The search weighs the scale that a cell would have without a second level, as llm-compressor does.
+  Grid searched = grid;
+  if (grid.scale == Grid::Scale::largest) searched.scale = Grid::Scale::plain;
+  const Search<T, Codes> search{cells, grid, in[0].as<typename T::Stored>(), ints_or_null(in[1]), options.number("norm", 2.4)};
   const bool per_tensor = cells.strategy == Cells::Strategy::tensor;
-  const int64_t n_cells = per_tensor ? 1 : cells.rows * cells.n_groups;
+  const int64_t n_cells = count_of(cells.scale_shape());
   std::vector<Range> ranges(static_cast<size_t>(n_cells));
-  const int64_t rows_per_tile = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, cells.columns));
+  const int64_t rows_per_tile = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, cells.columns * (per_tensor ? 1 : cells.cell_rows)));
 
   if (per_tensor) {
     for (int64_t row = 0; row < cells.rows; ++row) search.range(row, 0, ranges[0]);
   } else {
-    context.pool.parallel_chunks(cells.rows, rows_per_tile, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row)
-        for (int64_t group = 0; group < cells.n_groups; ++group) search.range(row, group, ranges[static_cast<size_t>(cells.index(row, group))]);
+    context.pool.parallel_chunks(cells.n_cell_rows(), rows_per_tile, [&](int64_t begin, int64_t end) {
+      for (int64_t cell_row = begin; cell_row < end; ++cell_row)
+        over_rows_of(cells, cell_row, [&](int64_t row) {
+          for (int64_t group = 0; group < cells.n_groups; ++group) search.range(row, group, ranges[static_cast<size_t>(cells.index(row, group))]);
+        });
     });
   }
   std::vector<float> mn, mx;
   for (int64_t i = 0; i < n_cells; ++i) {
     const Range& range = ranges[static_cast<size_t>(i)];
-    if (range.difference != 0) return Status::error("the weight has a value that is NaN or infinite" + (per_tensor ? std::string() : " in row " + std::to_string(i / cells.n_groups)));
+    if (range.difference != 0) return Status::error("the weight has a value that is NaN or infinite" + (per_tensor ? std::string() : (cells.cell_rows == 1 ? " in row " : " in the block that begins with row ") + std::to_string(i / cells.n_groups * cells.cell_rows)));
     mn.push_back(range.mn);
     mx.push_back(range.mx);
   }
@@ -121,7 +131,7 @@ Status find_scales(RunContext& context, const Views& in, const Views& out, const
       std::atomic<bool> improved{false};
       auto try_cell = [&](size_t i, auto&& error_of) {
         const float low = rounded_to<T>(full_mn[i] * p), high = rounded_to<T>(full_mx[i] * p);
-        const float error = rounded_to<T>(static_cast<float>(error_of(scale_of_range<T>(grid, low, high))));
+        const float error = rounded_to<T>(static_cast<float>(error_of(scale_of_range<T>(searched, low, high))));
         if (!(error < best[i])) return;
         best[i] = error;
         mn[i] = low;
@@ -139,10 +149,14 @@ Status find_scales(RunContext& context, const Views& in, const Views& out, const
           return sum;
         });
       } else {
-        context.pool.parallel_chunks(cells.rows, rows_per_tile, [&](int64_t begin, int64_t end) {
-          for (int64_t row = begin; row < end; ++row)
+        context.pool.parallel_chunks(cells.n_cell_rows(), rows_per_tile, [&](int64_t begin, int64_t end) {
+          for (int64_t cell_row = begin; cell_row < end; ++cell_row)
             for (int64_t group = 0; group < cells.n_groups; ++group)
-              try_cell(static_cast<size_t>(cells.index(row, group)), [&](const CellScale<T>& cell) { return search.error(row, group, cell); });
+              try_cell(static_cast<size_t>(cell_row * cells.n_groups + group), [&](const CellScale<T>& cell) {
+                double sum = 0;
+                over_rows_of(cells, cell_row, [&](int64_t row) { sum += search.error(row, group, cell); });
+                return sum;
+              });
         });
       }
       n_idle = improved ? 0 : n_idle + 1;
@@ -151,6 +165,7 @@ Status find_scales(RunContext& context, const Views& in, const Views& out, const
 
   for (int64_t i = 0; i < n_cells; ++i) {
     const CellScale<T> cell = scale_of_range<T>(grid, mn[static_cast<size_t>(i)], mx[static_cast<size_t>(i)]);
+    if (!std::isfinite(cell.scale)) return Status::error("a weight of " + std::to_string(std::max(-mn[static_cast<size_t>(i)], mx[static_cast<size_t>(i)])) + " has no finite scale");
     out[0].as<typename T::Stored>()[i] = T::store(cell.scale);
     out[1].as<int8_t>()[i] = cell.zero_point;
   }
@@ -174,7 +189,11 @@ Operation weight_scales_operation() {
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
             if (Status status = check_permutation(in[1], in[0].extent(1)); !status.ok()) return status;
-            return with_weight_type(in[0].dtype, [&](auto type) { return find_scales<decltype(type)>(context, in, out, options); });
+            Grid grid;
+            (void)grid_from(options, grid);
+            return with_weight_type(in[0].dtype, [&](auto type) {
+              return with_codes(grid, [&](auto codes) { return find_scales<decltype(type), decltype(codes)>(context, in, out, options, grid); });
+            });
           }};
 }
 

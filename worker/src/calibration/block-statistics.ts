@@ -34,7 +34,7 @@ export class BlockStatistics implements Disposable {
     this.groupOf.set(module, group);
     if (shared === null) group.hessian.observe(input, batch);
     const args = layer.scheme?.input_activations;
-    if (args?.dynamic === false && !current.ranges.has(keyOf(args))) {
+    if (args && args.dynamic !== true && !current.ranges.has(keyOf(args))) {
       rangeObserver(this.device, group, args).observe(input, batch);
       current.ranges.add(keyOf(args));
     }

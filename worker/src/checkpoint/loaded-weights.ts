@@ -2,8 +2,9 @@
 import type { QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import type { WeightSource } from '../models/model.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { loadInputQuantizer, loadQuantizedWeight } from './formats/compressed-tensors.js';
+import { loadQuantizedWeight } from './formats/compressed-tensors.js';
 import type { InputQuantizer } from './formats/format.js';
+import { loadInputQuantizer } from './formats/inputs.js';
 import type { TensorReader } from './tensor-reader.js';
 
 export type SchemeOf = (module: string) => QuantizationScheme | null;
@@ -58,7 +59,8 @@ export class LoadedWeights implements WeightSource, Disposable {
   }
 }
 
-const partsOfQuantized = /\.(weight|weight_packed|weight_scale|weight_shape|weight_zero_point|weight_g_idx|input_scale|input_zero_point)$/;
+const partsOfQuantized =
+  /\.(weight|weight_packed|weight_scale|weight_global_scale|weight_shape|weight_zero_point|weight_g_idx|input_scale|input_zero_point|input_global_scale)$/;
 
 /** Loads the tensors whose names the caller wants, by their names in the unquantized model: `M.weight` stands for whatever M is stored as. */
 export async function loadWeights(

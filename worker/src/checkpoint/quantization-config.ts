@@ -65,12 +65,13 @@ function targetsOf(members: readonly LayerPlan[], stored: readonly LayerPlan[]):
 }
 
 /**
- * scale_dtype and zp_dtype are left out: they are implied for integers, and older readers refuse keys they do not know. actorder weight
- * leaves nothing behind in the file, so null is written, which every reader takes.
+ * scale_dtype and zp_dtype are left out where they are implied, because older readers refuse keys they do not know; NVFP4 and MX are known by
+ * scale_dtype. actorder weight leaves nothing behind in the file, so null is written, which every reader takes.
  */
 function argsInConfig(args: QuantizationArgs | null): object | null {
   if (args === null) return null;
-  const { num_bits, type, symmetric, strategy, group_size, block_structure, dynamic, actorder, observer, observer_kwargs } = args;
+  const { num_bits, type, symmetric, strategy, group_size, block_structure, dynamic, actorder, observer, observer_kwargs, scale_dtype } =
+    args;
   return {
     num_bits,
     type,
@@ -82,6 +83,7 @@ function argsInConfig(args: QuantizationArgs | null): object | null {
     actorder: actorder === 'group' && strategy === 'group' ? 'group' : null,
     observer,
     observer_kwargs,
+    ...(type === 'float' && scale_dtype !== null ? { scale_dtype, zp_dtype: null } : {}),
   };
 }
 

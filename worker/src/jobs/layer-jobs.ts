@@ -8,6 +8,8 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
+import { storageObstacle } from '../checkpoint/formats/compressed-tensors.js';
+import { areInputsKnown } from '../tensor/grid-args.js';
 
 export interface MappingOf<Plan extends TransformPlan> {
   plan: Plan;
@@ -127,37 +129,33 @@ function schemeFaults(
   const weights = scheme?.weights;
   const inputs = scheme?.input_activations;
   if (weights) {
-    if (weights.type !== 'int' || weights.num_bits > 8)
-      faults.push(`${name}: weights as ${weights.type}${weights.num_bits} cannot be stored yet (integers of 1 to 8 bits can)`);
-    if (!['tensor', 'channel', 'group'].includes(weights.strategy))
-      faults.push(`${name}: no quantizer makes weights per ${weights.strategy} yet`);
-    if (weights.strategy === 'group' && columns % (weights.group_size ?? 1) !== 0)
+    const obstacle = storageObstacle(scheme);
+    if (obstacle !== null) faults.push(`${name}: ${obstacle} cannot be made yet`);
+    if (weights.actorder === 'group' && weights.num_bits === 4 && weights.type === 'float')
+      faults.push(`${name}: actorder group leaves a table of groups behind, which ${scheme.format} has no place for`);
+    if ((weights.strategy === 'group' || weights.strategy === 'tensor_group') && columns % (weights.group_size ?? 1) !== 0)
       faults.push(`${name}: ${columns} columns are not a multiple of group_size ${weights.group_size}`);
     if (!['BF16', 'F16', 'F32'].includes(dtype))
       faults.push(`${name}: its weight is ${dtype}, and only BF16, F16 and F32 can be quantized`);
     if (!observers.weights.includes(weights.observer ?? 'memoryless_minmax'))
       faults.push(`${name}: there is no weight observer ${weights.observer} yet`);
-    if (scheme.format !== 'pack-quantized' && scheme.format !== 'int-quantized')
-      faults.push(`${name}: format ${scheme.format} cannot be written yet`);
     if (quantizer === null) faults.push(`${name}: it has a scheme and no quantizer`);
   }
-  if (inputs) faults.push(...inputFaults(name, inputs, observers.inputs));
+  if (inputs) faults.push(...inputFaults(name, columns, inputs, observers.inputs));
   if (scheme?.output_activations) faults.push(`${name}: output_activations cannot be calibrated yet`);
   return faults;
 }
 
-function inputFaults(
-  name: string,
-  { type, num_bits, strategy, dynamic, observer }: QuantizationArgs,
-  observers: readonly string[],
-): string[] {
+function inputFaults(name: string, columns: number, inputs: QuantizationArgs, observers: readonly string[]): string[] {
+  const { type, num_bits, strategy, group_size, dynamic, observer } = inputs;
   const faults: string[] = [];
-  if (type !== 'int' || num_bits > 8 || dynamic === 'local' || !['token', 'tensor'].includes(strategy))
-    faults.push(
-      `${name}: inputs as ${type}${num_bits} per ${strategy} cannot be done yet (integers of 1 to 8 bits, per token or per tensor, can)`,
-    );
-  if (dynamic === false && !observers.includes(observer ?? 'memoryless_minmax'))
+  if (!areInputsKnown(inputs)) faults.push(`${name}: inputs as ${type}${num_bits} per ${strategy} cannot be done yet`);
+  if (group_size !== null && columns % group_size !== 0)
+    faults.push(`${name}: ${columns} inputs are not a multiple of their group_size ${group_size}`);
+  if (dynamic !== true && !observers.includes(observer ?? 'memoryless_minmax'))
     faults.push(`${name}: there is no input observer ${observer} yet`);
+  // The average of the extremes of each group is not that of the tensor.
+  if (dynamic === 'local' && observer === 'minmax') faults.push(`${name}: there is no input observer minmax for ${strategy} yet`);
   return faults;
 }
 

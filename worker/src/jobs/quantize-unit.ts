@@ -4,13 +4,16 @@ import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/re
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { formats, quantizers } from '../algorithms.js';
 import type { BlockStatistics } from '../calibration/block-statistics.js';
+import { weightAsRead } from '../checkpoint/formats/floats.js';
 import type { NamedTensor, QuantizedLayer } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
+import { fusedWith } from '../quantizers/fused-linears.js';
 import { HessianFactors } from '../quantizers/shared-hessian.js';
 import { layerArgs } from '../quantizers/weight-observer.js';
 import { measureLayer } from '../report/layer-metrics.js';
 import type { Sidecar } from '../report/sidecar.js';
-import { activationScale, dequantize, summary } from '../tensor/operations.js';
+import { gridArgs } from '../tensor/grid-args.js';
+import { activationScale, globalScale, summary } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export interface QuantizeUnitInput {
@@ -62,8 +65,10 @@ async function quantizeLayer(input: QuantizeUnitInput, layer: LayerPlan, hessian
   if (!quantizer || !format) throw runFailure.planInvalid(`${layer.name} has no quantizer or no format that this version knows`);
   const weight = input.weights.tensor(loadedName(layer));
   const { min, max } = await summarize(weight);
-  const { findings, problems, ...chosen } = await quantizer.quantize({ layer, weight, hessian });
+  const { findings, problems, ...chosen } = await quantizer.quantize({ layer, weight, fused: fusedWeights(input, layer), hessian });
   using q = chosen.q;
+  using firstLevel = chosen.levels?.scale;
+  using secondLevel = chosen.levels?.global;
   using scale = chosen.scale;
   using zeroPoint = chosen.zeroPoint;
   using gIdx = chosen.gIdx;
@@ -74,13 +79,14 @@ async function quantizeLayer(input: QuantizeUnitInput, layer: LayerPlan, hessian
     q,
     scale,
     zeroPoint,
+    levels: firstLevel && secondLevel ? { scale: firstLevel, global: secondLevel } : null,
     gIdx,
-    input: inputScaleTensor && inputZeroPoint ? { scale: inputScaleTensor, zeroPoint: inputZeroPoint } : null,
+    input: inputScaleTensor ? { scale: inputScaleTensor, zeroPoint: inputZeroPoint ?? null } : null,
   };
   const tensors = format.store(layer, quantized);
   try {
     const args = layerArgs(layer);
-    using What = dequantize(q, scale, zeroPoint, gIdx, args);
+    using What = weightAsRead(quantized, args);
     await weight.device.sync();
     const seconds = (performance.now() - began) / 1000;
     const bytesAfter = tensors
@@ -107,6 +113,18 @@ async function quantizeLayer(input: QuantizeUnitInput, layer: LayerPlan, hessian
     for (const { tensor } of tensors) tensor.dispose();
     throw error;
   }
+}
+
+/** Weights that share a global scale with the layer's; those of other schemes have none. */
+function fusedWeights({ layers, weights }: QuantizeUnitInput, layer: LayerPlan): Tensor[] {
+  const alike = layers.filter(
+    ({ scheme }) => scheme?.weights?.strategy === 'tensor_group' && layer.scheme?.weights?.strategy === 'tensor_group',
+  );
+  const names = fusedWith(
+    layer.name,
+    alike.map(({ name }) => name),
+  );
+  return alike.filter(({ name }) => names.includes(name)).map((other) => weights.tensor(loadedName(other)));
 }
 
 /** NaN or infinity in a weight ends the run before the weight is used. */
@@ -139,20 +157,24 @@ async function summarize(weight: Tensor): Promise<{ min: number; max: number }> 
   return { min, max };
 }
 
-async function inputScale({ statistics }: QuantizeUnitInput, layer: LayerPlan, weight: Tensor) {
+async function inputScale({ statistics }: QuantizeUnitInput, layer: LayerPlan, weight: Tensor): Promise<QuantizedLayer['input']> {
   const args = layer.scheme?.input_activations;
-  if (!args || args.dynamic !== false) return null;
+  if (!args || args.dynamic === true) return null;
   const range = await statistics?.staticRange(layer.name);
   if (!range) throw runFailure.planInvalid(`${layer.name} has static input activations and no calibration row reached it`);
   if (!range.every(Number.isFinite)) throw runFailure.activationNotFinite(layer.name, `its range is ${range[0]} to ${range[1]}`);
+  if (args.dynamic === 'local') {
+    using largest = weight.device.fromFloats([1], Float32Array.of(Math.max(-range[0], range[1], 0)));
+    return { scale: globalScale(largest, weight.dtype), zeroPoint: null };
+  }
   using tensor = weight.device.fromFloats([2], new Float32Array(range));
-  const [scale, zeroPoint] = activationScale(tensor, { num_bits: args.num_bits, symmetric: args.symmetric, scale_dtype: weight.dtype });
+  const [scale, zeroPoint] = activationScale(tensor, { ...gridArgs(args), scale_dtype: weight.dtype });
   return { scale, zeroPoint };
 }
 
 function inputProblems(layer: LayerPlan): RunProblem[] {
   const args = layer.scheme?.input_activations;
-  if (!args || args.dynamic !== false || (args.observer ?? 'memoryless_minmax') !== 'memoryless_minmax') return [];
+  if (!args || args.dynamic === true || (args.observer ?? 'memoryless_minmax') !== 'memoryless_minmax') return [];
   return [
     {
       code: 'static-range-of-last-row',

@@ -18,6 +18,12 @@ export function checkTensors(model: ModelDescription, facts: ArchitectureFacts):
     else if (found !== undefined && found.join() !== shape.join())
       findings.push(`${name} is [${found.join(', ')}] where config.json implies [${shape.join(', ')}]`);
   }
+  const cached = model.tensors.find(({ name }) => /\.[kv]_scale$/.test(name));
+  if (cached !== undefined)
+    throw runFailure.fileUnreadable(
+      model.dir,
+      `it has ${cached.name}, so its keys and values are quantized in the cache (kv_cache_scheme), which Bitwright does not compute yet`,
+    );
   if (findings.length === 0) return;
   const more = findings.length > 3 ? `; and ${findings.length - 3} more such tensors` : '';
   throw runFailure.fileUnreadable(

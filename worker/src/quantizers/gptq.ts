@@ -7,11 +7,11 @@
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
-import { quantizeGptq, weightScales } from '../tensor/operations.js';
+import { quantizeGptq } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { FactorFindings, Quantizer, QuantizerInput } from './quantizer.js';
 import { rtn } from './rtn.js';
-import { layerArgs, weightObserverArgs } from './weight-observer.js';
+import { layerArgs, observeWeight } from './weight-observer.js';
 
 /** Defaults of GPTQModifier; a plan always says them. */
 const defaults = { block_size: 128, dampening_frac: 0.01 };
@@ -29,13 +29,13 @@ export const gptq: Quantizer = {
     const wanted = layer.quantizer?.dampening_frac ?? defaults.dampening_frac;
     const { factor, findings } = await factorOf(input, ordered, wanted);
     const gIdx = byGroup && permutation !== null ? await groupOfColumns(permutation, args.group_size ?? 1) : null;
-    const [scale, zeroPoint] = weightScales(weight, byGroup ? permutation : null, weightObserverArgs(layer));
-    const [q, loss] = quantizeGptq(weight, factor, scale, zeroPoint, permutation, gIdx, hessian.dead, {
+    const scales = await observeWeight(input, byGroup ? permutation : null);
+    const [q, loss] = quantizeGptq(weight, factor, scales.scale, scales.zeroPoint, permutation, gIdx, hessian.dead, {
       ...layerArgs(layer),
       block_size: layer.quantizer?.block_size ?? defaults.block_size,
     });
     loss.dispose();
-    return { q, scale, zeroPoint, gIdx, findings, problems: problemsOf(layer, wanted, findings) };
+    return { ...scales, q, gIdx, findings, problems: problemsOf(layer, wanted, findings) };
   },
 };
 

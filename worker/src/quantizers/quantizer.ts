@@ -25,15 +25,24 @@ export interface SharedHessian {
 export interface QuantizerInput {
   layer: LayerPlan;
   weight: Tensor;
+  /** Weights of the other linears that servers fuse with this one, which share a global scale with it (NVFP4); empty for other schemes. */
+  fused: readonly Tensor[];
   /** Null without calibration, and for a layer that no calibration row reached. */
   hessian: SharedHessian | null;
 }
 
-export interface QuantizedWeight {
-  /** I8 [rows, columns], in the original order of columns. */
-  q: Tensor;
+export interface WeightScales {
+  /** What the weight is divided by: tensor [1], channel [rows, 1], group [rows, groups], block; in the dtype of the weight, F32 where there are two levels. */
   scale: Tensor;
+  /** I8, shape of the scale; zeros when symmetric. */
   zeroPoint: Tensor;
+  /** Where the scale is a quotient (NVFP4): F8_E4M3 [rows, groups] and F32 [1]. */
+  levels: { scale: Tensor; global: Tensor } | null;
+}
+
+export interface QuantizedWeight extends WeightScales {
+  /** Codes [rows, columns] in the original order of columns: I8 integers, F8_E4M3, or U8 for floats of 4 bits. */
+  q: Tensor;
   /** I32 [columns], column → group, where groups are not contiguous. */
   gIdx: Tensor | null;
   findings: FactorFindings | null;

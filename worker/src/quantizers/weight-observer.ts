@@ -1,7 +1,18 @@
-// Arguments of the native weight observers, from the names and keyword arguments that a scheme carries.
+// Scales of a weight by the observer that its scheme names, with the keyword arguments that it carries.
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import type { WeightArgs, WeightObserverArgs } from '../tensor/operations.js';
+import { weightArgs } from '../tensor/grid-args.js';
+import {
+  effectiveScales,
+  globalScale,
+  summary,
+  tensorGroupScales,
+  weightScales,
+  type WeightArgs,
+  type WeightObserverArgs,
+} from '../tensor/operations.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { QuantizerInput, WeightScales } from './quantizer.js';
 
 /** Weights are seen once and whole, so the running observers are their memoryless twins. */
 export const nativeObservers: Readonly<Record<string, WeightObserverArgs['observer']>> = {
@@ -29,10 +40,41 @@ export function weightObserverArgs(layer: LayerPlan): WeightObserverArgs {
   return { ...layerArgs(layer), observer, ...search };
 }
 
-/** The shape of the grid of a layer, as the native operations take it. */
+/** The grid of a layer, as the native operations take it. */
 export function layerArgs(layer: LayerPlan): WeightArgs {
-  const args = layer.scheme?.weights;
-  if (!args || (args.strategy !== 'tensor' && args.strategy !== 'channel' && args.strategy !== 'group'))
-    throw runFailure.planInvalid(`${layer.name} has weights per ${args?.strategy ?? 'nothing'}, which no quantizer of this version makes`);
-  return { num_bits: args.num_bits, symmetric: args.symmetric, strategy: args.strategy, group_size: args.group_size ?? 0 };
+  const args = weightArgs(layer.scheme?.weights);
+  if (args === null) {
+    const { type, num_bits, strategy } = layer.scheme?.weights ?? {};
+    throw runFailure.planInvalid(
+      `${layer.name} has weights of ${num_bits} bits of type ${type} per ${strategy}, which no quantizer of this version makes`,
+    );
+  }
+  return args;
+}
+
+/** `permutation`: groups are formed along it (actorder group). */
+export async function observeWeight({ layer, weight, fused }: QuantizerInput, permutation: Tensor | null): Promise<WeightScales> {
+  const args = weightObserverArgs(layer);
+  const [scale, zeroPoint] = weightScales(weight, permutation, args);
+  if (args.strategy !== 'tensor_group') return { scale, zeroPoint, levels: null };
+  using magnitudes = scale;
+  let largest = await largestOf(magnitudes);
+  for (const other of fused) largest = Math.max(largest, await largestAfterSearch(other, args));
+  using number = weight.device.fromFloats([1], Float32Array.of(largest));
+  const global = globalScale(number, weight.dtype);
+  const levels = { scale: tensorGroupScales(magnitudes, global), global };
+  return { scale: effectiveScales(levels.scale, global), zeroPoint, levels };
+}
+
+async function largestAfterSearch(weight: Tensor, args: WeightObserverArgs): Promise<number> {
+  const [scale, unused] = weightScales(weight, null, args);
+  unused.dispose();
+  using magnitudes = scale;
+  return largestOf(magnitudes);
+}
+
+async function largestOf(magnitudes: Tensor): Promise<number> {
+  using numbers = summary(magnitudes);
+  const [, , , , , , , largest = NaN] = await numbers.readDoubles();
+  return largest;
 }

@@ -47,7 +47,7 @@ export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): P
     quantizer: layer.quantizer?.name ?? null,
     scheme: schemeText(layer),
     num_bits: args.num_bits,
-    group_size: args.strategy === 'group' ? args.group_size : null,
+    group_size: args.strategy === 'group' || args.strategy === 'tensor_group' ? args.group_size : null,
     symmetric: args.symmetric,
     strategy: args.strategy,
     bits_per_weight: (bytesAfter * 8) / count,
@@ -70,7 +70,10 @@ export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): P
 export function schemeText(layer: LayerPlan): string | null {
   const weights = layer.scheme?.weights;
   if (!weights) return null;
-  const scope = { group: `g${weights.group_size}`, channel: 'channel', tensor: 'tensor' }[weights.strategy as string] ?? weights.strategy;
+  const scope =
+    { group: `g${weights.group_size}`, tensor_group: `g${weights.group_size}`, channel: 'channel', tensor: 'tensor' }[
+      weights.strategy as string
+    ] ?? weights.strategy;
   const inputs = layer.scheme?.input_activations;
   const inputText = inputs
     ? `, inputs ${inputs.type}${inputs.num_bits} per ${inputs.strategy} ${inputs.dynamic ? 'dynamic' : 'static'}`
@@ -88,14 +91,32 @@ async function readCounts(counts: Tensor): Promise<Uint32Array> {
  * Representable values (code − zero_point) · scale of one cell: the cell whose scale is the median of the layer, since a picture has room for
  * one grid and a layer has one per channel or group.
  */
-async function gridOfMedianScale(scale: Tensor, zeroPoint: Tensor, { num_bits, symmetric }: WeightArgs): Promise<Float32Array> {
+async function gridOfMedianScale(scale: Tensor, zeroPoint: Tensor, { type, num_bits, symmetric }: WeightArgs): Promise<Float32Array> {
   const scales = decodeFloats(await scale.read(), scale.dtype);
   const zeroPoints = new Int8Array(await zeroPoint.read());
   const order = [...scales.keys()].sort((a, b) => (scales[a] ?? 0) - (scales[b] ?? 0) || a - b);
   const cell = order[Math.floor(order.length / 2)] ?? 0;
+  if (type === 'float') return Float32Array.from(floatGrid(num_bits), (value) => value * (scales[cell] ?? 0));
   const lowest = -(2 ** (num_bits - 1));
   const offset = symmetric ? 0 : (zeroPoints[cell] ?? 0);
   return Float32Array.from({ length: 2 ** num_bits }, (_, code) => (lowest + code - offset) * (scales[cell] ?? 0));
+}
+
+/** Values of E2M1 (4 bits) or E4M3 (8) from the lowest to the highest; 0 once. */
+function floatGrid(num_bits: number): number[] {
+  const [mantissa, bias, n_positive] = num_bits === 4 ? [2, 1, 8] : [8, 7, 127];
+  const positive = Array.from({ length: n_positive }, (_, code) => {
+    const exponent = Math.floor(code / mantissa);
+    const fraction = (code % mantissa) / mantissa;
+    return exponent === 0 ? fraction * 2 ** (1 - bias) : (1 + fraction) * 2 ** (exponent - bias);
+  });
+  return [
+    ...positive
+      .slice(1)
+      .map((value) => -value)
+      .reverse(),
+    ...positive,
+  ];
 }
 
 function decodeFloats(bytes: Uint8Array, dtype: string): Float32Array {

@@ -56,16 +56,34 @@ export const attention = (
 ): Tensor => one(q.device.enqueue('attention', [q, k, v, offsets], options));
 /** −log softmax(logits)[target] per row in nats: logits F32 [T, V], targets I32 [T] (−1: 0) → F64 [T]. */
 export const crossEntropy = (logits: Tensor, targets: Tensor): Tensor => one(logits.device.enqueue('cross_entropy', [logits, targets]));
-/** Quantize-dequantize of inputs per token at run time: x F32 [T, I]; the scale follows compressed-tensors (symmetric: absmax / ((2^b − 1)/2)). */
-export const fakeQuantizeDynamic = (x: Tensor, options: { num_bits: number; symmetric: boolean; strategy: 'token' | 'tensor' }): Tensor =>
-  one(x.device.enqueue('fake_quantize_dynamic', [x], options));
-/** Quantize-dequantize of inputs with a stored scale [1] and zero point I8 [1] or null. */
-export const fakeQuantizeStatic = (
+/** What a code can stand for: integers of 1 to 8 bits, E4M3 (float, 8) or E2M1 (float, 4). */
+export interface GridArgs {
+  /** int where it is left out. */
+  type?: 'int' | 'float';
+  num_bits: number;
+  symmetric: boolean;
+  /** Scales are powers of two (MXFP4, MXFP8). */
+  mx?: boolean;
+}
+/** Quantize-dequantize of inputs at run time: x F32 [T, I]; the scale follows compressed-tensors (symmetric integers: absmax / ((2^b − 1)/2)). */
+export const fakeQuantizeDynamic = (
   x: Tensor,
-  scale: Tensor,
-  zeroPoint: Tensor | null,
-  options: { num_bits: number; symmetric: boolean },
-): Tensor => one(x.device.enqueue('fake_quantize_static', [x, scale, zeroPoint], options));
+  options: GridArgs & { strategy: 'token' | 'tensor' | 'group'; /** Columns per scale with strategy group. */ group_size?: number },
+): Tensor => one(x.device.enqueue('fake_quantize_dynamic', [x], { ...options }));
+/** NVFP4 inputs: groups of x F32 [T, I] at run time under a calibrated global scale F32 [1]. */
+export const fakeQuantizeLocal = (x: Tensor, globalScale: Tensor, options: { group_size: number }): Tensor =>
+  one(
+    x.device.enqueue('fake_quantize_local', [x, globalScale], {
+      ...options,
+      type: 'float',
+      num_bits: 4,
+      symmetric: true,
+      strategy: 'tensor_group',
+    }),
+  );
+/** Quantize-dequantize of inputs with a stored scale [1] and zero point I8 [1] or null. */
+export const fakeQuantizeStatic = (x: Tensor, scale: Tensor, zeroPoint: Tensor | null, options: GridArgs): Tensor =>
+  one(x.device.enqueue('fake_quantize_static', [x, scale, zeroPoint], { ...options }));
 
 // ---- observers -----------------------------------------------------------------------------------------------------
 
@@ -84,12 +102,13 @@ export const rangeAccumulate = (range: Tensor, x: Tensor): void => {
 
 // ---- scales, quantize, dequantize (compressed-tensors arithmetic: every step rounded to the dtype of the weight) -----
 
-export interface WeightArgs {
-  num_bits: number;
-  symmetric: boolean;
-  strategy: 'tensor' | 'channel' | 'group';
-  /** 0 unless strategy is group. */
+export interface WeightArgs extends GridArgs {
+  strategy: 'tensor' | 'channel' | 'group' | 'tensor_group' | 'block';
+  /** 0 unless strategy is group or tensor_group. */
   group_size: number;
+  /** Shape of a block, with strategy block. */
+  block_rows?: number;
+  block_columns?: number;
 }
 export interface WeightObserverArgs extends WeightArgs {
   observer: 'minmax' | 'mse';
@@ -101,20 +120,31 @@ export interface WeightObserverArgs extends WeightArgs {
 }
 
 /**
- * Scale and zero point of weight [O, I] (BF16, F16 or F32). scale: dtype of the weight, tensor [1], channel [O, 1], group [O, G]; zero_point: I8, same shape (zeros when symmetric).
+ * Scale and zero point of weight [O, I] (BF16, F16 or F32). scale: dtype of the weight, tensor [1], channel [O, 1], group [O, G], block [⌈O/rows⌉, ⌈I/columns⌉];
+ * zero_point: I8, same shape (zeros when symmetric). With strategy tensor_group the largest magnitudes of the groups stand in place of the scales: see tensorGroupScales.
  * permutation I32 [I] or null: groups are formed over weight[:, permutation] (actorder group).
  */
 export const weightScales = (weight: Tensor, permutation: Tensor | null, options: WeightObserverArgs): [Tensor, Tensor] =>
   two(weight.device.enqueue('weight_scales', [weight, permutation], { ...options }));
-/** Round to nearest: weight [O, I], scale, zero_point as weightScales gives, g_idx I32 [I] (column → group) or null → I8 [O, I]. */
+/** NVFP4: global scale F32 [1] from the largest magnitude F32 [1] of all tensors that share it, rounded to `dtype`. */
+export const globalScale = (largest: Tensor, dtype: DType): Tensor => one(largest.device.enqueue('global_scale', [largest], { dtype }));
+/** NVFP4: scales F8_E4M3 [O, G] from the largest magnitudes of the groups [O, G] and the global scale. */
+export const tensorGroupScales = (largest: Tensor, global: Tensor): Tensor =>
+  one(largest.device.enqueue('tensor_group_scales', [largest, global]));
+/** NVFP4: scale / global scale, F32 [O, G]: what weights are divided by. */
+export const effectiveScales = (scale: Tensor, global: Tensor): Tensor => one(scale.device.enqueue('effective_scales', [scale, global]));
+/**
+ * Round to nearest: weight [O, I], scale as weightScales gives (or F32), zero_point, g_idx I32 [I] (column → group) or null → codes [O, I]: I8 (integers),
+ * F8_E4M3 (floats of 8 bits) or U8 (floats of 4 bits, one per byte).
+ */
 export const quantizeRtn = (weight: Tensor, scale: Tensor, zeroPoint: Tensor, gIdx: Tensor | null, options: WeightArgs): Tensor =>
   one(weight.device.enqueue('quantize_rtn', [weight, scale, zeroPoint, gIdx], { ...options }));
-/** (q − zero_point) · scale in the dtype of the scale: q I8 [O, I] → [O, I]. */
+/** (q − zero_point) · scale in the dtype of the scale: codes [O, I] → [O, I]. */
 export const dequantize = (q: Tensor, scale: Tensor, zeroPoint: Tensor | null, gIdx: Tensor | null, options: WeightArgs): Tensor =>
   one(q.device.enqueue('dequantize', [q, scale, zeroPoint, gIdx], { ...options }));
 /** Scale [1] F32 and zero point I8 [1] of static activations from a range F32 [2]. */
-export const activationScale = (range: Tensor, options: { num_bits: number; symmetric: boolean; scale_dtype: DType }): [Tensor, Tensor] =>
-  two(range.device.enqueue('activation_scale', [range], options));
+export const activationScale = (range: Tensor, options: GridArgs & { scale_dtype: DType }): [Tensor, Tensor] =>
+  two(range.device.enqueue('activation_scale', [range], { ...options }));
 
 // ---- GPTQ (Frantar et al., arXiv 2210.17323) --------------------------------------------------------------------------
 
@@ -129,7 +159,7 @@ export const gptqFactor = (hessian: Tensor, permutation: Tensor | null, options:
 export const hessianOrder = (hessian: Tensor): Tensor => one(hessian.device.enqueue('hessian_order', [hessian]));
 /**
  * Column-by-column rounding with error feedback. weight [O, I] in original order, factor U in permuted order, scale and zero_point by group, permutation I32 [I] or null,
- * g_idx I32 [I] (original column → group) or null for contiguous groups of the original order. Columns whose entry of `dead` (U8 [I], original order, or null) is 1 are set to zero first. → q I8 [O, I] in original order, loss F64 [O].
+ * g_idx I32 [I] (original column → group) or null for contiguous groups of the original order. Columns whose entry of `dead` (U8 [I], original order, or null) is 1 are set to zero first. → codes [O, I] as quantizeRtn's, in original order, loss F64 [O].
  */
 export const quantizeGptq = (
   weight: Tensor,
@@ -180,13 +210,20 @@ export const squaredErrorAccumulate = (sum: Tensor, a: Tensor, b: Tensor): void 
 /** weight [O, I] / s per column, in the dtype of the weight. */
 export const divideColumns = (weight: Tensor, s: Tensor): Tensor => one(weight.device.enqueue('divide_columns', [weight, s]));
 
-// ---- formats (reference: compressed-tensors pack-quantized) -------------------------------------------------------------
+// ---- formats (reference: compressed-tensors) -------------------------------------------------------------------------
 
 /** q I8 [O, I] → I32: axis 1 packs along columns [O, ⌈I·b/32⌉], axis 0 along rows [⌈O·b/32⌉, I]. Offset 2^(b−1), low bits first, dense. */
 export const packInt32 = (q: Tensor, options: { num_bits: number; axis: 0 | 1 }): Tensor =>
   one(q.device.enqueue('pack_int32', [q], options));
 export const unpackInt32 = (packed: Tensor, options: { num_bits: number; axis: 0 | 1; rows: number; columns: number }): Tensor =>
   one(packed.device.enqueue('unpack_int32', [packed], options));
+
+/** Codes U8 [O, I] of 4 bits → U8 [O, I/2], the even column in the low nibble. */
+export const packFp4 = (q: Tensor): Tensor => one(q.device.enqueue('pack_fp4', [q]));
+export const unpackFp4 = (packed: Tensor): Tensor => one(packed.device.enqueue('unpack_fp4', [packed]));
+/** Scales that are powers of two → their E8M0 bytes U8, 127 + log2; and back, as BF16. */
+export const e8m0Codes = (scale: Tensor): Tensor => one(scale.device.enqueue('e8m0_codes', [scale]));
+export const e8m0Scales = (codes: Tensor): Tensor => one(codes.device.enqueue('e8m0_scales', [codes]));
 
 // ---- metrics -----------------------------------------------------------------------------------------------------------
 

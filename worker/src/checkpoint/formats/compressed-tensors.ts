@@ -1,18 +1,13 @@
-// compressed-tensors storage of integer weights: pack-quantized (dense bits in I32 words) and int-quantized (one value per byte).
-import type { LayerPlan, QuantizationArgs, QuantizationScheme } from '../../../../schemas/src/generated/plan.js';
+// compressed-tensors storage: the table of formats, and the two for integer weights, pack-quantized (dense bits in I32 words) and int-quantized (one value per byte).
+import type { LayerPlan, QuantizationScheme } from '../../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../../schemas/src/run-failure.js';
-import {
-  dequantize,
-  fakeQuantizeDynamic,
-  fakeQuantizeStatic,
-  packInt32,
-  reshape,
-  unpackInt32,
-  type WeightArgs,
-} from '../../tensor/operations.js';
+import { weightArgs as knownWeightArgs } from '../../tensor/grid-args.js';
+import { dequantize, packInt32, reshape, unpackInt32, type WeightArgs } from '../../tensor/operations.js';
 import type { Device, Tensor } from '../../tensor/tensor.js';
 import type { TensorReader } from '../tensor-reader.js';
-import type { Format, InputQuantizer, NamedTensor, QuantizedLayer } from './format.js';
+import { floatQuantized, mxfp4Packed, mxfp8Quantized, nvfp4Packed } from './floats.js';
+import type { Format, NamedTensor } from './format.js';
+import { fileOfModule, inputTensors } from './inputs.js';
 
 export const packQuantized: Format = {
   store: (layer, quantized) => {
@@ -72,73 +67,49 @@ export const intQuantized: Format = {
   },
 };
 
-/** The formats of this file by their names in config.json. */
+/** All formats by their names in config.json. */
 export const compressedTensorsFormats: Readonly<Record<string, Format>> = {
   'pack-quantized': packQuantized,
   'int-quantized': intQuantized,
+  'float-quantized': floatQuantized,
+  'naive-quantized': floatQuantized,
+  'mxfp8-quantized': mxfp8Quantized,
+  'mxfp4-pack-quantized': mxfp4Packed,
+  'nvfp4-pack-quantized': nvfp4Packed,
 };
+
+/** Null when weights of this kind lie in such a checkpoint as `compressedTensorsFormats` has them; else what they are. */
+export function storageObstacle({ weights, format }: QuantizationScheme): string | null {
+  const args = knownWeightArgs(weights);
+  if (!weights || args === null) return `weights of ${weights?.num_bits} bits of type ${weights?.type} per ${weights?.strategy}`;
+  const fitting =
+    weights.type === 'int'
+      ? ['pack-quantized', 'int-quantized']
+      : args.strategy === 'tensor_group'
+        ? ['nvfp4-pack-quantized']
+        : args.mx
+          ? [weights.num_bits === 4 ? 'mxfp4-pack-quantized' : 'mxfp8-quantized']
+          : ['float-quantized', 'naive-quantized'];
+  return fitting.includes(format) ? null : `weights of ${weights.num_bits} bits of type ${weights.type} in the format ${format}`;
+}
 
 /** The weight that a reader of the folder gets for a quantized module, [rows, columns] in the dtype of its scale. */
 export function loadQuantizedWeight(reader: TensorReader, module: string, scheme: QuantizationScheme): Promise<Tensor> {
   const format = compressedTensorsFormats[scheme.format];
-  if (format === undefined || scheme.weights?.type !== 'int')
+  const obstacle = storageObstacle(scheme);
+  if (format === undefined || obstacle !== null)
     throw runFailure.fileUnreadable(
-      reader.file(`${module}.weight_scale`),
-      `${module} is stored as ${scheme.format}, which Bitwright does not read yet (it reads ${Object.keys(compressedTensorsFormats).join(' and ')} with integers)`,
+      fileOfModule(reader, module),
+      `${module} has ${obstacle ?? `the format ${scheme.format}`}, which Bitwright does not read yet (it reads ${Object.keys(compressedTensorsFormats).join(', ')})`,
     );
   return format.load(reader, module, scheme);
 }
 
-/**
- * Null where the scheme leaves the inputs alone. Inputs are quantized in float32 whatever the dtype of the weights, as serving kernels do; transformers
- * rounds every step to the dtype of the model, which for bfloat16 moves the logits by about 2 %.
- */
-export function loadInputQuantizer(reader: TensorReader, module: string, scheme: QuantizationScheme): InputQuantizer | null {
-  const args = scheme.input_activations;
-  if (scheme.output_activations !== null)
-    throw runFailure.fileUnreadable(fileOf(reader, module), `the outputs of ${module} are quantized, which Bitwright does not compute yet`);
-  if (args === null) return null;
-  const { num_bits, symmetric, strategy, dynamic } = args;
-  if (args.type !== 'int' || dynamic === 'local' || (strategy !== 'token' && strategy !== 'tensor'))
-    throw runFailure.fileUnreadable(
-      fileOf(reader, module),
-      `the inputs of ${module} are quantized as ${args.type}${num_bits} per ${strategy}, which Bitwright does not read yet (it reads integers per token or per tensor)`,
-    );
-  if (dynamic)
-    return { apply: (input) => fakeQuantizeDynamic(input, { num_bits, symmetric, strategy }), [Symbol.dispose]: () => undefined };
-  const scale = reader.load(`${module}.input_scale`);
-  const zeroPoint = symmetric ? null : reader.load(`${module}.input_zero_point`);
-  return {
-    apply: (input) => fakeQuantizeStatic(input, scale, zeroPoint, { num_bits, symmetric }),
-    [Symbol.dispose]: () => {
-      scale.dispose();
-      zeroPoint?.dispose();
-    },
-  };
-}
-
-/** The file that holds the weight, however it is stored. */
-const fileOf = (reader: TensorReader, module: string): string =>
-  reader.file([`${module}.weight`, `${module}.weight_packed`].find((name) => reader.has(name)) ?? `${module}.weight_scale`);
-
 /** The arguments of the native quantizers, from a scheme that the run accepted. */
-export function weightArgs(scheme: QuantizationScheme | null): WeightArgs {
-  const args = scheme?.weights;
-  if (!args || !isStoredStrategy(args.strategy))
-    throw runFailure.planInvalid(`weights per ${args?.strategy ?? 'nothing'} cannot be stored as integers`);
-  return { num_bits: args.num_bits, symmetric: args.symmetric, strategy: args.strategy, group_size: args.group_size ?? 0 };
-}
-
-function isStoredStrategy(strategy: QuantizationArgs['strategy']): strategy is WeightArgs['strategy'] {
-  return strategy === 'tensor' || strategy === 'channel' || strategy === 'group';
-}
-
-function inputTensors(layer: LayerPlan, { input }: QuantizedLayer): NamedTensor[] {
-  const args = layer.scheme?.input_activations;
-  if (input === null || !args) return [];
-  const scale = { name: `${layer.name}.input_scale`, tensor: reshape(input.scale, input.scale.shape) };
-  if (args.symmetric) return [scale];
-  return [scale, { name: `${layer.name}.input_zero_point`, tensor: reshape(input.zeroPoint, input.zeroPoint.shape) }];
+function weightArgs(scheme: QuantizationScheme | null): WeightArgs {
+  const args = knownWeightArgs(scheme?.weights);
+  if (args === null) throw runFailure.planInvalid(`weights per ${scheme?.weights?.strategy ?? 'nothing'} cannot be stored as integers`);
+  return args;
 }
 
 function shapeTensor(device: Device, { rows, columns }: LayerPlan): Tensor {

@@ -5,16 +5,18 @@ import type { TensorReader } from '../tensor-reader.js';
 
 /** What a quantizer chose, and the static input range where the scheme has one. */
 export interface QuantizedLayer {
-  /** I8 [rows, columns]. */
+  /** Codes [rows, columns], one per byte: I8 integers, F8_E4M3, or U8 for floats of 4 bits. */
   q: Tensor;
-  /** Dtype of the weight: tensor [1], channel [rows, 1], group [rows, groups]. */
+  /** Dtype of the weight: tensor [1], channel [rows, 1], group [rows, groups], block; F32 where it is the quotient of two levels. */
   scale: Tensor;
   /** I8, shape of the scale; zeros when symmetric. */
   zeroPoint: Tensor;
+  /** NVFP4: F8_E4M3 [rows, groups] and F32 [1]; null else. */
+  levels: { scale: Tensor; global: Tensor } | null;
   /** I32 [columns], column → group; null for contiguous groups. */
   gIdx: Tensor | null;
-  /** [1] in the dtype of the weight, with I8 [1]; null unless the scheme has static input activations. */
-  input: { scale: Tensor; zeroPoint: Tensor } | null;
+  /** Calibrated inputs: [1] in the dtype of the weight, with I8 [1]; or the global scale of local inputs, F32 [1] alone. Null where nothing is calibrated. */
+  input: { scale: Tensor; zeroPoint: Tensor | null } | null;
 }
 
 export interface NamedTensor {
@@ -25,7 +27,7 @@ export interface NamedTensor {
 export interface Format {
   /** New tensors of the layer, by their names in the checkpoint; the caller disposes them. */
   store(layer: LayerPlan, quantized: QuantizedLayer): NamedTensor[];
-  /** The weight [rows, columns] that a reader of the file computes, in the dtype of its scale. */
+  /** The weight [rows, columns] that a reader of the file computes, in the dtype of its scale, BF16 for NVFP4 and MX. */
   load(reader: TensorReader, module: string, scheme: QuantizationScheme): Promise<Tensor>;
 }
 

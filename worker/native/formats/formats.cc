@@ -1,0 +1,12 @@
+// The list of storage operations.
+#include "formats/formats.h"
+
+#include "core/operations.h"
+
+namespace bitwright {
+
+OperationList format_operations() {
+  return {pack_int32_operation(), unpack_int32_operation(), pack_fp4_operation(), unpack_fp4_operation(), e8m0_codes_operation(), e8m0_scales_operation()};
+}
+
+}  // namespace bitwright

@@ -1,0 +1,14 @@
+// How codes and scales lie in a checkpoint: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations.ts.
+#pragma once
+#include "core/operation.h"
+
+namespace bitwright {
+
+Operation pack_int32_operation();
+Operation unpack_int32_operation();
+Operation pack_fp4_operation();
+Operation unpack_fp4_operation();
+Operation e8m0_codes_operation();
+Operation e8m0_scales_operation();
+
+}  // namespace bitwright

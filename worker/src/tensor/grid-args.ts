@@ -1,0 +1,41 @@
+// QuantizationArgs of a scheme → the options of the native operations that quantize with them, and what this version has operations for.
+import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
+import type { GridArgs, WeightArgs } from './operations.js';
+
+/** Groups of 32 floats under a power of two: MXFP4, MXFP8. */
+export const isMx = ({ type, group_size, scale_dtype }: QuantizationArgs): boolean =>
+  type === 'float' && group_size === 32 && (scale_dtype ?? '').endsWith('uint8');
+
+/** Groups of 16 under an FP8 scale and one global scale: NVFP4. */
+export const isTwoLevel = ({ type, num_bits, strategy, group_size, scale_dtype }: QuantizationArgs): boolean =>
+  type === 'float' && num_bits === 4 && strategy === 'tensor_group' && group_size === 16 && (scale_dtype ?? '').endsWith('float8_e4m3fn');
+
+export function gridArgs(args: QuantizationArgs): GridArgs {
+  return { type: args.type, num_bits: args.num_bits, symmetric: args.symmetric, mx: isMx(args) };
+}
+
+/** Null where there is no operation for such weights. */
+export function weightArgs(args: QuantizationArgs | null | undefined): WeightArgs | null {
+  if (!args || !isGrid(args)) return null;
+  const { strategy } = args;
+  if (strategy === 'token' || strategy === 'attn_head') return null;
+  const [block_rows = 0, block_columns = 0] = args.block_structure ?? [];
+  return { ...gridArgs(args), strategy, group_size: args.group_size ?? 0, block_rows, block_columns };
+}
+
+/** True where there are operations for inputs of this kind. */
+export function areInputsKnown(args: QuantizationArgs): boolean {
+  if (!isGrid(args)) return false;
+  if (args.dynamic === 'local') return isTwoLevel(args);
+  if (args.dynamic === false) return args.strategy === 'tensor' && !isMx(args);
+  return args.strategy === 'token' || args.strategy === 'tensor' || (args.strategy === 'group' && args.type === 'float');
+}
+
+/** Integers of 1 to 8 bits; FP8; FP4 in the two forms that are stored packed. */
+function isGrid(args: QuantizationArgs): boolean {
+  const { type, num_bits, symmetric, strategy, scale_dtype } = args;
+  if (type === 'int') return num_bits <= 8 && strategy !== 'block' && strategy !== 'tensor_group';
+  if (!symmetric) return false;
+  if (isMx(args)) return strategy === 'group' && (num_bits === 4 || num_bits === 8);
+  return num_bits === 8 ? strategy !== 'tensor_group' && scale_dtype === null : isTwoLevel(args);
+}
