@@ -59,13 +59,14 @@ const cases: Case[] = [
     model: 'example',
     isCalibrated: true,
   },
-  ...['FP8', 'FP8_DYNAMIC', 'NVFP4A16', 'NVFP4', 'MXFP4A16', 'MXFP4', 'MXFP8A16', 'MXFP8'].map((scheme): Case => ({
+  // With quantized inputs a value on the border between two codes turns on float noise, so these agree less closely than weights alone do.
+  ...['FP8', 'FP8_DYNAMIC', 'NVFP4', 'MXFP4', 'MXFP8'].map((scheme): Case => ({
     name: `rtn-${scheme}`,
     modifiers: `QuantizationModifier: {scheme: ${scheme}, targets: [Linear], ignore: [lm_head]}`,
     model: 'example',
     isCalibrated: scheme === 'FP8' || scheme === 'NVFP4',
   })),
-  ...['FP8_DYNAMIC', 'NVFP4A16', 'MXFP4A16'].map((scheme): Case => ({
+  ...['FP8_DYNAMIC', 'NVFP4A16', 'MXFP4A16', 'MXFP8A16'].map((scheme): Case => ({
     name: `gptq-${scheme}`,
     modifiers: `GPTQModifier: {scheme: ${scheme}, targets: [Linear], ignore: [lm_head]}`,
     model: 'example',
@@ -73,15 +74,22 @@ const cases: Case[] = [
   })),
 ];
 
+type Measured = Record<string, { perplexity: number; tokens: number }>;
+
+function firstLines(file: string, n: number, copy: string): string {
+  writeFileSync(copy, `${readFileSync(file, 'utf8').split('\n').slice(0, n).join('\n')}\n`);
+  return copy;
+}
+
 test('transformers reads the same perplexity from our checkpoints', { skip: skipWithoutShared || whyNoPython() }, (context) =>
   inTemporaryFolder(async (dir) => {
     const example = path.join(repositoryRoot, 'examples');
-    const stories = path.join(dir, 'stories.jsonl');
-    const lines = readFileSync(sharedPath('data', 'text', 'tinystories-validation.jsonl'), 'utf8')
-      .split('\n')
-      .slice(0, 40);
-    writeFileSync(stories, `${lines.join('\n')}\n`);
-    const ours = new Map<string, { perplexity: number; tokens: number }>();
+    // Each model on texts of the kind that it was trained on.
+    const texts = {
+      stories260K: firstLines(sharedPath('data', 'text', 'tinystories-validation.jsonl'), 40, path.join(dir, 'stories.jsonl')),
+      example: firstLines(path.join(example, 'data', 'validation.jsonl'), 40, path.join(dir, 'example.jsonl')),
+    };
+    const ours = new Map<string, { perplexity: number; tokens: number; text: string }>();
     for (const { name, modifiers, model, isCalibrated } of cases) {
       const output = path.join(dir, name);
       const calibration = {
@@ -89,20 +97,30 @@ test('transformers reads the same perplexity from our checkpoints', { skip: skip
         num_calibration_samples: 64,
         max_seq_length: 256,
       };
+      const text = texts[model ?? 'stories260K'];
       const plan = await resolvePlan({
         recipe: `quant_stage:\n  quant_modifiers:\n    ${modifiers}\n`,
         model: model === 'example' ? path.join(example, 'models', 'stories-and-sums-1m') : sharedPath('data', 'models', 'stories260K'),
         output,
         ...(isCalibrated ? { calibration } : {}),
-        evaluate: { dataset: stories, max_seq_length: 256 },
+        evaluate: { dataset: text, max_seq_length: 256 },
       });
       const { report } = await runToCompletion(plan);
       assert.ok(report.quality?.after);
-      ours.set(output, report.quality.after);
+      ours.set(output, { ...report.quality.after, text });
     }
-    const { status, stdout, stderr } = runPython([stories, '256', ...ours.keys()]);
-    assert.equal(status, 0, stderr);
-    const theirs = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Record<string, { perplexity: number; tokens: number }>;
+    const theirs = Object.assign(
+      {},
+      ...Object.values(texts).map((text) => {
+        const { status, stdout, stderr } = runPython([
+          text,
+          '256',
+          ...[...ours].filter(([, own]) => own.text === text).map(([output]) => output),
+        ]);
+        assert.equal(status, 0, stderr);
+        return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Measured;
+      }),
+    ) as Measured;
     for (const [output, { perplexity, tokens }] of ours) {
       const name = path.basename(output);
       const other = theirs[output];

@@ -155,7 +155,9 @@ function quantizingBytes(unit: readonly LayerPlan[], { calibration, storedBytes 
   const stored = unit.reduce((sum, layer) => sum + storedBytes(layer), 0);
   const one = (layer: LayerPlan): number => {
     const mn = elements(layer);
-    const shared = blocks(1, mn) + blocks(1, mn * sizeOf(layer));
+    // NVFP4 divides by F32 scales, so the weight that comes back is F32 before it is rounded to BF16.
+    const isTwoLevel = layer.scheme?.weights?.strategy === 'tensor_group';
+    const shared = blocks(1, mn) + blocks(1, mn * sizeOf(layer)) + (isTwoLevel ? blocks(1, 4 * mn) + blocks(1, mn / 4) : 0);
     if (layer.quantizer?.name !== 'gptq') return shared;
     return shared + blocks(2, 4 * layer.columns ** 2) + blocks(3, 4 * mn);
   };

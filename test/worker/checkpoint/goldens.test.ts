@@ -38,6 +38,9 @@ async function reproduce(name: string, output: string, change: (recipe: string) 
   const calibration = { dataset: golden('calibration.jsonl'), num_calibration_samples: 16, max_seq_length: 48 };
   const plan = await resolvePlan({ recipe, model: golden(base), output, ...(calibrated ? { calibration } : {}) });
   await runToCompletion(plan);
+  const written = [...(await readTensors(path.join(output, 'model.safetensors'))).values()];
+  const bytes = written.reduce((sum, tensor) => sum + tensor.bytes.length, 0);
+  assert.equal(plan.estimate.weights_bytes_after, bytes, 'the plan knew the size of the checkpoint');
 }
 
 interface ConfigGroup {

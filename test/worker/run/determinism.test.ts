@@ -13,6 +13,10 @@ const recipes = {
     '{SmoothQuantModifier: {smoothing_strength: 0.8}, GPTQModifier: {ignore: [lm_head], scheme: W8A8}}',
   'GPTQ over AWQ in groups':
     '{AWQModifier: {n_grid: 4, duo_scaling: both}, GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, type: int, strategy: group, group_size: 4}}}}}',
+  'GPTQ with FP8 in blocks that do not fit, calibrated FP8 inputs':
+    'GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, type: float, strategy: block, block_structure: [24, 40], observer: memoryless_mse}, input_activations: {num_bits: 8, type: float, strategy: tensor, observer: static_minmax}}}}',
+  'NVFP4 with local inputs, where the columns allow it':
+    "QuantizationModifier: {scheme: NVFP4, targets: [Linear], ignore: [lm_head, 're:.*down_proj']}",
 };
 
 for (const [name, modifiers] of Object.entries(recipes))
