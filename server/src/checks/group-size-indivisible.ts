@@ -16,10 +16,55 @@ export const groupSizeIndivisible: Check = {
   },
 };
 
-function problemsOf({ modifier, groups }: ResolvedModifier, layersOf: ReturnType<typeof layersByScheme>): Problem[] {
+function problemsOf(resolved: ResolvedModifier, layersOf: ReturnType<typeof layersByScheme>): Problem[] {
+  const inWeights = weightProblems(resolved, layersOf);
+  return inWeights.length > 0 ? inWeights : inputProblems(resolved, layersOf);
+}
+
+/** Inputs in groups, as FP8_BLOCK has them: nothing stops while quantizing, and no reader can run the checkpoint. */
+function inputProblems({ modifier, groups }: ResolvedModifier, layersOf: ReturnType<typeof layersByScheme>): Problem[] {
+  return groups.flatMap(({ scheme, path }) => {
+    const size = scheme?.input_activations?.group_size ?? null;
+    if (scheme === null || size === null) return [];
+    const members = layersOf.get(scheme) ?? [];
+    const bad = members.filter((layer) => layer.columns % size !== 0);
+    if (bad.length === 0) return [];
+    const columns = [...new Set(bad.map((layer) => layer.columns))].sort((a, b) => a - b);
+    const at = path.includes('config_groups') ? [...path, 'input_activations', 'group_size'] : path;
+    return [
+      {
+        code: 'group-size-indivisible',
+        severity: 'error' as const,
+        path: at,
+        at: 'value' as const,
+        message: `${bad.length} of ${members.length} targeted layers have inputs that group_size ${size} does not divide (${columns.join(', ')}): ${listed(bad)}. Readers cut the inputs into groups of ${size} and fail on the rest. Add the layers to ignore, or choose a scheme with inputs per token, such as FP8_DYNAMIC.`,
+        fixes: ignoreFix(modifier, bad, members),
+      },
+    ];
+  });
+}
+
+function ignoreFix(modifier: ResolvedModifier['modifier'], bad: readonly LayerPlan[], members: readonly LayerPlan[]): ProblemFix[] {
+  if (bad.length === members.length) return [];
+  const roles = [...new Set(bad.map((layer) => layer.role))];
+  return [
+    {
+      title: `Ignore ${roles.join(', ')}`,
+      preferred: false,
+      edits: ignoreEdits(
+        modifier,
+        roles.map((role) => `re:.*${role}$`),
+      ),
+    },
+  ];
+}
+
+function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: ReturnType<typeof layersByScheme>): Problem[] {
   return groups.flatMap(({ scheme, path }) => {
     const size = scheme?.weights?.group_size ?? null;
     if (scheme === null || size === null) return [];
+    // NVFP4 and MX are their group sizes.
+    const isFixed = scheme.weights?.type === 'float' && scheme.weights.scale_dtype !== null;
     const members = layersOf.get(scheme) ?? [];
     const bad = members.filter((layer) => layer.columns % size !== 0);
     if (bad.length === 0) return [];
@@ -28,23 +73,18 @@ function problemsOf({ modifier, groups }: ResolvedModifier, layersOf: ReturnType
     const fitting = usualSizes.find((candidate) => members.every((layer) => layer.columns % candidate === 0));
     const columns = [...new Set(bad.map((layer) => layer.columns))].sort((a, b) => a - b);
     const fixes: ProblemFix[] = [];
-    if (inGroups && fitting !== undefined)
+    if (inGroups && !isFixed && fitting !== undefined)
       fixes.push({
         title: `Use group_size ${fitting}, which divides all ${members.length} layers`,
         preferred: true,
         edits: [{ kind: 'replace-value', path: at, text: String(fitting) }],
       });
-    const roles = [...new Set(bad.map((layer) => layer.role))];
-    if (bad.length < members.length)
-      fixes.push({
-        title: `Ignore ${roles.join(', ')}`,
-        preferred: false,
-        edits: ignoreEdits(
-          modifier,
-          roles.map((role) => `re:.*${role}$`),
-        ),
-      });
-    const choice = fitting === undefined ? 'use strategy channel' : `choose a group_size that divides them, such as ${fitting}`;
+    fixes.push(...ignoreFix(modifier, bad, members));
+    const choice = isFixed
+      ? `choose another scheme, because this one has groups of ${size} by definition`
+      : fitting === undefined
+        ? 'use strategy channel'
+        : `choose a group_size that divides them, such as ${fitting}`;
     return [
       {
         code: 'group-size-indivisible',

@@ -216,6 +216,34 @@ test(
   `),
 );
 
+test(
+  'inputs in groups must be whole groups, too',
+  marked(`
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:
+          scheme: FP8_BLOCK
+    #             ^^^^^^^^^ error group-size-indivisible: inputs that group_size 128 does not divide (64, 172)
+          ignore: [lm_head]
+  `),
+);
+
+test(
+  'NVFP4 cannot have another group_size than its own',
+  marked(`
+    model: model
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        QuantizationModifier:
+          scheme: NVFP4A16
+    #             ^^^^^^^^ error group-size-indivisible: groups of 16 by definition
+          ignore: [lm_head]
+  `),
+);
+
 /** Codes of a recipe with this modifier that say what this version cannot run. */
 const notRunnable = (modifier: string): Promise<string[]> =>
   inFolder({}, async (dir) => {
