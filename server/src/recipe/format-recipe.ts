@@ -35,7 +35,8 @@ function applied(text: string, find: (yaml: Document.Parsed, text: string) => Re
 function spacing(yaml: Document.Parsed, text: string): Replacement[] {
   const replacements: Replacement[] = [];
   visit(yaml, (_, node) => {
-    if (isPair(node) && isScalar(node.key) && node.key.range) {
+    // An empty key has its place before the blanks of its line, which are the line's indentation.
+    if (isPair(node) && isScalar(node.key) && node.key.range && node.key.range[1] > node.key.range[0]) {
       const begin = node.key.range[1];
       const colon = /^[ \t]*:(?:[ \t]+(?=[^\s#])|[ \t]*(?=\n|$))/.exec(text.slice(begin));
       if (colon !== null) {

@@ -173,3 +173,15 @@ test('of a model with many layers the list is cut, says so, and follows what is 
   assert.equal(some.isIncomplete, false);
   assert.ok(some.entries.some(({ label }) => label === 'model.layers.777.mlp.down_proj'));
 });
+
+test('an empty first line, with the cursor at its beginning', async () => {
+  const { entries, begin, end } = await completeRecipe({
+    text: '\noutput:',
+    offset: 0,
+    model: null,
+    datasets: { calibration: null, evaluation: null },
+    listFolder: () => Promise.resolve(null),
+  });
+  assert.deepEqual([begin, end], [0, 0]);
+  assert.ok(entries.some(({ label }) => label === 'model'));
+});

@@ -86,3 +86,9 @@ test('blanks around the colon of a key without value, and line breaks of a carri
   assert.equal(formatRecipe('a  : \n  b :  \n'), 'a:\n  b:\n');
   assert.equal(formatRecipe('a:  1\rb: 2\r'), 'a: 1\nb: 2\n');
 });
+
+test('an empty key below a comment keeps its place when the text is formatted again', () => {
+  const once = formatRecipe('\noutput: {dir: out}\n# calibration\n    :\n#   quant_modifi');
+  assert.equal(once, 'output: {dir: out}\n  # calibration\n  :\n#   quant_modifi\n');
+  assert.equal(formatRecipe(once), once);
+});
