@@ -1,5 +1,6 @@
 // A scheme that parses and this version can neither compute nor store.
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { Resolution } from '../plan/resolution.js';
 import type { Check } from './check.js';
 
 const weightObservers = ['memoryless_minmax', 'memoryless_mse'];
@@ -64,12 +65,18 @@ function obstacle({ weights, input_activations: inputs, output_activations: outp
   return inputs === null ? null : inputObstacle(inputs);
 }
 
+/** AWQ's search rounds as round-to-nearest on an integer grid would. */
+const searchObstacle = ({ weights }: QuantizationScheme, modifiers: Resolution['modifiers']): string | null =>
+  weights?.type === 'float' && modifiers.some(({ name }) => name === 'AWQModifier')
+    ? `weights of ${weights.num_bits} bits of type float behind AWQModifier, whose search knows integers alone`
+    : null;
+
 export const schemeNotRunnableYet: Check = {
   code: 'scheme-not-runnable-yet',
-  run: ({ quantization }) =>
+  run: ({ quantization, modifiers }) =>
     quantization.flatMap(({ modifier, groups }) => [
       ...groups.flatMap(({ scheme, path, name }) => {
-        const found = scheme === null ? null : obstacle(scheme);
+        const found = scheme === null ? null : (obstacle(scheme) ?? searchObstacle(scheme, modifiers));
         return found === null
           ? []
           : [

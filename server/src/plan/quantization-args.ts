@@ -133,7 +133,7 @@ export function expandArgs(
             ? 'torch.int8'
             : null,
     observer: isWeights && observer !== null ? memorylessObserver(observer.replaceAll('-', '_')) : (observer?.replaceAll('-', '_') ?? null),
-    observer_kwargs: mappingOf(args['observer_kwargs']) as QuantizationArgs['observer_kwargs'],
+    observer_kwargs: scalarsOf(args['observer_kwargs']),
   };
 }
 
@@ -167,3 +167,11 @@ function memorylessObserver(name: string): string {
   if (name === 'minmax' || name === 'static_minmax') return 'memoryless_minmax';
   return name === 'mse' ? 'memoryless_mse' : name;
 }
+
+/** Numbers, texts and truths: no observer takes an argument of another kind, and PyYAML makes a null of a key without a value. */
+const scalarsOf = (kwargs: unknown): QuantizationArgs['observer_kwargs'] =>
+  Object.fromEntries(
+    Object.entries(mappingOf(kwargs)).filter((entry): entry is [string, string | number | boolean] =>
+      ['string', 'number', 'boolean'].includes(typeof entry[1]),
+    ),
+  );

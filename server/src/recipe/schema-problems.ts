@@ -136,7 +136,8 @@ function problemOf(
           preferred: true,
           edits: [{ kind: 'replace-key', path: [...path, key], text: 'dampening_frac' }],
         });
-      fixes.push({ title: `Remove ${key}`, preferred: false, edits: [{ kind: 'remove', path: [...path, key] }] });
+      // An empty key has no text to remove.
+      if (key !== '') fixes.push({ title: `Remove ${key}`, preferred: false, edits: [{ kind: 'remove', path: [...path, key] }] });
       return { ...at('unknown-field', what + way, fixes), path: [...path, key], at: 'key' };
     }
     case 'required': {

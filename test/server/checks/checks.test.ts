@@ -95,6 +95,20 @@ test('experts of one block with different schemes', async () => {
   });
 });
 
+test(
+  'floats behind AWQ are told',
+  marked(`
+    model: model
+    calibration: {dataset: rows.jsonl}
+    output: {dir: out}
+    q_stage:
+      q_modifiers:
+        AWQModifier: {}
+        QuantizationModifier: {scheme: FP8_DYNAMIC, ignore: [lm_head]}
+    #                                  ^^^^^^^^^^^ error scheme-not-runnable-yet: whose search knows integers alone
+  `),
+);
+
 test('unknown modifier, unknown field, modifier without body', async () => {
   const { problems } = await checkMarked(`
     q_stage:

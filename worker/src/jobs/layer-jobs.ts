@@ -116,6 +116,8 @@ export function checkPlanIsSupported(plan: QuantizationPlan, observers: { weight
       faults.push('the model is quantized already');
       break;
     }
+  if (plan.transforms.some(({ name }) => name === 'awq') && plan.layers.some(({ scheme }) => scheme?.weights?.type === 'float'))
+    faults.push('AWQ searches scales for integers alone, and a layer has weights of floats');
   if (plan.calibration === null && plan.transforms.length > 0)
     faults.push(`${plan.transforms[0]?.modifier} needs calibration and the plan has none`);
   if (faults.length > 0) throw runFailure.planInvalid(listed([...new Set(faults)]));
