@@ -52,7 +52,8 @@ export async function resolvePlan({ recipe, model, output, calibration, evaluate
     describe: (dir) => describeModel(dir, nodeFiles),
   });
   assert.ok(plan, problems.map(({ code, message }) => `${code}: ${message}`).join('\n'));
-  return plan;
+  // As it crosses the process border: what a test changes in it is not the server's.
+  return structuredClone(plan);
 }
 
 export type EventOf<K extends RunEvent['kind']> = Extract<RunEvent, { kind: K }>;

@@ -95,9 +95,9 @@ function replace(document: RecipeDocument, edit: PlacedEdit): Replacement | null
   }
 }
 
-/** A block value's span ends in the blank lines after it; those are not part of it. */
+/** A block value's span ends in the blank lines after it; those are not part of it. What else JavaScript takes for space is text to YAML. */
 function trimmed(document: RecipeDocument, { begin, end }: Span): Span {
-  return { begin, end: begin + document.text.slice(begin, end).trimEnd().length };
+  return { begin, end: begin + document.text.slice(begin, end).replace(/[ \t\r\n]+$/, '').length };
 }
 
 const pointAt = (offset: number): Span => ({ begin: offset, end: offset });

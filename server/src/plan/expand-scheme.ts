@@ -113,7 +113,7 @@ const mostSchemes = 2000;
 function kept(path: RecipePath, scheme: QuantizationScheme | null): QuantizationScheme | null {
   if (scheme === null) return null;
   const key = JSON.stringify([path, scheme]);
-  const known = schemes.get(key) ?? scheme;
+  const known = schemes.get(key) ?? Object.freeze(scheme);
   if (schemes.size >= mostSchemes) schemes.clear();
   schemes.set(key, known);
   return known;

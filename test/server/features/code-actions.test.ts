@@ -118,3 +118,9 @@ test('two entries of a flow that go together take the comma between them once', 
   const moved = await applyFix(recipe, 'awq-without-quantizer');
   assert.match(moved, /AWQModifier: \{n_grid: 20\}\n {4}QuantizationModifier: /);
 });
+
+test('a byte order mark where a value is missing goes with its key', async () => {
+  const recipe = (rest: string): string =>
+    `quant_stage:\n  quant_modifiers:\n    QuantizationModifier: {scheme: W4A16, ignore: [lm_head]${rest}}\n`;
+  assert.equal(await applyFix(recipe(', input_observer: \uFEFF'), 'field-without-effect'), recipe(''));
+});
