@@ -102,10 +102,9 @@ function trimmed(document: RecipeDocument, { begin, end }: Span): Span {
 
 const pointAt = (offset: number): Span => ({ begin: offset, end: offset });
 
+/** A value without a text of its own: a tag alone may make it more than null. */
 const isEmpty = (document: RecipeDocument, path: RecipePath): boolean =>
-  typeof path.at(-1) === 'string' &&
-  document.valueAt(path) === null &&
-  document.spanOf(path, 'value').begin === document.spanOf(path, 'key').begin;
+  typeof path.at(-1) === 'string' && document.spanOf(path, 'value').begin === document.spanOf(path, 'key').begin;
 
 /** Behind the colon, and behind the anchor or tag that stands there without a value. */
 function afterColon(document: RecipeDocument, path: RecipePath): number {
