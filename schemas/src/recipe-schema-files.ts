@@ -2,6 +2,7 @@
 import recipeSchema from '../recipe.schema.json';
 import calibrationSchema from '../recipe/calibration.schema.json';
 import evaluateSchema from '../recipe/evaluate.schema.json';
+import modifierFieldsSchema from '../recipe/modifier-fields.schema.json';
 import outputSchema from '../recipe/output.schema.json';
 import constantPruningSchema from '../recipe/pruning/constant.schema.json';
 import magnitudePruningSchema from '../recipe/pruning/magnitude.schema.json';
@@ -21,7 +22,16 @@ import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
 const quantizerParts = [rtnSchema, gptqSchema, autoroundSchema];
 const transformParts = [smoothquantSchema, awqSchema, logEqualizationSchema, quipSchema, spinquantSchema];
 const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
-const recipeParts = [calibrationSchema, evaluateSchema, outputSchema, schemeSchema, ...quantizerParts, ...transformParts, ...pruningParts];
+const recipeParts = [
+  calibrationSchema,
+  evaluateSchema,
+  outputSchema,
+  schemeSchema,
+  modifierFieldsSchema,
+  ...quantizerParts,
+  ...transformParts,
+  ...pruningParts,
+];
 
 /** For editor features, which look fields up in it. */
 export const recipeSchemaFiles = {

@@ -25,6 +25,7 @@ for (const [folder, stems] of Object.entries({ quantizers: Object.keys(quantizer
       const native = `worker/native/${folder}/${stem}.cc`;
       assert.deepEqual(absent([`schemas/recipe/${folder}/${stem}.schema.json`, `worker/src/${folder}/${stem}.ts`, native]), [], stem);
       const own = operations.filter((operation) => readRepositoryFile(native).includes(`"${operation}"`));
+      if (folder === 'quantizers') assert.deepEqual(absent([`server/src/plan/quantizers/${stem}.ts`]), [], stem);
       assert.ok(own.length > 0, `${native} registers no operation of operations.ts`);
       for (const operation of own) assert.ok(nativeTests.includes(`"${operation}"`), `test/native has no case for ${operation} of ${stem}`);
     }

@@ -66,6 +66,8 @@ export function describedLlama(sizes: ModelSizes): ModelDescription {
   };
 }
 
+const recipe_path = ['q_stage', 'q_modifiers', 'M'];
+
 /** Every linear of the blocks with one scheme; embedding and head stay. */
 export function layersOf(model: ModelDescription, scheme: QuantizationScheme, quantizer: 'rtn' | 'gptq'): LayerPlan[] {
   return model.tensors
@@ -86,14 +88,9 @@ export function layersOf(model: ModelDescription, scheme: QuantizationScheme, qu
         quantizer:
           block === undefined
             ? null
-            : {
-                name: quantizer,
-                modifier: quantizer === 'gptq' ? 'GPTQModifier' : 'QuantizationModifier',
-                recipe_path: ['q_stage', 'q_modifiers', 'M'],
-                block_size: 128,
-                dampening_frac: 0.01,
-                offload_hessians: false,
-              },
+            : quantizer === 'gptq'
+              ? { name: 'gptq', modifier: 'GPTQModifier', recipe_path, block_size: 128, dampening_frac: 0.01, offload_hessians: false }
+              : { name: 'rtn', modifier: 'QuantizationModifier', recipe_path },
         tied_to: null,
       };
     });

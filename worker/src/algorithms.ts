@@ -10,7 +10,9 @@ import { nativeObservers } from './quantizers/weight-observer.js';
 import * as awq from './transforms/awq.js';
 import { smoothquant } from './transforms/smoothquant.js';
 
-export const quantizers: Readonly<Record<QuantizerPlan['name'], Quantizer>> = { rtn, gptq };
+type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { name: Name }>;
+
+export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<PlanNamed<Name>> } = { rtn, gptq };
 /** Each in its own form: SmoothQuant computes its scales at once, AWQ searches for them. */
 export const transforms = { smoothquant, awq } as const satisfies Record<TransformPlan['name'], unknown>;
 export const formats: Readonly<Record<string, Format>> = compressedTensorsFormats;

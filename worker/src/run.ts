@@ -5,6 +5,7 @@ import type { ModelDescription } from '../../schemas/src/generated/plan.js';
 import type { Perplexity, RunProblem } from '../../schemas/src/generated/report.js';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
+import { quantizerFacts } from '../../schemas/src/modifiers.js';
 import type { RunFailure, RunOutcome } from '../../schemas/src/run-event.js';
 import { runFailure } from '../../schemas/src/run-failure.js';
 import { observers } from './algorithms.js';
@@ -18,7 +19,7 @@ import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/t
 import { measurePerplexity } from './evaluate/perplexity.js';
 import { checkDevice } from './device-limits.js';
 import { finishUnit } from './jobs/finish-unit.js';
-import { checkPlanIsSupported, isUntied, planUnits, transformPasses, type WorkUnit } from './jobs/layer-jobs.js';
+import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits, transformPasses, type WorkUnit } from './jobs/layer-jobs.js';
 import { availableMemory, checkDisk, checkMemory, residentPeakBytes } from './jobs/memory-estimate.js';
 import {
   evaluateOperations,
@@ -100,14 +101,15 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
     transforms.forEach((metrics) => context.transformFinished(metrics));
     problems.forEach((problem) => context.problem(problem));
   }
-  for (const layer of plan.layers.filter(({ scheme, kind, quantizer }) => scheme && kind === 'Embedding' && quantizer?.name === 'gptq'))
-    context.problem({
-      code: 'gptq-embedding-skipped',
-      severity: 'warning',
-      message: `${layer.name} is an embedding, which GPTQ does not quantize; it is stored as it is. Quantize it with QuantizationModifier, or add it to ignore.`,
-      layer: layer.name,
-      recipe_path: layer.quantizer?.recipe_path ?? null,
-    });
+  for (const { name, scheme, quantizer } of plan.layers.filter(isSkippedEmbedding))
+    if (scheme !== null && quantizer !== null)
+      context.problem({
+        code: 'embedding-skipped',
+        severity: 'warning',
+        message: `${name} is an embedding, which ${quantizerFacts[quantizer.name].title} does not quantize; it is stored as it is. Quantize it with QuantizationModifier, or add it to ignore.`,
+        layer: name,
+        recipe_path: quantizer.recipe_path,
+      });
   passedOverProblems(plan).forEach((problem) => context.problem(problem));
   await quantizeUnits(context, journal, units);
   const written = new WrittenModel(plan, units, journal);

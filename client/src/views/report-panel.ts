@@ -3,9 +3,13 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
+import { quantizerFacts, type QuantizerFacts } from '../../../schemas/src/modifiers.js';
 import type { FromWebview, ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { REPORT_VIEW } from '../manifest.js';
 import { webviewPage } from './webview-page.js';
+
+/** A report of another version may name a method that this one does not have. */
+const methods: Readonly<Record<string, QuantizerFacts | undefined>> = quantizerFacts;
 
 export interface ReportPanels extends vscode.Disposable {
   /** Shows the report of a run folder; a panel that shows this folder already is brought forward and reloaded. */
@@ -76,8 +80,8 @@ async function openRecipe(reportDir: string, layer: string | null): Promise<void
   }
   const document = await vscode.workspace.openTextDocument(recipe.path);
   const editor = await vscode.window.showTextDocument(document, vscode.ViewColumn.Beside);
-  const quantizer = layers.find(({ name }) => name === layer)?.quantizer;
-  const word = quantizer === 'gptq' ? 'GPTQModifier' : 'QuantizationModifier';
+  const quantizer = layers.find(({ name }) => name === layer)?.quantizer ?? 'rtn';
+  const word = methods[quantizer]?.modifier ?? quantizer;
   const offset = document.getText().indexOf(word);
   if (offset < 0) return;
   const range = new vscode.Range(document.positionAt(offset), document.positionAt(offset + word.length));

@@ -1,13 +1,15 @@
 // What is known of one layer: the tooltip of its cell and the list beside its histogram.
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import { quantizerFacts, type QuantizerFacts } from '../../../schemas/src/modifiers.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
 import { rankOf } from './error-heatmap.js';
 import { metrics, trim } from './metrics.js';
 import type { Metric } from './metrics.js';
 
-const quantizerNames: Readonly<Record<string, string>> = { rtn: 'round to nearest', gptq: 'GPTQ' };
+/** A report of another version may name a method that this one does not have. */
+const methods: Readonly<Record<string, QuantizerFacts | undefined>> = quantizerFacts;
 
 export function drawTooltip(layer: LayerMetrics, layers: readonly LayerMetrics[], metric: Metric): Drawing {
   const value = metric.valueOf(layer);
@@ -29,7 +31,7 @@ export function drawDetails(layer: LayerMetrics, layers: readonly LayerMetrics[]
     ['Shape', `${layer.rows} × ${layer.columns}`, 'Outputs × inputs'],
     [
       'Scheme',
-      `${layer.scheme ?? 'unquantized'}, ${quantizerNames[layer.quantizer ?? ''] ?? 'as it was'}`,
+      `${layer.scheme ?? 'unquantized'}, ${layer.quantizer === null ? 'as it was' : (methods[layer.quantizer]?.title ?? layer.quantizer)}`,
       'How it is stored, and what chose the integers',
     ],
     ['Size', `${bytesText(layer.bytes_before)} → ${bytesText(layer.bytes_after)}`, 'Bytes before and after'],

@@ -1,5 +1,6 @@
-// Fewer tokens than a layer that GPTQ solves has columns: its Hessian cannot have full rank, whatever the rows say.
+// Fewer tokens than a layer has columns that is solved with the Hessian of its inputs: its Hessian cannot have full rank, whatever the rows say.
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import { isSolved, quantizerFacts } from '../../../schemas/src/modifiers.js';
 import type { ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
 import type { Resolution } from '../plan/resolution.js';
 import type { Check } from './check.js';
@@ -16,7 +17,7 @@ export const calibrationTooSmall: Check = {
     const rows = Math.min(asked, available);
     const length = Math.min(calibration.plan.max_seq_length ?? Infinity, context);
     const tokens = rows * length;
-    const short = layers.filter(({ quantizer, kind, columns }) => quantizer?.name === 'gptq' && kind === 'Linear' && columns > tokens);
+    const short = layers.filter((layer) => isSolved(layer) && layer.kind === 'Linear' && layer.columns > tokens);
     const widest = short.reduce<LayerPlan | null>((best, layer) => (layer.columns > (best?.columns ?? 0) ? layer : best), null);
     if (widest === null) return [];
     const needed = Math.ceil(widest.columns / length);
@@ -27,12 +28,14 @@ export const calibrationTooSmall: Check = {
         severity: 'warning',
         path,
         at: path.length === 1 ? 'key' : 'value',
-        message: `${rows} ${rows === 1 ? 'row' : 'rows'} of at most ${length} tokens are at most ${tokens} tokens, and ${widest.name} has ${widest.columns} columns${short.length === 1 ? '' : ` (it is the widest of ${short.length} layers with more columns than tokens)`}: the Hessian that GPTQ solves has at most rank ${tokens}, so that directions which no row shows are left to dampening_frac, and the weights fit these rows alone. Use ${needed} rows or more.`,
+        message: `${rows} ${rows === 1 ? 'row' : 'rows'} of at most ${length} tokens are at most ${tokens} tokens, and ${widest.name} has ${widest.columns} columns${short.length === 1 ? '' : ` (it is the widest of ${short.length} layers with more columns than tokens)`}: the Hessian that ${methodOf(widest)} solves has at most rank ${tokens}, so that directions which no row shows are left to dampening_frac, and the weights fit these rows alone. Use ${needed} rows or more.`,
         fixes: asked < Infinity && available >= needed && document.has(calibration.path) ? [useRows(needed, document)] : [],
       },
     ];
   },
 };
+
+const methodOf = ({ quantizer }: LayerPlan): string => (quantizer === null ? 'nobody' : quantizerFacts[quantizer.name].title);
 
 /** Where the number stands that is too small. */
 function placeOf({ document, calibration }: Resolution, isAsked: boolean): RecipePath {

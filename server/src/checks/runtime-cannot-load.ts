@@ -1,5 +1,6 @@
 // The runtime of output.runtime has no way to load what this recipe writes: known from the format and the schemes, before hours of work.
 import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import { isSolved } from '../../../schemas/src/modifiers.js';
 import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
 import { layersByScheme } from '../plan/assign-layers.js';
 import { schemeText } from '../plan/expand-scheme.js';
@@ -139,8 +140,8 @@ function ofUncommonLayers({ layers, quantization }: Resolution, releases: Releas
   return layers.flatMap((layer): Problem[] => {
     const { scheme, kind, role, name } = layer;
     if (scheme === null || scheme.weights === null || (kind !== 'Embedding' && role !== 'lm_head')) return [];
-    // GPTQ passes over embeddings: they are written as they were.
-    if (kind === 'Embedding' && layer.quantizer?.name === 'gptq') return [];
+    // Solvers pass over embeddings: they are written as they were.
+    if (kind === 'Embedding' && isSolved(layer)) return [];
     const owner = quantization.findLast(({ groups }) => groups.some((group) => group.scheme === scheme));
     if (owner === undefined) return [];
     const { type, strategy } = scheme.weights;

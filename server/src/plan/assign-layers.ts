@@ -7,11 +7,11 @@ import type {
   QuantizerPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { targetRank } from '../../../schemas/src/model/match-targets.js';
-import { booleanOf, integerOf, numberOf, textsOf } from '../recipe/coerce.js';
+import { textsOf } from '../recipe/coerce.js';
 import type { SchemeGroup } from './expand-scheme.js';
 import { matchesOf, modulesOf } from './pattern-matches.js';
 import type { ModelModule } from './pattern-matches.js';
-import { quantizationModifiers } from './read-modifiers.js';
+import { quantizerPlan } from './quantizers/all-quantizers.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
 export interface ModifierGroups {
@@ -103,7 +103,7 @@ function modelLayers(model: ModelDescription): ModelLayers {
 function claimsOf({ modifier, groups }: ModifierGroups, modules: readonly ModelModule[]): readonly (Claim | undefined)[] {
   const ignored = new Set(textsOf(modifier.body['ignore']).flatMap((entry) => matchesOf(entry, modules)));
   const best = new Array<Claim | undefined>(modules.length);
-  const quantizer = shared(quantizerOf(modifier));
+  const quantizer = shared(quantizerPlan(modifier));
   for (const { scheme, targets } of groups) {
     const result = { scheme, quantizer: scheme?.weights ? quantizer : null };
     for (const target of targets) {
@@ -133,20 +133,6 @@ function shared(quantizer: QuantizerPlan): QuantizerPlan {
 }
 
 const mostKept = 1000;
-
-function quantizerOf(modifier: RecipeModifier): QuantizerPlan {
-  // A modifier that does not run yet has a problem of its own, and never comes into a plan.
-  const name = quantizationModifiers.get(modifier.name) ?? 'rtn';
-  const gptq = name === 'gptq';
-  return {
-    name,
-    modifier: modifier.name,
-    recipe_path: [...modifier.path],
-    block_size: gptq ? integerOf(modifier.body['block_size'], 128) : null,
-    dampening_frac: gptq ? numberOf(modifier.body['dampening_frac'], 0.01) : null,
-    offload_hessians: gptq ? booleanOf(modifier.body['offload_hessians'], false) : null,
-  };
-}
 
 function blockOf(name: string, architecture: ArchitectureFacts | null): number | null {
   const match =

@@ -7,6 +7,7 @@
 //
 // Measured against the resident size at its peak (Linux, glibc, 2 cores); the table is in test/server/plan/estimate-memory.test.ts.
 import type { ArchitectureFacts, LayerPlan, ModelDescription, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import { isSolved } from '../../../schemas/src/modifiers.js';
 import { sizeOfDtype } from './estimate-size.js';
 
 export interface MemoryStage {
@@ -135,7 +136,7 @@ function blockWeights(members: readonly LayerPlan[]): number {
 /** One H of n² F32 for every input of the unit. Which linears share an input is known by their width; q, k, v and o may share theirs and have two. */
 function hessianBytes(unit: readonly LayerPlan[]): number {
   const inputs = new Map<string, number>();
-  for (const layer of unit) if (layer.quantizer?.name === 'gptq') inputs.set(inputOf(layer), layer.columns);
+  for (const layer of unit) if (isSolved(layer)) inputs.set(inputOf(layer), layer.columns);
   return [...inputs.values()].reduce((sum, n) => sum + 4 * n * n, 0);
 }
 
@@ -158,7 +159,7 @@ function quantizingBytes(unit: readonly LayerPlan[], { calibration, storedBytes 
     // NVFP4 divides by F32 scales, so the weight that comes back is F32 before it is rounded to BF16.
     const isTwoLevel = layer.scheme?.weights?.strategy === 'tensor_group';
     const shared = blocks(1, mn) + blocks(1, mn * sizeOf(layer)) + (isTwoLevel ? blocks(1, 4 * mn) + blocks(1, mn / 4) : 0);
-    if (layer.quantizer?.name !== 'gptq') return shared;
+    if (!isSolved(layer)) return shared;
     return shared + blocks(2, 4 * layer.columns ** 2) + blocks(3, 4 * mn);
   };
   return own + stored + Math.max(0, ...unit.map(one));

@@ -7,6 +7,7 @@ import type {
   QuantizationScheme,
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
+import { isSolved } from '../../../schemas/src/modifiers.js';
 import { memoryStages, type RowsEstimate } from './estimate-memory.js';
 import { inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
 
@@ -63,7 +64,7 @@ function operations(
   if (calibration !== null) total += 2 * calibration.totalTokens * perToken(calibration.tokens);
   if (evaluation !== null) total += 2 * evaluation.totalTokens * perToken(evaluation.tokens);
   for (const layer of layers)
-    if (layer.quantizer?.name === 'gptq')
+    if (isSolved(layer))
       total += layer.columns ** 2 * ((calibration === null ? 0 : calibration.totalTokens / 2) + layer.rows + (2 / 3) * layer.columns);
   return total;
 }

@@ -1,4 +1,6 @@
 // The modifiers of a recipe in document order: the only shape that produces any is *_stage → *_modifiers → name → mapping.
+import type { QuantizerPlan } from '../../../schemas/src/generated/plan.js';
+import { modifierFacts, quantizerFacts, type ModifierFacts } from '../../../schemas/src/modifiers.js';
 import type { RecipePath } from '../../../schemas/src/problem.js';
 import { mappingOf } from '../recipe/coerce.js';
 
@@ -8,44 +10,20 @@ export interface RecipeModifier {
   body: Readonly<Record<string, unknown>>;
 }
 
-/** Modifiers that quantize, in this version. */
-export const quantizationModifiers: ReadonlyMap<string, 'rtn' | 'gptq'> = new Map([
-  ['QuantizationModifier', 'rtn'],
-  ['GPTQModifier', 'gptq'],
-]);
+const names = (fits: (facts: ModifierFacts) => boolean): readonly string[] => modifierFacts.filter(fits).map(({ name }) => name);
+
+/** Modifiers that quantize in this version, and their names in a plan. */
+export const quantizationModifiers: ReadonlyMap<string, QuantizerPlan['name']> = new Map(
+  Object.entries(quantizerFacts).map(([stem, { modifier }]) => [modifier, stem as QuantizerPlan['name']]),
+);
 /** Modifiers with a scheme and targets, also those that do not run yet. */
-export const schemeModifiers: readonly string[] = [...quantizationModifiers.keys(), 'AutoRoundModifier'];
-export const transformModifiers: readonly string[] = ['SmoothQuantModifier', 'AWQModifier'];
+export const schemeModifiers = names(({ kind }) => kind === 'quantizer');
+/** Transforms that run. */
+export const transformModifiers = names(({ kind, stem }) => kind === 'transform' && stem !== null);
 /** Modifiers with SmoothQuant's mappings. */
 export const smoothingModifiers: readonly string[] = ['SmoothQuantModifier', 'LogarithmicEqualizationModifier'];
-
-/** Those that llm-compressor never runs without data. */
-export const calibratedModifiers: readonly string[] = [
-  ...smoothingModifiers,
-  'GPTQModifier',
-  'AWQModifier',
-  'AutoRoundModifier',
-  'SparseGPTModifier',
-  'WandaPruningModifier',
-  'REAPPruningModifier',
-];
-
-/** Known to llm-compressor 0.13; the first four run here. */
-export const knownModifiers: readonly string[] = [
-  'QuantizationModifier',
-  'GPTQModifier',
-  'SmoothQuantModifier',
-  'AWQModifier',
-  'AutoRoundModifier',
-  'ConstantPruningModifier',
-  'LogarithmicEqualizationModifier',
-  'MagnitudePruningModifier',
-  'QuIPModifier',
-  'REAPPruningModifier',
-  'SparseGPTModifier',
-  'SpinQuantModifier',
-  'WandaPruningModifier',
-];
+export const calibratedModifiers = names(({ calibrated }) => calibrated);
+export const knownModifiers = names(() => true);
 
 export function readModifiers(recipe: Readonly<Record<string, unknown>>): RecipeModifier[] {
   return Object.entries(recipe)

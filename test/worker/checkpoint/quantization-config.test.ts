@@ -38,9 +38,6 @@ const layer = (name: string, kind: LayerPlan['kind'], its: QuantizationScheme | 
     name: 'rtn',
     modifier: 'QuantizationModifier',
     recipe_path: [],
-    block_size: null,
-    dampening_frac: null,
-    offload_hessians: null,
   },
   tied_to: null,
 });

@@ -79,7 +79,13 @@ for (const [dtypeName, dtype] of [
         const format = compressedTensorsFormats[layer.scheme!.format]!;
         await withDevice(async (device) => {
           using weight = device.fromBytes(dtype, [24, 96], golden.get(`${dtypeName}/weight`)!.bytes);
-          const chosen = await rtn.quantize({ layer, weight, fused: [], hessian: null });
+          const chosen = await rtn.quantize({
+            layer,
+            plan: { name: 'rtn', modifier: 'QuantizationModifier', recipe_path: [] },
+            weight,
+            fused: [],
+            hessian: null,
+          });
           using q = chosen.q;
           using scale = chosen.scale;
           using zeroPoint = chosen.zeroPoint;

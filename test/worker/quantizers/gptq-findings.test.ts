@@ -1,7 +1,7 @@
 // What GPTQ tells of a Hessian that is not as it should be: each finding by its code, on matrices made for it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { GptqPlan, LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { RunFailureError } from '../../../schemas/src/run-failure.js';
 import { gptq } from '../../../worker/src/quantizers/gptq.js';
@@ -10,6 +10,15 @@ import { withDevice } from '../../support/native-device.js';
 
 const n = 8;
 const rows = 4;
+
+const plan = (dampening_frac: number): GptqPlan => ({
+  name: 'gptq',
+  modifier: 'GPTQModifier',
+  recipe_path: ['a', 'b'],
+  block_size: 128,
+  dampening_frac,
+  offload_hessians: false,
+});
 
 const layer = (dampening_frac: number): LayerPlan =>
   ({
@@ -30,7 +39,7 @@ const layer = (dampening_frac: number): LayerPlan =>
       },
       input_activations: null,
     },
-    quantizer: { name: 'gptq', block_size: 128, dampening_frac, recipe_path: ['a', 'b'] },
+    quantizer: plan(dampening_frac),
   }) as unknown as LayerPlan;
 
 /** Quantizes a small weight with the Hessian of this rule, or with none. */
@@ -48,7 +57,7 @@ function problemsWith(rule: ((i: number, j: number) => number) | null, dampening
           Float32Array.from({ length: n * n }, (_, i) => rule(Math.floor(i / n), i % n)),
         ),
       );
-    const result = await gptq.quantize({ layer: layer(dampening_frac), weight, fused: [], hessian });
+    const result = await gptq.quantize({ layer: layer(dampening_frac), plan: plan(dampening_frac), weight, fused: [], hessian });
     for (const tensor of [result.q, result.scale, result.zeroPoint]) tensor.dispose();
     return result.problems;
   });

@@ -7,6 +7,7 @@ import type {
   SmoothQuantPlan,
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
+import { isSolved } from '../../../schemas/src/modifiers.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { storageObstacle } from '../checkpoint/formats/compressed-tensors.js';
 import { areInputsKnown } from '../tensor/grid-args.js';
@@ -98,7 +99,7 @@ export function isUntied(plan: QuantizationPlan): boolean {
   });
 }
 
-export const isSkippedEmbedding = (layer: LayerPlan): boolean => layer.kind === 'Embedding' && layer.quantizer?.name === 'gptq';
+export const isSkippedEmbedding = (layer: LayerPlan): boolean => layer.kind === 'Embedding' && isSolved(layer);
 
 function blockOf(plan: QuantizationPlan, { smooth_layer, balance_layers }: TransformPlan['mappings'][number]): number {
   const blocks = new Set(plan.layers.filter((layer) => balance_layers.includes(layer.name)).map((layer) => layer.block));

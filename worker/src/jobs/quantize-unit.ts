@@ -1,5 +1,5 @@
 // One unit's layers: weights and statistics → the tensors of its shard, and the numbers of each layer.
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { formats, quantizers } from '../algorithms.js';
@@ -8,6 +8,7 @@ import { weightAsRead } from '../checkpoint/formats/floats.js';
 import type { NamedTensor, QuantizedLayer } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { fusedWith } from '../quantizers/fused-linears.js';
+import type { Quantizer } from '../quantizers/quantizer.js';
 import { HessianFactors } from '../quantizers/shared-hessian.js';
 import { layerArgs } from '../quantizers/weight-observer.js';
 import { measureLayer } from '../report/layer-metrics.js';
@@ -60,12 +61,18 @@ async function quantizeSharedInput(input: QuantizeUnitInput, modules: readonly s
 
 async function quantizeLayer(input: QuantizeUnitInput, layer: LayerPlan, hessian: HessianFactors | null): Promise<NamedTensor[]> {
   const began = performance.now();
-  const quantizer = layer.quantizer && quantizers[layer.quantizer.name];
+  const plan = layer.quantizer;
   const format = formats[layer.scheme?.format ?? ''];
-  if (!quantizer || !format) throw runFailure.planInvalid(`${layer.name} has no quantizer or no format that this version knows`);
+  if (!plan || !format) throw runFailure.planInvalid(`${layer.name} has no quantizer or no format that this version knows`);
   const weight = input.weights.tensor(loadedName(layer));
   const { min, max } = await summarize(weight);
-  const { findings, problems, ...chosen } = await quantizer.quantize({ layer, weight, fused: fusedWeights(input, layer), hessian });
+  const { findings, problems, ...chosen } = await quantizerOf(plan).quantize({
+    layer,
+    plan,
+    weight,
+    fused: fusedWeights(input, layer),
+    hessian,
+  });
   using q = chosen.q;
   using firstLevel = chosen.levels?.scale;
   using secondLevel = chosen.levels?.global;
@@ -114,6 +121,9 @@ async function quantizeLayer(input: QuantizeUnitInput, layer: LayerPlan, hessian
     throw error;
   }
 }
+
+/** The table has for each name the quantizer that takes its plan. */
+const quantizerOf = (plan: QuantizerPlan): Quantizer => quantizers[plan.name] as Quantizer;
 
 /** Weights that share a global scale with the layer's; those of other schemes have none. */
 function fusedWeights({ layers, weights }: QuantizeUnitInput, layer: LayerPlan): Tensor[] {

@@ -4,7 +4,7 @@
 //   actorder null     columns in their own order
 //   actorder weight   columns by descending diag(H); every column keeps the scale of its original group; nothing is stored for it
 //   actorder group    the same order, groups formed along it; weight_g_idx (column → group) is stored
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { GptqPlan, LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
 import { quantizeGptq } from '../tensor/operations.js';
@@ -13,12 +13,9 @@ import type { FactorFindings, Quantizer, QuantizerInput } from './quantizer.js';
 import { rtn } from './rtn.js';
 import { layerArgs, observeWeight } from './weight-observer.js';
 
-/** Defaults of GPTQModifier; a plan always says them. */
-const defaults = { block_size: 128, dampening_frac: 0.01 };
-
-export const gptq: Quantizer = {
+export const gptq: Quantizer<GptqPlan> = {
   quantize: async (input) => {
-    const { layer, weight, hessian } = input;
+    const { layer, plan, weight, hessian } = input;
     if (hessian === null) return roundToNearest(input, 'gptq-without-inputs', 'no calibration row reached it');
     const dead = await hessian.dead.read();
     if (dead.every((flag) => flag === 1)) return roundToNearest(input, 'gptq-without-inputs', 'all of its calibration inputs are zero');
@@ -26,13 +23,13 @@ export const gptq: Quantizer = {
     const byGroup = args?.actorder === 'group' && args.strategy === 'group';
     const ordered = byGroup || args?.actorder === 'weight';
     const permutation = ordered ? hessian.order() : null;
-    const wanted = layer.quantizer?.dampening_frac ?? defaults.dampening_frac;
+    const wanted = plan.dampening_frac;
     const { factor, findings } = await factorOf(input, ordered, wanted);
     const gIdx = byGroup && permutation !== null ? await groupOfColumns(permutation, args.group_size ?? 1) : null;
     const scales = await observeWeight(input, byGroup ? permutation : null);
     const [q, loss] = quantizeGptq(weight, factor, scales.scale, scales.zeroPoint, permutation, gIdx, hessian.dead, {
       ...layerArgs(layer),
-      block_size: layer.quantizer?.block_size ?? defaults.block_size,
+      block_size: plan.block_size,
     });
     loss.dispose();
     return { ...scales, q, gIdx, findings, problems: problemsOf(layer, wanted, findings) };

@@ -1,5 +1,5 @@
 // The contract of a quantizer: it chooses the integers of one weight and says what it had to do for it.
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -22,8 +22,10 @@ export interface SharedHessian {
   factor(order: 'original' | 'descending', dampening_frac: number): Promise<{ factor: Tensor; findings: FactorFindings }>;
 }
 
-export interface QuantizerInput {
+export interface QuantizerInput<Plan extends QuantizerPlan = QuantizerPlan> {
   layer: LayerPlan;
+  /** The layer's own, with the fields of its method. */
+  plan: Plan;
   weight: Tensor;
   /** Weights of the other linears that servers fuse with this one, which share a global scale with it (NVFP4); empty for other schemes. */
   fused: readonly Tensor[];
@@ -49,6 +51,6 @@ export interface QuantizedWeight extends WeightScales {
   problems: RunProblem[];
 }
 
-export interface Quantizer {
-  quantize(input: QuantizerInput): Promise<QuantizedWeight>;
+export interface Quantizer<Plan extends QuantizerPlan = QuantizerPlan> {
+  quantize(input: QuantizerInput<Plan>): Promise<QuantizedWeight>;
 }

@@ -1,0 +1,55 @@
+// Every modifier that a recipe may name: whose it is, what it is for, whether it runs here, and what it needs of calibration rows.
+import type { QuantizerPlan, TransformPlan } from './generated/plan.js';
+
+export interface ModifierFacts {
+  name: string;
+  /** Those of bitwright alone have fields in llm-compressor's style, and are unknown to it. */
+  origin: 'llm-compressor' | 'bitwright';
+  kind: 'quantizer' | 'transform' | 'pruning';
+  /** Its name in a plan; null: it does not run in this version. */
+  stem: QuantizerPlan['name'] | TransformPlan['name'] | null;
+  /** It never runs without data. */
+  calibrated: boolean;
+}
+
+const of = (
+  kind: ModifierFacts['kind'],
+  name: string,
+  stem: ModifierFacts['stem'],
+  calibrated: boolean,
+  origin: ModifierFacts['origin'] = 'llm-compressor',
+): ModifierFacts => ({ name, origin, kind, stem, calibrated });
+
+/** Those that run come first; llm-compressor's are those of 0.13. */
+export const modifierFacts: readonly ModifierFacts[] = [
+  of('quantizer', 'QuantizationModifier', 'rtn', false),
+  of('quantizer', 'GPTQModifier', 'gptq', true),
+  of('transform', 'SmoothQuantModifier', 'smoothquant', true),
+  of('transform', 'AWQModifier', 'awq', true),
+  of('quantizer', 'AutoRoundModifier', null, true),
+  of('pruning', 'ConstantPruningModifier', null, false),
+  of('transform', 'LogarithmicEqualizationModifier', null, true),
+  of('pruning', 'MagnitudePruningModifier', null, false),
+  of('transform', 'QuIPModifier', null, false),
+  of('pruning', 'REAPPruningModifier', null, true),
+  of('pruning', 'SparseGPTModifier', null, true),
+  of('transform', 'SpinQuantModifier', null, false),
+  of('pruning', 'WandaPruningModifier', null, true),
+];
+
+export interface QuantizerFacts {
+  /** What people call the method. */
+  title: string;
+  modifier: string;
+  /** It solves for the integers with the Hessian of the inputs, which embeddings do not have. */
+  solves: boolean;
+}
+
+export const quantizerFacts: Readonly<Record<QuantizerPlan['name'], QuantizerFacts>> = {
+  rtn: { title: 'round to nearest', modifier: 'QuantizationModifier', solves: false },
+  gptq: { title: 'GPTQ', modifier: 'GPTQModifier', solves: true },
+};
+
+/** True for a layer whose quantizer solves with the Hessian of its inputs. */
+export const isSolved = ({ quantizer }: { quantizer: QuantizerPlan | null }): boolean =>
+  quantizer !== null && quantizerFacts[quantizer.name].solves;

@@ -1,0 +1,16 @@
+// A modifier that quantizes → its part of the plan.
+import type { QuantizerPlan } from '../../../../schemas/src/generated/plan.js';
+import { quantizationModifiers, type RecipeModifier } from '../read-modifiers.js';
+import { gptqPlan } from './gptq.js';
+import type { QuantizerFields } from './quantizer-plan.js';
+import { rtnPlan } from './rtn.js';
+
+type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { name: Name }>;
+
+const fields: { readonly [Name in QuantizerPlan['name']]: QuantizerFields<PlanNamed<Name>> } = { rtn: rtnPlan, gptq: gptqPlan };
+
+export function quantizerPlan({ name: modifier, path, body }: RecipeModifier): QuantizerPlan {
+  // A modifier that does not run yet has a problem of its own, and never comes into a plan.
+  const name = quantizationModifiers.get(modifier) ?? 'rtn';
+  return { name, modifier, recipe_path: [...path], ...fields[name](body) } as QuantizerPlan;
+}
