@@ -19,25 +19,11 @@ Patches, without which there would be no golden:
 import json
 import os
 import sys
-import types
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", LLM_COMPRESSOR_LOG_DISABLED="true", TQDM_DISABLE="1")
 
-
-def supply_versions():
-    """A checkout without its generated version.py gets the two names from here, so that it stays as it is."""
-    import importlib.util
-
-    for package in ("llmcompressor", "compressed_tensors"):
-        name = f"{package}.version"
-        folder = Path(importlib.util.find_spec(package).origin).parent
-        if not (folder / "version.py").exists():
-            module = types.ModuleType(name)
-            module.__version__ = module.version = "0.0.0+checkout"
-            module.__all__ = ["__version__", "version"]
-            sys.modules[name] = module
-
+from peers import supply_versions  # noqa: E402
 
 supply_versions()
 from loguru import logger  # noqa: E402

@@ -7,19 +7,19 @@ the last are written as the YAML that says the same. A call with a value that is
 """
 
 import ast
-import importlib.util
 import json
 import logging
 import os
 import re
 import sys
-import types
 import warnings
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="")
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
+
+from peers import supply_versions  # noqa: E402
 
 FOLDERS = ("examples", "tests/e2e")
 
@@ -50,17 +50,6 @@ def main():
         missing = refusal is not None and "AutoRoundModifier" in refusal and "No modifier of type" in refusal
         print(json.dumps({"source": source, "recipe": text, "n_modifiers": n_modifiers, "refusal": None if missing else refusal}), file=out)
     print(f"{len(left_out)} constructions with values that are no literals: {', '.join(left_out)}", file=sys.stderr)
-
-
-def supply_versions():
-    """As in recipe-verdicts.py: a checkout without its generated version.py stays as it is."""
-    for package in ("llmcompressor", "compressed_tensors"):
-        folder = Path(importlib.util.find_spec(package).origin).parent
-        if not (folder / "version.py").exists():
-            module = types.ModuleType(f"{package}.version")
-            module.__version__ = module.version = "0.0.0+checkout"
-            module.__all__ = ["__version__", "version"]
-            sys.modules[module.__name__] = module
 
 
 def recipes(root, yaml, left_out):

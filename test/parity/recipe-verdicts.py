@@ -19,7 +19,6 @@ import re
 import signal
 import sys
 import tempfile
-import types
 import warnings
 from pathlib import Path
 
@@ -38,20 +37,7 @@ GOLDEN = TESTS / "golden" / "recipe-verdicts.json"
 SECONDS_PER_GATE = 60
 NO_ACCELERATOR = "Cannot access accelerator device"
 
-
-def supply_versions():
-    """A checkout without its generated version.py gets the two names from here, so that it stays as it is."""
-    import importlib.util
-
-    for package in ("llmcompressor", "compressed_tensors"):
-        name = f"{package}.version"
-        folder = Path(importlib.util.find_spec(package).origin).parent
-        if not (folder / "version.py").exists():
-            module = types.ModuleType(name)
-            module.__version__ = module.version = "0.0.0+checkout"
-            module.__all__ = ["__version__", "version"]
-            sys.modules[name] = module
-
+from peers import supply_versions  # noqa: E402
 
 supply_versions()
 from loguru import logger  # noqa: E402

@@ -15,6 +15,8 @@ const mostEntries = 5000;
 interface ModuleIndex {
   /** By the last part of the name. */
   byRole: ReadonlyMap<string, readonly NamedModule[]>;
+  /** Name → place; made where an entry names modules. */
+  places: ReadonlyMap<string, number> | null;
   /** Entry → what it matches. */
   kept: Map<string, readonly NamedModule[]>;
 }
@@ -55,31 +57,21 @@ export function matchesOf<Module extends NamedModule>(entry: string, modules: re
 }
 
 /** A recipe's first reading asks hundreds of entries of thousands of modules: most can be told by the end of the name. */
-function findMatches(entry: string, modules: readonly NamedModule[], { byRole }: ModuleIndex): readonly NamedModule[] {
+function findMatches(entry: string, modules: readonly NamedModule[], index: ModuleIndex): readonly NamedModule[] {
   const compiled = compileTarget(entry);
   if ('error' in compiled) return [];
   const { matcher, names, end } = compiled;
   if (names !== null) {
-    const placeOf = (name: string): number => places(modules).get(name) ?? -1;
-    const found = [...new Set(names.map(placeOf))].filter((place) => place >= 0).sort((a, b) => a - b);
+    const places = (index.places ??= new Map(modules.map(({ name }, place) => [name, place])));
+    const found = [...new Set(names.map((name) => places.get(name) ?? -1))].filter((place) => place >= 0).sort((a, b) => a - b);
     return found.flatMap((place) => modules[place] ?? []);
   }
   if (end === null) return modules.filter(matcher);
+  const { byRole } = index;
   const roles = [...byRole.keys()].filter((role) => role.endsWith(end));
   const [only] = roles;
   if (only === undefined) return [];
   return (roles.length === 1 ? (byRole.get(only) ?? []) : modules).filter(matcher);
-}
-
-const placesOfModules = new WeakMap<readonly NamedModule[], ReadonlyMap<string, number>>();
-
-/** Name → place; only made where entries name modules. */
-function places(modules: readonly NamedModule[]): ReadonlyMap<string, number> {
-  const known = placesOfModules.get(modules);
-  if (known !== undefined) return known;
-  const found = new Map(modules.map(({ name }, place) => [name, place]));
-  placesOfModules.set(modules, found);
-  return found;
 }
 
 function indexOf(modules: readonly NamedModule[]): ModuleIndex {
@@ -92,10 +84,7 @@ function indexOf(modules: readonly NamedModule[]): ModuleIndex {
     if (others === undefined) byRole.set(role, [module]);
     else others.push(module);
   }
-  const index = {
-    byRole,
-    kept: new Map<string, readonly NamedModule[]>(),
-  };
+  const index: ModuleIndex = { byRole, places: null, kept: new Map() };
   indexOfModules.set(modules, index);
   return index;
 }

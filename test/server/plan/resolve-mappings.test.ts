@@ -3,21 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import { resolveMappings, type ResolvedMappings } from '../../../server/src/plan/resolve-mappings.js';
+import { llamaRoles } from '../../support/llama-roles.js';
 
 const modules: NamedModule[] = [0, 1, 10].flatMap((block) => {
   const at = `model.layers.${block}`;
-  const linear = [
-    'self_attn.q_proj',
-    'self_attn.k_proj',
-    'self_attn.v_proj',
-    'self_attn.o_proj',
-    'mlp.gate_proj',
-    'mlp.up_proj',
-    'mlp.down_proj',
-  ];
   return [
     ...['input_layernorm', 'post_attention_layernorm'].map((name): NamedModule => ({ name: `${at}.${name}`, class: 'Other' })),
-    ...linear.map((name): NamedModule => ({ name: `${at}.${name}`, class: 'Linear' })),
+    ...llamaRoles.map((name): NamedModule => ({ name: `${at}.${name}`, class: 'Linear' })),
   ];
 });
 

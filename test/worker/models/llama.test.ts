@@ -15,6 +15,7 @@ import { describedModel, forwardPass } from '../../support/forward-pass.js';
 import { maxRelative } from '../../support/golden-tensors.js';
 import { withDevice } from '../../support/native-device.js';
 import { writeSmallModel, type FloatTensor } from '../../support/safetensors-file.js';
+import { llamaRoles } from '../../support/llama-roles.js';
 import { sharedPath, skipWithoutShared } from '../../support/shared.js';
 import { temporaryFolder } from '../../support/tiny-llama-folder.js';
 
@@ -29,16 +30,7 @@ test('a tap sees the input of every linear once, in the order of the model; thos
   await withDevice((device) =>
     forwardPass(device, model, [document], (module, input) => seen.push({ module, shape: input.shape, handle: input.handle })),
   );
-  const roles = [
-    'self_attn.q_proj',
-    'self_attn.k_proj',
-    'self_attn.v_proj',
-    'self_attn.o_proj',
-    'mlp.gate_proj',
-    'mlp.up_proj',
-    'mlp.down_proj',
-  ];
-  const expected = [0, 1].flatMap((block) => roles.map((role) => `model.layers.${block}.${role}`));
+  const expected = [0, 1].flatMap((block) => llamaRoles.map((role) => `model.layers.${block}.${role}`));
   assert.deepEqual(
     seen.map(({ module }) => module),
     [...expected, 'lm_head'],
