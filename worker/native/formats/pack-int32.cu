@@ -2,6 +2,7 @@
 #include "cuda/launch.cuh"
 #include "cuda/operations.h"
 #include "formats/bit-stream.h"
+#include "formats/kernels.h"
 
 namespace bitwright::cuda {
 namespace {
@@ -30,6 +31,8 @@ void unpack_int32(Context& context, const Views& in, const Views& out, const Opt
 
 }  // namespace
 
-KernelList format_kernels() { return {{"pack_int32", pack_int32}, {"unpack_int32", unpack_int32}}; }
+KernelList format_kernels() {
+  return {{"pack_int32", pack_int32}, {"unpack_int32", unpack_int32}, {"pack_fp4", pack_fp4}, {"unpack_fp4", unpack_fp4}, {"e8m0_codes", e8m0_codes}, {"e8m0_scales", e8m0_scales}};
+}
 
 }  // namespace bitwright::cuda

@@ -8,7 +8,8 @@ namespace bitwright::cuda {
 KernelList forward_kernels() {
   return {{"embedding", embedding}, {"linear", linear},       {"rmsnorm", rmsnorm},     {"add", add},
           {"silu_mul", silu_mul},   {"rope", rope},           {"attention", attention}, {"cross_entropy", cross_entropy},
-          {"fake_quantize_dynamic", fake_quantize_dynamic},   {"fake_quantize_static", fake_quantize_static}};
+          {"fake_quantize_dynamic", fake_quantize_dynamic},   {"fake_quantize_local", fake_quantize_local},
+          {"fake_quantize_static", fake_quantize_static}};
 }
 
 }  // namespace bitwright::cuda

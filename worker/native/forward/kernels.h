@@ -9,6 +9,7 @@ void attention(Context&, const Views& in, const Views& out, const Options&);
 void cross_entropy(Context&, const Views& in, const Views& out, const Options&);
 void embedding(Context&, const Views& in, const Views& out, const Options&);
 void fake_quantize_dynamic(Context&, const Views& in, const Views& out, const Options&);
+void fake_quantize_local(Context&, const Views& in, const Views& out, const Options&);
 void fake_quantize_static(Context&, const Views& in, const Views& out, const Options&);
 void linear(Context&, const Views& in, const Views& out, const Options&);
 void rmsnorm(Context&, const Views& in, const Views& out, const Options&);

@@ -37,14 +37,14 @@ struct Solve {
   const int32_t *permutation, *g_idx;
   float* Wt;
   float* E;
-  int8_t* codes;
+  uint8_t* codes;
   double* loss;
   int64_t padded, begin;
   int count;
   float qmin, qmax;
 };
 
-template <class T>
+template <class T, class Codes>
 __global__ void __launch_bounds__(32 * n_warps) solve_block(Solve solve) {
   __shared__ float tile[block_columns * tile_stride];
   __shared__ float panel[sub_block][block_columns];
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(32 * n_warps) solve_block(Solve solve) {
 #pragma unroll
       for (int s = 0; s < sub_block; ++s) {
         if (s >= n_sub) break;
-        const RoundedWeight rounded = round_weight<T>(w[s], scales[s][lane], zero_points[s][lane], 1.0f / panel[s][sub + s], solve.qmin, solve.qmax);
+        const RoundedWeight rounded = round_weight<T, Codes>(w[s], scales[s][lane], zero_points[s][lane], 1.0f / panel[s][sub + s], solve.qmin, solve.qmax);
         // The weight is done: its place takes the code.
         tile[(sub + s) * tile_stride + lane] = rounded.code;
         errors[s][lane] = rounded.error;
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(32 * n_warps) solve_block(Solve solve) {
   for (int r = warp; r < block_rows; r += n_warps) {
     if (first_row + r >= solve.cells.rows) break;
     for (int k = lane; k < count; k += 32)
-      solve.codes[(first_row + r) * I + inside(column_at(solve.permutation, solve.begin + k), I)] = static_cast<int8_t>(tile[k * tile_stride + r]);
+      solve.codes[(first_row + r) * I + inside(column_at(solve.permutation, solve.begin + k), I)] = Codes::code(tile[k * tile_stride + r]);
   }
   if (warp == 0 && first_row + lane < solve.cells.rows) solve.loss[first_row + lane] += loss;
 }
@@ -132,7 +132,7 @@ void quantize_gptq(Context& context, const Views& in, const Views& out, const Op
   solve.g_idx = ints_or_null(in[5]);
   solve.Wt = weights.data();
   solve.E = errors.data();
-  solve.codes = out[0].as<int8_t>();
+  solve.codes = out[0].as<uint8_t>();
   solve.loss = out[1].as<double>();
   solve.padded = padded;
   solve.qmin = grid.qmin();
@@ -143,7 +143,9 @@ void quantize_gptq(Context& context, const Views& in, const Views& out, const Op
     const int64_t end = std::min(I, begin + block_size);
     solve.begin = begin;
     solve.count = static_cast<int>(end - begin);
-    with_weight_type(in[2].dtype, [&](auto type) { launch(context, static_cast<unsigned>(padded / block_rows), dim3(32, n_warps), 0, solve_block<decltype(type)>, solve); });
+    with_weight_type(in[2].dtype, [&](auto type) {
+      with_codes(grid, [&](auto codes) { launch(context, static_cast<unsigned>(padded / block_rows), dim3(32, n_warps), 0, solve_block<decltype(type), decltype(codes)>, solve); });
+    });
     context.gemm(DType::F32, true, false, I - end, padded, end - begin, -1, solve.U + begin * I + end, I, solve.E, padded, 1, solve.Wt + end * padded, padded);
   }
   // A NaN in weight, scale or factor, or an error that grew over all bounds, has reached the loss of its row.

@@ -73,7 +73,8 @@ BITWRIGHT_PORTABLE inline float mx_scale(const Grid& grid, float largest) {
   constexpr int mantissa = T::mantissa, offset_of[2] = {2, 8};
   const uint32_t kept = (T::bits(largest) + (1u << (mantissa - 2))) >> mantissa << mantissa;
   const float power = T::from_bits(kept);
-  const int exponent = std::isinf(power) ? 1000 : power > 0 ? std::ilogb(power) : -1000;
+  // A subnormal counts as 2^-127: with it no scale is above the least.
+  const int exponent = std::isinf(power) ? 1000 : power > 0 ? static_cast<int>(bits_of(power) >> 23) - 127 : -1000;
   const float scale = rounded_to<T>(e8m0_value(static_cast<uint8_t>(std::clamp(127 + exponent - offset_of[grid.num_bits == 8], 0, 255))));
   return scale == 0 ? 1.0f : scale;
 }
@@ -86,8 +87,15 @@ struct CellScale {
 
 /// NVFP4's E4M3 scale of a group under the global scale G; `local` is the largest magnitude of the group divided by 6.
 BITWRIGHT_PORTABLE inline float tensor_group_scale(float G, float local) {
-  const float scale = round_to_e4m3(std::min(G * local, e4m3_max));
+  const float product = G * local, scale = round_to_e4m3(product > e4m3_max ? e4m3_max : product);
   return scale == 0 ? 0.125f : scale;
+}
+
+/// NVFP4's global scale of tensors whose largest magnitude, in the dtype T of the weight, is `largest`.
+template <class T>
+BITWRIGHT_PORTABLE inline float global_scale_of(float largest) {
+  const float G = rounded_to<T>(rounded_to<T>(1.0f / (largest < T::tiny ? T::tiny : largest)) * (e4m3_max * e2m1_max));
+  return std::isfinite(G) ? G : 1.0f;
 }
 
 /// Scale and zero point of a cell with extremes mn and mx.
@@ -160,7 +168,7 @@ struct Cells {
   /// Rows of the scale tensor.
   int64_t n_cell_rows() const { return cell_rows == 0 ? 0 : (rows + cell_rows - 1) / cell_rows; }
   /// Index into the scale tensor of group `group` of row `row`.
-  BITWRIGHT_PORTABLE int64_t index(int64_t row, int64_t group) const { return strategy == Strategy::tensor ? 0 : row / cell_rows * n_groups + group; }
+  BITWRIGHT_PORTABLE int64_t index(int64_t row, int64_t group) const { return strategy == Strategy::tensor ? 0 : (cell_rows == 1 ? row : row / cell_rows) * n_groups + group; }
   /// Group of a column: by table, else contiguous.
   BITWRIGHT_PORTABLE int64_t group_of(int64_t column, const int32_t* g_idx) const { return g_idx != nullptr ? g_idx[column] : column / group_size; }
 };

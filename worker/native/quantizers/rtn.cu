@@ -26,39 +26,48 @@ struct Scales {
   __device__ float zero_point_at(int64_t index) const { return zero_point != nullptr ? static_cast<float>(zero_point[index]) : 0.0f; }
 };
 
-template <class T>
+template <class W, class T, class Codes>
 void quantize(Context& context, const Views& in, const Views& out, const Options& options, const Grid& grid) {
   const Scales<T> scales(in, options);
-  const auto* w = in[0].as<typename T::Stored>();
-  int8_t* q = out[0].as<int8_t>();
+  const auto* w = in[0].as<typename W::Stored>();
+  uint8_t* q = out[0].as<uint8_t>();
   const float qmin = grid.qmin(), qmax = grid.qmax();
   for_rows(context, scales.cells.rows, scales.cells.columns, [=] __device__(int64_t row, int64_t column) {
     const int64_t index = scales.at(row, column), i = row * scales.cells.columns + column;
-    q[i] = static_cast<int8_t>(code_of<T>(T::load(w[i]), scales.scale_at(index), scales.zero_point_at(index), qmin, qmax));
+    q[i] = Codes::code(code_of<T, Codes>(W::load(w[i]), scales.scale_at(index), scales.zero_point_at(index), qmin, qmax));
   });
 }
 
-template <class T>
+template <class T, class Codes>
 void restore(Context& context, const Views& in, const Views& out, const Options& options) {
   const Scales<T> scales(in, options);
-  const int8_t* q = in[0].as<int8_t>();
+  const uint8_t* q = in[0].as<uint8_t>();
   auto* w = out[0].as<typename T::Stored>();
   for_rows(context, scales.cells.rows, scales.cells.columns, [=] __device__(int64_t row, int64_t column) {
     const int64_t index = scales.at(row, column), i = row * scales.cells.columns + column;
-    w[i] = T::store((static_cast<float>(q[i]) - scales.zero_point_at(index)) * scales.scale_at(index));
+    w[i] = T::store((Codes::value(q[i]) - scales.zero_point_at(index)) * scales.scale_at(index));
   });
 }
 
-template <class T>
+template <class W, class T>
 void count_clipped(Context& context, const Views& in, unsigned long long* n_clipped, const Options& options, const Grid& grid) {
   const Scales<T> scales(in, options);
-  const auto* w = in[0].as<typename T::Stored>();
+  const auto* w = in[0].as<typename W::Stored>();
   // Half a step outside the last code is still rounded, not clipped.
-  const float low = grid.qmin() - 0.5f, high = grid.qmax() + 0.5f;
+  const float high = grid.outermost(), low = grid.is_float ? -high : grid.qmin() - 0.5f;
   for_rows(context, scales.cells.rows, scales.cells.columns, [=] __device__(int64_t row, int64_t column) {
     const int64_t index = scales.at(row, column);
-    const float code = T::load(w[row * scales.cells.columns + column]) / scales.scale_at(index) + scales.zero_point_at(index);
+    const float code = W::load(w[row * scales.cells.columns + column]) / scales.scale_at(index) + scales.zero_point_at(index);
     if (code < low || code > high) atomicAdd(n_clipped, 1ull);
+  });
+}
+
+/// Calls fn with the types of weight and scale: one type, or F32 scales.
+template <class Fn>
+void over_types(const Views& in, const Fn& fn) {
+  with_weight_type(in[0].dtype, [&](auto weight_type) {
+    if (in[1].dtype == in[0].dtype) fn(weight_type, weight_type);
+    else fn(weight_type, F32Type{});
   });
 }
 
@@ -74,12 +83,16 @@ void quantize_rtn(Context& context, const Views& in, const Views& out, const Opt
   Grid grid;
   (void)grid_from(options, grid);
   check_table(context, in, options);
-  with_weight_type(in[0].dtype, [&](auto type) { quantize<decltype(type)>(context, in, out, options, grid); });
+  over_types(in, [&](auto weight_type, auto scale_type) {
+    with_codes(grid, [&](auto codes) { quantize<decltype(weight_type), decltype(scale_type), decltype(codes)>(context, in, out, options, grid); });
+  });
 }
 
 void dequantize(Context& context, const Views& in, const Views& out, const Options& options) {
+  Grid grid;
+  (void)grid_from(options, grid);
   check_table(context, in, options);
-  with_weight_type(in[1].dtype, [&](auto type) { restore<decltype(type)>(context, in, out, options); });
+  with_weight_type(in[1].dtype, [&](auto type) { with_codes(grid, [&](auto codes) { restore<decltype(type), decltype(codes)>(context, in, out, options); }); });
 }
 
 void clipped_share(Context& context, const Views& in, const Views& out, const Options& options) {
@@ -88,7 +101,7 @@ void clipped_share(Context& context, const Views& in, const Views& out, const Op
   check_table(context, in, options);
   const Scratch<unsigned long long> n_clipped = context.scratch<unsigned long long>(1);
   context.clear(n_clipped.data(), sizeof(unsigned long long));
-  with_weight_type(in[0].dtype, [&](auto type) { count_clipped<decltype(type)>(context, in, n_clipped.data(), options, grid); });
+  over_types(in, [&](auto weight_type, auto scale_type) { count_clipped<decltype(weight_type), decltype(scale_type)>(context, in, n_clipped.data(), options, grid); });
   const unsigned long long* counted = n_clipped.data();
   double* share = out[0].as<double>();
   const int64_t count = in[0].count();

@@ -10,15 +10,6 @@
 #include "quantizers/quantizers.h"
 
 namespace bitwright {
-namespace {
-
-template <class T>
-float global_scale_of(float largest) {
-  const float G = rounded_to<T>(rounded_to<T>(1.0f / std::max(largest, T::tiny)) * (e4m3_max * e2m1_max));
-  return std::isfinite(G) ? G : 1.0f;
-}
-
-}  // namespace
 
 Operation global_scale_operation() {
   return {"global_scale",

@@ -25,10 +25,19 @@ template <class T>
 struct Parts {
   const typename T::Stored* weight;
   const int32_t* permutation;
-  int64_t columns, group_size, n_groups;
-  __device__ float value(int64_t part, int64_t i) const {
-    const int64_t row = part / n_groups, column = part % n_groups * group_size + i;
-    return T::load(weight[row * columns + (permutation != nullptr ? inside(permutation[column], columns) : column)]);
+  int64_t rows, columns, part_rows, group_size, n_groups;
+
+  /// Calls fn(weight) for those of this thread. Parts at the lower and right edge may be smaller.
+  template <class Fn>
+  __device__ void over_own(int64_t part, const Fn& fn) const {
+    const int64_t first_row = part / n_groups * part_rows, first_column = part % n_groups * group_size;
+    const uint32_t height = static_cast<uint32_t>(first_row + part_rows < rows ? part_rows : rows - first_row);
+    const uint32_t width = static_cast<uint32_t>(first_column + group_size < columns ? group_size : columns - first_column);
+    for (uint32_t i = threadIdx.x; i < height * width; i += blockDim.x) {
+      const uint32_t row = height == 1 ? 0 : i / width;
+      const int64_t column = first_column + i - row * width;
+      fn(T::load(weight[(first_row + row) * columns + (permutation != nullptr ? inside(permutation[column], columns) : column)]));
+    }
   }
 };
 
@@ -36,10 +45,7 @@ template <class T>
 __global__ void __launch_bounds__(block_threads) find_extremes(Parts<T> parts, Extremes* extremes) {
   __shared__ Extremes shared[block_threads / warp_threads];
   Extremes own = nothing;
-  for (int64_t i = threadIdx.x; i < parts.group_size; i += blockDim.x) {
-    const float x = parts.value(blockIdx.x, i);
-    own = {x < own.mn ? x : own.mn, x > own.mx ? x : own.mx, own.difference + (x - x)};
-  }
+  parts.over_own(blockIdx.x, [&](float x) { own = {x < own.mn ? x : own.mn, x > own.mx ? x : own.mx, own.difference + (x - x)}; });
   own = over_block(own, shared, Wider{});
   if (threadIdx.x == 0) extremes[blockIdx.x] = own;
 }
@@ -53,22 +59,22 @@ __global__ void __launch_bounds__(block_threads) merge_extremes(Extremes* extrem
 }
 
 /// What a weight adds to the error of its cell, as llm-compressor rounds it.
-template <class T>
+template <class T, class Codes>
 __device__ double error_of(float x, const CellScale<T>& cell, const Grid& grid, float exponent) {
-  const float z = cell.zero_point, q = code_of<T>(x, cell.scale, z, grid.qmin(), grid.qmax());
+  const float z = cell.zero_point, q = code_of<T, Codes>(x, cell.scale, z, grid.qmin(), grid.qmax());
   const float back = rounded_to<T>(rounded_to<T>(q - z) * cell.scale);
   return rounded_to<T>(powf(fabsf(rounded_to<T>(back - x)), exponent));
 }
 
 /// errors[part] with the range of its cell times p.
-template <class T>
+template <class T, class Codes>
 __global__ void __launch_bounds__(block_threads) find_errors(Parts<T> parts, const Extremes* full, bool per_tensor, Grid grid, float p, float exponent, const Progress* progress, double* errors) {
   __shared__ double shared[block_threads / warp_threads];
   if (progress->is_over) return;
   const Extremes range = full[per_tensor ? 0 : blockIdx.x];
   const CellScale<T> cell = scale_of_range<T>(grid, rounded_to<T>(range.mn * p), rounded_to<T>(range.mx * p));
   double sum = 0;
-  for (int64_t i = threadIdx.x; i < parts.group_size; i += blockDim.x) sum += error_of<T>(parts.value(blockIdx.x, i), cell, grid, exponent);
+  parts.over_own(blockIdx.x, [&](float x) { sum += error_of<T, Codes>(x, cell, grid, exponent); });
   sum = over_block(sum, shared, Sum{});
   if (threadIdx.x == 0) errors[blockIdx.x] = sum;
 }
@@ -95,23 +101,26 @@ void keep_better(Context& context, int64_t n_cells, const double* errors, const 
   });
 }
 
-template <class T>
-void find_scales(Context& context, const Views& in, const Views& out, const Options& options) {
+template <class T, class Codes>
+void find_scales(Context& context, const Views& in, const Views& out, const Options& options, const Grid& grid) {
   Cells cells;
-  Grid grid;
   (void)Cells::from(options, in[0].shape, cells);
-  (void)grid_from(options, grid);
+  // The search weighs the scale that a cell would have without a second level, as llm-compressor does.
+  Grid searched = grid;
+  if (grid.scale == Grid::Scale::largest) searched.scale = Grid::Scale::plain;
   const bool per_tensor = cells.strategy == Cells::Strategy::tensor;
-  const int64_t n_cells = per_tensor ? 1 : cells.rows * cells.n_groups, n_parts = cells.rows * cells.n_groups, n_groups = cells.n_groups;
+  const int64_t n_cells = count_of(cells.scale_shape()), part_rows = per_tensor ? 1 : cells.cell_rows, n_parts = per_tensor ? cells.rows : n_cells, n_groups = cells.n_groups;
   if (n_cells == 0) return;
-  const Parts<T> parts{in[0].as<typename T::Stored>(), ints_or_null(in[1]), cells.columns, cells.group_size, cells.n_groups};
-  const int threads = cells.group_size > 256 ? block_threads : cells.group_size > 64 ? 64 : warp_threads;
+  const Parts<T> parts{in[0].as<typename T::Stored>(), ints_or_null(in[1]), cells.rows, cells.columns, part_rows, cells.group_size, n_groups};
+  const int64_t part_size = part_rows * cells.group_size;
+  const int threads = part_size > 256 ? block_threads : part_size > 64 ? 64 : warp_threads;
   const Scratch<Extremes> full_ranges = context.scratch<Extremes>(n_parts + 1), kept_ranges = context.scratch<Extremes>(n_cells);
   Extremes *full = full_ranges.data(), *kept = kept_ranges.data();
   if (n_parts > 0) launch(context, static_cast<unsigned>(n_parts), threads, 0, find_extremes<T>, parts, full);
   if (per_tensor) launch(context, 1, block_threads, 0, merge_extremes, full, n_parts);
-  FaultSlot* slot = context.fault([per_tensor, n_groups](uint32_t cell, uint32_t) {
-    return "the weight has a value that is NaN or infinite" + (per_tensor ? std::string() : " in row " + std::to_string(cell / static_cast<uint32_t>(n_groups)));
+  FaultSlot* slot = context.fault([per_tensor, part_rows, n_groups](uint32_t cell, uint32_t) {
+    const std::string place = part_rows == 1 ? " in row " : " in the block that begins with row ";
+    return "the weight has a value that is NaN or infinite" + (per_tensor ? std::string() : place + std::to_string(cell / n_groups * part_rows));
   });
   for_each(context, n_cells, [=] __device__(int64_t i) {
     kept[i] = full[i];
@@ -136,7 +145,7 @@ void find_scales(Context& context, const Views& in, const Views& out, const Opti
     });
     for (int64_t step = 0; step < n_steps; ++step) {
       const float p = static_cast<float>(1.0 - static_cast<double>(step) / steps_of_grid);
-      launch(context, static_cast<unsigned>(n_parts), threads, 0, find_errors<T>, parts, full, per_tensor, grid, p, exponent, progress, errors);
+      launch(context, static_cast<unsigned>(n_parts), threads, 0, find_errors<T, Codes>, parts, full, per_tensor, searched, p, exponent, progress, errors);
       if (per_tensor) launch(context, 1, block_threads, 0, merge_errors, errors, n_parts);
       keep_better<T>(context, n_cells, errors, full, p, best, kept, progress);
       for_each(context, 1, [=] __device__(int64_t) {
@@ -149,8 +158,10 @@ void find_scales(Context& context, const Views& in, const Views& out, const Opti
 
   auto* scale = out[0].as<typename T::Stored>();
   int8_t* zero_point = out[1].as<int8_t>();
+  FaultSlot* no_scale = context.fault([](uint32_t, uint32_t bits) { return "a weight of " + std::to_string(float_of(bits)) + " has no finite scale"; });
   for_each(context, n_cells, [=] __device__(int64_t i) {
     const CellScale<T> cell = scale_of_range<T>(grid, kept[i].mn, kept[i].mx);
+    if (!isfinite(cell.scale)) report(no_scale, i, bits_of(std::max(-kept[i].mn, kept[i].mx)));
     scale[i] = T::store(cell.scale);
     zero_point[i] = cell.zero_point;
   });
@@ -159,8 +170,10 @@ void find_scales(Context& context, const Views& in, const Views& out, const Opti
 }  // namespace
 
 void weight_scales(Context& context, const Views& in, const Views& out, const Options& options) {
+  Grid grid;
+  (void)grid_from(options, grid);
   check_permutation(context, in[1], in[0].extent(1));
-  with_weight_type(in[0].dtype, [&](auto type) { find_scales<decltype(type)>(context, in, out, options); });
+  with_weight_type(in[0].dtype, [&](auto type) { with_codes(grid, [&](auto codes) { find_scales<decltype(type), decltype(codes)>(context, in, out, options, grid); }); });
 }
 
 }  // namespace bitwright::cuda

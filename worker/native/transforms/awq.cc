@@ -85,7 +85,8 @@ Operation awq_weight_sum_accumulate_operation() {
           [](const Specs& in, const Options& options, Specs&) {
             if (in.size() != 2 || in[0].dtype != DType::F64 || !is_weight(in[1].dtype) || in[1].shape.size() != 2 || in[0].shape != Shape{in[1].shape[1]}) return mismatch("sums F64 [I] and weight [O, I]", in);
             Cells cells;
-            return Cells::from(options, in[1].shape, cells);
+            if (Status status = Cells::from(options, in[1].shape, cells); !status.ok()) return status;
+            return cells.strategy == Cells::Strategy::block ? Status::error("AWQ takes its sums over tensors, rows and groups, not over blocks") : Status::fine();
           },
           [](RunContext& context, const Views& in, const Views&, const Options& options) {
             Cells cells;

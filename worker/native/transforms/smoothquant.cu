@@ -1,6 +1,7 @@
 // SmoothQuant on a CUDA device: see smoothquant.cc.
 #include "cuda/columns.cuh"
 #include "cuda/operations.h"
+#include "transforms/kernels.h"
 
 namespace bitwright::cuda {
 namespace {
@@ -61,7 +62,15 @@ void divide_rows(Context& context, const Views& in, const Views& out, const Opti
 }  // namespace
 
 KernelList transform_kernels() {
-  return {{"column_absmax_accumulate", column_absmax_accumulate}, {"smoothquant_scales", smoothquant_scales}, {"multiply_columns", multiply_columns}, {"divide_rows", divide_rows}};
+  return {{"column_absmax_accumulate", column_absmax_accumulate},
+          {"smoothquant_scales", smoothquant_scales},
+          {"multiply_columns", multiply_columns},
+          {"divide_rows", divide_rows},
+          {"column_abs_sum_accumulate", column_abs_sum_accumulate},
+          {"awq_weight_sum_accumulate", awq_weight_sum_accumulate},
+          {"awq_scales", awq_scales},
+          {"divide_columns", divide_columns},
+          {"squared_error_accumulate", squared_error_accumulate}};
 }
 
 }  // namespace bitwright::cuda

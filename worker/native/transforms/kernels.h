@@ -1,0 +1,13 @@
+// The operations of AWQ's search on a CUDA device: the names of awq.h.
+#pragma once
+#include "cuda/context.h"
+
+namespace bitwright::cuda {
+
+void awq_scales(Context&, const Views& in, const Views& out, const Options&);
+void awq_weight_sum_accumulate(Context&, const Views& in, const Views& out, const Options&);
+void column_abs_sum_accumulate(Context&, const Views& in, const Views& out, const Options&);
+void divide_columns(Context&, const Views& in, const Views& out, const Options&);
+void squared_error_accumulate(Context&, const Views& in, const Views& out, const Options&);
+
+}  // namespace bitwright::cuda
