@@ -52,7 +52,7 @@ set_target_properties(bitwright_cuda PROPERTIES OUTPUT_NAME bitwright-cuda PREFI
 # No fused multiply-add, as on the processor: the quantization arithmetic is rounded step by step. Where it only costs time, kernels call fmaf.
 target_compile_options(bitwright_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false --expt-relaxed-constexpr --extended-lambda>)
 target_link_libraries(bitwright_cuda PRIVATE ${CMAKE_DL_LIBS})
-target_link_options(bitwright_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined -static-libstdc++ -static-libgcc -s)
+target_link_options(bitwright_cuda PRIVATE ${SHIPPED_LINK_OPTIONS} -Wl,--no-undefined)
 set(BITWRIGHT_CUDA_LIBRARY ${CMAKE_BINARY_DIR}/bitwright-cuda.so)
 
 # The hand-written prototypes of cuBLAS against its own header, where that is.
