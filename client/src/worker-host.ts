@@ -17,6 +17,7 @@ import {
   evaluateRequest,
   initializeRequest,
   inspectTensorRequest,
+  NATIVE_CORE_UNAVAILABLE,
   runEventNotification,
   runRequest,
   type CancelParams,
@@ -191,6 +192,8 @@ async function shakeHands(request: Requester, child: Child, options: WorkerOptio
     // The worker's way to refuse the protocol; its sentence names both numbers.
     if (error instanceof ResponseError && error.code === ErrorCodes.InvalidRequest)
       throw new RunFailureError({ ...runFailure.protocolMismatch(PROTOCOL_VERSION, 0).failure, message: error.message });
+    if (error instanceof ResponseError && error.code === NATIVE_CORE_UNAVAILABLE)
+      throw new RunFailureError({ ...runFailure.nativeCoreUnavailable('', '').failure, message: error.message });
     throw error;
   } finally {
     clearTimeout(timer);

@@ -111,6 +111,12 @@ export const runFailure = {
       `The Hessian of ${layer} cannot be factored: ${detail}. Raise dampening_frac, or use more and more varied calibration rows.`,
     ),
   nativeCore: (operation: string, detail: string) => fail('native-core', operation, `The native operation ${operation} failed: ${detail}.`),
+  nativeCoreUnavailable: (reason: string, wayOut: string) =>
+    fail(
+      'native-core-unavailable',
+      null,
+      `The native core, which computes, cannot be loaded: ${reason}. Recipes are checked here all the same. ${wayOut}.`,
+    ),
   workerDied: (detail: string, lastLines: string) =>
     fail(
       'worker-died',

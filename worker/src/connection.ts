@@ -18,6 +18,7 @@ import {
   evaluateRequest,
   initializeRequest,
   inspectTensorRequest,
+  NATIVE_CORE_UNAVAILABLE,
   runEventNotification,
   runRequest,
   type CancelParams,
@@ -32,7 +33,7 @@ import {
   type RunResult,
 } from '../../schemas/src/protocol/client-worker.js';
 import { PROTOCOL_VERSION } from '../../schemas/src/protocol/version.js';
-import { runFailure } from '../../schemas/src/run-failure.js';
+import { runFailure, type RunFailureError } from '../../schemas/src/run-failure.js';
 import { asPlan } from '../../schemas/src/validate.js';
 import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
@@ -46,12 +47,23 @@ import { Device } from './tensor/tensor.js';
 /** LSP's code for the answer to a request that was cancelled. */
 const REQUEST_CANCELLED = -32800;
 
-export interface ConnectionOptions {
+interface Streams {
   input: Readable;
   output: Writable;
+  onClose(): void;
+}
+
+export interface ConnectionOptions extends Streams {
   core: NativeCore;
   version: string;
-  onClose(): void;
+}
+
+/** A worker without a native core: it says why, to whoever asks. */
+export function refuse({ input, output, onClose }: Streams, { failure }: RunFailureError): void {
+  const connection = createMessageConnection(new StreamMessageReader(input), new StreamMessageWriter(output));
+  connection.onRequest(initializeRequest, () => new ResponseError(NATIVE_CORE_UNAVAILABLE, failure.message));
+  connection.onClose(onClose);
+  connection.listen();
 }
 
 export function listen({ input, output, core, version, onClose }: ConnectionOptions): MessageConnection {

@@ -1,8 +1,10 @@
 // The worker process: protocol on stdin and stdout, log on stderr. It ends with its host, and a crash says what crashed.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { listen } from './connection.js';
-import { loadNativeCore } from './native-core.js';
+import { RunFailureError } from '../../schemas/src/run-failure.js';
+import { listen, refuse } from './connection.js';
+import { loadNativeCore, type NativeCore } from './native-core.js';
+import { glibcOfSystem, nativeCoreUnavailable } from './native-core-unavailable.js';
 
 declare const BITWRIGHT_VERSION: string | undefined;
 const version = typeof BITWRIGHT_VERSION === 'undefined' ? 'unbundled' : BITWRIGHT_VERSION;
@@ -21,12 +23,23 @@ process.on('unhandledRejection', (error) => crash('The worker stops because of a
 function findNativeCore(): string {
   const candidates = [path.join(__dirname, '..', 'native'), path.join(__dirname, '..', '..', '..', 'dist', 'native')];
   const files = candidates.map((dir) => path.join(dir, 'bitwright.node'));
-  const found = files.find((file) => existsSync(file));
-  if (found === undefined) throw new Error(`The native core is missing: ${files[0]}. Build it with npm run build.`);
-  return found;
+  return files.find((file) => existsSync(file)) ?? path.join(__dirname, '..', 'native', 'bitwright.node');
+}
+
+function openNativeCore(file: string): NativeCore | RunFailureError {
+  try {
+    return loadNativeCore(file);
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    const { platform, arch } = process;
+    return nativeCoreUnavailable({ file, exists: existsSync(file), detail, platform, arch, glibc: glibcOfSystem() });
+  }
 }
 
 // The host is gone when its end of stdin is: what was journalled is kept, and the run can be resumed.
 const endWithHost = (): void => process.exit(0);
 process.stdin.on('end', endWithHost);
-listen({ input: process.stdin, output: process.stdout, core: loadNativeCore(findNativeCore()), version, onClose: endWithHost });
+const streams = { input: process.stdin, output: process.stdout, onClose: endWithHost };
+const core = openNativeCore(findNativeCore());
+if (core instanceof RunFailureError) refuse(streams, core);
+else listen({ ...streams, core, version });

@@ -59,9 +59,6 @@ export const NATIVE_ABI = 1;
 
 export function loadNativeCore(nodeFile: string): NativeCore {
   const core = createRequire(__filename)(nodeFile) as NativeCore;
-  if (core.abi !== NATIVE_ABI)
-    throw new Error(
-      `The native core at ${nodeFile} has ABI ${core.abi}, this worker needs ${NATIVE_ABI}. Build it again with npm run build.`,
-    );
+  if (core.abi !== NATIVE_ABI) throw new Error(`it has ABI ${core.abi}, and this worker needs ${NATIVE_ABI}`);
   return core;
 }

@@ -8,6 +8,9 @@ export const initializeRequest = 'worker/initialize';
 /** Of the CPU: the native core refuses more, as its matrix library has no buffers for them and no machine has more cores. */
 export const MOST_THREADS = 512;
 
+/** Code of the worker's answer when it has no native core to work with; the message is that of the run failure. */
+export const NATIVE_CORE_UNAVAILABLE = -32001;
+
 export interface InitializeParams {
   protocol: number;
   host: string;
