@@ -20,7 +20,7 @@ namespace {
 
 /// A backend in host memory that knows one operation, copies in pieces of 3 bytes and tells one failure late.
 struct Host {
-  int64_t n_blocks = 0;
+  int64_t n_blocks = 0, limit = 0;
   std::string late;
 };
 
@@ -40,6 +40,11 @@ int32_t run_call(void* device, const bitwright_call* call, char* text) {
   }
   const bitwright_tensor &a = call->inputs[0], &b = call->inputs[1], &y = call->results[0];
   for (int64_t i = 0; i < a.shape[0] * a.shape[1]; ++i) static_cast<float*>(y.data)[i] = static_cast<float*>(a.data)[i] + static_cast<float*>(b.data)[i];
+  return 0;
+}
+
+int32_t copy_bytes(void*, void* to, const void* from, int64_t bytes, char*) {
+  std::memcpy(to, from, static_cast<size_t>(bytes));
   return 0;
 }
 
@@ -75,7 +80,23 @@ const bitwright_backend_table& host_table() {
                                                 [](const char*) { return int32_t{1}; },
                                                 run_call,
                                                 [](void* device, char* text) { return tell(text, std::exchange(static_cast<Host*>(device)->late, {})); },
-                                                nullptr};
+                                                nullptr,
+                                                [](void* device, int64_t bytes) { static_cast<Host*>(device)->limit = bytes; },
+                                                [](void* device, int64_t* total, int64_t* free) {
+                                                  *total = 1 << 30;
+                                                  *free = static_cast<Host*>(device)->limit;
+                                                },
+                                                [](void* device, int64_t bytes) -> void* {
+                                                  if (bytes > 64) return nullptr;
+                                                  ++static_cast<Host*>(device)->n_blocks;
+                                                  return std::malloc(static_cast<size_t>(bytes));
+                                                },
+                                                [](void* device, void* block, int64_t) {
+                                                  --static_cast<Host*>(device)->n_blocks;
+                                                  std::free(block);
+                                                },
+                                                copy_bytes,
+                                                copy_bytes};
   return table;
 }
 
@@ -112,6 +133,37 @@ const Case table_cases("a library's table: tensors, options and failures cross i
     expect(memory.find("out of memory: 4194304 bytes for F32[1048576]") == 0, memory);
     const bitwright::Tensor missing = device.from_file({DType::U8, {4}}, "no-such-file", 0);
     expect(read_all(device, missing, bytes).message.find("read no-such-file: ") == 0, "a file that is not there");
+  }
+  expect(host.n_blocks == 0, std::to_string(host.n_blocks) + " blocks were not given back");
+}, Where::once);
+
+const Case place_cases("a library's table: a tensor goes to host memory and back in the queue's order, what does not fit there is told, and no operation takes it from there", [] {
+  Host host;
+  {
+    bitwright::Device device(std::make_unique<bitwright::LibraryBackend>(host_table(), &host));
+    device.limit(12345);
+    expect(host.limit == 12345 && device.limit_bytes() == 12345 && device.room().free == 12345 && device.room().total == 1 << 30, "the limit and the room cross the table");
+    const Array a = normal(DType::F32, {4, 3}, 3);
+    const bitwright::Tensor A = device.from_bytes(a.spec, a.bytes.data());
+    bitwright::Tensor parked, again, refused;
+    expect(device.to_host(A, parked).ok(), "to the host");
+    device.release(A);
+    expect(!device.to_host(parked, refused).ok() && !device.to_device(A, refused).ok(), "a copy to where it is");
+    std::vector<uint8_t> bytes;
+    expect(read_all(device, parked, bytes).ok() && bytes == a.bytes, "read from host memory");
+    expect(device.current_bytes() == 0 && device.host_bytes() == 48 && device.host_peak_bytes() == 48, "48 bytes on the host, none on the device");
+    std::vector<bitwright::Tensor> part, sum;
+    expect(device.enqueue("narrow", {parked}, options({{"start", 1.0}, {"length", 2.0}}), part).ok(), "a part of it");
+    const Status operation = device.enqueue("add", {parked, parked}, {}, sum);
+    expect(operation.message.find("add: an input lies in host memory") == 0, operation.message);
+    device.release(parked);
+    expect(device.to_device(part[0], again).ok() && read_all(device, again, bytes).ok(), "back");
+    expect(bytes == std::vector<uint8_t>(a.bytes.begin() + 12, a.bytes.begin() + 36), "the part that was asked for");
+    const bitwright::Tensor large = device.zeros({DType::F32, {5, 5}});
+    bitwright::Tensor too_large;
+    expect(device.to_host(large, too_large).ok(), "the call");
+    const std::string told = read_all(device, too_large, bytes).message;
+    expect(told.find("out of host memory: 100 bytes for F32[5, 5] beside 48 bytes in use") == 0, told);
   }
   expect(host.n_blocks == 0, std::to_string(host.n_blocks) + " blocks were not given back");
 }, Where::once);

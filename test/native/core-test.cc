@@ -34,6 +34,31 @@ const Case cache_cases("released memory is given to the next tensor of about its
   for (int i = 0; i < 20; ++i) cache.give(cache.take(40 << 20), 40 << 20);
 }, Where::once);
 
+const Case limit_cases("a limit counts what is kept, lets it go for what is wanted, and answers nullptr beyond", [] {
+  bitwright::BlockCache cache;
+  cache.limit(3 << 20);
+  void* first = cache.take(2 << 20);
+  expect(first != nullptr && cache.left() == 1 << 20, std::to_string(cache.left()) + " bytes left");
+  expect(cache.take(2 << 20) == nullptr, "beyond the limit");
+  cache.give(first, 2 << 20);
+  expect(cache.left() == 3 << 20, "what is kept can be taken");
+  void* other = cache.take(3 << 20);
+  expect(other != nullptr && cache.left() == 0 && cache.take(64) == nullptr, "what was kept made room, and nothing is left");
+  cache.give(other, 3 << 20);
+  void* small = cache.take(64);
+  expect(small != nullptr && cache.left() == (3 << 20) - 64, "small blocks count");
+  cache.give(small, 64);
+  cache.limit(0);
+  void* large = cache.take(8 << 20);
+  expect(large != nullptr, "without a limit");
+  cache.give(large, 8 << 20);
+}, Where::once);
+
+const Case device_limit_cases("a device beyond its limit fails as one without memory, says the limit, and works on with what fits", [] {
+  const std::string told = beyond_limit();
+  expect(told.find("out of memory: 16777216 bytes for F32[4194304] beside ") == 0 && told.find(" that the limit allows") != std::string::npos, told);
+});
+
 std::string refusal_of(int n_threads) {
   try {
     bitwright::Pool pool(n_threads);

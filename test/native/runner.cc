@@ -158,6 +158,24 @@ std::vector<Array> run_chain(const Array& input, const std::string& first, const
   });
 }
 
+std::string beyond_limit() {
+  return on_device([](bitwright::Device& device) {
+    const auto ask = [&](int64_t count) {
+      const bitwright::Tensor tensor = device.zeros({DType::F32, {count}});
+      const std::string told = sync(device).message;
+      device.release(tensor);
+      return told;
+    };
+    // What the backend itself holds is counted in; the processor's holds nothing.
+    constexpr int64_t bytes = int64_t{8} << 20, own = int64_t{32} << 20;
+    device.limit(bytes + (other_device ? own : 0));
+    const std::string before = ask(1 << 20), told = ask(4 << 20), after = ask(1 << 20);
+    device.limit(0);
+    expect(before.empty() && after.empty() && ask(4 << 20).empty(), before + after);
+    return told;
+  });
+}
+
 std::string first_failure(const std::vector<std::pair<std::string, std::vector<Array>>>& calls) {
   return on_device([&](bitwright::Device& device) {
     for (const auto& [operation, inputs] : calls) {

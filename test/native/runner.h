@@ -90,6 +90,9 @@ std::vector<Array> run_chain(const Array& input, const std::string& first, const
 /// Enqueues calls without options one behind the other and answers what the next sync tells.
 std::string first_failure(const std::vector<std::pair<std::string, std::vector<Array>>>& calls);
 
+/// What a device says whose limit leaves room for 8 MB when 16 are asked for; 4 MB work before and after.
+std::string beyond_limit();
+
 /// |result - reference| ≤ bound · max|reference| + absolute for every element.
 void expect_close(const Array& result, const std::vector<double>& reference, double bound, double absolute = 0);
 /// The call must be refused with a sentence that holds `part`.

@@ -32,9 +32,30 @@ export interface NativeDevice {
   /** Makes running and queued operations end early; they fail with `cancelled: `. `resume` clears the flag and the queue's failure. */
   cancel(): void;
   resume(): void;
-  memory(): { current_bytes: number; peak_bytes: number; live_handles: number };
+  /** A copy in pinned memory of the host, in the queue's order; an operation takes it when it is back on the device. A CPU device has none. */
+  toHost(handle: NativeHandle): NativeHandle;
+  toDevice(handle: NativeHandle): NativeHandle;
+  memory(): NativeMemory;
+  /** A hard cap on the memory of the device; beyond it an operation fails as if the device had no more. 0: none. */
+  limitMemory(bytes: number): void;
   resetPeakMemory(): void;
   close(): void;
+}
+
+export interface NativeMemory {
+  /** Of tensors on the device. */
+  current_bytes: number;
+  peak_bytes: number;
+  /** Of tensors in pinned memory of the host. */
+  host_bytes: number;
+  host_peak_bytes: number;
+  /** Of the device; null where it is not known. */
+  total_bytes: number | null;
+  /** What could still be taken: the limit and what is kept counted in. Null on a CPU without a limit: the system knows better. */
+  free_bytes: number | null;
+  /** 0: none. */
+  limit_bytes: number;
+  live_handles: number;
 }
 
 export interface NativeDeviceInfo {
@@ -55,7 +76,7 @@ export interface NativeCore {
   openDevice(kind: 'cpu' | 'cuda', index: number, threads: number): NativeDevice;
 }
 
-export const NATIVE_ABI = 1;
+export const NATIVE_ABI = 2;
 
 export function loadNativeCore(nodeFile: string): NativeCore {
   const core = createRequire(__filename)(nodeFile) as NativeCore;

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "cuda/cublas.h"
@@ -62,12 +63,22 @@ Mapping mapping_of(int64_t bytes) {
 
 }  // namespace
 
+// Nothing is kept, so that a use after the end shows.
 DeviceMemory::~DeviceMemory() = default;
+void DeviceMemory::release_all() {}
+uint64_t DeviceMemory::last_use(const void*) const { return 0; }
+int64_t DeviceMemory::left(int64_t free_on_device) const {
+  std::lock_guard lock(mutex_);
+  return limit_ == 0 ? free_on_device : limit_ - held_bytes_;
+}
 
 void* DeviceMemory::take(int64_t bytes) {
   const Mapping mapping = mapping_of(bytes);
+  std::lock_guard lock(mutex_);
+  if (!fits(static_cast<size_t>(bytes))) return nullptr;
   void* begin = mmap(nullptr, mapping.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (begin == MAP_FAILED) return nullptr;
+  held_bytes_ += bytes;
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   // Fresh memory holds no zeros, so that what is read before it is written shows.
   std::memset(begin, 0xcb, mapping.bytes - page);
@@ -77,8 +88,16 @@ void* DeviceMemory::take(int64_t bytes) {
 
 void DeviceMemory::give(void* block, int64_t bytes) {
   const Mapping mapping = mapping_of(bytes);
-  if (block != nullptr) munmap(static_cast<char*>(block) - mapping.offset, mapping.bytes);
+  if (block == nullptr) return;
+  munmap(static_cast<char*>(block) - mapping.offset, mapping.bytes);
+  std::lock_guard lock(mutex_);
+  held_bytes_ -= bytes;
 }
+
+PinnedMemory::~PinnedMemory() = default;
+void PinnedMemory::release_all() {}
+void* PinnedMemory::take(int64_t bytes) { return std::malloc(static_cast<size_t>(std::max<int64_t>(1, bytes))); }
+void PinnedMemory::give(void* block, int64_t) { std::free(block); }
 
 const Cublas* load_cublas(Status&) {
   static const Cublas functions = [] {

@@ -16,7 +16,7 @@ using bitwright::Status;
 using bitwright::Tensor;
 using bitwright::TensorSpec;
 
-constexpr int abi = 1;
+constexpr int abi = 2;
 
 /// A handle: a frozen-shape object around a Tensor. The finalizer drops the reference, so a leak in JavaScript cannot outlive its handle.
 class Handle : public Napi::ObjectWrap<Handle> {
@@ -120,7 +120,8 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
     constructor = Napi::Persistent(DefineClass(env, "NativeDevice",
                                                {InstanceAccessor<&DeviceWrap::kind>("kind"), InstanceAccessor<&DeviceWrap::name>("name"), InstanceAccessor<&DeviceWrap::threads>("threads"),
                                                 InstanceMethod<&DeviceWrap::from_bytes>("fromBytes"), InstanceMethod<&DeviceWrap::from_file>("fromFile"), InstanceMethod<&DeviceWrap::zeros>("zeros"),
-                                                InstanceMethod<&DeviceWrap::enqueue>("enqueue"), InstanceMethod<&DeviceWrap::release>("release"), InstanceMethod<&DeviceWrap::read>("read"),
+                                                InstanceMethod<&DeviceWrap::enqueue>("enqueue"), InstanceMethod<&DeviceWrap::to_host>("toHost"), InstanceMethod<&DeviceWrap::to_device>("toDevice"), InstanceMethod<&DeviceWrap::limit>("limitMemory"),
+                                                InstanceMethod<&DeviceWrap::release>("release"), InstanceMethod<&DeviceWrap::read>("read"),
                                                 InstanceMethod<&DeviceWrap::sync>("sync"), InstanceMethod<&DeviceWrap::cancel>("cancel"), InstanceMethod<&DeviceWrap::resume>("resume"),
                                                 InstanceMethod<&DeviceWrap::memory>("memory"), InstanceMethod<&DeviceWrap::reset_peak>("resetPeakMemory"), InstanceMethod<&DeviceWrap::close>("close")}));
     constructor.SuppressDestruct();
@@ -175,6 +176,15 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
     for (size_t i = 0; i < results.size(); ++i) answer.Set(static_cast<uint32_t>(i), wrap(info, results[i]));
     return answer;
   }
+  Napi::Value to_host(const Napi::CallbackInfo& info) { return copied(info, &bitwright::Device::to_host); }
+  Napi::Value to_device(const Napi::CallbackInfo& info) { return copied(info, &bitwright::Device::to_device); }
+  Napi::Value copied(const Napi::CallbackInfo& info, Status (bitwright::Device::*copy)(Tensor, Tensor&)) {
+    Tensor result;
+    const Status status = (device(info).*copy)(Handle::tensor_of(info[0]), result);
+    if (!status.ok()) throw Napi::Error::New(info.Env(), status.message);
+    return wrap(info, std::move(result));
+  }
+  void limit(const Napi::CallbackInfo& info) { device(info).limit(info[0].As<Napi::Number>().Int64Value()); }
   void release(const Napi::CallbackInfo& info) {
     Handle* handle = Handle::Unwrap(info[0].As<Napi::Object>());
     if (!handle->tensor) throw Napi::Error::New(info.Env(), "A native tensor was released twice.");
@@ -200,6 +210,12 @@ class DeviceWrap : public Napi::ObjectWrap<DeviceWrap> {
     Napi::Object answer = Napi::Object::New(info.Env());
     answer.Set("current_bytes", static_cast<double>(device(info).current_bytes()));
     answer.Set("peak_bytes", static_cast<double>(device(info).peak_bytes()));
+    answer.Set("host_bytes", static_cast<double>(device(info).host_bytes()));
+    answer.Set("host_peak_bytes", static_cast<double>(device(info).host_peak_bytes()));
+    const bitwright::Room room = device(info).room();
+    answer.Set("total_bytes", room.total < 0 ? info.Env().Null() : Napi::Value(Napi::Number::New(info.Env(), static_cast<double>(room.total))));
+    answer.Set("free_bytes", room.free < 0 ? info.Env().Null() : Napi::Value(Napi::Number::New(info.Env(), static_cast<double>(room.free))));
+    answer.Set("limit_bytes", static_cast<double>(device(info).limit_bytes()));
     answer.Set("live_handles", static_cast<double>(n_live_));
     return answer;
   }

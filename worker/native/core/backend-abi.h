@@ -7,7 +7,7 @@
 extern "C" {
 #endif
 
-#define BITWRIGHT_BACKEND_ABI 1
+#define BITWRIGHT_BACKEND_ABI 2
 /// The symbol that a library exports; its type is bitwright_backend_function.
 #define BITWRIGHT_BACKEND_SYMBOL "bitwright_backend"
 
@@ -75,6 +75,15 @@ struct bitwright_backend_table {
   int32_t (*settle)(void* device, char* text);
   /* A floor of this device: "copy" bytes per second of a copy of m bytes (read and write counted), "gemm-bf16" and "gemm-f32" operations per second of a product m × n × k. */
   int32_t (*measure)(void* device, const char* what, int64_t m, int64_t n, int64_t k, double* rate, char* text);
+  /* A hard cap on the memory that is taken from the device at a time, kept blocks counted in; 0: none. */
+  void (*limit)(void* device, int64_t bytes);
+  /* Bytes of the device, and those that `take` could still get; -1 where they are not known. */
+  void (*room)(void* device, int64_t* total, int64_t* free);
+  /* Pinned memory of the host, and copies between it and the device in the order of the work, which may answer before the copy is done. */
+  void* (*take_host)(void* device, int64_t bytes);
+  void (*give_host)(void* device, void* block, int64_t bytes);
+  int32_t (*to_host)(void* device, void* host, const void* from, int64_t bytes, char* text);
+  int32_t (*to_device)(void* device, void* to, const void* host, int64_t bytes, char* text);
 };
 
 typedef const struct bitwright_backend_table* (*bitwright_backend_function)(void);

@@ -1,9 +1,16 @@
 // The processor as a backend: see cpu-backend.h.
 #include "core/cpu-backend.h"
 
+#include <unistd.h>
+
 #include <cstring>
 
 namespace bitwright {
+
+Room CpuBackend::room() {
+  // How much of the machine is free the system says better: it counts caches of files, and control groups.
+  return {sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE), blocks_.limit() > 0 ? static_cast<int64_t>(blocks_.left()) : -1};
+}
 
 Status CpuBackend::clear(void* to, int64_t bytes) {
   std::memset(to, 0, static_cast<size_t>(bytes));

@@ -29,6 +29,11 @@ struct File {
 
 Storage::~Storage() {
   if (!memory) return;
+  if (on_host) {
+    memory->backend->give_host(data, bytes);
+    memory->host_bytes -= bytes;
+    return;
+  }
   memory->backend->give(data, bytes);
   memory->current_bytes -= bytes;
 }
@@ -75,15 +80,19 @@ void Device::execute() {
 bool Device::allocate(TensorState& tensor, bool clear) {
   const int64_t bytes = tensor.spec.bytes();
   auto storage = std::make_shared<Storage>();
-  storage->data = backend().take(bytes);
+  storage->data = tensor.on_host ? backend().take_host(bytes) : backend().take(bytes);
   if (storage->data == nullptr) {
-    failure_ = Status::error("out of memory: " + std::to_string(bytes) + " bytes for " + tensor.spec.text() + " beside " + std::to_string(current_bytes()) + " bytes in use");
+    const int64_t in_use = tensor.on_host ? host_bytes() : current_bytes(), limit = tensor.on_host ? 0 : limit_bytes();
+    failure_ = Status::error(std::string("out of ") + (tensor.on_host ? "host memory: " : "memory: ") + std::to_string(bytes) + " bytes for " + tensor.spec.text() + " beside " + std::to_string(in_use) + " bytes in use" +
+                             (limit > 0 ? ", of " + std::to_string(limit) + " that the limit allows" : ""));
     return false;
   }
   storage->bytes = bytes;
+  storage->on_host = tensor.on_host;
   storage->memory = memory_;
-  const int64_t current = memory_->current_bytes += bytes;
-  peak_bytes_ = std::max(peak_bytes_.load(), current);
+  const int64_t current = (tensor.on_host ? memory_->host_bytes : memory_->current_bytes) += bytes;
+  std::atomic<int64_t>& peak = tensor.on_host ? host_peak_bytes_ : peak_bytes_;
+  peak = std::max(peak.load(), current);
   tensor.storage = std::move(storage);
   tensor.offset = 0;
   if (clear) failure_ = backend().clear(tensor.storage->data, bytes);
@@ -142,11 +151,14 @@ Status Device::enqueue(const std::string& name, const std::vector<Tensor>& input
   Specs specs;
   // What is left out has a shape and dtype that no operation wants, so that only one that asks for `present` takes it.
   for (const Tensor& input : inputs) specs.push_back(input ? input->spec : TensorSpec{DType::U8, {-1}, false});
+  const bool on_host = std::any_of(inputs.begin(), inputs.end(), [](const Tensor& input) { return input && input->on_host; });
+  if (on_host && operation->run != nullptr) return Status::error(name + ": an input lies in host memory; it has to be brought back to the device first");
   Specs result_specs;
   if (Status status = operation->infer(specs, options, result_specs); !status.ok()) return Status::error(name + ": " + status.message);
   for (TensorSpec& spec : result_specs) {
     results.push_back(std::make_shared<TensorState>());
     results.back()->spec = std::move(spec);
+    results.back()->on_host = on_host;
   }
   push([this, operation, inputs, options, results] { run(*operation, inputs, results, options); });
   return Status::fine();
@@ -187,6 +199,32 @@ void Device::run(const Operation& operation, const std::vector<Tensor>& inputs, 
   failure_ = backend().run(operation, input_views, result_views, options, cancel_);
 }
 
+Tensor Device::copy(const Tensor& from, bool to_host) {
+  Tensor to = std::make_shared<TensorState>();
+  to->spec = from->spec;
+  to->on_host = to_host;
+  push([this, from, to, to_host] {
+    if (failure_.ok() && cancel_) failure_ = Status::cancelled();
+    if (failure_.ok() && !from->storage) failure_ = Status::error("copy of " + from->spec.text() + ": it was released before");
+    if (!failure_.ok() || !allocate(*to, false)) return;
+    const uint8_t* bytes = static_cast<const uint8_t*>(from->storage->data) + from->offset;
+    failure_ = to_host ? backend().to_host(to->storage->data, bytes, to->spec.bytes()) : backend().to_device(to->storage->data, bytes, to->spec.bytes());
+  });
+  return to;
+}
+
+Status Device::to_host(Tensor tensor, Tensor& result) {
+  if (tensor->on_host) return Status::error("copy of " + tensor->spec.text() + ": it lies in host memory already");
+  result = copy(tensor, true);
+  return Status::fine();
+}
+
+Status Device::to_device(Tensor tensor, Tensor& result) {
+  if (!tensor->on_host) return Status::error("copy of " + tensor->spec.text() + ": it lies on the device already");
+  result = copy(tensor, false);
+  return Status::fine();
+}
+
 void Device::release(Tensor tensor) {
   push([tensor] { tensor->storage.reset(); });
 }
@@ -205,7 +243,12 @@ void Device::read(Tensor tensor, std::function<void(Status, std::vector<uint8_t>
   push([this, tensor, done = std::move(done)] {
     std::vector<uint8_t> bytes;
     if (failure_.ok() && !tensor->storage) failure_ = Status::error("read of " + tensor->spec.text() + ": it was released before");
-    if (failure_.ok()) {
+    if (failure_.ok() && tensor->on_host) {
+      // The copy there may still be under way.
+      failure_ = backend().settle();
+      const uint8_t* begin = static_cast<const uint8_t*>(tensor->storage->data) + tensor->offset;
+      if (failure_.ok()) bytes.assign(begin, begin + tensor->spec.bytes());
+    } else if (failure_.ok()) {
       bytes.resize(static_cast<size_t>(tensor->spec.bytes()));
       failure_ = backend().fetch(bytes.data(), static_cast<const uint8_t*>(tensor->storage->data) + tensor->offset, tensor->spec.bytes());
     }

@@ -15,6 +15,8 @@ namespace bitwright {
 /// What the storages of a device share; the last of them may outlive it.
 struct Memory {
   std::atomic<int64_t> current_bytes{0};
+  /// In host memory that the device copies to by itself.
+  std::atomic<int64_t> host_bytes{0};
   std::unique_ptr<Backend> backend;
 };
 
@@ -22,6 +24,7 @@ struct Memory {
 struct Storage {
   void* data = nullptr;
   int64_t bytes = 0;
+  bool on_host = false;
   std::shared_ptr<Memory> memory;
   ~Storage();
 };
@@ -31,6 +34,8 @@ struct TensorState {
   TensorSpec spec;
   std::shared_ptr<Storage> storage;
   int64_t offset = 0;
+  /// It lies in host memory beside the device: known at the call. Only aliases, `to_device` and `read` take it.
+  bool on_host = false;
 };
 using Tensor = std::shared_ptr<TensorState>;
 
@@ -46,6 +51,9 @@ class Device {
   Tensor zeros(TensorSpec spec);
   /// Inputs may hold nullptr where an input is optional. Misuse is answered at once, failures of the work at the next read or sync.
   Status enqueue(const std::string& name, const std::vector<Tensor>& inputs, const Options& options, std::vector<Tensor>& results);
+  /// A copy in host memory that the device reads and writes by itself, and one back on the device; in the queue's order.
+  Status to_host(Tensor tensor, Tensor& result);
+  Status to_device(Tensor tensor, Tensor& result);
   void release(Tensor tensor);
   /// `done` runs on the executor thread after all that was enqueued before: the first failure since the last read or sync, else the bytes.
   void read(Tensor tensor, std::function<void(Status, std::vector<uint8_t>)> done);
@@ -54,7 +62,19 @@ class Device {
   void resume();
   int64_t current_bytes() const { return memory_->current_bytes; }
   int64_t peak_bytes() const { return peak_bytes_; }
-  void reset_peak() { peak_bytes_ = memory_->current_bytes.load(); }
+  int64_t host_bytes() const { return memory_->host_bytes; }
+  int64_t host_peak_bytes() const { return host_peak_bytes_; }
+  void reset_peak() {
+    peak_bytes_ = memory_->current_bytes.load();
+    host_peak_bytes_ = memory_->host_bytes.load();
+  }
+  /// A hard cap on the memory of the device that is taken at a time, kept blocks counted in; 0: none.
+  void limit(int64_t bytes) {
+    limit_bytes_ = bytes;
+    backend().limit(bytes);
+  }
+  int64_t limit_bytes() const { return limit_bytes_; }
+  Room room() { return backend().room(); }
 
  private:
   void push(std::function<void()> command);
@@ -62,13 +82,14 @@ class Device {
   bool allocate(TensorState& tensor, bool clear);
   void run(const Operation& operation, const std::vector<Tensor>& inputs, const std::vector<Tensor>& results, const Options& options);
   Tensor fill(TensorSpec spec, PieceReader read);
+  Tensor copy(const Tensor& tensor, bool to_host);
   Backend& backend() { return *memory_->backend; }
   Status take_failure();
 
   std::atomic<bool> cancel_{false};
   Status failure_;  // executor thread only
   std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();
-  std::atomic<int64_t> peak_bytes_{0};
+  std::atomic<int64_t> peak_bytes_{0}, host_peak_bytes_{0}, limit_bytes_{0};
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<std::function<void()>> queue_;

@@ -64,6 +64,22 @@ std::unique_ptr<Backend> BackendLibrary::open(int index, Status& status) const {
   return nullptr;
 }
 
+Room LibraryBackend::room() {
+  Room room;
+  table_.room(device_, &room.total, &room.free);
+  return room;
+}
+
+Status LibraryBackend::to_host(void* host, const void* from, int64_t bytes) {
+  Text text = "";
+  return status_of(table_.to_host(device_, host, from, bytes, text), text);
+}
+
+Status LibraryBackend::to_device(void* to, const void* host, int64_t bytes) {
+  Text text = "";
+  return status_of(table_.to_device(device_, to, host, bytes, text), text);
+}
+
 Status LibraryBackend::clear(void* to, int64_t bytes) {
   Text text = "";
   return status_of(table_.clear(device_, to, bytes, text), text);

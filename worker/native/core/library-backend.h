@@ -42,6 +42,12 @@ class LibraryBackend : public Backend {
   ~LibraryBackend() override { table_.close(device_); }
   void* take(int64_t bytes) override { return table_.take(device_, bytes); }
   void give(void* block, int64_t bytes) override { table_.give(device_, block, bytes); }
+  void limit(int64_t bytes) override { table_.limit(device_, bytes); }
+  Room room() override;
+  void* take_host(int64_t bytes) override { return table_.take_host(device_, bytes); }
+  void give_host(void* block, int64_t bytes) override { table_.give_host(device_, block, bytes); }
+  Status to_host(void* host, const void* from, int64_t bytes) override;
+  Status to_device(void* to, const void* host, int64_t bytes) override;
   Status clear(void* to, int64_t bytes) override;
   Status fill(void* to, int64_t bytes, const PieceReader& read) override;
   Status fetch(void* to, const void* from, int64_t bytes) override;

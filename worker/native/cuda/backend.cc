@@ -49,6 +49,22 @@ void* take(void* device, int64_t bytes) {
   return block;
 }
 
+void room(void* device, int64_t* total, int64_t* free) {
+  char unused[BITWRIGHT_TEXT_SIZE];
+  on_device(device, unused, [&](Context& context) {
+    const Room room = context.room();
+    *total = room.total;
+    *free = room.free;
+  });
+}
+
+void* take_host(void* device, int64_t bytes) {
+  char unused[BITWRIGHT_TEXT_SIZE];
+  void* block = nullptr;
+  on_device(device, unused, [&](Context& context) { block = context.pinned().take(bytes); });
+  return block;
+}
+
 int32_t fill(void* device, void* to, int64_t bytes, int32_t (*read)(void*, void*, int64_t, int64_t), void* state, char* text) {
   return on_device(device, text, [&](Context& context) { context.fill(to, bytes, [&](void* host, int64_t offset, int64_t count) { return read(state, host, offset, count) == 0; }); });
 }
@@ -74,6 +90,16 @@ const bitwright_backend_table table = {
     },
     [](void* device, const char* what, int64_t m, int64_t n, int64_t k, double* rate, char* text) {
       return on_device(device, text, [&](Context& context) { *rate = context.measure(what, m, n, k); });
+    },
+    [](void* device, int64_t bytes) { context_of(device).memory().limit(bytes); },
+    room,
+    take_host,
+    [](void* device, void* block, int64_t bytes) { context_of(device).pinned().give(block, bytes); },
+    [](void* device, void* host, const void* from, int64_t bytes, char* text) {
+      return on_device(device, text, [&](Context& context) { context.copy(host, from, bytes, cudaMemcpyDeviceToHost); });
+    },
+    [](void* device, void* to, const void* host, int64_t bytes, char* text) {
+      return on_device(device, text, [&](Context& context) { context.copy(to, host, bytes, cudaMemcpyHostToDevice); });
     }};
 
 }  // namespace

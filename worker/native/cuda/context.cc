@@ -15,6 +15,8 @@ namespace {
 constexpr size_t n_faults = 4096;
 /// cuBLAS gives the same bits in every run when its workspace is not shared between streams; this is the size it recommends for compute capability 9.0.
 constexpr size_t workspace_bytes = size_t{32} << 20;
+/// Fills from this size on run on a stream of their own.
+constexpr int64_t least_beside = int64_t{1} << 20;
 constexpr FaultSlot no_fault = ~FaultSlot{0};
 
 int int_of(int64_t value) {
@@ -63,6 +65,7 @@ Context::Context(int index) : index_(index) {
   cublas_ = load_cublas(status);
   if (cublas_ == nullptr) throw Failure{status.message};
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  check(cudaStreamCreateWithFlags(&fills_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   if (const int code = cublas_->create(&handle_); code != cublas_value::success) throw Failure{"cuBLAS cannot be started: cublasCreate answered " + std::to_string(code)};
   workspace_ = memory_.take(workspace_bytes);
   if (workspace_ == nullptr) throw Failure{"out of memory: the device has no " + std::to_string(workspace_bytes) + " bytes for cuBLAS"};
@@ -77,18 +80,73 @@ Context::Context(int index) : index_(index) {
 
 Context::~Context() {
   cudaSetDevice(index_);
+  cudaStreamSynchronize(fills_);
   cudaStreamSynchronize(stream_);
   if (handle_ != nullptr) cublas_->destroy(handle_);
   memory_.give(workspace_, workspace_bytes);
   for (cudaEvent_t event : staged_) cudaEventDestroy(event);
   cudaFreeHost(staging_);
   cudaFree(faults_);
+  for (const Filled& filled : filled_) cudaEventDestroy(filled.done);
+  for (cudaEvent_t event : events_) cudaEventDestroy(event);
+  cudaStreamDestroy(fills_);
   cudaStreamDestroy(stream_);
 }
 
 void Context::select() { check(cudaSetDevice(index_), "cudaSetDevice"); }
 
+Room Context::room() const {
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return {static_cast<int64_t>(total), memory_.left(static_cast<int64_t>(free))};
+}
+
+cudaEvent_t Context::take_event() {
+  cudaEvent_t event = nullptr;
+  if (events_.empty()) {
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+    return event;
+  }
+  event = events_.back();
+  events_.pop_back();
+  return event;
+}
+
+cudaStream_t Context::stream_to_fill(const void* block) {
+  // An earlier fill of the block that nobody waited for goes first by itself: it is on the same stream.
+  std::erase_if(filled_, [&](const Filled& filled) {
+    if (block < filled.begin || block >= filled.end) return false;
+    events_.push_back(filled.done);
+    return true;
+  });
+  if (memory_.last_use(block) > settled_calls_) {
+    const cudaEvent_t used = take_event();
+    check(cudaEventRecord(used, stream_), "cudaEventRecord");
+    check(cudaStreamWaitEvent(fills_, used, 0), "cudaStreamWaitEvent");
+    events_.push_back(used);
+  }
+  return fills_;
+}
+
+void Context::await_fill(const void* data) {
+  for (size_t i = 0; i < filled_.size(); ++i) {
+    if (data < filled_[i].begin || data >= filled_[i].end) continue;
+    check(cudaStreamWaitEvent(stream_, filled_[i].done, 0), "cudaStreamWaitEvent");
+    events_.push_back(filled_[i].done);
+    filled_.erase(filled_.begin() + static_cast<std::ptrdiff_t>(i));
+    return;
+  }
+}
+
+void Context::copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
+  await_fill(kind == cudaMemcpyHostToDevice ? to : from);
+  if (bytes > 0) check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, stream_), "cudaMemcpyAsync");
+  memory_.count_call();
+}
+
 void Context::clear(void* to, int64_t bytes) {
+  await_fill(to);
+  memory_.count_call();
   if (bytes > 0) check(cudaMemsetAsync(to, 0, static_cast<size_t>(bytes), stream_), "cudaMemsetAsync");
 }
 
@@ -98,17 +156,28 @@ void Context::read(void* to, const void* from, int64_t bytes) {
 }
 
 void Context::fill(void* to, int64_t bytes, const std::function<bool(void*, int64_t, int64_t)>& read_piece) {
+  // What is small is used at once; what is large is weights, which may be read while the device works on what was enqueued before.
+  const bool is_beside = bytes >= least_beside;
+  if (!is_beside) await_fill(to);
+  const cudaStream_t stream = is_beside ? stream_to_fill(to) : stream_;
   for (int64_t offset = 0; offset < bytes; offset += piece_bytes) {
     const int64_t count = std::min(piece_bytes, bytes - offset), piece = next_piece_++ % n_pieces;
     char* host = staging_ + piece * piece_bytes;
     check(cudaEventSynchronize(staged_[piece]), "cudaEventSynchronize");
-    if (!read_piece(host, offset, count)) return;
-    check(cudaMemcpyAsync(static_cast<char*>(to) + offset, host, static_cast<size_t>(count), cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync");
-    check(cudaEventRecord(staged_[piece], stream_), "cudaEventRecord");
+    // What was copied before may still be under way, and is waited for like a whole fill.
+    if (!read_piece(host, offset, count)) break;
+    check(cudaMemcpyAsync(static_cast<char*>(to) + offset, host, static_cast<size_t>(count), cudaMemcpyHostToDevice, stream), "cudaMemcpyAsync");
+    check(cudaEventRecord(staged_[piece], stream), "cudaEventRecord");
   }
+  memory_.count_call();
+  if (!is_beside) return;
+  const cudaEvent_t done = take_event();
+  check(cudaEventRecord(done, stream), "cudaEventRecord");
+  filled_.push_back({static_cast<const char*>(to), static_cast<const char*>(to) + bytes, done});
 }
 
 void Context::fetch(void* to, const void* from, int64_t bytes) {
+  await_fill(from);
   // One piece travels while the one before is copied out.
   const int64_t n = (bytes + piece_bytes - 1) / piece_bytes, first = next_piece_;
   next_piece_ += n;
@@ -151,6 +220,7 @@ std::string Context::take_fault() {
 }
 
 std::string Context::settle() {
+  const uint64_t n_calls = memory_.n_calls();
   const cudaError_t error = cudaStreamSynchronize(stream_);
   if (error != cudaSuccess) {
     // After this the device answers every call alike; what ran since the last settle is all that is known of the cause.
@@ -159,6 +229,7 @@ std::string Context::settle() {
     throw Failure{std::string("the CUDA device stopped with ") + cudaGetErrorName(error) + " (" + cudaGetErrorString(error) + ") in one of: " + names};
   }
   since_settled_.clear();
+  settled_calls_ = n_calls;
   if (told_.empty()) return take_fault();
   std::string told = std::exchange(told_, {});
   take_fault();
@@ -193,6 +264,10 @@ void Context::run(const bitwright_call& call) {
   const Views inputs = views_of(call.inputs, call.n_inputs), results = views_of(call.results, call.n_results);
   current_ = call_text(call.operation, inputs);
   if (std::find(since_settled_.begin(), since_settled_.end(), call.operation) == since_settled_.end()) since_settled_.emplace_back(call.operation);
+  for (const Views* views : {&inputs, &results})
+    for (const TensorView& view : *views)
+      if (view.present) await_fill(view.data);
+  memory_.count_call();
   try {
     kernel(*this, inputs, results, options);
     check(cudaGetLastError(), "the start of its kernels");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/backend-abi.h"
+#include "core/backend.h"
 #include "core/operation.h"
 #include "cuda/cublas.h"
 #include "cuda/memory.h"
@@ -65,9 +66,12 @@ class Context {
   Scratch<T> scratch(int64_t count) {
     const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
     void* data = memory_.take(bytes);
+    await_fill(data);
     if (data == nullptr) throw Failure{"out of memory: " + std::to_string(bytes) + " bytes for an intermediate result"};
     return Scratch<T>(memory_, static_cast<T*>(data), bytes);
   }
+  PinnedMemory& pinned() { return pinned_; }
+  Room room() const;
   void clear(void* to, int64_t bytes);
   /// One value from the device, after all work before.
   void read(void* to, const void* from, int64_t bytes);
@@ -84,6 +88,8 @@ class Context {
   // The face of the backend.
   void fill(void* to, int64_t bytes, const std::function<bool(void* host, int64_t offset, int64_t count)>& read_piece);
   void fetch(void* to, const void* from, int64_t bytes);
+  /// Between pinned memory and the device, in the stream's order.
+  void copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind);
   void run(const bitwright_call& call);
   /// Waits for all work; the sentence of the first fault since the last time, else empty.
   std::string settle();
@@ -100,12 +106,29 @@ class Context {
     std::string call;
     FaultText text;
   };
+  /// Bytes on their way to the device beside the work of the stream.
+  struct Filled {
+    const char* begin;
+    const char* end;
+    cudaEvent_t done;
+  };
   std::string take_fault();
+  /// The stream that fills memory beside the work: after whatever the block was used for before.
+  cudaStream_t stream_to_fill(const void* block);
+  /// The work that comes now uses the memory at `data`: after it is filled.
+  void await_fill(const void* data);
+  cudaEvent_t take_event();
 
   int index_;
   int capability_ = 0;
   cudaStream_t stream_ = nullptr;
+  /// Large fills run beside the work.
+  cudaStream_t fills_ = nullptr;
+  std::vector<Filled> filled_;
+  std::vector<cudaEvent_t> events_;
+  uint64_t settled_calls_ = 0;
   DeviceMemory memory_;
+  PinnedMemory pinned_;
   const Cublas* cublas_ = nullptr;
   CublasHandle handle_ = nullptr;
   void* workspace_ = nullptr;

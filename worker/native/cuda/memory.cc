@@ -22,11 +22,67 @@ DeviceMemory::~DeviceMemory() { release_all(); }
 
 void DeviceMemory::release_all() {
   for (const auto& [size, blocks] : free_)
-    for (void* block : blocks) cudaFree(block);
+    for (const Kept& kept : blocks) {
+      cudaFree(kept.block);
+      last_uses_.erase(kept.block);
+    }
   free_.clear();
+  held_bytes_ -= kept_bytes_;
+  kept_bytes_ = 0;
 }
 
 void* DeviceMemory::take(int64_t bytes) {
+  const size_t size = size_class(bytes);
+  std::lock_guard lock(mutex_);
+  if (const auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
+    const Kept kept = found->second.back();
+    found->second.pop_back();
+    kept_bytes_ -= static_cast<int64_t>(size);
+    last_uses_[kept.block] = kept.last_use;
+    return kept.block;
+  }
+  void* fresh = nullptr;
+  // The failure is answered here, not to the next call; and what is kept may be what is missing. cudaFree waits for the work that uses it.
+  for (int attempt = 0; attempt < 2 && fresh == nullptr; ++attempt) {
+    if (attempt == 1) release_all();
+    if (fits(size) && cudaMalloc(&fresh, size) != cudaSuccess) {
+      fresh = nullptr;
+      cudaGetLastError();
+    }
+  }
+  if (fresh != nullptr) held_bytes_ += static_cast<int64_t>(size);
+  return fresh;
+}
+
+void DeviceMemory::give(void* block, int64_t bytes) {
+  if (block == nullptr) return;
+  const size_t size = size_class(bytes);
+  std::lock_guard lock(mutex_);
+  free_[size].push_back({block, n_calls_});
+  kept_bytes_ += static_cast<int64_t>(size);
+}
+
+int64_t DeviceMemory::left(int64_t free_on_device) const {
+  std::lock_guard lock(mutex_);
+  const int64_t reachable = free_on_device + kept_bytes_, limit = limit_;
+  return limit == 0 ? reachable : std::max<int64_t>(0, std::min(reachable, limit - (held_bytes_ - kept_bytes_)));
+}
+
+uint64_t DeviceMemory::last_use(const void* block) const {
+  std::lock_guard lock(mutex_);
+  const auto found = last_uses_.find(block);
+  return found == last_uses_.end() ? 0 : found->second;
+}
+
+PinnedMemory::~PinnedMemory() { release_all(); }
+
+void PinnedMemory::release_all() {
+  for (const auto& [size, blocks] : free_)
+    for (void* block : blocks) cudaFreeHost(block);
+  free_.clear();
+}
+
+void* PinnedMemory::take(int64_t bytes) {
   const size_t size = size_class(bytes);
   std::lock_guard lock(mutex_);
   if (const auto found = free_.find(size); found != free_.end() && !found->second.empty()) {
@@ -35,16 +91,17 @@ void* DeviceMemory::take(int64_t bytes) {
     return block;
   }
   void* fresh = nullptr;
-  if (cudaMalloc(&fresh, size) == cudaSuccess) return fresh;
-  // The failure is answered here, not to the next call; and what is kept may be what is missing. cudaFree waits for the work that uses it.
+  if (cudaMallocHost(&fresh, size) == cudaSuccess) return fresh;
   cudaGetLastError();
+  // A copy may still be at work in what is kept.
+  cudaDeviceSynchronize();
   release_all();
-  if (cudaMalloc(&fresh, size) == cudaSuccess) return fresh;
+  if (cudaMallocHost(&fresh, size) == cudaSuccess) return fresh;
   cudaGetLastError();
   return nullptr;
 }
 
-void DeviceMemory::give(void* block, int64_t bytes) {
+void PinnedMemory::give(void* block, int64_t bytes) {
   if (block == nullptr) return;
   std::lock_guard lock(mutex_);
   free_[size_class(bytes)].push_back(block);
