@@ -63,6 +63,7 @@ std::vector<Call> calls_in_order() {
           {"hessian_accumulate", {H, x}, options({{"decay", 0.5}, {"weight", 0.5}})},
           {"column_range_accumulate", {{F32, {2, 8}}, x}, {}},
           {"range_accumulate", {{F32, {2}}, x}, {}},
+          {"weighted_accumulate", {H, H}, options({{"decay", 0.5}, {"weight", 0.5}})},
           {"activation_scale", {{F32, {2}}}, tokens},
           {"weight_scales", {W, absent}, grid},
           {"quantize_rtn", {W, scale, zero_point, per_column}, grid},

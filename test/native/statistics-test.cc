@@ -24,6 +24,18 @@ const Case hessian_cases("hessian_accumulate: decay · H + weight · xᵀx, both
   }
 });
 
+const Case weighted_cases("weighted_accumulate: decay · sum + weight · x, each step rounded", [] {
+  for (const Shape& shape : {Shape{1}, Shape{65, 7}, Shape{300, 520}}) {
+    const Array sum = normal(DType::F32, shape, 57), x = normal(DType::F32, shape, 58);
+    std::vector<double> reference;
+    for (int64_t i = 0; i < sum.spec.count(); ++i) {
+      const float kept = 0.3f * static_cast<float>(sum.at(i)), added = 0.7f * static_cast<float>(x.at(i));
+      reference.push_back(kept + added);
+    }
+    expect_close(run_everywhere("weighted_accumulate", {sum, x}, options({{"decay", 0.3}, {"weight", 0.7}}), 1)[0], reference, 0);
+  }
+});
+
 const Case range_cases("ranges are those of all columns, and a NaN stays visible", [] {
   const Array x = normal(DType::F32, {65, 37}, 53);
   const Array begin = array_of(DType::F32, {2, 37}, [](int64_t i) { return i < 37 ? INFINITY : -INFINITY; });

@@ -40,6 +40,12 @@ inline int capability() {
   return text != nullptr ? std::atoi(text) : 90;
 }
 
+/// Devices that are played: BITWRIGHT_EMULATED_DEVICES, else one. Each has a queue and tensors of its own; their kernels take turns.
+inline int n_devices() {
+  const char* text = std::getenv("BITWRIGHT_EMULATED_DEVICES");
+  return text != nullptr ? std::atoi(text) : 1;
+}
+
 extern dim3 thread_index, block_index, block_size, grid_size;
 extern unsigned char* dynamic_shared;
 /// Runs `thread` for every thread of every block. Ends the program when threads of a block wait at different barriers.
@@ -87,7 +93,7 @@ T atomicExch(T* at, T value) {
 inline const char* cudaGetErrorName(cudaError_t) { return "emulated"; }
 inline const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline cudaError_t cudaSetDevice(int index) { return index == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+inline cudaError_t cudaSetDevice(int index) { return index >= 0 && index < emulation::n_devices() ? cudaSuccess : cudaErrorInvalidDevice; }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   *value = attribute == cudaDevAttrComputeCapabilityMajor ? emulation::capability() / 10 : emulation::capability() % 10;
   return cudaSuccess;

@@ -4,6 +4,7 @@
 #include <ucontext.h>
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "cuda_runtime_api.h"
@@ -122,6 +123,9 @@ void run_block() {
 }  // namespace
 
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
+  // Several devices have a thread each, and what stands above, like the shared memory of kernels, is there once.
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
   const unsigned n_threads = block.x * block.y * block.z;
   threads.assign(n_threads, {});
   words.assign(n_threads + lanes, 0);

@@ -1,4 +1,4 @@
-// What the emulation puts in the place of the driver, of cuBLAS and of the device's memory: one device, matrix products in plain loops with sums in F32, and
+// What the emulation puts in the place of the driver, of cuBLAS and of the device's memory: one device or BITWRIGHT_EMULATED_DEVICES of them, matrix products in plain loops with sums in F32, and
 // tensors that end at a page which nobody may touch, so that a kernel that reads or writes behind one ends the program.
 #include <sys/mman.h>
 #include <unistd.h>
@@ -112,13 +112,13 @@ const Cublas* load_cublas(Status&) {
   return &functions;
 }
 
-int n_devices() { return 1; }
+int n_devices() { return emulation::n_devices(); }
 
 void describe(int index, bitwright_device_info& info) {
   info = {};
   info.memory_bytes = -1;
   std::snprintf(info.name, sizeof info.name, "CUDA, emulated");
-  info.usable = index == 0;
+  info.usable = index >= 0 && index < emulation::n_devices();
 }
 
 }  // namespace bitwright::cuda

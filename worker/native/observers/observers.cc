@@ -3,6 +3,7 @@
 //   hessian_accumulate        H ← decay · H + weight · xᵀ x      [I, I], F32; GPTQ's H is Σ 2 xᵀ x          cost T · I² / 2
 //   column_range_accumulate   running minimum and maximum per column      [2, I], SmoothQuant               cost 2 · T · I
 //   range_accumulate          running minimum and maximum of everything   [2], static activations           cost 2 · T · I
+//   weighted_accumulate       sum ← decay · sum + weight · x, each step rounded   statistics of several devices become one      cost 3 per element
 #include <algorithm>
 
 #include "core/gemm.h"
@@ -19,6 +20,10 @@ BITWRIGHT_VECTOR void extend_columns(const float* x, float* mn, float* mx, int64
     mn[i] = x[i] < mn[i] ? x[i] : mn[i];
     mx[i] = x[i] > mx[i] || x[i] != x[i] ? x[i] : mx[i];
   }
+}
+
+BITWRIGHT_VECTOR void add_weighted(float* sum, const float* x, int64_t n, float decay, float weight) {
+  for (int64_t i = 0; i < n; ++i) sum[i] = decay * sum[i] + weight * x[i];
 }
 
 Status check_matrix(const Specs& in, const Shape& first, const std::string& expected) {
@@ -76,8 +81,23 @@ Operation range_accumulate_operation() {
           }};
 }
 
+Operation weighted_accumulate_operation() {
+  return {"weighted_accumulate",
+          [](const Specs& in, const Options&, Specs&) {
+            if (in.size() != 2 || in[0].dtype != DType::F32 || in[1].dtype != DType::F32 || in[0].shape != in[1].shape) return mismatch("sum and x F32 of one shape", in);
+            return Status::fine();
+          },
+          [](RunContext& context, const Views& in, const Views&, const Options& options) {
+            const float decay = static_cast<float>(options.number("decay", 1)), weight = static_cast<float>(options.number("weight", 1));
+            context.pool.parallel_chunks(in[0].count(), 1 << 15, [&](int64_t begin, int64_t end) { add_weighted(in[0].as<float>() + begin, in[1].as<float>() + begin, end - begin, decay, weight); });
+            return Status::fine();
+          }};
+}
+
 }  // namespace
 
-OperationList observer_operations() { return {hessian_accumulate_operation(), column_range_accumulate_operation(), range_accumulate_operation(), activation_scale_operation()}; }
+OperationList observer_operations() {
+  return {hessian_accumulate_operation(), column_range_accumulate_operation(), range_accumulate_operation(), weighted_accumulate_operation(), activation_scale_operation()};
+}
 
 }  // namespace bitwright

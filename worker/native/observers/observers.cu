@@ -107,6 +107,13 @@ void range_accumulate(Context& context, const Views& in, const Views&, const Opt
   launch(context, 1, block_threads, 0, extend_range, ranges.data(), n_ranges, in[0].as<float>());
 }
 
+void weighted_accumulate(Context& context, const Views& in, const Views&, const Options& options) {
+  float* sum = in[0].as<float>();
+  const float* x = in[1].as<float>();
+  const float decay = static_cast<float>(options.number("decay", 1)), weight = static_cast<float>(options.number("weight", 1));
+  for_each(context, in[0].count(), [=] __device__(int64_t i) { sum[i] = decay * sum[i] + weight * x[i]; });
+}
+
 template <class T>
 void scale_activations(Context& context, const Views& in, const Views& out, const Grid& grid) {
   const float* range = in[0].as<float>();
@@ -131,7 +138,7 @@ void activation_scale(Context& context, const Views& in, const Views& out, const
 }  // namespace
 
 KernelList observer_kernels() {
-  return {{"hessian_accumulate", hessian_accumulate}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"activation_scale", activation_scale}};
+  return {{"hessian_accumulate", hessian_accumulate}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"weighted_accumulate", weighted_accumulate}, {"activation_scale", activation_scale}};
 }
 
 }  // namespace bitwright::cuda

@@ -99,6 +99,10 @@ export const columnRangeAccumulate = (ranges: Tensor, x: Tensor): void => {
 export const rangeAccumulate = (range: Tensor, x: Tensor): void => {
   range.device.enqueue('range_accumulate', [range, x]);
 };
+/** sum ← decay · sum + weight · x, both F32 of one shape: what several devices have seen becomes one. */
+export const weightedAccumulate = (sum: Tensor, x: Tensor, options: { decay: number; weight: number }): void => {
+  sum.device.enqueue('weighted_accumulate', [sum, x], options);
+};
 
 // ---- scales, quantize, dequantize (compressed-tensors arithmetic: every step rounded to the dtype of the weight) -----
 
