@@ -12,12 +12,12 @@ import type {
   ResolvePlanParams,
   ResolvePlanResult,
 } from '../../../schemas/src/protocol/client-server.js';
+import { roomForRun } from '../../../schemas/src/room-for-run.js';
 import { checkRecipe } from '../checks/check-recipe.js';
 import type { Resolution, ResolveContext } from '../plan/resolution.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { createDatasetCache } from './dataset-cache.js';
 import { filePathOf } from './file-path.js';
-import { freeBytes } from './free-bytes.js';
 import { createModelCache } from './model-cache.js';
 
 export interface Analysis {
@@ -58,7 +58,7 @@ export function createAnalyses(): Analyses {
       files: nodeFiles,
       environment: process.env,
       describe: models.describe,
-      freeBytes,
+      freeBytes: (dir) => roomForRun(`${dir}.run`),
       readHead,
       ...(overrides === undefined ? {} : { overrides }),
     };

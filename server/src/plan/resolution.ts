@@ -34,7 +34,7 @@ export interface ResolveContext {
   files: ModelFiles;
   environment: NodeJS.ProcessEnv;
   describe(dir: string): Promise<DescribeModelAnswer>;
-  /** Bytes free for this user on the volume of a folder that may not exist yet; null or absent: not known. */
+  /** Bytes that a run into a folder, which may not exist yet, can use there; null or absent: not known. */
   freeBytes?(dir: string): Promise<number | null>;
   /** Where heads of datasets are kept between key presses; else they are read anew. */
   readHead?(file: string): Promise<DatasetHead | null>;

@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { CheckedRecipe } from '../../../server/src/checks/check-recipe.js';
-import { freeBytes } from '../../../server/src/lsp/free-bytes.js';
+import { roomForRun } from '../../../schemas/src/room-for-run.js';
 import { tinyLlama } from '../../support/model-fixture.js';
 import { doubled, withExperts } from '../../support/problem-page-folder.js';
 import { checkIn, checkMarked, inFolder, marked } from '../../support/recipe-fixture.js';
@@ -93,7 +93,7 @@ test('less free space than checkpoint and shards is an error with the numbers, a
 test('a folder that does not exist yet has the free space of the one above; none is asked without a model', async () => {
   const dir = mkdtempSync(path.join(os.tmpdir(), 'bitwright-free-'));
   try {
-    const [here, below] = await Promise.all([freeBytes(dir), freeBytes(path.join(dir, 'not', 'yet', 'there'))]);
+    const [here, below] = await Promise.all([roomForRun(dir), roomForRun(path.join(dir, 'not', 'yet', 'there'))]);
     assert.ok(here !== null && here > 0 && below !== null);
     // Other programs write meanwhile.
     assert.ok(Math.abs(here - below) < here / 2);

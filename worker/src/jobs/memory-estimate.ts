@@ -1,8 +1,8 @@
 // What the plan needs against what the machine has, before the run and measured during it.
 import os from 'node:os';
-import { statfs } from 'node:fs/promises';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { roomForRun } from '../../../schemas/src/room-for-run.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 
 /** The tighter of the memory that is free here (control groups counted in) and the plan's own limit. */
@@ -17,10 +17,11 @@ export function checkMemory(plan: QuantizationPlan): void {
   if (peak_memory_bytes > available) throw runFailure.memoryTooSmall(bytesText(peak_memory_bytes), bytesText(available), peak_memory_stage);
 }
 
-export async function checkDisk(plan: QuantizationPlan, dir: string): Promise<void> {
-  const { bavail, bsize } = await statfs(dir);
-  if (plan.estimate.disk_bytes > bavail * bsize)
-    throw runFailure.diskFull(dir, `${bytesText(plan.estimate.disk_bytes)}, ${bytesText(bavail * bsize)} is free`);
+/** Shards of an unfinished run are not written again, or make room when the run folder begins anew. */
+export async function checkDisk({ estimate }: QuantizationPlan, runDir: string): Promise<void> {
+  const room = await roomForRun(runDir);
+  if (room !== null && estimate.disk_bytes > room)
+    throw runFailure.diskFull(runDir, `${bytesText(estimate.disk_bytes)}, and can use ${bytesText(room)}`);
 }
 
 /** Largest resident size of this process so far. */
