@@ -1,11 +1,12 @@
 // SmoothQuant where inputs stay in 16 bits: it moves difficulty into the weights and nothing gains.
+import { smoothingModifiers } from '../plan/read-modifiers.js';
 import type { Check } from './check.js';
 import { removeModifier } from './remove-modifier.js';
 
 export const smoothquantWithoutActivationQuantization: Check = {
   code: 'smoothquant-without-activation-quantization',
   run: ({ modifiers, quantization, document }) => {
-    const smooth = modifiers.find(({ name }) => name === 'SmoothQuantModifier');
+    const smooth = modifiers.find(({ name }) => smoothingModifiers.includes(name));
     const schemes = quantization.flatMap(({ groups }) => groups.map(({ scheme }) => scheme));
     if (smooth === undefined || schemes.length === 0 || schemes.some((scheme) => scheme === null || scheme.input_activations !== null))
       return [];
@@ -16,8 +17,7 @@ export const smoothquantWithoutActivationQuantization: Check = {
         severity: 'warning',
         path: smooth.path,
         at: 'key',
-        message:
-          'SmoothQuantModifier makes inputs easier to quantize at the cost of the weights, but no scheme of this recipe quantizes inputs: the result gets worse. Remove it, or use a scheme such as W8A8.',
+        message: `${smooth.name} makes inputs easier to quantize at the cost of the weights, but no scheme of this recipe quantizes inputs: the result gets worse. Remove it, or use a scheme such as W8A8.`,
         fixes: removal === null ? [] : [removal],
         related: quantization.flatMap(({ groups }) =>
           groups.map(({ path, name }) => ({ path, at: 'key' as const, message: `${name} leaves inputs as they are` })),

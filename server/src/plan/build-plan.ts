@@ -6,6 +6,7 @@ import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } 
 import { estimatePlan } from './estimate-plan.js';
 import type { EstimateInput } from './estimate-plan.js';
 import { needsCalibration } from './resolution.js';
+import type { RecipeModifier } from './read-modifiers.js';
 import type { ResolvedDataset, Resolution, ResolvedTransform } from './resolution.js';
 import type { ResolvedAwq } from './resolve-awq-mappings.js';
 
@@ -104,6 +105,12 @@ function awqPlan({ modifier, mappings, passed_over }: ResolvedAwq): AwqPlan {
   };
 }
 
+/** LogarithmicEqualizationModifier is SmoothQuantModifier with another default. */
+function algorithmOf({ name, body }: RecipeModifier): SmoothQuantPlan['algorithm'] {
+  const usual = name === 'LogarithmicEqualizationModifier' ? 'log_equalization' : 'smoothquant';
+  return textOf(body['algorithm'], usual) === 'log_equalization' ? 'log_equalization' : 'smoothquant';
+}
+
 function smoothquantPlan({ modifier, mappings }: ResolvedTransform): SmoothQuantPlan {
   const { body } = modifier;
   const steps = coerceTo('integer', body['num_calibration_steps']);
@@ -111,7 +118,7 @@ function smoothquantPlan({ modifier, mappings }: ResolvedTransform): SmoothQuant
     name: 'smoothquant',
     modifier: modifier.name,
     recipe_path: [...modifier.path],
-    algorithm: body['algorithm'] === 'log_equalization' ? 'log_equalization' : 'smoothquant',
+    algorithm: algorithmOf(modifier),
     smoothing_strength: numberOf(body['smoothing_strength'], 0.5),
     num_calibration_steps: typeof steps === 'number' ? steps : null,
     mappings: mappings.map(({ smooth_layer, balance_layers }) => ({ smooth_layer, balance_layers: [...balance_layers] })),
