@@ -67,30 +67,36 @@ export interface FinishedRun {
 
 export interface RunWish {
   threads?: number;
+  /** cuda: the emulated backend. */
+  kind?: 'cpu' | 'cuda';
   onEvent?: (event: RunEvent, context: RunContext) => void;
 }
 
 /** A whole run in this process; afterwards no tensor may be alive. */
-export function runPlan(plan: QuantizationPlan, { threads = 2, onEvent }: RunWish = {}): Promise<FinishedRun> {
-  return withDevice(async (device) => {
-    const events: RunEvent[] = [];
-    const { name } = device.native;
-    const context: RunContext = new RunContext(
-      plan,
-      device,
-      { kind: 'cpu', name, threads },
-      `${plan.output.dir}.run`,
-      // As the compiled worker process calls itself, so that a run may begin there and end here.
-      'unbundled',
-      (event) => {
-        events.push(event);
-        onEvent?.(event, context);
-      },
-      'run-1',
-    );
-    await run(context);
-    return finishedRun(events);
-  }, threads);
+export function runPlan(plan: QuantizationPlan, { threads = 2, kind = 'cpu', onEvent }: RunWish = {}): Promise<FinishedRun> {
+  return withDevice(
+    async (device) => {
+      const events: RunEvent[] = [];
+      const { name } = device.native;
+      const context: RunContext = new RunContext(
+        plan,
+        device,
+        { kind, name, threads },
+        `${plan.output.dir}.run`,
+        // As the compiled worker process calls itself, so that a run may begin there and end here.
+        'unbundled',
+        (event) => {
+          events.push(event);
+          onEvent?.(event, context);
+        },
+        'run-1',
+      );
+      await run(context);
+      return finishedRun(events);
+    },
+    threads,
+    kind,
+  );
 }
 
 export function finishedRun(events: RunEvent[]): FinishedRun {

@@ -1,26 +1,12 @@
 // A second backend behind the addon, end to end through Node: the library beside it is found, listed, opened; tensors go there, are worked on and come back;
 // failures are told. It is the emulated CUDA backend of the native tests, so this runs where no GPU is.
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync } from 'node:fs';
-import path from 'node:path';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { loadNativeCore, type NativeCore } from '../../worker/src/native-core.js';
+import type { NativeCore } from '../../worker/src/native-core.js';
 import { dequantize, embedding, linear, quantizeRtn, weightScales } from '../../worker/src/tensor/operations.js';
 import { Device } from '../../worker/src/tensor/tensor.js';
-import { repositoryRoot } from '../support/shared.js';
-import { inTemporaryFolder } from '../support/worker-run.js';
-
-const addon = path.join(repositoryRoot, 'dist/native/bitwright.node');
-const emulated = path.join(repositoryRoot, 'build/native/emulated-cuda.so');
-
-/** The addon in a folder of its own, beside it what `library` names. */
-async function withCore(library: string | null, work: (core: NativeCore) => Promise<void>): Promise<void> {
-  await inTemporaryFolder(async (folder) => {
-    copyFileSync(addon, path.join(folder, 'bitwright.node'));
-    if (library !== null) copyFileSync(library, path.join(folder, 'bitwright-cuda.so'));
-    await work(loadNativeCore(path.join(folder, 'bitwright.node')));
-  });
-}
+import { emulatedCuda, withCore } from '../support/native-device.js';
 
 const floats = (n: number, value: (i: number) => number): Uint8Array =>
   new Uint8Array(Float32Array.from({ length: n }, (_, i) => value(i)).buffer);
@@ -55,8 +41,8 @@ async function layer(core: NativeCore, kind: 'cpu' | 'cuda'): Promise<Uint8Array
 }
 
 test('a backend library beside the addon is listed and computes what the processor does', () =>
-  withCore(emulated, async (core) => {
-    assert.ok(existsSync(emulated), 'built by scripts/build-native.mjs');
+  withCore(emulatedCuda, async (core) => {
+    assert.ok(existsSync(emulatedCuda), 'built by scripts/build-native.mjs');
     const [cuda] = core.devices().filter(({ kind }) => kind === 'cuda');
     assert.deepEqual(
       { name: cuda?.name, usable: cuda?.usable, reason: cuda?.reason },
@@ -73,7 +59,7 @@ test('a backend library beside the addon is listed and computes what the process
   }));
 
 test('a failure on the other device is told by the next read with operation and shapes, and a device that is not there by its number', () =>
-  withCore(emulated, async (core) => {
+  withCore(emulatedCuda, async (core) => {
     assert.throws(() => core.openDevice('cuda', 7, 1), /there is no device cuda:7, the last is cuda:0/);
     const native = core.openDevice('cuda', 0, 1);
     const device = new Device(native);

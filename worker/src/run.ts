@@ -17,7 +17,6 @@ import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable
 import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
-import { checkDevice } from './device-limits.js';
 import { finishUnit } from './jobs/finish-unit.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits, transformPasses, type WorkUnit } from './jobs/layer-jobs.js';
 import { availableMemory, checkDisk, checkMemory, residentPeakBytes } from './jobs/memory-estimate.js';
@@ -71,7 +70,6 @@ export async function run(context: RunContext): Promise<void> {
 async function prepare(context: RunContext): Promise<RunJournal> {
   const { plan, runDir } = context;
   checkPlanIsSupported(plan, observers);
-  checkDevice(plan, context.device.native.kind);
   checkMemory(plan);
   await checkOutputFolder(plan.output.dir);
   await verifyModelFiles(plan.model);
