@@ -49,6 +49,7 @@ std::vector<Call> calls_in_order() {
           {"reshape", {W}, options({{"shape", std::string("8,4")}})},
           {"narrow", {W}, options({{"start", 1.0}, {"length", 2.0}})},
           {"gather_columns", {W, per_column}, {}},
+          {"stack_rows", {W, x, W}, {}},
           {"embedding", {W, per_token}, {}},
           {"linear", {x, W, {F32, {4}}}, {}},
           {"rmsnorm", {x, s}, options({{"eps", 1e-5}})},

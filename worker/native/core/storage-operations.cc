@@ -1,4 +1,5 @@
-// Operations on storage: cast, reshape, narrow, gather_columns.
+// Operations on storage: cast, reshape, narrow, gather_columns, stack_rows.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -107,8 +108,33 @@ Operation gather_columns_operation() {
           }};
 }
 
+Operation stack_rows_operation() {
+  return {"stack_rows",
+          [](const Specs& in, const Options&, Specs& out) {
+            constexpr size_t most = 8;
+            const std::string expected = "1 to " + std::to_string(most) + " tensors that differ in their leading dimension alone";
+            if (in.empty() || in.size() > most || in[0].shape.empty()) return mismatch(expected, in);
+            TensorSpec result = in[0];
+            result.shape[0] = 0;
+            for (const TensorSpec& one : in) {
+              if (!one.present || one.dtype != result.dtype || one.shape.empty() || !std::equal(one.shape.begin() + 1, one.shape.end(), result.shape.begin() + 1, result.shape.end())) return mismatch(expected, in);
+              result.shape[0] += one.shape[0];
+            }
+            out = {result};
+            return Status::fine();
+          },
+          [](RunContext&, const Views& in, const Views& out, const Options&) {
+            char* to = out[0].as<char>();
+            for (const TensorView& one : in) {
+              if (one.bytes() > 0) std::memcpy(to, one.data, static_cast<size_t>(one.bytes()));
+              to += one.bytes();
+            }
+            return Status::fine();
+          }};
+}
+
 }  // namespace
 
-OperationList storage_operations() { return {cast_operation(), reshape_operation(), narrow_operation(), gather_columns_operation()}; }
+OperationList storage_operations() { return {cast_operation(), reshape_operation(), narrow_operation(), gather_columns_operation(), stack_rows_operation()}; }
 
 }  // namespace bitwright

@@ -1,4 +1,4 @@
-// Operations on storage on a CUDA device: cast, gather_columns; and the checks of index tensors that several operations share.
+// Operations on storage on a CUDA device: cast, gather_columns, stack_rows; and the checks of index tensors that several operations share.
 #include "cuda/launch.cuh"
 #include "cuda/operations.h"
 
@@ -61,6 +61,14 @@ void gather_columns(Context& context, const Views& in, const Views& out, const O
   }
 }
 
+void stack_rows(Context& context, const Views& in, const Views& out, const Options&) {
+  char* to = out[0].as<char>();
+  for (const TensorView& one : in) {
+    if (one.bytes() > 0) check(cudaMemcpyAsync(to, one.data, static_cast<size_t>(one.bytes()), cudaMemcpyDeviceToDevice, context.stream()), "cudaMemcpyAsync");
+    to += one.bytes();
+  }
+}
+
 }  // namespace
 
 FloatCopy::FloatCopy(Context& context, const TensorView& view) {
@@ -115,6 +123,6 @@ void fill_with_noise(Context& context, DType type, void* to, int64_t count) {
   else for_each(context, count, [=] __device__(int64_t i) { static_cast<float*>(to)[i] = noise(i); });
 }
 
-KernelList storage_kernels() { return {{"cast", cast}, {"gather_columns", gather_columns}}; }
+KernelList storage_kernels() { return {{"cast", cast}, {"gather_columns", gather_columns}, {"stack_rows", stack_rows}}; }
 
 }  // namespace bitwright::cuda

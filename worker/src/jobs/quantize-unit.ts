@@ -1,29 +1,19 @@
 // One unit's layers: weights and statistics → the tensors of its shard, and the numbers of each layer.
 import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
-import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { formats, quantizers } from '../algorithms.js';
-import type { BlockStatistics } from '../calibration/block-statistics.js';
-import { weightAsRead } from '../checkpoint/formats/floats.js';
-import type { NamedTensor, QuantizedLayer } from '../checkpoint/formats/format.js';
+import { quantizers } from '../algorithms.js';
+import type { NamedTensor } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { fusedWith } from '../quantizers/fused-linears.js';
-import type { Quantizer } from '../quantizers/quantizer.js';
+import { disposeQuantized, type Quantizer, type QuantizerInput } from '../quantizers/quantizer.js';
 import { HessianFactors } from '../quantizers/shared-hessian.js';
-import { layerArgs } from '../quantizers/weight-observer.js';
-import { measureLayer } from '../report/layer-metrics.js';
-import type { Sidecar } from '../report/sidecar.js';
-import { gridArgs } from '../tensor/grid-args.js';
-import { activationScale, globalScale, summary } from '../tensor/operations.js';
+import { summary } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { storeLayer, type StoreLayerInput } from './store-layer.js';
 
-export interface QuantizeUnitInput {
+export interface QuantizeUnitInput extends StoreLayerInput {
   layers: readonly LayerPlan[];
   weights: LoadedWeights;
-  /** Null without calibration. */
-  statistics: BlockStatistics | null;
-  sidecar: Sidecar;
-  onLayer(layer: LayerPlan, metrics: LayerMetrics, problems: RunProblem[]): void;
 }
 
 /** Name under which a layer's weight is loaded: a tied head has the tensor of the embedding. */
@@ -51,7 +41,14 @@ async function quantizeSharedInput(input: QuantizeUnitInput, modules: readonly s
   if (first && observed) await checkHessian(first, observed);
   const tensors: NamedTensor[] = [];
   try {
-    for (const layer of layers) tensors.push(...(await quantizeLayer(input, layer, hessian)));
+    const inputs = layers.map((layer) => ({
+      layer,
+      plan: planOf(layer),
+      weight: input.weights.tensor(loadedName(layer)),
+      fused: fusedWeights(input, layer),
+      hessian,
+    }));
+    for (const set of setsOf(inputs)) tensors.push(...(await quantizeSet(input, set)));
     return tensors;
   } catch (error) {
     for (const { tensor } of tensors) tensor.dispose();
@@ -59,71 +56,43 @@ async function quantizeSharedInput(input: QuantizeUnitInput, modules: readonly s
   }
 }
 
-async function quantizeLayer(input: QuantizeUnitInput, layer: LayerPlan, hessian: HessianFactors | null): Promise<NamedTensor[]> {
-  const began = performance.now();
-  const plan = layer.quantizer;
-  const format = formats[layer.scheme?.format ?? ''];
-  if (!plan || !format) throw runFailure.planInvalid(`${layer.name} has no quantizer or no format that this version knows`);
-  const weight = input.weights.tensor(loadedName(layer));
-  const { min, max } = await summarize(weight);
-  const { findings, problems, ...chosen } = await quantizerOf(plan).quantize({
-    layer,
-    plan,
-    weight,
-    fused: fusedWeights(input, layer),
-    hessian,
+/** Which linears are quantized in one go: those of one quantizer, where it has sets. */
+function setsOf(inputs: readonly QuantizerInput[]): QuantizerInput[][] {
+  const names = new Set(inputs.map(({ plan }) => plan.name));
+  const sets = [...names].flatMap((name) => {
+    const ofName = inputs.filter(({ plan }) => plan.name === name);
+    return quantizerOf(ofName[0]!.plan).together?.sets(ofName) ?? ofName.map((one) => [one]);
   });
-  using q = chosen.q;
-  using firstLevel = chosen.levels?.scale;
-  using secondLevel = chosen.levels?.global;
-  using scale = chosen.scale;
-  using zeroPoint = chosen.zeroPoint;
-  using gIdx = chosen.gIdx;
-  const calibrated = await inputScale(input, layer, weight);
-  using inputScaleTensor = calibrated?.scale;
-  using inputZeroPoint = calibrated?.zeroPoint;
-  const quantized: QuantizedLayer = {
-    q,
-    scale,
-    zeroPoint,
-    levels: firstLevel && secondLevel ? { scale: firstLevel, global: secondLevel } : null,
-    gIdx,
-    input: inputScaleTensor ? { scale: inputScaleTensor, zeroPoint: inputZeroPoint ?? null } : null,
-  };
-  const tensors = format.store(layer, quantized);
-  try {
-    const args = layerArgs(layer);
-    using What = weightAsRead(quantized, args);
-    await weight.device.sync();
-    const seconds = (performance.now() - began) / 1000;
-    const bytesAfter = tensors
-      .filter(({ name }) => !/\.(weight_shape|input_\w+)$/.test(name))
-      .reduce((sum, { tensor }) => sum + tensor.bytes, 0);
-    const measured = {
-      layer,
-      args,
-      W: weight,
-      What,
-      H: hessian?.hessian ?? null,
-      scale,
-      zeroPoint,
-      gIdx,
-      range: { min, max },
-      bytesAfter,
-      seconds,
-      findings,
-    };
-    const metrics = await measureLayer(measured, input.sidecar);
-    input.onLayer(layer, metrics, [...problems, ...inputProblems(layer)]);
-    return tensors;
-  } catch (error) {
-    for (const { tensor } of tensors) tensor.dispose();
-    throw error;
-  }
+  return sets.sort(([a], [b]) => inputs.indexOf(a!) - inputs.indexOf(b!));
+}
+
+function planOf({ name, quantizer }: LayerPlan): QuantizerPlan {
+  if (!quantizer) throw runFailure.planInvalid(`${name} has no quantizer that this version knows`);
+  return quantizer;
 }
 
 /** The table has for each name the quantizer that takes its plan. */
 const quantizerOf = (plan: QuantizerPlan): Quantizer => quantizers[plan.name] as Quantizer;
+
+async function quantizeSet(input: QuantizeUnitInput, set: readonly QuantizerInput[]): Promise<NamedTensor[]> {
+  const [first] = set;
+  if (first === undefined) return [];
+  const began = performance.now();
+  const quantizer = quantizerOf(first.plan);
+  const chosen = set.length > 1 && quantizer.together ? await quantizer.together.quantize(set) : [await quantizer.quantize(first)];
+  const tensors: NamedTensor[] = [];
+  const n_rows = set.reduce((sum, { layer }) => sum + layer.rows, 0);
+  try {
+    if (set.length > 1) await first.weight.device.sync();
+    const seconds = (performance.now() - began) / 1000;
+    for (const one of set) tensors.push(...(await storeLayer(input, one, chosen.shift()!, (seconds * one.layer.rows) / n_rows)));
+    return tensors;
+  } catch (error) {
+    chosen.forEach(disposeQuantized);
+    for (const { tensor } of tensors) tensor.dispose();
+    throw error;
+  }
+}
 
 /** Weights that share a global scale with the layer's; those of other schemes have none. */
 function fusedWeights({ layers, weights }: QuantizeUnitInput, layer: LayerPlan): Tensor[] {
@@ -159,39 +128,4 @@ async function checkHessian(layer: LayerPlan, hessian: Tensor): Promise<void> {
   const [count = 0, n_nan = 0, n_infinite = 0] = await numbers.readDoubles();
   if (n_nan + n_infinite > 0)
     throw runFailure.activationNotFinite(layer.name, `${n_nan + n_infinite} of ${count} entries of its Hessian are NaN or infinite`);
-}
-
-async function summarize(weight: Tensor): Promise<{ min: number; max: number }> {
-  using numbers = summary(weight);
-  const [, , , min = 0, max = 0] = await numbers.readDoubles();
-  return { min, max };
-}
-
-async function inputScale({ statistics }: QuantizeUnitInput, layer: LayerPlan, weight: Tensor): Promise<QuantizedLayer['input']> {
-  const args = layer.scheme?.input_activations;
-  if (!args || args.dynamic === true) return null;
-  const range = await statistics?.staticRange(layer.name);
-  if (!range) throw runFailure.planInvalid(`${layer.name} has static input activations and no calibration row reached it`);
-  if (!range.every(Number.isFinite)) throw runFailure.activationNotFinite(layer.name, `its range is ${range[0]} to ${range[1]}`);
-  if (args.dynamic === 'local') {
-    using largest = weight.device.fromFloats([1], Float32Array.of(Math.max(-range[0], range[1], 0)));
-    return { scale: globalScale(largest, weight.dtype), zeroPoint: null };
-  }
-  using tensor = weight.device.fromFloats([2], new Float32Array(range));
-  const [scale, zeroPoint] = activationScale(tensor, { ...gridArgs(args), scale_dtype: weight.dtype });
-  return { scale, zeroPoint };
-}
-
-function inputProblems(layer: LayerPlan): RunProblem[] {
-  const args = layer.scheme?.input_activations;
-  if (!args || args.dynamic === true || (args.observer ?? 'memoryless_minmax') !== 'memoryless_minmax') return [];
-  return [
-    {
-      code: 'static-range-of-last-row',
-      severity: 'warning',
-      message: `The static input range of ${layer.name} is that of the last calibration row alone, because its observer is memoryless_minmax. Write observer: static_minmax to use all rows.`,
-      layer: layer.name,
-      recipe_path: layer.quantizer?.recipe_path ?? null,
-    },
-  ];
 }

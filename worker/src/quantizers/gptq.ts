@@ -4,37 +4,69 @@
 //   actorder null     columns in their own order
 //   actorder weight   columns by descending diag(H); every column keeps the scale of its original group; nothing is stored for it
 //   actorder group    the same order, groups formed along it; weight_g_idx (column → group) is stored
+//
+// Linears with one Hessian have one factor, and their rows do not know of each other: where it pays they are walked in one go (stacked-rows.ts).
 import type { GptqPlan, LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
-import { quantizeGptq } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { FactorFindings, Quantizer, QuantizerInput } from './quantizer.js';
+import {
+  disposeQuantized,
+  disposeScales,
+  type FactorFindings,
+  type QuantizedWeight,
+  type Quantizer,
+  type QuantizerInput,
+} from './quantizer.js';
 import { rtn } from './rtn.js';
+import { stackableSets, walkColumns, type Grouped } from './stacked-rows.js';
 import { layerArgs, observeWeight } from './weight-observer.js';
 
 export const gptq: Quantizer<GptqPlan> = {
   quantize: async (input) => {
-    const { layer, plan, weight, hessian } = input;
-    if (hessian === null) return roundToNearest(input, 'gptq-without-inputs', 'no calibration row reached it');
-    const dead = await hessian.dead.read();
-    if (dead.every((flag) => flag === 1)) return roundToNearest(input, 'gptq-without-inputs', 'all of its calibration inputs are zero');
-    const args = layer.scheme?.weights;
-    const byGroup = args?.actorder === 'group' && args.strategy === 'group';
-    const ordered = byGroup || args?.actorder === 'weight';
-    const permutation = ordered ? hessian.order() : null;
-    const wanted = plan.dampening_frac;
-    const { factor, findings } = await factorOf(input, ordered, wanted);
-    const gIdx = byGroup && permutation !== null ? await groupOfColumns(permutation, args.group_size ?? 1) : null;
-    const scales = await observeWeight(input, byGroup ? permutation : null);
-    const [q, loss] = quantizeGptq(weight, factor, scales.scale, scales.zeroPoint, permutation, gIdx, hessian.dead, {
-      ...layerArgs(layer),
-      block_size: plan.block_size,
-    });
-    loss.dispose();
-    return { ...scales, q, gIdx, findings, problems: problemsOf(layer, wanted, findings) };
+    const [alone] = await quantizeSet(input, [input]);
+    return alone!;
   },
+  together: { sets: stackableSets, quantize: (set) => quantizeSet(set[0]!, set) },
 };
+
+/** The linears of a set have the Hessian, the scheme and the settings of the first. */
+async function quantizeSet(first: QuantizerInput<GptqPlan>, set: readonly QuantizerInput<GptqPlan>[]): Promise<QuantizedWeight[]> {
+  const { layer, plan, hessian } = first;
+  if (hessian === null) return roundToNearest(set, 'gptq-without-inputs', 'no calibration row reached it');
+  const dead = await hessian.dead.read();
+  if (dead.every((flag) => flag === 1)) return roundToNearest(set, 'gptq-without-inputs', 'all of its calibration inputs are zero');
+  const args = layer.scheme?.weights;
+  const byGroup = args?.actorder === 'group' && args.strategy === 'group';
+  const ordered = byGroup || args?.actorder === 'weight';
+  const permutation = ordered ? hessian.order() : null;
+  const wanted = plan.dampening_frac;
+  const { factor, findings } = await factorOf(first, ordered, wanted);
+  const grouped: Grouped[] = [];
+  try {
+    for (const input of set) {
+      const gIdx = byGroup && permutation !== null ? await groupOfColumns(permutation, args.group_size ?? 1) : null;
+      try {
+        grouped.push({ weight: input.weight, gIdx, scales: await observeWeight(input, byGroup ? permutation : null) });
+      } catch (error) {
+        gIdx?.dispose();
+        throw error;
+      }
+    }
+    const options = { ...layerArgs(layer), block_size: plan.block_size };
+    const codes = walkColumns(grouped, { factor, permutation, dead: hessian.dead }, options);
+    return set.map(({ layer: one }, i) => {
+      const { scales, gIdx } = grouped[i]!;
+      return { ...scales, q: codes[i]!, gIdx, findings, problems: problemsOf(one, wanted, findings) };
+    });
+  } catch (error) {
+    for (const { gIdx, scales } of grouped) {
+      gIdx?.dispose();
+      disposeScales(scales);
+    }
+    throw error;
+  }
+}
 
 async function factorOf({ layer, hessian }: QuantizerInput, ordered: boolean, dampening_frac: number) {
   try {
@@ -55,10 +87,19 @@ async function groupOfColumns(permutation: Tensor, group_size: number): Promise<
   return permutation.device.fromInts([groups.length], groups);
 }
 
-async function roundToNearest(input: QuantizerInput, code: string, reason: string) {
-  const { layer } = input;
-  const message = `${layer.name} is rounded to nearest instead of by GPTQ: ${reason}. Use more varied calibration rows, or add the layer to ignore.`;
-  return { ...(await rtn.quantize(input)), problems: [problem(layer, code, 'warning', message)] };
+async function roundToNearest(set: readonly QuantizerInput[], code: string, reason: string): Promise<QuantizedWeight[]> {
+  const rounded: QuantizedWeight[] = [];
+  try {
+    for (const input of set) {
+      const { layer } = input;
+      const message = `${layer.name} is rounded to nearest instead of by GPTQ: ${reason}. Use more varied calibration rows, or add the layer to ignore.`;
+      rounded.push({ ...(await rtn.quantize(input)), problems: [problem(layer, code, 'warning', message)] });
+    }
+    return rounded;
+  } catch (error) {
+    rounded.forEach(disposeQuantized);
+    throw error;
+  }
 }
 
 function problemsOf(layer: LayerPlan, wanted: number, findings: FactorFindings): RunProblem[] {

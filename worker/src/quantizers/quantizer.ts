@@ -53,4 +53,20 @@ export interface QuantizedWeight extends WeightScales {
 
 export interface Quantizer<Plan extends QuantizerPlan = QuantizerPlan> {
   quantize(input: QuantizerInput<Plan>): Promise<QuantizedWeight>;
+  /** Where several linears with one Hessian can be taken in one go; each gets what it would get alone. */
+  together?: {
+    /** Linears with one input, in lists for `quantize`. */
+    sets<Input extends QuantizerInput<Plan>>(inputs: readonly Input[]): Input[][];
+    quantize(set: readonly QuantizerInput<Plan>[]): Promise<QuantizedWeight[]>;
+  };
+}
+
+export function disposeQuantized({ q, gIdx, ...scales }: QuantizedWeight): void {
+  q.dispose();
+  gIdx?.dispose();
+  disposeScales(scales);
+}
+
+export function disposeScales({ scale, zeroPoint, levels }: WeightScales): void {
+  for (const tensor of [scale, zeroPoint, levels?.scale, levels?.global]) tensor?.dispose();
 }

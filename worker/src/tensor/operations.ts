@@ -26,6 +26,12 @@ export const cast = (x: Tensor, dtype: DType): Tensor => one(x.device.enqueue('c
 export const reshape = (x: Tensor, shape: readonly number[]): Tensor => one(x.device.enqueue('reshape', [x], { shape: shape.join(',') }));
 /** Rows start … start+length of the leading dimension; shares storage. */
 export const narrow = (x: Tensor, start: number, length: number): Tensor => one(x.device.enqueue('narrow', [x], { start, length }));
+/** Tensors that differ in their leading dimension alone, at most 8, one below the other: [O₁, …], [O₂, …] → [O₁ + O₂, …]; a copy. */
+export function stackRows(tensors: readonly Tensor[]): Tensor {
+  const [first] = tensors;
+  if (first === undefined) throw new Error('Rows of no tensor were to be stacked.');
+  return one(first.device.enqueue('stack_rows', tensors));
+}
 /** x[:, permutation] for x [O, I], permutation I32 [I]; any dtype. */
 export const gatherColumns = (x: Tensor, permutation: Tensor): Tensor => one(x.device.enqueue('gather_columns', [x, permutation]));
 

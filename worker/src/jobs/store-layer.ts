@@ -1,0 +1,117 @@
+// A quantized layer → the tensors of its shard, and its numbers: what the file will say of it, measured on the device before it is written.
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+import { formats } from '../algorithms.js';
+import type { BlockStatistics } from '../calibration/block-statistics.js';
+import { weightAsRead } from '../checkpoint/formats/floats.js';
+import type { NamedTensor, QuantizedLayer } from '../checkpoint/formats/format.js';
+import type { QuantizedWeight, QuantizerInput } from '../quantizers/quantizer.js';
+import { layerArgs } from '../quantizers/weight-observer.js';
+import { measureLayer } from '../report/layer-metrics.js';
+import type { Sidecar } from '../report/sidecar.js';
+import { gridArgs } from '../tensor/grid-args.js';
+import { activationScale, globalScale, summary } from '../tensor/operations.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+export interface StoreLayerInput {
+  /** Null without calibration. */
+  statistics: BlockStatistics | null;
+  sidecar: Sidecar;
+  onLayer(layer: LayerPlan, metrics: LayerMetrics, problems: RunProblem[]): void;
+}
+
+/** Takes what was chosen over; `secondsBefore` is the time that choosing took. */
+export async function storeLayer(
+  input: StoreLayerInput,
+  { layer, weight, hessian }: QuantizerInput,
+  { findings, problems, ...chosen }: QuantizedWeight,
+  secondsBefore: number,
+): Promise<NamedTensor[]> {
+  const began = performance.now();
+  using q = chosen.q;
+  using firstLevel = chosen.levels?.scale;
+  using secondLevel = chosen.levels?.global;
+  using scale = chosen.scale;
+  using zeroPoint = chosen.zeroPoint;
+  using gIdx = chosen.gIdx;
+  const { min, max } = await summarize(weight);
+  const calibrated = await inputScale(input, layer, weight);
+  using inputScaleTensor = calibrated?.scale;
+  using inputZeroPoint = calibrated?.zeroPoint;
+  const quantized: QuantizedLayer = {
+    q,
+    scale,
+    zeroPoint,
+    levels: firstLevel && secondLevel ? { scale: firstLevel, global: secondLevel } : null,
+    gIdx,
+    input: inputScaleTensor ? { scale: inputScaleTensor, zeroPoint: inputZeroPoint ?? null } : null,
+  };
+  const format = formats[layer.scheme?.format ?? ''];
+  if (!format) throw runFailure.planInvalid(`${layer.name} has no format that this version knows`);
+  const tensors = format.store(layer, quantized);
+  try {
+    const args = layerArgs(layer);
+    using What = weightAsRead(quantized, args);
+    await weight.device.sync();
+    const seconds = secondsBefore + (performance.now() - began) / 1000;
+    const bytesAfter = tensors
+      .filter(({ name }) => !/\.(weight_shape|input_\w+)$/.test(name))
+      .reduce((sum, { tensor }) => sum + tensor.bytes, 0);
+    const measured = {
+      layer,
+      args,
+      W: weight,
+      What,
+      H: hessian?.hessian ?? null,
+      scale,
+      zeroPoint,
+      gIdx,
+      range: { min, max },
+      bytesAfter,
+      seconds,
+      findings,
+    };
+    const metrics = await measureLayer(measured, input.sidecar);
+    input.onLayer(layer, metrics, [...problems, ...inputProblems(layer)]);
+    return tensors;
+  } catch (error) {
+    for (const { tensor } of tensors) tensor.dispose();
+    throw error;
+  }
+}
+
+async function summarize(weight: Tensor): Promise<{ min: number; max: number }> {
+  using numbers = summary(weight);
+  const [, , , min = 0, max = 0] = await numbers.readDoubles();
+  return { min, max };
+}
+
+async function inputScale({ statistics }: StoreLayerInput, layer: LayerPlan, weight: Tensor): Promise<QuantizedLayer['input']> {
+  const args = layer.scheme?.input_activations;
+  if (!args || args.dynamic === true) return null;
+  const range = await statistics?.staticRange(layer.name);
+  if (!range) throw runFailure.planInvalid(`${layer.name} has static input activations and no calibration row reached it`);
+  if (!range.every(Number.isFinite)) throw runFailure.activationNotFinite(layer.name, `its range is ${range[0]} to ${range[1]}`);
+  if (args.dynamic === 'local') {
+    using largest = weight.device.fromFloats([1], Float32Array.of(Math.max(-range[0], range[1], 0)));
+    return { scale: globalScale(largest, weight.dtype), zeroPoint: null };
+  }
+  using tensor = weight.device.fromFloats([2], new Float32Array(range));
+  const [scale, zeroPoint] = activationScale(tensor, { ...gridArgs(args), scale_dtype: weight.dtype });
+  return { scale, zeroPoint };
+}
+
+function inputProblems(layer: LayerPlan): RunProblem[] {
+  const args = layer.scheme?.input_activations;
+  if (!args || args.dynamic === true || (args.observer ?? 'memoryless_minmax') !== 'memoryless_minmax') return [];
+  return [
+    {
+      code: 'static-range-of-last-row',
+      severity: 'warning',
+      message: `The static input range of ${layer.name} is that of the last calibration row alone, because its observer is memoryless_minmax. Write observer: static_minmax to use all rows.`,
+      layer: layer.name,
+      recipe_path: layer.quantizer?.recipe_path ?? null,
+    },
+  ];
+}
