@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { loadNativeCore, type NativeCore } from '../../worker/src/native-core.js';
+import { loadNativeCore, type NativeCore, type NativeDevice } from '../../worker/src/native-core.js';
 import { Device } from '../../worker/src/tensor/tensor.js';
 import { repositoryRoot } from './shared.js';
 
@@ -25,20 +25,36 @@ export async function withCore<T>(library: string | null, work: (core: NativeCor
 
 /** Runs `work` on a device of its own; afterwards no handle may be alive, in JavaScript or in the native core. */
 export function withDevice<T>(work: (device: Device) => Promise<T>, threads = 2, kind: 'cpu' | 'cuda' = 'cpu'): Promise<T> {
-  if (kind === 'cuda') return withCore(emulatedCuda, (core) => onDevice(core, kind, threads, work));
-  return onDevice(loadNativeCore(addon), kind, threads, work);
+  return withDevices(1, ([device]) => work(device!), threads, kind);
 }
 
-async function onDevice<T>(core: NativeCore, kind: 'cpu' | 'cuda', threads: number, work: (device: Device) => Promise<T>): Promise<T> {
-  const native = core.openDevice(kind, 0, threads);
-  const device = new Device(native);
+/** The same on several devices. The product has one CPU; for what is spread over devices, two of its queues are as good as two GPUs. */
+export function withDevices<T>(
+  count: number,
+  work: (devices: readonly Device[]) => Promise<T>,
+  threads = 2,
+  kind: 'cpu' | 'cuda' = 'cpu',
+): Promise<T> {
+  const onCore = (core: NativeCore): Promise<T> =>
+    withNatives(
+      Array.from({ length: count }, (_, index) => core.openDevice(kind, kind === 'cpu' ? 0 : index, threads)),
+      work,
+    );
+  return kind === 'cuda' ? withCore(emulatedCuda, onCore) : onCore(loadNativeCore(addon));
+}
+
+/** Takes the opened devices over. */
+export async function withNatives<T>(natives: readonly NativeDevice[], work: (devices: readonly Device[]) => Promise<T>): Promise<T> {
+  const devices = natives.map((native) => new Device(native));
   try {
-    const answer = await work(device);
-    await device.sync();
-    assert.equal(device.liveTensors, 0, 'every tensor is disposed');
-    assert.equal(native.memory().live_handles, 0, 'the native core holds no handle');
+    const answer = await work(devices);
+    for (const device of devices) {
+      await device.sync();
+      assert.equal(device.liveTensors, 0, 'every tensor is disposed');
+      assert.equal(device.native.memory().live_handles, 0, 'the native core holds no handle');
+    }
     return answer;
   } finally {
-    native.close();
+    for (const native of natives) native.close();
   }
 }

@@ -15,9 +15,12 @@ import { PROTOCOL_VERSION } from '../../schemas/src/protocol/version.js';
 import type { RunEvent } from '../../schemas/src/run-event.js';
 import { asReport } from '../../schemas/src/validate.js';
 import { checkRecipe } from '../../server/src/checks/check-recipe.js';
+import type { NativeDevice } from '../../worker/src/native-core.js';
+import { factsOf } from '../../worker/src/open-devices.js';
 import { RunContext } from '../../worker/src/run-context.js';
 import { run } from '../../worker/src/run.js';
-import { withDevice } from './native-device.js';
+import type { Device } from '../../worker/src/tensor/tensor.js';
+import { withDevices, withNatives } from './native-device.js';
 import { repositoryRoot } from './shared.js';
 
 /** A folder that is gone when the work is done. */
@@ -69,35 +72,40 @@ export interface RunWish {
   threads?: number;
   /** cuda: the emulated backend. */
   kind?: 'cpu' | 'cuda';
+  /** CPU devices, as if there were several; or devices of another core. */
+  devices?: number | readonly NativeDevice[];
   onEvent?: (event: RunEvent, context: RunContext) => void;
 }
 
 /** A whole run in this process; afterwards no tensor may be alive. */
-export function runPlan(plan: QuantizationPlan, { threads = 2, kind = 'cpu', onEvent }: RunWish = {}): Promise<FinishedRun> {
-  return withDevice(
-    async (device) => {
-      const events: RunEvent[] = [];
-      const { name } = device.native;
-      const context: RunContext = new RunContext(
-        plan,
-        device,
-        { kind, name, threads },
-        `${plan.output.dir}.run`,
-        // As the compiled worker process calls itself, so that a run may begin there and end here.
-        'unbundled',
-        (event) => {
-          events.push(event);
-          onEvent?.(event, context);
-        },
-        'run-1',
-      );
-      await run(context);
-      return finishedRun(events);
-    },
-    threads,
-    kind,
-  );
+export function runPlan(
+  plan: QuantizationPlan,
+  { threads = 2, kind = 'cpu', devices: wanted = 1, onEvent }: RunWish = {},
+): Promise<FinishedRun> {
+  const onDevices = async (devices: readonly Device[]): Promise<FinishedRun> => {
+    const events: RunEvent[] = [];
+    const natives = devices.map(({ native }) => native);
+    const infos = natives.map(({ kind, name }, index) => ({ ...deviceInfo, kind, index, name }));
+    const context: RunContext = new RunContext(
+      plan,
+      devices,
+      factsOf(infos, natives),
+      `${plan.output.dir}.run`,
+      // As the compiled worker process calls itself, so that a run may begin there and end here.
+      'unbundled',
+      (event) => {
+        events.push(event);
+        onEvent?.(event, context);
+      },
+      'run-1',
+    );
+    await run(context);
+    return finishedRun(events);
+  };
+  return typeof wanted === 'number' ? withDevices(wanted, onDevices, threads, kind) : withNatives(wanted, onDevices);
 }
+
+const deviceInfo = { usable: true, reason: null, memory_bytes: null, compute_capability: null, details: {} };
 
 export function finishedRun(events: RunEvent[]): FinishedRun {
   const ended = events.at(-1);

@@ -1,12 +1,17 @@
 // A second backend behind the addon, end to end through Node: the library beside it is found, listed, opened; tensors go there, are worked on and come back;
 // failures are told. It is the emulated CUDA backend of the native tests, so this runs where no GPU is.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
+import type { RunReport } from '../../schemas/src/generated/report.js';
 import type { NativeCore } from '../../worker/src/native-core.js';
 import { dequantize, embedding, linear, quantizeRtn, weightScales } from '../../worker/src/tensor/operations.js';
 import { Device } from '../../worker/src/tensor/tensor.js';
+import { tinyLlama, writeModel } from '../support/model-fixture.js';
 import { emulatedCuda, withCore } from '../support/native-device.js';
+import { seededRandom } from '../support/random.js';
+import { inTemporaryFolder, resolvePlan, runToCompletion } from '../support/worker-run.js';
 
 const floats = (n: number, value: (i: number) => number): Uint8Array =>
   new Uint8Array(Float32Array.from({ length: n }, (_, i) => value(i)).buffer);
@@ -79,6 +84,64 @@ test('a failure on the other device is told by the next read with operation and 
       native.close();
     }
   }));
+
+/** As if the machine had so many. */
+async function withEmulatedDevices(count: number, work: (core: NativeCore) => Promise<void>): Promise<void> {
+  process.env['BITWRIGHT_EMULATED_DEVICES'] = String(count);
+  try {
+    await withCore(emulatedCuda, work);
+  } finally {
+    delete process.env['BITWRIGHT_EMULATED_DEVICES'];
+  }
+}
+
+test('two devices of the other backend: rows and layers are spread over both, and give what one gives', () =>
+  withEmulatedDevices(2, (core) =>
+    inTemporaryFolder(async (dir) => {
+      const infos = core.devices().filter(({ kind }) => kind === 'cuda');
+      assert.deepEqual(
+        infos.map(({ index, usable }) => [index, usable]),
+        [
+          [0, true],
+          [1, true],
+        ],
+      );
+      const model = path.join(dir, 'model');
+      const config = { num_attention_heads: 2, num_key_value_heads: 2, bos_token_id: 1, hidden_act: 'silu', rms_norm_eps: 1e-5 };
+      const random = seededRandom(3);
+      const tiny = tinyLlama({ hidden: 16, intermediate: 32, keyValues: 16, blocks: 2, vocabulary: 40, config });
+      writeModel(model, tiny, () => (random.next() - 0.5) / 2);
+      // More than one batch of 4096 tokens.
+      const rows = path.join(dir, 'rows.jsonl');
+      const row = (): string => `${JSON.stringify({ input_ids: Array.from({ length: 40 }, () => 3 + random.below(36)) })}\n`;
+      writeFileSync(rows, Array.from({ length: 110 }, row).join(''));
+      const recipe =
+        'quant_stage:\n  quant_modifiers: {SmoothQuantModifier: {}, GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, type: int, strategy: group, group_size: 8}, input_activations: {num_bits: 8, type: int, strategy: tensor, observer: minmax}}}}}\n';
+      const outcome = async (n: number): Promise<RunReport> => {
+        const calibration = { dataset: rows, num_calibration_samples: 110, max_seq_length: 64 };
+        const evaluate = { dataset: rows, num_samples: 20, max_seq_length: 64 };
+        const plan = await resolvePlan({ recipe, model, output: path.join(dir, `${n}`), calibration, evaluate });
+        const devices = infos.slice(0, n).map(({ kind, index }) => core.openDevice(kind, index, 1));
+        return (await runToCompletion(plan, { devices })).report;
+      };
+      const [one, two] = [await outcome(1), await outcome(2)];
+      assert.deepEqual(
+        two.device.devices?.map(({ id, name, peak_bytes }) => [id, name, peak_bytes > 0]),
+        [
+          ['cuda:0', 'CUDA, emulated', true],
+          ['cuda:1', 'CUDA, emulated', true],
+        ],
+      );
+      const near = (value: number, expected: number): boolean => Math.abs(value - expected) <= 1e-4 * expected;
+      for (const [index, layer] of one.layers.entries()) {
+        const [error, other] = [layer.relative_output_error ?? NaN, two.layers[index]?.relative_output_error ?? NaN];
+        assert.ok(error > 0 && near(other, error), `${layer.name}: ${other}, on one device ${error}`);
+      }
+      const [alone, both] = [one.quality?.after?.perplexity ?? NaN, two.quality?.after?.perplexity ?? NaN];
+      assert.ok(near(both, alone), `perplexity ${both}, on one device ${alone}`);
+      assert.equal(two.quality?.before?.perplexity, one.quality?.before?.perplexity);
+    }),
+  ));
 
 test('without the library the device is listed with the reason, and cannot be opened', () =>
   withCore(null, (core) => {

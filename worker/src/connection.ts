@@ -9,8 +9,7 @@ import {
   type CancellationToken,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
-import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
-import type { RunProblem, RunReport } from '../../schemas/src/generated/report.js';
+import type { RunProblem } from '../../schemas/src/generated/report.js';
 import {
   cancelRequest,
   devicesRequest,
@@ -38,11 +37,11 @@ import { asPlan } from '../../schemas/src/validate.js';
 import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
-import type { NativeCore, NativeDevice } from './native-core.js';
+import type { NativeCore } from './native-core.js';
+import { Devices } from './open-devices.js';
 import { inspectedTensor, tensorStatistics } from './report/inspect-tensor.js';
-import { asRunFailure, isCancellation, RunCancelled, RunContext } from './run-context.js';
+import { asRunFailure, idle, isCancellation, RunCancelled, RunContext } from './run-context.js';
 import { run } from './run.js';
-import { Device } from './tensor/tensor.js';
 
 /** LSP's code for the answer to a request that was cancelled. */
 const REQUEST_CANCELLED = -32800;
@@ -94,10 +93,10 @@ export function listen({ input, output, core, version, onClose }: ConnectionOpti
     const { plan } = checked;
     const run_dir = `${plan.output.dir}.run`;
     try {
-      const { device, facts } = devices.open(plan.device, plan.threads);
-      device.native.resetPeakMemory();
+      const { devices: opened, facts } = devices.open(plan.device, plan.threads);
+      for (const { native } of opened) native.resetPeakMemory();
       const send = (event: Parameters<RunContext['emit']>[0]): void => void connection.sendNotification(runEventNotification, event);
-      const context = new RunContext(plan, device, facts, run_dir, version, send, randomUUID());
+      const context = new RunContext(plan, opened, facts, run_dir, version, send, randomUUID());
       // The answer goes out before the first event.
       const ended = oneAtATime(async () => {
         await new Promise(setImmediate);
@@ -106,7 +105,8 @@ export function listen({ input, output, core, version, onClose }: ConnectionOpti
         } finally {
           active = null;
         }
-        if (device.liveTensors !== 0) console.error(`${device.liveTensors} tensors were not freed by the run`);
+        const n_live = opened.reduce((sum, { liveTensors }) => sum + liveTensors, 0);
+        if (n_live !== 0) console.error(`${n_live} tensors were not freed by the run`);
       });
       active = { context, ended };
       return { run_id: context.runId, run_dir };
@@ -152,7 +152,7 @@ export function listen({ input, output, core, version, onClose }: ConnectionOpti
 async function evaluate(
   connection: MessageConnection,
   devices: Devices,
-  { model, dataset, device: kind }: EvaluateParams,
+  { model, dataset, device: wanted }: EvaluateParams,
   token: CancellationToken,
 ): Promise<EvaluateResult> {
   const throwIfCancelled = (): void => {
@@ -160,29 +160,26 @@ async function evaluate(
   };
   throwIfCancelled();
   await verifyModelFiles(model);
-  const { device } = devices.open(kind, null);
-  const subscription = token.onCancellationRequested(() => device.native.cancel());
+  const { devices: opened } = devices.open(wanted, null);
+  const subscription = token.onCancellationRequested(() => opened.forEach(({ native }) => native.cancel()));
   try {
     const onProgress = (fraction: number): void =>
       void connection.sendNotification(evaluateProgressNotification, { fraction, message: `evaluating ${model.dir}` });
     const problems: RunProblem[] = [];
     const onProblem = (problem: RunProblem): void => void problems.push(problem);
-    return { perplexity: await measurePerplexity(model, dataset, device, { onProgress, onProblem, throwIfCancelled }), problems };
+    return { perplexity: await measurePerplexity(model, dataset, opened, { onProgress, onProblem, throwIfCancelled }), problems };
   } finally {
     subscription.dispose();
-    if (token.isCancellationRequested) {
-      await device.sync().catch((error: unknown) => {
-        if (!isCancellation(error)) console.error(error);
-      });
-      device.native.resume();
-    }
+    if (token.isCancellationRequested) await idle(opened);
   }
 }
 
 async function inspect(devices: Devices, { model, name }: InspectTensorParams) {
   await verifyModelFiles(model);
-  const { device } = devices.open('cpu', null);
-  const reader = openTensorReader(device, modelTensors(model));
+  const {
+    devices: [device],
+  } = devices.open('cpu', null);
+  const reader = openTensorReader(device!, modelTensors(model));
   const scheme = model.quantization?.layers[name];
   const tensorName = scheme?.weights ? `${name}.weight` : inspectedTensor(model, name);
   // A quantized module is shown as any reader of the file would compute it.
@@ -195,39 +192,3 @@ async function inspect(devices: Devices, { model, name }: InspectTensorParams) {
 }
 
 const describeDevices = (core: NativeCore): DeviceDescription[] => core.devices().map((device) => ({ ...device }));
-
-/** Opened devices: one at a time, opened again when other threads are asked for. */
-class Devices {
-  defaultThreads: number | null = null;
-  private current: { key: string; device: Device; facts: RunReport['device'] } | null = null;
-
-  constructor(private readonly core: NativeCore) {}
-
-  open(wanted: QuantizationPlan['device'], threads: number | null): { device: Device; facts: RunReport['device'] } {
-    const all = this.core.devices();
-    // Nobody gets CUDA unasked until its backend has passed gpu-suite.sh on a device: so far its kernels have run in emulation alone.
-    const kind = wanted === 'auto' ? 'cpu' : wanted;
-    const ofKind = all.filter((device) => device.kind === kind);
-    const info = ofKind.find((device) => device.usable) ?? ofKind[0];
-    if (!info?.usable) throw runFailure.deviceUnavailable(kind, info?.reason ?? 'this machine has none that the native core knows');
-    const n_threads = threads ?? this.defaultThreads ?? 0;
-    const key = `${kind} ${n_threads}`;
-    if (this.current?.key !== key) {
-      this.current?.device.native.close();
-      // Where opening fails, a later run must not find the closed one.
-      this.current = null;
-      const native = this.openNative(kind, info.index, n_threads);
-      this.current = { key, device: new Device(native), facts: { kind, name: native.name, threads: native.threads } };
-    }
-    return this.current;
-  }
-
-  private openNative(kind: 'cpu' | 'cuda', index: number, n_threads: number): NativeDevice {
-    try {
-      return this.core.openDevice(kind, index, n_threads);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw kind === 'cpu' ? runFailure.threadsRefused(n_threads, reason) : runFailure.deviceUnavailable(kind, reason);
-    }
-  }
-}

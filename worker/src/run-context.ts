@@ -35,13 +35,31 @@ export class RunContext {
 
   constructor(
     readonly plan: QuantizationPlan,
-    readonly device: Device,
+    /** At least one; the first does what is done once. */
+    readonly devices: readonly Device[],
     readonly deviceFacts: RunReport['device'],
     readonly runDir: string,
     readonly version: string,
     private readonly sink: RunEventSink,
     readonly runId: string,
   ) {}
+
+  get device(): Device {
+    return this.devices[0]!;
+  }
+
+  /** With what each of several devices has held at most. */
+  deviceReport(): RunReport['device'] {
+    const { devices, ...facts } = this.deviceFacts;
+    const peak = (index: number): number => this.devices[index]?.native.memory().peak_bytes ?? 0;
+    return devices === undefined ? facts : { ...facts, devices: devices.map((one, index) => ({ ...one, peak_bytes: peak(index) })) };
+  }
+
+  /** Devices that the calibration rows are spread over: their number decides the order of sums. */
+  get workDevice(): string {
+    const { kind } = this.device.native;
+    return this.plan.calibration === null || this.devices.length === 1 ? kind : `${this.devices.length} ${kind}`;
+  }
 
   emit(event: RunEvent): void {
     this.sink(event);
@@ -71,7 +89,7 @@ export class RunContext {
     } finally {
       this.stageSeconds.set(stage, (this.stageSeconds.get(stage) ?? 0) + (performance.now() - began) / 1000);
       this.n_stages_measured += 1;
-      const { peak_bytes } = this.device.native.memory();
+      const peak_bytes = Math.max(...this.devices.map(({ native }) => native.memory().peak_bytes));
       if (peak_bytes > this.peakBytes) [this.peakBytes, this.peakStage] = [peak_bytes, stage];
     }
   }
@@ -101,7 +119,7 @@ export class RunContext {
 
   cancel(): void {
     this.isCancelled = true;
-    this.device.native.cancel();
+    for (const { native } of this.devices) native.cancel();
   }
 
   get cancelled(): boolean {
@@ -131,3 +149,13 @@ export function asRunFailure(error: unknown): RunFailure {
 /** True for what the native core answers after cancel(). */
 export const isCancellation = (error: unknown): boolean =>
   error instanceof RunCancelled || (error instanceof Error && error.message.includes('cancelled: '));
+
+/** After a cancel: the queues are empty and take work again. */
+export async function idle(devices: readonly Device[]): Promise<void> {
+  for (const device of devices) {
+    await device.sync().catch((error: unknown) => {
+      if (!isCancellation(error)) console.error(error);
+    });
+    device.native.resume();
+  }
+}

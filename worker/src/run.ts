@@ -9,13 +9,13 @@ import { quantizerFacts } from '../../schemas/src/modifiers.js';
 import type { RunFailure, RunOutcome } from '../../schemas/src/run-event.js';
 import { runFailure } from '../../schemas/src/run-failure.js';
 import { observers } from './algorithms.js';
-import { ActivationCache } from './calibration/activation-cache.js';
-import { embedRows, propagateBlock, type CalibrationRows } from './calibration/calibrate-block.js';
+import { embedRows, propagateBlock } from './calibration/calibrate-block.js';
+import { SpreadRows } from './calibration/spread-rows.js';
 import { loadTokenBatches } from './calibration/token-batches.js';
 import { checkOutputFolder, writeCheckpoint } from './checkpoint/checkpoint-writer.js';
 import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
-import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
+import { loadCopies, type ReaderOn } from './checkpoint/weight-copies.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
 import { finishUnit } from './jobs/finish-unit.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits, transformPasses, type WorkUnit } from './jobs/layer-jobs.js';
@@ -30,9 +30,8 @@ import {
 import { hashOfWork, RunJournal } from './jobs/run-journal.js';
 import { passedOverProblems } from './jobs/scaled-mapping.js';
 import { WrittenModel } from './jobs/written-model.js';
-import { openDecoder } from './models/open-decoder.js';
 import { makeReport, reportFile } from './report/run-report.js';
-import { asRunFailure, isCancellation, type RunContext } from './run-context.js';
+import { asRunFailure, idle, isCancellation, type RunContext } from './run-context.js';
 
 /** What a run has reached, kept here so that the report of a failed run tells it too. */
 interface Reached {
@@ -55,7 +54,7 @@ export async function run(context: RunContext): Promise<void> {
     outcome = isCancellation(error) || context.cancelled ? 'cancelled' : 'failed';
     failure = outcome === 'failed' ? asRunFailure(error) : null;
   }
-  if (context.cancelled) await idle(context);
+  if (context.cancelled) await idle(context.devices);
   let reportDir: string | null = null;
   try {
     if (journal !== null) reportDir = await writeReport(context, outcome, reached);
@@ -77,7 +76,7 @@ async function prepare(context: RunContext): Promise<RunJournal> {
     throw writeFailure(runDir, error, 'the run folder');
   });
   await checkDisk(plan, runDir);
-  const journal = await RunJournal.open(runDir, hashOfWork(plan, context.device.native.kind, context.version), context.version);
+  const journal = await RunJournal.open(runDir, hashOfWork(plan, context.workDevice, context.version), context.version);
   const units = planUnits(plan);
   context.emit({
     kind: 'run-began',
@@ -86,7 +85,7 @@ async function prepare(context: RunContext): Promise<RunJournal> {
     n_blocks: units.filter((unit) => unit.block !== null).length,
     n_layers: units.reduce((sum, unit) => sum + unit.layers.length, 0),
     resumed_blocks: journal.finished.filter(({ unit }) => units[unit]?.block !== null).length,
-    device: `${context.deviceFacts.name} (${context.deviceFacts.kind})`,
+    device: `${context.deviceFacts.name} (${context.deviceFacts.devices?.map(({ id }) => id).join(', ') ?? context.deviceFacts.kind})`,
   });
   return journal;
 }
@@ -127,7 +126,7 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
 
 /** Every unit is finished on the disk before the calibration rows pass through it, so that they see what is written. */
 async function quantizeUnits(context: RunContext, journal: RunJournal, units: readonly WorkUnit[]): Promise<void> {
-  const { plan, device } = context;
+  const { plan, devices } = context;
   if (plan.calibration === null || journal.finished.length === units.length) {
     expectWork(context, units, journal.finished.length, 0);
     for (const unit of units.slice(journal.finished.length)) await finish(context, journal, unit, null);
@@ -136,32 +135,34 @@ async function quantizeUnits(context: RunContext, journal: RunJournal, units: re
   const { architecture } = plan.model;
   if (architecture === null) throw runFailure.architectureUnknown(plan.model.architecture_name ?? plan.model.dir, 'Calibration');
   const dataset = plan.calibration;
-  using tokens = await context.stage('prepare', null, 'tokenizing', () => loadTokenBatches(dataset, plan.model, device));
+  using tokens = await context.stage('prepare', null, 'tokenizing', () => loadTokenBatches(dataset, plan.model, devices));
   tokens.problems.forEach((problem) => context.problem(problem));
-  using model = openDecoder(plan.model, device, tokens.longest, 'Calibration');
-  using cache = new ActivationCache(device, path.join(context.runDir, 'activations'), availableMemory(plan) * 0.4);
   let operations = 0;
   let message = '';
-  const rows: CalibrationRows = {
-    model,
-    device,
-    cache,
-    batches: tokens.batches,
+  using rows = new SpreadRows({
+    tokens,
+    devices,
+    model: plan.model,
+    purpose: 'Calibration',
+    dir: path.join(context.runDir, 'activations'),
+    budget: availableMemory(plan) * 0.4,
     onBatch: (batch) => {
       context.throwIfCancelled();
       context.advance((operations * batch.nTokens) / tokens.nTokens, message);
     },
-  };
+  });
+  const [{ model }] = rows.parts;
   expectWork(context, units, journal.finished.length, tokens.nTokens);
   const lastConsumer = units.findLastIndex(
     (unit) => unit.place === 'block' || unit.layers.some((layer) => layer.name === architecture.lm_head),
   );
   const written = new WrittenModel(plan, units, journal);
+  const readWritten: ReaderOn = (device) => written.reader(device);
   let isEmbedded = false;
   for (const unit of units) {
     if (unit.place !== 'before' && !isEmbedded) {
-      using weights = await loadWeights(written.reader(device), (name) => model.embeddingTensors.includes(name), written.schemeOf());
-      await context.stage('forward', null, 'embedding', () => embedRows(rows, weights));
+      using copies = await loadCopies(rows.devices, readWritten, (name) => model.embeddingTensors.includes(name), written.schemeOf());
+      await context.stage('forward', null, 'embedding', () => rows.onEach((part, index) => embedRows(part, copies.on(index))));
       isEmbedded = true;
     }
     [operations, message] = [observeWork(context, unit, tokens.nTokens), `calibrating ${describeUnit(unit)}`];
@@ -169,19 +170,23 @@ async function quantizeUnits(context: RunContext, journal: RunJournal, units: re
     if (unit.block === null || unit.index >= lastConsumer) continue;
     [operations, message] = [forwardOperations(plan, unit.block, tokens.nTokens), `passing the rows through ${describeUnit(unit)}`];
     const block = unit.block;
-    using weights = await loadWeights(
-      written.reader(device),
+    using copies = await loadCopies(
+      rows.devices,
+      readWritten,
       (name) => name.startsWith(`${architecture.layers}.${block}.`),
       written.schemeOf(),
     );
-    await context.stage('forward', block, `block ${block}`, () => propagateBlock(rows, block, weights));
+    await context.stage('forward', block, `block ${block}`, () =>
+      rows.onEach((part, index) => propagateBlock(part, block, copies.on(index))),
+    );
   }
-  await cache.removeFiles();
+  await rows.removeFiles();
 }
 
-async function finish(context: RunContext, journal: RunJournal, unit: WorkUnit, rows: CalibrationRows | null): Promise<void> {
+async function finish(context: RunContext, journal: RunJournal, unit: WorkUnit, rows: SpreadRows | null): Promise<void> {
   context.throwIfCancelled();
-  const source = openTensorReader(context.device, modelTensors(context.plan.model));
+  const tensors = modelTensors(context.plan.model);
+  const source: ReaderOn = (device) => openTensorReader(device, tensors);
   await journal.append(await finishUnit({ context, unit, source, rows }));
 }
 
@@ -229,15 +234,7 @@ async function evaluate(context: RunContext, model: ModelDescription, what: stri
     },
     throwIfCancelled: () => context.throwIfCancelled(),
   };
-  return context.stage('evaluate', null, what, () => measurePerplexity(model, dataset, context.device, watch));
-}
-
-/** After a cancel: the queue is empty and takes work again. */
-async function idle(context: RunContext): Promise<void> {
-  await context.device.sync().catch((error: unknown) => {
-    if (!isCancellation(error)) console.error(error);
-  });
-  context.device.native.resume();
+  return context.stage('evaluate', null, what, () => measurePerplexity(model, dataset, context.devices, watch));
 }
 
 async function writeReport(context: RunContext, outcome: RunOutcome, reached: Reached): Promise<string> {
@@ -248,12 +245,12 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     outcome,
     startedAt: context.startedAt,
     finishedAt: new Date(),
-    device: context.deviceFacts,
+    device: context.deviceReport(),
     output_dir: reached.outputDir,
     weightsBytesAfter: reached.weightsBytes,
     before: reached.before,
     after: reached.after,
-    measured_peak_bytes: Math.max(context.device.native.memory().peak_bytes, residentPeakBytes()),
+    measured_peak_bytes: Math.max(...context.devices.map(({ native }) => native.memory().peak_bytes), residentPeakBytes()),
     peakStage: context.peakStage,
     stages: [...context.stageSeconds].map(([name, seconds]) => ({ name, seconds })),
     transforms: context.transforms,

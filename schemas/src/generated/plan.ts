@@ -27,7 +27,10 @@ export interface QuantizationPlan {
     dir: string;
     max_shard_bytes: number;
   };
-  device: 'auto' | 'cpu' | 'cuda';
+  /**
+   * cuda: all CUDA devices that can be used; cuda:0,1: these.
+   */
+  device: string;
   seed: number;
   /**
    * null: one per physical core. Never changes the bytes.

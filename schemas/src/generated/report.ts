@@ -18,6 +18,20 @@ export interface RunReport {
     kind: 'cpu' | 'cuda';
     name: string;
     threads: number;
+    /**
+     * Where there were several: each of them, in the order of their use.
+     */
+    devices?: {
+      name: string;
+      /**
+       * As in a recipe: cuda:0.
+       */
+      id: string;
+      /**
+       * The most that it held in its own memory.
+       */
+      peak_bytes: number;
+    }[];
   };
   model: {
     dir: string;

@@ -61,7 +61,8 @@ export const evaluateRequest = 'worker/evaluate';
 export interface EvaluateParams {
   model: ModelDescription;
   dataset: DatasetPlan;
-  device: 'auto' | 'cpu' | 'cuda';
+  /** As in a plan. */
+  device: string;
 }
 /** `problems`: what was found about the text, such as rows that were cut. */
 export type EvaluateResult = { perplexity: Perplexity; problems: RunProblem[] } | { failure: RunFailure };

@@ -31,7 +31,7 @@ const integersOf = (bytes: Uint8Array): number[] => [...new Int32Array(bytes.buf
 
 function load(dataset: DatasetPlan, model: ModelDescription): Promise<Loaded> {
   return withDevice(async (device) => {
-    using tokens = await loadTokenBatches(dataset, model, device);
+    using tokens = await loadTokenBatches(dataset, model, [device]);
     const loaded: Loaded = { documents: [], batches: [], problems: tokens.problems, longest: tokens.longest };
     for (const batch of tokens.batches) {
       const ids = integersOf(await batch.ids.read());

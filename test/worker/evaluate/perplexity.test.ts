@@ -23,7 +23,7 @@ test.after(() => rmSync(folder, { recursive: true, force: true }));
 
 const quiet: EvaluationWatch = { onProblem: () => undefined, onProgress: () => undefined, throwIfCancelled: () => undefined };
 const measure = (model: ModelDescription, dataset: DatasetPlan, watch = quiet, threads = 2): Promise<Perplexity> =>
-  withDevice((device) => measurePerplexity(model, dataset, device, watch), threads);
+  withDevice((device) => measurePerplexity(model, dataset, [device], watch), threads);
 
 /** −log softmax(row)[target], in double precision. */
 function loss(logits: ArrayLike<number>, row: number, vocabulary: number, target: number): number {
@@ -124,7 +124,10 @@ test('a device that was cancelled says so', async () => {
   const model = await describedModel(writeSmallModel(path.join(folder, 'cancelled')));
   const dataset = writeDataset(path.join(folder, 'cancelled.jsonl'), rows);
   await withDevice(async (device) => {
-    await assert.rejects(measurePerplexity(model, dataset, device, { ...quiet, onProgress: () => device.native.cancel() }), /cancelled: /);
+    await assert.rejects(
+      measurePerplexity(model, dataset, [device], { ...quiet, onProgress: () => device.native.cancel() }),
+      /cancelled: /,
+    );
     await device.sync().catch(() => undefined);
     device.native.resume();
   });
@@ -157,7 +160,7 @@ test('a model in memory is never more than a block and the head', async () => {
     model.tensors.filter(({ name }) => isCounted(name)).reduce((sum, { bytes }) => sum + bytes, 0);
   const peak = await withDevice(async (device) => {
     device.native.resetPeakMemory();
-    await measurePerplexity(model, dataset, device, quiet);
+    await measurePerplexity(model, dataset, [device], quiet);
     return device.native.memory().peak_bytes;
   });
   const tables = 2 * 3 * 4 * 4;

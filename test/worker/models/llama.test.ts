@@ -89,7 +89,15 @@ test('BF16 and F16 weights give what the same numbers give as F32', async () => 
       document.map((_, i) => i),
     );
     using documentOffsets = device.fromInts([2], Int32Array.of(0, document.length));
-    const batch = { ids, positionIds, documentOffsets, offsets: [0, document.length], nTokens: document.length, tokens: document };
+    const batch = {
+      ids,
+      positionIds,
+      documentOffsets,
+      offsets: [0, document.length],
+      firstDocument: 0,
+      nTokens: document.length,
+      tokens: document,
+    };
     let hidden = decoder.embed(batch, weights);
     for (let block = 0; block < decoder.nBlocks; block += 1) {
       using before = hidden;

@@ -46,15 +46,13 @@ export class BlockStatistics implements Disposable {
     return this.groups.map((group) => [...this.groupOf].filter(([, of]) => of === group).map(([module]) => module));
   }
 
-  /** The Hessian of the input of a module, handed over to the caller. */
-  takeHessian(module: string): Tensor | null {
-    return this.groupOf.get(module)?.hessian.take() ?? null;
+  /** What has seen the input of a module. */
+  hessian(module: string): HessianObserver | null {
+    return this.groupOf.get(module)?.hessian ?? null;
   }
 
-  async staticRange(module: string): Promise<[number, number] | null> {
-    const args = this.wanted.get(module)?.scheme?.input_activations;
-    const observer = args ? this.groupOf.get(module)?.ranges.get(keyOf(args)) : undefined;
-    return observer ? observer.range() : null;
+  range(module: string, args: QuantizationArgs): StaticRangeObserver | null {
+    return this.groupOf.get(module)?.ranges.get(keyOf(args)) ?? null;
   }
 
   private newGroup(): InputGroup {

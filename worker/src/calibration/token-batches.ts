@@ -22,27 +22,29 @@ export interface TokenBatches extends Disposable {
   problems: RunProblem[];
 }
 
-/** `recipePath`: where the recipe names the dataset; its findings are told there. */
+/** Batch i lies on device i mod n. `recipePath`: where the recipe names the dataset; its findings are told there. */
 export async function loadTokenBatches(
   dataset: DatasetPlan,
   model: ModelDescription,
-  device: Device,
+  devices: readonly Device[],
   recipePath: readonly string[] = ['calibration'],
 ): Promise<TokenBatches> {
   const { documents, problems } = await tokenizeRows(dataset, model, recipePath);
   if (documents.length === 0) throw runFailure.datasetInvalid(dataset.dataset, null, 'it has no row with at least one token');
   const batches: TokenBatch[] = [];
   let pending: Int32Array[] = [];
-  let size = 0;
+  let [size, n_packed] = [0, 0];
+  const pack = (): void => {
+    batches.push(packDocuments(pending, devices[batches.length % devices.length]!, n_packed));
+    n_packed += pending.length;
+    [pending, size] = [[], 0];
+  };
   for (const document of documents) {
-    if (size > 0 && size + document.length > batchTokens) {
-      batches.push(packDocuments(pending, device));
-      [pending, size] = [[], 0];
-    }
+    if (size > 0 && size + document.length > batchTokens) pack();
     pending.push(document);
     size += document.length;
   }
-  batches.push(packDocuments(pending, device));
+  pack();
   return {
     batches,
     nDocuments: documents.length,
@@ -118,7 +120,8 @@ function idsOfRow(row: DatasetRow, tokenizer: TextTokenizer | null, model: Model
   return bos === null || ids[0] === bos ? ids : [bos, ...ids];
 }
 
-export function packDocuments(documents: readonly Int32Array[], device: Device): TokenBatch {
+/** `firstDocument`: number of the first of them among all rows. */
+export function packDocuments(documents: readonly Int32Array[], device: Device, firstDocument = 0): TokenBatch {
   const offsets = [0];
   for (const document of documents) offsets.push((offsets.at(-1) ?? 0) + document.length);
   const nTokens = offsets.at(-1) ?? 0;
@@ -137,6 +140,7 @@ export function packDocuments(documents: readonly Int32Array[], device: Device):
     positionIds: device.fromInts([nTokens], positions),
     documentOffsets: device.fromInts([offsets.length], Int32Array.from(offsets)),
     offsets,
+    firstDocument,
     nTokens,
     tokens,
   };

@@ -6,13 +6,12 @@ import path from 'node:path';
 import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { Perplexity, RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { ActivationCache } from '../calibration/activation-cache.js';
 import { embedRows, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
+import { SpreadRows } from '../calibration/spread-rows.js';
 import { loadTokenBatches } from '../calibration/token-batches.js';
-import { loadWeights } from '../checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader } from '../checkpoint/tensor-reader.js';
+import { loadCopies, type WeightCopies } from '../checkpoint/weight-copies.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
-import { openDecoder } from '../models/open-decoder.js';
 import { crossEntropy, narrow } from '../tensor/operations.js';
 import type { Device } from '../tensor/tensor.js';
 
@@ -32,10 +31,10 @@ const logitsAtATime = 1 << 24;
 export async function measurePerplexity(
   model: ModelDescription,
   dataset: DatasetPlan,
-  device: Device,
+  devices: readonly Device[],
   watch: EvaluationWatch,
 ): Promise<Perplexity> {
-  using tokens = await loadTokenBatches(dataset, model, device, ['evaluate', 'perplexity']);
+  using tokens = await loadTokenBatches(dataset, model, devices, ['evaluate', 'perplexity']);
   tokens.problems.forEach((problem) => watch.onProblem(problem));
   const n_predicted = tokens.nTokens - tokens.nDocuments;
   if (n_predicted === 0)
@@ -44,18 +43,16 @@ export async function measurePerplexity(
       null,
       `none of its ${tokens.nDocuments} documents has two tokens, so that there is nothing to predict`,
     );
-  using decoder = openDecoder(model, device, tokens.longest, 'Evaluation');
   const dir = await mkdtemp(path.join(os.tmpdir(), 'bitwright-evaluate-'));
-  using cache = new ActivationCache(device, dir, os.freemem() * cacheShare);
-  const n_steps = (decoder.nBlocks + 1) * tokens.nTokens;
+  const n_steps = ((model.architecture?.num_hidden_layers ?? 0) + 1) * tokens.nTokens;
   let done = 0;
   const onBatch = (batch: TokenBatch): void => {
     watch.throwIfCancelled();
     done += batch.nTokens;
     watch.onProgress(Math.min(1, done / n_steps));
   };
-  const rows: CalibrationRows = { model: decoder, batches: tokens.batches, cache, device, onBatch };
   try {
+    using rows = new SpreadRows({ tokens, devices, model, purpose: 'Evaluation', dir, budget: os.freemem() * cacheShare, onBatch });
     await passBlocks(rows, model);
     const nll = await totalLoss(rows, model);
     return { dataset: dataset.dataset, perplexity: Math.exp(nll / n_predicted), nll, tokens: n_predicted, documents: tokens.nDocuments };
@@ -64,32 +61,41 @@ export async function measurePerplexity(
   }
 }
 
-async function passBlocks(rows: CalibrationRows, model: ModelDescription): Promise<void> {
-  const load = partLoader(rows.device, model);
-  const quiet = { ...rows, onBatch: () => undefined };
+async function passBlocks(rows: SpreadRows, model: ModelDescription): Promise<void> {
+  const load = partLoader(rows.devices, model);
+  const [{ model: decoder }] = rows.parts;
   {
-    using weights = await load((name) => rows.model.embeddingTensors.includes(name));
-    await embedRows(quiet, weights);
+    using copies = await load((name) => decoder.embeddingTensors.includes(name));
+    await rows.onEach(
+      (part, index) => embedRows(part, copies.on(index)),
+      () => undefined,
+    );
   }
-  for (let block = 0; block < rows.model.nBlocks; block += 1) {
-    using weights = await load((name) => name.startsWith(`${model.architecture?.layers}.${block}.`));
-    await propagateBlock(rows, block, weights);
+  for (let block = 0; block < decoder.nBlocks; block += 1) {
+    using copies = await load((name) => name.startsWith(`${model.architecture?.layers}.${block}.`));
+    await rows.onEach((part, index) => propagateBlock(part, block, copies.on(index)));
   }
 }
-
-async function totalLoss(rows: CalibrationRows, model: ModelDescription): Promise<number> {
-  using weights = await partLoader(rows.device, model)((name) => rows.model.headTensors.includes(name));
-  let [total, n_before] = [0, 0];
-  for (const [index, batch] of rows.batches.entries()) {
-    const losses = await batchLosses(rows, index, batch, weights, model.architecture?.vocab_size ?? 1);
+/** Losses are added in the order of the tokens, so that the sum is the same to the bit whatever the number of devices. */
+async function totalLoss(rows: SpreadRows, model: ModelDescription): Promise<number> {
+  const [{ model: decoder }] = rows.parts;
+  using copies = await partLoader(rows.devices, model)((name) => decoder.headTensors.includes(name));
+  const found = await rows.onEach(async (part, device) => {
+    const losses: { batch: TokenBatch; losses: Float64Array }[] = [];
+    for (const [index, batch] of part.batches.entries()) {
+      losses.push({ batch, losses: await batchLosses(part, index, batch, copies.on(device), model.architecture?.vocab_size ?? 1) });
+      part.onBatch(batch);
+    }
+    return losses;
+  });
+  let total = 0;
+  for (const { batch, losses } of found.flat().sort((a, b) => a.batch.firstDocument - b.batch.firstDocument)) {
     const wrong = losses.findIndex((loss) => !Number.isFinite(loss));
     if (wrong >= 0) {
       const document = batch.offsets.findLastIndex((offset) => offset <= wrong);
-      throw runFailure.lossNotFinite(model.dir, `the loss of document ${n_before + document + 1} is ${losses[wrong]}`);
+      throw runFailure.lossNotFinite(model.dir, `the loss of document ${batch.firstDocument + document + 1} is ${losses[wrong]}`);
     }
     total = losses.reduce((sum, loss) => sum + loss, total);
-    n_before += batch.offsets.length - 1;
-    rows.onBatch(batch);
   }
   return total;
 }
@@ -126,7 +132,13 @@ function nextTokens({ tokens, offsets }: TokenBatch): Int32Array {
   return next;
 }
 
-function partLoader(device: Device, model: ModelDescription) {
-  const reader = openTensorReader(device, modelTensors(model));
-  return (isWanted: (name: string) => boolean) => loadWeights(reader, isWanted, (module) => model.quantization?.layers[module] ?? null);
+function partLoader(devices: readonly Device[], model: ModelDescription) {
+  const tensors = modelTensors(model);
+  return (isWanted: (name: string) => boolean): Promise<WeightCopies> =>
+    loadCopies(
+      devices,
+      (device) => openTensorReader(device, tensors),
+      isWanted,
+      (module) => model.quantization?.layers[module] ?? null,
+    );
 }

@@ -3,43 +3,54 @@ import path from 'node:path';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
 import { BlockStatistics } from '../calibration/block-statistics.js';
-import { observeBlock, observeHead, type CalibrationRows } from '../calibration/calibrate-block.js';
+import { observeBlock, observeHead } from '../calibration/calibrate-block.js';
+import type { SpreadRows } from '../calibration/spread-rows.js';
+import { SpreadStatistics } from '../calibration/spread-statistics.js';
 import { writeDurably } from '../checkpoint/durable-file.js';
 import type { NamedTensor } from '../checkpoint/formats/format.js';
-import { loadWeights, type LoadedWeights } from '../checkpoint/loaded-weights.js';
+import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { placeTensors, writeSafetensors, type TensorToWrite } from '../checkpoint/safetensors-writer.js';
-import type { TensorReader } from '../checkpoint/tensor-reader.js';
+import { loadCopies, type ReaderOn, type WeightCopies } from '../checkpoint/weight-copies.js';
 import { Sidecar } from '../report/sidecar.js';
 import type { RunContext } from '../run-context.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { WorkUnit } from './layer-jobs.js';
 import { quantizeOperations } from './operations-estimate.js';
-import { checkFinite, quantizeUnit } from './quantize-unit.js';
+import { checkFinite } from './quantize-unit.js';
 import type { FinishedUnit } from './run-journal.js';
+import { placeLayers, quantizeSpread, type LayerGroup } from './spread-layers.js';
 import { transformUnit } from './transform-unit.js';
 
 export interface UnitInput {
   context: RunContext;
   unit: WorkUnit;
   /** Tensors of the unquantized model. */
-  source: TensorReader;
+  source: ReaderOn;
   /** Null without calibration. */
-  rows: CalibrationRows | null;
+  rows: SpreadRows | null;
 }
 
 export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
   const { context, unit, source } = input;
   if (unit.layers.length === 0 && unit.transforms.length === 0)
     return { unit: unit.index, shard: null, layers: [], transforms: [], problems: [] };
-  using weights = await loadWeights(source, wantedTensors(input), () => null);
-  await checkFinite(unit.layers, weights, (name) => source.file(name));
+  // Rows need every weight on every device; without them a device holds what it quantizes.
+  const devices = input.rows?.devices ?? context.devices;
+  const placed = input.rows === null ? placeLayers(unit.layers, [], devices.length) : null;
+  using copies = await loadCopies(devices, source, wantedTensors(input, placed), () => null);
+  for (const [index, device] of devices.entries()) {
+    const own = placed === null ? (index === 0 ? unit.layers : []) : layersOn(index, placed);
+    await checkFinite(own, copies.on(index), (name) => source(device).file(name));
+  }
   const transformed =
     unit.transforms.length > 0
-      ? await context.stage('transform', unit.block, detail(unit), () => transformUnit({ ...input, weights }))
+      ? await context.stage('transform', unit.block, detail(unit), () => transformUnit({ ...input, copies }))
       : { metrics: [], problems: [] };
   transformed.metrics.forEach((metrics) => context.transformFinished(metrics));
   transformed.problems.forEach((problem) => context.problem(problem));
-  using statistics = input.rows && (await context.stage('calibrate', unit.block, detail(unit), () => observeUnit(input, weights)));
+  const { rows } = input;
+  using statistics = rows && (await context.stage('calibrate', unit.block, detail(unit), () => observeUnit(input, rows, copies)));
+  const groups = placed ?? placeLayers(unit.layers, statistics?.sharedInputs() ?? [], devices.length);
   const layers: LayerMetrics[] = [];
   const problems: RunProblem[] = [...transformed.problems];
   const sidecar = new Sidecar(`blocks/${threeDigits(unit.index)}.arrays.bin`);
@@ -52,10 +63,10 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
     context.throwIfCancelled();
   };
   const quantized = await context.stage('quantize', unit.block, detail(unit), () =>
-    quantizeUnit({ layers: unit.layers, weights, statistics, sidecar, onLayer }),
+    quantizeSpread({ layers: unit.layers, groups, devices, copies, statistics, sidecar, onLayer }),
   );
   try {
-    const tensors = [...quantized, ...transformedTensors(unit, weights)];
+    const tensors = [...quantized, ...transformedTensors(unit, copies.first)];
     const shard = await context.stage('write', unit.block, detail(unit), () => writeShard(input, tensors, sidecar));
     return { unit: unit.index, shard, layers, transforms: transformed.metrics, problems };
   } finally {
@@ -67,26 +78,40 @@ const detail = (unit: WorkUnit): string =>
   unit.block === null ? unit.layers.map((layer) => layer.name).join(', ') : `block ${unit.block}`;
 const threeDigits = (n: number): string => String(n).padStart(3, '0');
 
+const layersOn = (device: number, placed: readonly LayerGroup[]): LayerPlan[] =>
+  placed.flatMap((group) => (group.device === device ? group.layers : []));
+
 /** A block that rows pass through is needed whole; without rows only what changes. */
-function wantedTensors({ context, unit, rows }: UnitInput): (name: string) => boolean {
+function wantedTensors(
+  { context, unit, rows }: UnitInput,
+  placed: readonly LayerGroup[] | null,
+): (name: string, device: number) => boolean {
   const { architecture } = context.plan.model;
   const own = new Set(unit.layers.map((layer) => layer.tensor));
+  if (placed !== null) {
+    const onDevice = context.devices.map((_, device) => new Set(layersOn(device, placed).map((layer) => layer.tensor)));
+    return (name, device) => onDevice[device]?.has(name) ?? false;
+  }
   if (rows === null || architecture === null) return (name) => own.has(name);
   if (unit.block !== null) return (name) => name.startsWith(`${architecture.layers}.${unit.block}.`);
-  return (name) => own.has(name) || (unit.place === 'after' && rows.model.headTensors.includes(name));
+  const [{ model }] = rows.parts;
+  return (name) => own.has(name) || (unit.place === 'after' && model.headTensors.includes(name));
 }
 
-async function observeUnit({ context, unit, rows }: UnitInput, weights: LoadedWeights): Promise<BlockStatistics> {
-  const statistics = new BlockStatistics(context.device, unit.layers);
+async function observeUnit({ context, unit }: UnitInput, rows: SpreadRows, copies: WeightCopies): Promise<SpreadStatistics> {
+  const parts = rows.parts.map(({ device }) => new BlockStatistics(device, unit.layers));
   const head = context.plan.model.architecture?.lm_head;
   try {
-    if (rows !== null && unit.block !== null)
-      await observeBlock(rows, unit.block, weights, (module, tensor, batch) => statistics.observe(module, tensor, batch));
-    else if (rows !== null && head !== undefined && unit.layers.some((layer) => layer.name === head))
-      await observeHead(rows, weights, (tensor, batch) => statistics.observe(head, tensor, batch));
-    return statistics;
+    await rows.onEach(async (part, index) => {
+      const { block } = unit;
+      const [weights, statistics] = [copies.on(index), parts[index]!];
+      if (block !== null) await observeBlock(part, block, weights, (module, tensor, batch) => statistics.observe(module, tensor, batch));
+      else if (head !== undefined && unit.layers.some((layer) => layer.name === head))
+        await observeHead(part, weights, (tensor, batch) => statistics.observe(head, tensor, batch));
+    });
+    return new SpreadStatistics(parts, unit.layers);
   } catch (error) {
-    statistics[Symbol.dispose]();
+    for (const statistics of parts) statistics[Symbol.dispose]();
     throw error;
   }
 }

@@ -2,18 +2,22 @@
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem, TransformMetrics } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import type { CalibrationRows } from '../calibration/calibrate-block.js';
+import type { SpreadRows } from '../calibration/spread-rows.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
+import type { WeightCopies } from '../checkpoint/weight-copies.js';
 import type { RunContext } from '../run-context.js';
+import { copyTo } from '../tensor/copy-to.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { applyScales } from '../transforms/apply-scales.js';
 import type { ScaledMapping } from '../transforms/transform.js';
 
 /** A block while it is transformed. */
 export interface BlockInput {
   context: RunContext;
   block: number;
-  rows: CalibrationRows;
-  weights: LoadedWeights;
+  rows: SpreadRows;
+  /** One for each part of the rows. */
+  copies: WeightCopies;
 }
 
 /** What is told of a block's transforms. */
@@ -31,6 +35,14 @@ export function checkWidths(weights: LoadedWeights, { smooth_layer, balance_laye
       throw runFailure.planInvalid(
         `${smooth_layer} has ${own} outputs and ${layer} takes ${columns} inputs: they cannot be smoothed as a pair; remove the mapping`,
       );
+  }
+}
+
+/** On all devices, from scales on the first. */
+export async function applyScalesToAll(mapping: ScaledMapping, s: Tensor, { rows, copies }: BlockInput): Promise<void> {
+  for (const [index, device] of rows.devices.entries()) {
+    using here = await copyTo(s, device);
+    applyScales(mapping, here, copies.on(index));
   }
 }
 

@@ -4,29 +4,31 @@ import type { AwqPlan, LayerPlan } from '../../../schemas/src/generated/plan.js'
 import type { RunProblem, TransformMetrics } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { transforms } from '../algorithms.js';
-import { observeBlock, observeModule } from '../calibration/calibrate-block.js';
+import { observeBlock, observeModule, type CalibrationRows } from '../calibration/calibrate-block.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
 import type { DType } from '../native-core.js';
-import { ChannelMeanObserver } from '../observers/channel-mean.js';
+import { ChannelMeanObserver, mergeMeans } from '../observers/channel-mean.js';
 import { pseudoQuantized } from '../quantizers/pseudo-quantize.js';
 import { layerArgs } from '../quantizers/weight-observer.js';
+import { copyTo } from '../tensor/copy-to.js';
 import { squaredErrorAccumulate, summary } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { applyScales } from '../transforms/apply-scales.js';
 import type { Magnitudes } from '../transforms/awq.js';
 import type { MappingOf } from './layer-jobs.js';
 import { searchOperations } from './operations-estimate.js';
-import { checkWidths, rangeOfScales, type BlockInput, type TransformFindings } from './scaled-mapping.js';
+import { applyScalesToAll, checkWidths, rangeOfScales, type BlockInput, type TransformFindings } from './scaled-mapping.js';
 
 type AwqMapping = MappingOf<AwqPlan>;
 
 export async function searchScales(input: BlockInput, mappings: readonly AwqMapping[]): Promise<TransformFindings> {
-  const { context, block, rows, weights } = input;
-  const observed = mappings.map((mapping) => ({ ...mapping, means: new ChannelMeanObserver(context.device) }));
+  const { block, rows, copies } = input;
+  const observed = mappings.map((mapping) => ({ ...mapping, means: rows.devices.map((device) => new ChannelMeanObserver(device)) }));
   try {
-    await observeBlock(rows, block, weights, (module, tensor, batch) => {
-      for (const { mapping, means } of observed) if (module === mapping.observed) means.observe(tensor, batch);
-    });
+    await rows.onEach((part, index) =>
+      observeBlock(part, block, copies.on(index), (module, tensor, batch) => {
+        for (const { mapping, means } of observed) if (module === mapping.observed) means[index]!.observe(tensor, batch);
+      }),
+    );
     const found: TransformFindings = { metrics: [], problems: [] };
     for (const { means, ...mapping } of observed) {
       const { metrics, problems } = await searchMapping(input, mapping, means);
@@ -35,20 +37,23 @@ export async function searchScales(input: BlockInput, mappings: readonly AwqMapp
     }
     return found;
   } finally {
-    for (const { means } of observed) means[Symbol.dispose]();
+    for (const { means } of observed) for (const own of means) own[Symbol.dispose]();
   }
 }
 
 async function searchMapping(
   input: BlockInput,
   { plan, mapping }: AwqMapping,
-  means: ChannelMeanObserver,
+  means: readonly ChannelMeanObserver[],
 ): Promise<{ metrics: TransformMetrics; problems: RunProblem[] }> {
-  const { context, block, weights } = input;
+  const { context, block, copies } = input;
+  const weights = copies.first;
   const { awq } = transforms;
-  using xSum = means.take();
-  if (xSum === null)
+  const merged = await mergeMeans(means, context.device);
+  if (merged === null)
     throw runFailure.planInvalid(`no calibration row reached ${mapping.observed}, by whose inputs ${plan.modifier} scales`);
+  const { n_tokens } = merged;
+  using xSum = merged.sums;
   const columns = xSum.shape[0] ?? 0;
   checkWidths(weights, mapping, columns);
   const sums = await xSum.readDoubles();
@@ -59,7 +64,7 @@ async function searchMapping(
   const withWeights = quantized.map((layer) => ({ layer, weight: weights.tensor(`${layer.name}.weight`), args: layerArgs(layer) }));
   using wSum = awq.weightSums(context.device, columns, withWeights);
   const n_rows = quantized.reduce((sum, { rows }) => sum + rows, 0);
-  const magnitudes: Magnitudes = { xSum, n_tokens: means.n_tokens, wSum, n_rows };
+  const magnitudes: Magnitudes = { xSum, n_tokens, wSum, n_rows };
   const grid = awq.gridOf(plan);
   const scales = grid.map((point) => awq.scalesOf(magnitudes, point));
   try {
@@ -76,7 +81,7 @@ async function searchMapping(
         mapping.parent,
         `its output is not finite at any of the ${grid.length} points of the grid of ${plan.modifier}`,
       );
-    applyScales(mapping, s, weights);
+    await applyScalesToAll(mapping, s, input);
     const metrics: TransformMetrics = {
       name: plan.name,
       modifier: plan.modifier,
@@ -89,7 +94,7 @@ async function searchMapping(
       loss_before: finiteOr(losses[0], null),
       loss_after: finiteOr(losses[best], null),
     };
-    return { metrics, problems: problemsOf({ plan, mapping }, sums, means.n_tokens) };
+    return { metrics, problems: problemsOf({ plan, mapping }, sums, n_tokens) };
   } finally {
     for (const s of scales) s.dispose();
   }
@@ -112,23 +117,42 @@ async function largestScale(weights: readonly Tensor[]): Promise<number> {
 
 /** Mean squared error of the parent's output for every point of the grid; infinite for one that is not possible. */
 async function lossesOf(
-  { context, block, rows, weights }: BlockInput,
+  { context, block, rows, copies }: BlockInput,
   search: AwqMapping,
   quantized: readonly LayerPlan[],
   scales: readonly Tensor[],
   isPossible: readonly boolean[],
 ): Promise<number[]> {
-  const { parent } = search.mapping;
-  const { model } = rows;
-  const { awq } = transforms;
-  const errors = scales.map(() => context.device.zeros('F64', [1]));
-  let n_outputs = 0;
-  const n_tokens = rows.batches.reduce((sum, batch) => sum + batch.nTokens, 0);
-  const operations = searchOperations(context.plan, search, n_tokens);
+  const operations = searchOperations(context.plan, search, rows.nTokens);
   const onBatch = (batch: TokenBatch): void => {
     context.throwIfCancelled();
-    context.advance((operations * batch.nTokens) / n_tokens, `searching scales for ${search.mapping.smooth_layer}`);
+    context.advance((operations * batch.nTokens) / rows.nTokens, `searching scales for ${search.mapping.smooth_layer}`);
   };
+  const { parent } = search.mapping;
+  const parts = await rows.onEach(
+    (part, index) => errorsOf({ rows: part, block, weights: copies.on(index), parent, quantized }, scales, isPossible),
+    onBatch,
+  );
+  const n_outputs = parts.reduce((sum, part) => sum + part.n_outputs, 0);
+  return scales.map((_, index) => (isPossible[index] ? parts.reduce((sum, part) => sum + part.sums[index]!, 0) / n_outputs : Infinity));
+}
+
+interface SearchedPart {
+  rows: CalibrationRows;
+  block: number;
+  weights: WeightSource;
+  parent: string;
+  quantized: readonly LayerPlan[];
+}
+
+/** Σ of squared errors of the parent's output over the rows of one device, for every point of the grid. */
+async function errorsOf(
+  { rows, block, weights, parent, quantized }: SearchedPart,
+  scales: readonly Tensor[],
+  isPossible: readonly boolean[],
+): Promise<{ sums: number[]; n_outputs: number }> {
+  const { model, device } = rows;
+  const { awq } = transforms;
   const outputUnder = (s: Tensor, input: Tensor, batch: TokenBatch): Tensor => {
     const rounded = new Map<string, Tensor>();
     try {
@@ -144,20 +168,24 @@ async function lossesOf(
       for (const tensor of rounded.values()) tensor.dispose();
     }
   };
+  const here: Tensor[] = [];
+  const errors = scales.map(() => device.zeros('F64', [1]));
+  let n_outputs = 0;
   try {
-    await observeModule({ ...rows, onBatch }, block, parent, weights, (input, batch) => {
+    for (const s of scales) here.push(await copyTo(s, device));
+    await observeModule(rows, block, parent, weights, (input, batch) => {
       using expected = model.forwardModule(parent, block, input, batch, weights);
       n_outputs += expected.shape.reduce((product, extent) => product * extent, 1);
-      for (const [index, s] of scales.entries()) {
+      for (const [index, s] of here.entries()) {
         if (!isPossible[index]) continue;
         using output = outputUnder(s, input, batch);
         squaredErrorAccumulate(errors[index]!, expected, output);
       }
     });
     const sums = await Promise.all(errors.map((error) => error.readDoubles()));
-    return sums.map(([sum = NaN], index) => (isPossible[index] ? sum / n_outputs : Infinity));
+    return { sums: sums.map(([sum = NaN]) => sum), n_outputs };
   } finally {
-    for (const error of errors) error.dispose();
+    for (const tensor of [...here, ...errors]) tensor.dispose();
   }
 }
 

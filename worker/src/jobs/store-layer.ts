@@ -3,7 +3,7 @@ import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { formats } from '../algorithms.js';
-import type { BlockStatistics } from '../calibration/block-statistics.js';
+import type { SpreadStatistics } from '../calibration/spread-statistics.js';
 import { weightAsRead } from '../checkpoint/formats/floats.js';
 import type { NamedTensor, QuantizedLayer } from '../checkpoint/formats/format.js';
 import type { QuantizedWeight, QuantizerInput } from '../quantizers/quantizer.js';
@@ -16,7 +16,7 @@ import type { Tensor } from '../tensor/tensor.js';
 
 export interface StoreLayerInput {
   /** Null without calibration. */
-  statistics: BlockStatistics | null;
+  statistics: SpreadStatistics | null;
   sidecar: Sidecar;
   onLayer(layer: LayerPlan, metrics: LayerMetrics, problems: RunProblem[]): void;
 }

@@ -3,66 +3,69 @@ import type { SmoothQuantPlan } from '../../../schemas/src/generated/plan.js';
 import type { TransformMetrics } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { transforms } from '../algorithms.js';
-import { observeBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
+import { observeBlock } from '../calibration/calibrate-block.js';
+import type { SpreadRows } from '../calibration/spread-rows.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
-import { ChannelRangeObserver } from '../observers/channel-range.js';
+import type { WeightCopies } from '../checkpoint/weight-copies.js';
+import { ChannelRangeObserver, mergeRanges } from '../observers/channel-range.js';
 import type { RunContext } from '../run-context.js';
 import { linear } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { applyScales } from '../transforms/apply-scales.js';
 import { transformPasses, type MappingOf, type WorkUnit } from './layer-jobs.js';
 import { searchScales } from './search-scales.js';
-import { checkWidths, rangeOfScales, type BlockInput, type TransformFindings } from './scaled-mapping.js';
+import { applyScalesToAll, checkWidths, rangeOfScales, type BlockInput, type TransformFindings } from './scaled-mapping.js';
 
 export interface TransformUnitInput {
   context: RunContext;
   unit: WorkUnit;
-  rows: CalibrationRows | null;
-  weights: LoadedWeights;
+  rows: SpreadRows | null;
+  copies: WeightCopies;
 }
 
-export async function transformUnit({ context, unit, rows, weights }: TransformUnitInput): Promise<TransformFindings> {
+export async function transformUnit({ context, unit, rows, copies }: TransformUnitInput): Promise<TransformFindings> {
   const { block } = unit;
   if (rows === null || block === null) throw runFailure.planInvalid('a transform needs calibration rows');
   const found: TransformFindings = { metrics: [], problems: [] };
   for (const pass of transformPasses(unit)) {
-    const input = { context, block, rows, weights };
+    const input = { context, block, rows, copies };
     const { metrics, problems } =
       pass.name === 'awq' ? await searchScales(input, pass.mappings) : { metrics: await smooth(input, pass.mappings), problems: [] };
     found.metrics.push(...metrics);
     found.problems.push(...problems);
   }
-  await context.device.sync();
+  for (const device of rows.devices) await device.sync();
   return found;
 }
 
 /** SmoothQuant: ranges of all mappings in one pass. */
-async function smooth(
-  { context, block, rows, weights }: BlockInput,
-  mappings: readonly MappingOf<SmoothQuantPlan>[],
-): Promise<TransformMetrics[]> {
+async function smooth(input: BlockInput, mappings: readonly MappingOf<SmoothQuantPlan>[]): Promise<TransformMetrics[]> {
+  const { context, block, rows, copies } = input;
   const observed = mappings.map(({ plan, mapping }) => ({
     plan,
     mapping,
     // The output of a norm is the input of what it feeds; the output of a linear is computed from its input.
     isLinear: context.plan.model.modules[mapping.smooth_layer] === 'Linear',
-    ranges: new ChannelRangeObserver(context.device, plan.num_calibration_steps),
+    ranges: rows.devices.map((device) => new ChannelRangeObserver(device, plan.num_calibration_steps)),
   }));
   try {
-    await observeBlock(rows, block, weights, (module, input, batch) => {
-      for (const { mapping, isLinear, ranges } of observed) {
-        if (!isLinear && module === mapping.balance_layers[0]) ranges.observe(input, batch);
-        if (isLinear && module === mapping.smooth_layer) observeOutput(weights, module, input, (output) => ranges.observe(output, batch));
-      }
+    await rows.onEach((part, index) => {
+      const weights = copies.on(index);
+      return observeBlock(part, block, weights, (module, tensor, batch) => {
+        for (const { mapping, isLinear, ranges } of observed) {
+          const own = ranges[index]!;
+          if (!isLinear && module === mapping.balance_layers[0]) own.observe(tensor, batch);
+          if (isLinear && module === mapping.smooth_layer) observeOutput(weights, module, tensor, (output) => own.observe(output, batch));
+        }
+      });
     });
     const metrics: TransformMetrics[] = [];
     for (const { plan, mapping, ranges } of observed) {
-      using taken = ranges.take();
+      using taken = await mergeRanges(ranges, context.device);
       if (taken === null)
         throw runFailure.planInvalid(`no calibration row reached ${mapping.smooth_layer}, which ${plan.modifier} is to smooth`);
-      checkWidths(weights, mapping, taken.shape[1] ?? 0);
-      using s = transforms.smoothquant(plan, mapping, taken, weights);
-      applyScales(mapping, s, weights);
+      checkWidths(copies.first, mapping, taken.shape[1] ?? 0);
+      using s = transforms.smoothquant(plan, mapping, taken, copies.first);
+      await applyScalesToAll(mapping, s, input);
       metrics.push({
         name: plan.name,
         modifier: plan.modifier,
@@ -79,7 +82,7 @@ async function smooth(
     }
     return metrics;
   } finally {
-    for (const { ranges } of observed) ranges[Symbol.dispose]();
+    for (const { ranges } of observed) for (const own of ranges) own[Symbol.dispose]();
   }
 }
 

@@ -12,6 +12,8 @@ export interface TokenBatch {
   readonly documentOffsets: Tensor;
   /** The same numbers for JavaScript: document i has the tokens offsets[i] … offsets[i + 1]. */
   readonly offsets: readonly number[];
+  /** Number of document 0 among all rows. */
+  readonly firstDocument: number;
   readonly nTokens: number;
   /** Tokens by number, for targets and messages. */
   readonly tokens: Int32Array;

@@ -10,9 +10,11 @@ type StaticRangeName = (typeof staticRangeObservers)[number];
 /** Share of the newest row in the moving average, averaging_constant of llm-compressor. */
 const averaging_constant = 0.01;
 
+const observerOf = ({ observer }: QuantizationArgs): StaticRangeName => (observer ?? 'memoryless_minmax') as StaticRangeName;
+
 export class StaticRangeObserver implements Observer {
-  /** One [2] tensor: of all rows (static_minmax) or of one row each, in their order. */
-  private ranges: Tensor[] = [];
+  /** [2] tensors: one of all rows (static_minmax), or one of each row with its number among all rows. */
+  private ranges: { row: number; range: Tensor }[] = [];
 
   constructor(
     private readonly device: Device,
@@ -20,13 +22,13 @@ export class StaticRangeObserver implements Observer {
   ) {}
 
   private get name(): StaticRangeName {
-    return (this.args.observer ?? 'memoryless_minmax') as StaticRangeName;
+    return observerOf(this.args);
   }
 
-  observe(input: Tensor, { offsets }: ObservedBatch): void {
+  observe(input: Tensor, { offsets, firstDocument }: ObservedBatch): void {
     if (this.name === 'static_minmax') {
-      if (this.ranges.length === 0) this.ranges.push(emptyRange(this.device));
-      return rangeAccumulate(this.ranges[0]!, input);
+      if (this.ranges.length === 0) this.ranges.push({ row: 0, range: emptyRange(this.device) });
+      return rangeAccumulate(this.ranges[0]!.range, input);
     }
     // The two others look at each calibration row by itself.
     const first = this.name === 'memoryless_minmax' ? offsets.length - 2 : 0;
@@ -36,28 +38,53 @@ export class StaticRangeObserver implements Observer {
       const range = emptyRange(this.device);
       rangeAccumulate(range, tokens);
       if (this.name === 'memoryless_minmax') this.dropRanges();
-      this.ranges.push(range);
+      this.ranges.push({ row: firstDocument + row, range });
     }
   }
 
-  /** Smallest and largest value, or null when nothing was observed. */
-  async range(): Promise<[number, number] | null> {
-    let running: [number, number] | null = null;
-    const weight = Number(this.args.observer_kwargs['averaging_constant'] ?? averaging_constant);
-    for (const range of this.ranges) {
-      const [min = NaN, max = NaN] = await range.readFloats();
-      running = running === null ? [min, max] : [running[0] * (1 - weight) + min * weight, running[1] * (1 - weight) + max * weight];
-    }
-    return running;
+  /** What was seen, row by row. */
+  async seen(): Promise<SeenRange[]> {
+    return Promise.all(
+      this.ranges.map(async ({ row, range }) => {
+        const [min = NaN, max = NaN] = await range.readFloats();
+        return { row, min, max };
+      }),
+    );
   }
 
   private dropRanges(): void {
-    for (const range of this.ranges) range.dispose();
+    for (const { range } of this.ranges) range.dispose();
     this.ranges = [];
   }
 
   [Symbol.dispose](): void {
     this.dropRanges();
+  }
+}
+
+interface SeenRange {
+  row: number;
+  min: number;
+  max: number;
+}
+
+/** Smallest and largest value of what the observers of one input have seen on all devices, the same whatever their number; null when that is nothing. */
+export async function staticRange(observers: readonly StaticRangeObserver[], args: QuantizationArgs): Promise<[number, number] | null> {
+  const seen = (await Promise.all(observers.map((observer) => observer.seen()))).flat().sort((a, b) => a.row - b.row);
+  const last = seen.at(-1);
+  if (last === undefined) return null;
+  switch (observerOf(args)) {
+    case 'memoryless_minmax':
+      return [last.min, last.max];
+    case 'static_minmax':
+      return [Math.min(...seen.map(({ min }) => min)), Math.max(...seen.map(({ max }) => max))];
+    case 'minmax': {
+      const weight = Number(args.observer_kwargs['averaging_constant'] ?? averaging_constant);
+      let running: [number, number] | null = null;
+      for (const { min, max } of seen)
+        running = running === null ? [min, max] : [running[0] * (1 - weight) + min * weight, running[1] * (1 - weight) + max * weight];
+      return running;
+    }
   }
 }
 

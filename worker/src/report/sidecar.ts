@@ -1,10 +1,17 @@
 // Arrays beside the report: little-endian, one file per work unit, written before the numbers that point into it.
 import type { SidecarArray } from '../../../schemas/src/generated/report.js';
 
+/** Arrays that were collected together, and where the first of them lay. */
+export interface SidecarPart {
+  chunks: readonly Uint8Array[];
+  begin: number;
+}
+
 /** Collects the arrays of one unit; `chunks` are the bytes of the file, in order. */
 export class Sidecar {
   readonly chunks: Uint8Array[] = [];
   private offset = 0;
+  private taken = 0;
 
   /** `file`: name in the report folder. */
   constructor(readonly file: string) {}
@@ -22,6 +29,21 @@ export class Sidecar {
       values.length > 0 ? Math.min(...values) : null,
       values.length > 0 ? Math.max(...values) : null,
     );
+  }
+
+  /** What was collected since the last call; it no longer stands here. */
+  take(): SidecarPart {
+    const part = { chunks: this.chunks.splice(0), begin: this.taken };
+    this.taken = this.offset;
+    return part;
+  }
+
+  /** Puts what another has collected behind what is here; answers where its arrays lie now. */
+  append({ chunks, begin }: SidecarPart): (array: SidecarArray | null) => SidecarArray | null {
+    const shift = this.offset - begin;
+    this.chunks.push(...chunks);
+    this.offset += chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+    return (array) => array && { ...array, offset: array.offset + shift };
   }
 
   private add(dtype: SidecarArray['dtype'], bytes: Uint8Array, length: number, min: number | null, max: number | null): SidecarArray {

@@ -1,0 +1,56 @@
+// The statistics of a unit from all devices as one: the Hessian of an input on the device where its linears are quantized, ranges as numbers.
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import { mergeHessians } from '../observers/hessian.js';
+import { staticRange } from '../observers/static-range.js';
+import type { Device, Tensor } from '../tensor/tensor.js';
+import type { BlockStatistics } from './block-statistics.js';
+
+export class SpreadStatistics implements Disposable {
+  private merged: { modules: readonly string[]; hessian: Tensor }[] = [];
+
+  /** In the order of the devices; taken over. */
+  constructor(
+    private readonly parts: readonly BlockStatistics[],
+    private readonly layers: readonly LayerPlan[],
+  ) {}
+
+  /** Modules whose inputs were observed, one list for each input. */
+  sharedInputs(): string[][] {
+    const lists: string[][] = [];
+    for (const modules of this.parts.flatMap((part) => part.sharedInputs())) {
+      const known = lists.find((list) => modules.some((module) => list.includes(module)));
+      if (known === undefined) lists.push([...modules]);
+      else known.push(...modules.filter((module) => !known.includes(module)));
+    }
+    return lists;
+  }
+
+  /** Brings the Hessian of the input of these modules together on `target`. */
+  async gather(modules: readonly string[], target: Device): Promise<void> {
+    const observers = this.parts.flatMap((part) => (modules[0] === undefined ? [] : (part.hessian(modules[0]) ?? [])));
+    const hessian = await mergeHessians(observers, target);
+    if (hessian !== null) this.merged.push({ modules, hessian });
+  }
+
+  /** The gathered Hessian of the input of a module, handed over to the caller. */
+  takeHessian(module: string): Tensor | null {
+    const found = this.merged.find(({ modules }) => modules.includes(module));
+    this.merged = this.merged.filter((other) => other !== found);
+    return found?.hessian ?? null;
+  }
+
+  async staticRange(module: string): Promise<[number, number] | null> {
+    const args = this.layers.find(({ name }) => name === module)?.scheme?.input_activations;
+    if (!args) return null;
+    return staticRange(
+      this.parts.flatMap((part) => part.range(module, args) ?? []),
+      args,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    for (const { hessian } of this.merged) hessian.dispose();
+    this.merged = [];
+    for (const part of this.parts) part[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,118 @@
+// The layers of a unit over the devices of a run. Linears with one input stay together, because their Hessian is factored once; what goes where follows from
+// the sizes alone. Results leave in the order that one device would give, whichever device is done first.
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import { allOf } from '../calibration/spread-rows.js';
+import type { SpreadStatistics } from '../calibration/spread-statistics.js';
+import type { NamedTensor } from '../checkpoint/formats/format.js';
+import type { WeightCopies } from '../checkpoint/weight-copies.js';
+import { fusedWith } from '../quantizers/fused-linears.js';
+import { Sidecar } from '../report/sidecar.js';
+import type { Device } from '../tensor/tensor.js';
+import { quantizeOperations } from './operations-estimate.js';
+import { quantizeUnit, type QuantizeUnitInput } from './quantize-unit.js';
+
+export interface LayerGroup {
+  layers: LayerPlan[];
+  /** Modules whose inputs are one, layers of the group among them; empty where nothing was observed. */
+  modules: readonly string[];
+  /** Number of the device that quantizes them. */
+  device: number;
+}
+
+/** The costliest group first, each to the device with the least to do so far; of equals the first. */
+export function placeLayers(layers: readonly LayerPlan[], shared: readonly (readonly string[])[], n_devices: number): LayerGroup[] {
+  const observed = shared.map((modules) => ({ modules, layers: layers.filter(({ name }) => modules.includes(name)) }));
+  const groups = observed.filter((group) => group.layers.length > 0);
+  const rest = layers.filter(({ name }) => !shared.some((modules) => modules.includes(name)));
+  for (const layer of rest) {
+    const sibling = groups.find((group) => group.modules.length === 0 && group.layers.some((other) => shareScale(layer, other)));
+    if (sibling === undefined) groups.push({ modules: [], layers: [layer] });
+    else sibling.layers.push(layer);
+  }
+  const load = new Array<number>(n_devices).fill(0);
+  const device = new Map<LayerPlan[], number>();
+  const costs = groups.map((group) => ({ group, cost: quantizeOperations(group.layers) })).sort((a, b) => b.cost - a.cost);
+  for (const { group, cost } of costs) {
+    const least = load.indexOf(Math.min(...load));
+    load[least] = (load[least] ?? 0) + cost;
+    device.set(group.layers, least);
+  }
+  return groups.map((group) => ({ ...group, device: device.get(group.layers) ?? 0 }));
+}
+
+/** NVFP4: the global scale is that of both. */
+const shareScale = (a: LayerPlan, b: LayerPlan): boolean =>
+  a.scheme?.weights?.strategy === 'tensor_group' &&
+  b.scheme?.weights?.strategy === 'tensor_group' &&
+  fusedWith(a.name, [b.name]).length > 0;
+
+export interface SpreadLayersInput extends Pick<QuantizeUnitInput, 'layers' | 'sidecar' | 'onLayer'> {
+  groups: readonly LayerGroup[];
+  devices: readonly Device[];
+  copies: WeightCopies;
+  /** Null without calibration. */
+  statistics: SpreadStatistics | null;
+}
+
+/** Answers the new tensors; the caller disposes them. */
+export async function quantizeSpread(input: SpreadLayersInput): Promise<NamedTensor[]> {
+  const { layers, groups, devices, copies, statistics } = input;
+  // All at once and before the first layer, as a device hands nothing out while it factors.
+  await allOf(groups.map(async ({ modules, device }) => statistics?.gather(modules, devices[device]!)));
+  if (devices.length === 1) return quantizeUnit({ ...input, weights: copies.first });
+  const observed = groups.flatMap((group) => (group.modules.length > 0 ? group.layers : []));
+  const inOrder = [...observed, ...layers.filter((layer) => !observed.includes(layer))];
+  const results = new ResultsInOrder(inOrder.map(({ name }) => name));
+  const tensors: NamedTensor[] = [];
+  let hasFailed = false;
+  const onDevice = async (index: number): Promise<void> => {
+    for (const group of groups) {
+      if (group.device !== index || hasFailed) continue;
+      const sidecar = new Sidecar(input.sidecar.file);
+      const onLayer: QuantizeUnitInput['onLayer'] = (layer, metrics, problems) => {
+        const part = sidecar.take();
+        results.add(layer.name, () => {
+          const placed = input.sidecar.append(part);
+          input.onLayer(layer, { ...metrics, histogram: placed(metrics.histogram), grid: placed(metrics.grid) }, problems);
+        });
+      };
+      try {
+        tensors.push(...(await quantizeUnit({ layers: group.layers, weights: copies.on(index), statistics, sidecar, onLayer })));
+      } catch (error) {
+        hasFailed = true;
+        throw error;
+      }
+    }
+  };
+  try {
+    await allOf(devices.map((_, index) => onDevice(index)));
+  } catch (error) {
+    for (const { tensor } of tensors) tensor.dispose();
+    throw error;
+  }
+  const places = new Map(inOrder.map(({ name }, place) => [name, place]));
+  const placeOf = ({ name }: NamedTensor): number => places.get(name.slice(0, name.lastIndexOf('.'))) ?? layers.length;
+  return tensors.sort((a, b) => placeOf(a) - placeOf(b));
+}
+
+/** Holds back what is done before its turn. */
+class ResultsInOrder {
+  private readonly waiting = new Map<string, () => void>();
+  private next = 0;
+
+  constructor(private readonly names: readonly string[]) {}
+
+  add(name: string, tell: () => void): void {
+    this.waiting.set(name, tell);
+    for (let turn = this.turn(); turn !== undefined; turn = this.turn()) turn();
+  }
+
+  private turn(): (() => void) | undefined {
+    const name = this.names[this.next] ?? '';
+    const tell = this.waiting.get(name);
+    if (tell === undefined) return undefined;
+    this.waiting.delete(name);
+    this.next += 1;
+    return tell;
+  }
+}
