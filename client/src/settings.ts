@@ -1,14 +1,15 @@
 // Typed reading of the settings.
 import * as vscode from 'vscode';
+import { parseDeviceChoice } from '../../schemas/src/device-choice.js';
 import { settings } from './manifest.js';
 
 const read = <T>(key: string, otherwise: T, scope?: vscode.Uri): T =>
   vscode.workspace.getConfiguration(undefined, scope ?? null).get<T>(key, otherwise);
 
 /** auto leaves the choice to the recipe. */
-export function deviceSetting(recipe: vscode.Uri): 'auto' | 'cpu' | 'cuda' {
+export function deviceSetting(recipe: vscode.Uri): string {
   const device = read<string>(settings.device, 'auto', recipe);
-  return device === 'cpu' || device === 'cuda' ? device : 'auto';
+  return parseDeviceChoice(device) === null ? 'auto' : device;
 }
 
 /** null: one thread per physical core. */

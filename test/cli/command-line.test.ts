@@ -47,7 +47,11 @@ const misuses: [string, string[], RegExp][] = [
   ['a negative count', ['quantize', 'a', '--threads', '-1'], /--threads takes a whole number from 1 to 512, and -1 is none/],
   ['more threads than any machine has', ['quantize', 'a', '--threads', '100000'], /from 1 to 512, and 100000 is none/],
   ['a count that is none', ['evaluate', 'm', '--text', 't', '--max-seq-length', '0'], /--max-seq-length takes a positive whole number/],
-  ['a device that is none', ['quantize', 'a', '--device', 'tpu'], /--device takes auto, cpu, cuda; tpu is none/],
+  [
+    'a device that is none',
+    ['quantize', 'a', '--device', 'tpu'],
+    /--device takes auto, cpu, cuda \(all CUDA devices\), .*cuda:0,1; tpu is none/,
+  ],
   ['evaluate without a text', ['evaluate', 'model'], /needs --text FILE/],
   [
     'evaluate with a text that is not there',
@@ -168,6 +172,9 @@ test('a plain llm-compressor recipe needs --model and --out to be planned, and s
   const { plan } = JSON.parse(given.stdout) as ResolvePlanResult;
   assert.equal(plan?.output.dir, path.join(folder, 'elsewhere'), given.stdout);
   assert.equal(plan?.device, 'cpu');
+  const two = await run('plan', 'plain.yaml', '--model', 'model', '--out', 'elsewhere', '--device', 'cuda:0,1');
+  assert.match(two.stdout, /^Device +cuda:0,1$/m);
+  assert.match(two.stdout, /^Memory .* at most on each device, while /m);
 });
 
 test('inspect: text, JSON, and a folder that is no model', async () => {

@@ -33,8 +33,7 @@ function checkValue(name: string, option: Option, value: string | undefined): vo
     throw new UsageError(
       `--${name} takes ${most === Infinity ? 'a positive whole number' : `a whole number from 1 to ${most}`}, and ${value} is none.`,
     );
-  if (option.choices !== undefined && !option.choices.includes(value))
-    throw new UsageError(`--${name} takes ${option.choices.join(', ')}; ${value} is none of them.`);
+  if (option.form?.fits(value) === false) throw new UsageError(`--${name} takes ${option.form.words}; ${value} is none of them.`);
 }
 
 /** Options by name (a flag has the value ''), and what is no option. Node's own strict mode would speak of ambiguous syntax where a value is missing. */

@@ -1,4 +1,5 @@
 // What a command of the command line is: its name, its options, and a function that returns the exit code.
+import { deviceForms, parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import type { Terminal } from './terminal.js';
 
 export interface Command {
@@ -18,8 +19,8 @@ export interface Option {
   /** Name of the value in the help; null: a flag. */
   value: string | null;
   description: string;
-  /** The only values allowed. */
-  choices?: readonly string[];
+  /** What a value must be: the test, and its words. */
+  form?: { fits(value: string): boolean; words: string };
   /** The value is a positive whole number, `most` at most. */
   count?: { most?: number };
 }
@@ -40,12 +41,10 @@ export class UsageError extends Error {}
 
 export const jsonOption: Option = { value: null, description: 'print one JSON value on stdout instead of text' };
 
-export type DeviceChoice = 'auto' | 'cpu' | 'cuda';
-
 export const deviceOption: Option = {
   value: 'D',
-  description: 'auto, cpu or cuda; wins over the recipe',
-  choices: ['auto', 'cpu', 'cuda'],
+  description: 'auto, cpu, cuda (all of them), cuda:0 or cuda:0,1; wins over the recipe',
+  form: { fits: (value) => parseDeviceChoice(value) !== null, words: deviceForms },
 };
 
 export const outOption: Option = { value: 'DIR', description: 'folder of the checkpoint; wins over output.dir' };

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ProblemWithRange, ResolvePlanParams, ResolvePlanResult } from '../../../schemas/src/protocol/client-server.js';
-import type { DeviceChoice, Invocation } from './command.js';
+import type { Invocation } from './command.js';
 import type { CheckedText } from './problem-text.js';
 import type { ServerProcess } from './processes.js';
 
@@ -27,7 +27,7 @@ function overridesOf(invocation: Invocation): NonNullable<ResolvePlanParams['ove
   const model = invocation.text('model');
   const dataset = invocation.text('dataset');
   const out = invocation.text('out');
-  const device = invocation.text('device') as DeviceChoice | undefined;
+  const device = invocation.text('device');
   return {
     ...(model === undefined ? {} : { model: modelArgument(model) }),
     ...(dataset === undefined ? {} : { dataset: path.resolve(dataset) }),

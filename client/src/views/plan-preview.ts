@@ -3,6 +3,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { l10n } from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
+import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import type { DatasetPlan, LayerPlan, QuantizationArgs, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { roleOrder } from '../../../schemas/src/role-order.js';
 import { PLAN_SCHEME } from '../manifest.js';
@@ -48,6 +49,12 @@ function argsText(args: QuantizationArgs | null): string {
   return `${args.type === 'int' ? 'int' : 'fp'}${args.num_bits}, ${scope}${args.symmetric ? '' : l10n.t(', asymmetric')}${args.dynamic === true ? l10n.t(', at run time') : ''}`;
 }
 
+function deviceText(device: string): string {
+  const { kind, indices } = parseDeviceChoice(device) ?? { kind: 'auto', indices: null };
+  if (kind !== 'cuda') return l10n.t('the CPU');
+  return indices === null ? l10n.t('all CUDA devices') : indices.map((index) => `cuda:${index}`).join(', ');
+}
+
 /** The plan as Markdown: what goes in, what happens to each kind of layer, what it costs, where it goes. */
 export function planText(plan: QuantizationPlan): string {
   const { estimate, model, output, calibration, evaluate } = plan;
@@ -62,7 +69,7 @@ export function planText(plan: QuantizationPlan): string {
     `- ${calibration === null ? l10n.t('Calibration: none needed') : calibrationText(calibration)}`,
     `- ${evaluate === null ? l10n.t('Evaluation: none') : l10n.t('Evaluation: perplexity on {0}', shown(evaluate.perplexity.dataset))}`,
     `- ${l10n.t('Output: {0}', shown(output.dir))}`,
-    `- ${l10n.t('Device: {0}', plan.device === 'cuda' ? l10n.t('a CUDA device') : l10n.t('the CPU'))}`,
+    `- ${l10n.t('Device: {0}', deviceText(plan.device))}`,
     '',
     `## ${l10n.t('What it costs')}`,
     '',

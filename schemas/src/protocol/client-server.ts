@@ -14,7 +14,7 @@ export interface ResolvePlanParams {
   uri: string;
   text?: string;
   /** What a plain llm-compressor recipe does not say; these win over the recipe. */
-  overrides?: { model?: string; dataset?: string; output_dir?: string; device?: 'auto' | 'cpu' | 'cuda' };
+  overrides?: { model?: string; dataset?: string; output_dir?: string; device?: string };
 }
 export interface ResolvePlanResult {
   /** null when an error-level problem stands in the way. */

@@ -1,6 +1,7 @@
 // A resolution without errors → the plan: nothing left to decide.
 import { createHash } from 'node:crypto';
 import os from 'node:os';
+import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import type { AwqPlan, PlanEstimate, QuantizationPlan, SmoothQuantPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
 import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
 import { estimatePlan } from './estimate-plan.js';
@@ -28,7 +29,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     calibration,
     evaluate: resolution.evaluation === null ? null : { perplexity: resolution.evaluation.plan },
     output: { dir: outputDir, max_shard_bytes: bytesOf(mappingOf(value['output'])['max_shard_size']) ?? 20_000_000_000 },
-    device: device === 'cpu' || device === 'cuda' ? device : 'auto',
+    device: parseDeviceChoice(device) === null ? 'auto' : device,
     seed: calibration?.seed ?? 42,
     threads: typeof threads === 'number' ? threads : null,
     max_memory_bytes: bytesOf(value['max_memory']),

@@ -38,7 +38,7 @@ export interface ResolveContext {
   freeBytes?(dir: string): Promise<number | null>;
   /** Where heads of datasets are kept between key presses; else they are read anew. */
   readHead?(file: string): Promise<DatasetHead | null>;
-  overrides?: { model?: string; dataset?: string; output_dir?: string; device?: 'auto' | 'cpu' | 'cuda' };
+  overrides?: { model?: string; dataset?: string; output_dir?: string; device?: string };
 }
 
 /** One entry of targets or ignore and what it matches in the model. */

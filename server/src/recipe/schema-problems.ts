@@ -175,15 +175,22 @@ function problemOf(
       if (field === 'scheme') {
         if (typeof value !== 'string' || allowed.some((name) => name.toLowerCase() === value.toLowerCase())) return null;
       } else if (typeof value === 'string' && allowed.includes(value)) return null;
-      const near = nearestName(String(value), allowed);
-      const version = field === 'runtime' ? ' A version stands behind the name, as in vllm==0.11.0.' : '';
+      const isDevice = field === 'device' && path.length === 1;
+      // Who writes gpu means no processor, however near its name is.
+      const near = isDevice && /^gpu/i.test(String(value)) ? 'cuda' : nearestName(String(value), allowed);
+      const form =
+        field === 'runtime'
+          ? ' A version stands behind the name, as in vllm==0.11.0.'
+          : isDevice
+            ? ' One CUDA device is cuda:0, several are cuda:0,1, cuda is all of them.'
+            : '';
       const fixes: ProblemFix[] =
         near === null ? [] : [{ title: `Change to ${near}`, preferred: true, edits: [{ kind: 'replace-value', path, text: near }] }];
       return at(
         field === 'scheme' ? 'unknown-scheme' : 'unknown-value',
         near === null
-          ? `${field} is ${show(value)}, which is none of ${allowed.join(', ')}.${version}`
-          : `${field} ${show(value)} does not exist; did you mean ${near}? All are: ${allowed.join(', ')}.${version}`,
+          ? `${field} is ${show(value)}, which is none of ${allowed.join(', ')}.${form}`
+          : `${field} ${show(value)} does not exist; did you mean ${near}? All are: ${allowed.join(', ')}.${form}`,
         fixes,
       );
     }

@@ -95,7 +95,7 @@ test('true and false with the default marked', async () => {
 });
 
 test('an enumeration at top level', async () => {
-  assert.deepEqual((await complete('device: $0')).labels, ['auto', 'cpu', 'cuda']);
+  assert.deepEqual((await complete('device: $0')).labels, ['auto', 'cpu', 'cuda', 'cuda:0', 'cuda:0,1']);
 });
 
 test('keys and values inside a flow mapping', async () => {
@@ -147,7 +147,7 @@ test('completing a key that has its colon leaves the colon', async () => {
 
 test('a recipe that is no YAML below the cursor is completed above it', async () => {
   const { labels } = await complete('device: $0\nquant_stage: [unclosed\n  more: {');
-  assert.deepEqual(labels, ['auto', 'cpu', 'cuda']);
+  assert.deepEqual(labels, ['auto', 'cpu', 'cuda', 'cuda:0', 'cuda:0,1']);
 });
 
 test('Windows line ends and Markdown front matter', async () => {

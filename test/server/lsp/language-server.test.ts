@@ -65,7 +65,7 @@ test('a malformed document: the syntax error is told, the outline and completion
   });
   assert.deepEqual(
     list.items.map(({ label }) => label),
-    ['auto', 'cpu', 'cuda'],
+    ['auto', 'cpu', 'cuda', 'cuda:0', 'cuda:0,1'],
   );
 });
 

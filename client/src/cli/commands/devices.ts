@@ -7,7 +7,8 @@ export const devicesCommand: Command = {
   name: 'devices',
   synopsis: '',
   summary: 'List the devices that a run can use.',
-  description: 'A device that cannot be used is listed with the reason.',
+  description:
+    'A device that cannot be used is listed with the reason. A recipe or --device says cuda for all CUDA devices, or names some as they stand here: cuda:0 or cuda:0,1. Calibration rows and layers are spread over several.',
   operands: { least: 0, most: 0 },
   options: { json: jsonOption },
   run: async (invocation, terminal) => {

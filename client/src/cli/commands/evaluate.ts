@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { DatasetPlan } from '../../../../schemas/src/generated/plan.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
-import { deviceOption, exitCode, jsonOption, UsageError, type Command, type DeviceChoice, type Invocation } from '../command.js';
+import { deviceOption, exitCode, jsonOption, UsageError, type Command, type Invocation } from '../command.js';
 import { thousands } from '../format-text.js';
 import { onInterrupt } from '../interrupt.js';
 import { describeModel } from '../model-folder.js';
@@ -21,12 +21,12 @@ With --json: {"perplexity", "nll" (nats), "tokens"}.`,
     text: { value: 'FILE', description: 'documents: .jsonl (text, messages or input_ids), .txt or .csv' },
     'text-column': { value: 'NAME', description: 'column or key that holds the text (default: text)' },
     'max-seq-length': { value: 'N', description: "tokens per document at most (default: the model's context)", count: {} },
-    device: { ...deviceOption, description: 'auto, cpu or cuda (default: auto)' },
+    device: { ...deviceOption, description: 'auto, cpu, cuda (all of them), cuda:0 or cuda:0,1 (default: auto)' },
     json: jsonOption,
   },
   run: async (invocation, terminal) => {
     const dataset = await datasetOf(invocation);
-    const device = (invocation.text('device') ?? 'auto') as DeviceChoice;
+    const device = invocation.text('device') ?? 'auto';
     const model = await describeModel(invocation.operands[0] ?? '', terminal);
     if (model === null) return exitCode.problems;
     const worker = await startWorkerProcess(() => undefined);

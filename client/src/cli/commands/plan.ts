@@ -1,5 +1,6 @@
 // `bitwright plan RECIPE`: what a run would do, without running it.
 import { bytesText } from '../../../../schemas/src/bytes-text.js';
+import { parseDeviceChoice } from '../../../../schemas/src/device-choice.js';
 import type { DatasetPlan, QuantizationPlan } from '../../../../schemas/src/generated/plan.js';
 import { deviceOption, exitCode, outOption, recipeOptions, type Command } from '../command.js';
 import { change, counted, schemeText, table, thousands } from '../format-text.js';
@@ -84,7 +85,7 @@ export function planLines(plan: QuantizationPlan): string[] {
     `Calibration  ${plan.calibration === null ? 'none needed' : datasetText(plan.calibration)}`,
     `Evaluation   ${plan.evaluate === null ? 'none' : `perplexity on ${datasetText(plan.evaluate.perplexity)}`}`,
     `Weights      ${bytesText(estimate.weights_bytes_before)} → ${bytesText(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight)`,
-    `Memory       about ${bytesText(estimate.peak_memory_bytes)} at most, while ${estimate.peak_memory_stage}`,
+    `Memory       about ${bytesText(estimate.peak_memory_bytes)} at most${parseDeviceChoice(plan.device)?.kind === 'cuda' ? ' on each device' : ''}, while ${estimate.peak_memory_stage}`,
     `Disk         ${bytesText(estimate.disk_bytes)} free needed`,
     `Output       ${plan.output.dir}`,
     `Device       ${plan.device}`,
