@@ -16,6 +16,7 @@ export const commands = {
 export const settings = {
   device: 'bitwright.device',
   threads: 'bitwright.threads',
+  maxDeviceMemory: 'bitwright.maxDeviceMemory',
 } as const;
 
 export const contextKeys = {

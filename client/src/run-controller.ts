@@ -6,7 +6,7 @@ import type { RunEvent, RunFailure } from '../../schemas/src/run-event.js';
 import { RunFailureError } from '../../schemas/src/run-failure.js';
 import { commands, contextKeys } from './manifest.js';
 import type { ServerClient } from './server-client.js';
-import { deviceSetting, threadsSetting } from './settings.js';
+import { deviceSetting, maxDeviceMemorySetting, threadsSetting } from './settings.js';
 import type { ReportPanels } from './views/report-panel.js';
 import type { RunStatus } from './views/run-status.js';
 import { startWorker } from './worker-host.js';
@@ -187,7 +187,7 @@ export function createRunController({ context, server, status, reports, log }: R
         if (plan === null) return setActive(null);
         status.begin(vscode.l10n.t('Quantizing {0}', vscode.workspace.asRelativePath(document.uri)), () => void this.cancel());
         const host = await ensureWorker();
-        const answer = await host.run(plan);
+        const answer = await host.run({ ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() });
         if ('failure' in answer) {
           setActive(null);
           return void showFailure(answer.failure, document.uri);

@@ -1,5 +1,6 @@
 // Typed reading of the settings.
 import * as vscode from 'vscode';
+import { bytesOfText } from '../../schemas/src/bytes-text.js';
 import { parseDeviceChoice } from '../../schemas/src/device-choice.js';
 import { settings } from './manifest.js';
 
@@ -16,4 +17,10 @@ export function deviceSetting(recipe: vscode.Uri): string {
 export function threadsSetting(): number | null {
   const threads = read<number>(settings.threads, 0);
   return Number.isInteger(threads) && threads > 0 ? threads : null;
+}
+
+/** null: what is free on the device. */
+export function maxDeviceMemorySetting(): number | null {
+  // 0 is no cap, as for threads.
+  return bytesOfText(read<string>(settings.maxDeviceMemory, '')) || null;
 }

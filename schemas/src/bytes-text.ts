@@ -13,3 +13,11 @@ export function bytesText(bytes: number): string {
   }
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit] ?? ''}`;
 }
+
+/** 20GB, 500 MiB or 1000 → bytes; null: the text says no such number. */
+export function bytesOfText(text: string): number | null {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*(K|M|G|T)?(i)?B?\s*$/i.exec(text);
+  if (match === null) return null;
+  const power = ['', 'K', 'M', 'G', 'T'].indexOf((match[2] ?? '').toUpperCase());
+  return Math.floor(Number(match[1]) * (match[3] === undefined ? 1000 : 1024) ** power);
+}

@@ -3,6 +3,7 @@ import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RunProblem, RunReport, TransformMetrics } from '../../schemas/src/generated/report.js';
 import type { RunEvent, RunFailure, RunStage } from '../../schemas/src/run-event.js';
 import { RunFailureError, runFailure } from '../../schemas/src/run-failure.js';
+import type { PlacedBytes } from './calibration/activation-cache.js';
 import type { Device } from './tensor/tensor.js';
 
 /** Thrown to leave a cancelled run from any depth; caught once, in run.ts. Cancellation is a result, not a failure. */
@@ -15,6 +16,13 @@ export class RunCancelled extends Error {
 
 export type RunEventSink = (event: RunEvent) => void;
 
+export interface RunMark {
+  n_layers: number;
+  n_transforms: number;
+  n_problems: number;
+  doneOperations: number;
+}
+
 export class RunContext {
   readonly startedAt = new Date();
   readonly layers: LayerMetrics[] = [];
@@ -23,6 +31,8 @@ export class RunContext {
   readonly stageSeconds = new Map<RunStage, number>();
   /** Stage during which the native core held the most. */
   peakStage: RunStage = 'prepare';
+  /** The most hidden states of the calibration rows in each place at a time; null without calibration. */
+  hiddenStates: (() => PlacedBytes) | null = null;
   private peakBytes = 0;
   private isCancelled = false;
   private totalOperations = 0;
@@ -77,6 +87,19 @@ export class RunContext {
 
   transformFinished(metrics: TransformMetrics): void {
     this.transforms.push(metrics);
+  }
+
+  /** What is counted and told so far, for `rewind` to. Events of what is begun again come again; the report has them once. */
+  mark(): RunMark {
+    const { layers, transforms, problems, doneOperations } = this;
+    return { n_layers: layers.length, n_transforms: transforms.length, n_problems: problems.length, doneOperations };
+  }
+
+  rewind({ n_layers, n_transforms, n_problems, doneOperations }: RunMark): void {
+    this.layers.length = n_layers;
+    this.transforms.length = n_transforms;
+    this.problems.length = n_problems;
+    this.doneOperations = doneOperations;
   }
 
   /** Times the work, and says that it began. */

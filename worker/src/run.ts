@@ -19,7 +19,7 @@ import { loadCopies, type ReaderOn } from './checkpoint/weight-copies.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
 import { finishUnit } from './jobs/finish-unit.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits, transformPasses, type WorkUnit } from './jobs/layer-jobs.js';
-import { availableMemory, checkDisk, checkMemory, residentPeakBytes } from './jobs/memory-estimate.js';
+import { availableMemory, checkDisk, checkMemory, deviceLimit, residentPeakBytes } from './jobs/memory-estimate.js';
 import {
   evaluateOperations,
   forwardOperations,
@@ -30,7 +30,9 @@ import {
 import { hashOfWork, RunJournal } from './jobs/run-journal.js';
 import { passedOverProblems } from './jobs/scaled-mapping.js';
 import { WrittenModel } from './jobs/written-model.js';
-import { makeReport, reportFile } from './report/run-report.js';
+import { activationBudget } from './memory/activation-budget.js';
+import { MemoryGovernor } from './memory/memory-governor.js';
+import { makeReport, reportFile, type RunFacts } from './report/run-report.js';
 import { asRunFailure, idle, isCancellation, type RunContext } from './run-context.js';
 
 /** What a run has reached, kept here so that the report of a failed run tells it too. */
@@ -47,6 +49,7 @@ export async function run(context: RunContext): Promise<void> {
   let outcome: RunOutcome = 'completed';
   let failure: RunFailure | null = null;
   let journal: RunJournal | null = null;
+  for (const { native } of context.devices) native.limitMemory(deviceLimit(context.plan, native.kind));
   try {
     journal = await prepare(context);
     await carryOut(context, journal, reached);
@@ -62,6 +65,7 @@ export async function run(context: RunContext): Promise<void> {
     outcome = outcome === 'completed' ? 'failed' : outcome;
     failure ??= asRunFailure(writeFailure(reportFile(context.runDir), error, 'the report'));
   }
+  for (const { native } of context.devices) native.limitMemory(0);
   context.emit({ kind: 'run-ended', run_id: context.runId, outcome, report_dir: reportDir, output_dir: reached.outputDir, failure });
 }
 
@@ -69,7 +73,7 @@ export async function run(context: RunContext): Promise<void> {
 async function prepare(context: RunContext): Promise<RunJournal> {
   const { plan, runDir } = context;
   checkPlanIsSupported(plan, observers);
-  checkMemory(plan);
+  checkMemory(plan, context.device.native.kind);
   await checkOutputFolder(plan.output.dir);
   await verifyModelFiles(plan.model);
   await makeFolder(runDir).catch((error: unknown) => {
@@ -108,7 +112,9 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
         recipe_path: quantizer.recipe_path,
       });
   passedOverProblems(plan).forEach((problem) => context.problem(problem));
-  await quantizeUnits(context, journal, units);
+  // What it has learned about the memory of the device in the calibration the evaluations need not learn again.
+  const governor = new MemoryGovernor(context.devices, (problem) => context.problem(problem));
+  await quantizeUnits(context, journal, units, governor);
   const written = new WrittenModel(plan, units, journal);
   await context.stage('write', null, plan.output.dir, async () => {
     const content = { plan, stored: written.stored, tensors: written.tensors, isUntied: isUntied(plan), bitwrightVersion: context.version };
@@ -119,23 +125,37 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
   if (plan.evaluate !== null) {
     const file = await describeModel(plan.output.dir, nodeFiles);
     if (file.model === null) throw runFailure.fileUnreadable(plan.output.dir, file.problems.map((problem) => problem.message).join(' '));
-    reached.after = await evaluate(context, file.model, 'the written checkpoint');
-    reached.before = await evaluate(context, plan.model, 'the model before');
+    reached.after = await evaluate(context, governor, file.model, 'the written checkpoint');
+    reached.before = await evaluate(context, governor, plan.model, 'the model before');
   }
 }
 
 /** Every unit is finished on the disk before the calibration rows pass through it, so that they see what is written. */
-async function quantizeUnits(context: RunContext, journal: RunJournal, units: readonly WorkUnit[]): Promise<void> {
+async function quantizeUnits(
+  context: RunContext,
+  journal: RunJournal,
+  units: readonly WorkUnit[],
+  governor: MemoryGovernor,
+): Promise<void> {
   const { plan, devices } = context;
+  const survive = (stage: string, attempt: () => Promise<void>): Promise<void> => {
+    let mark = context.mark();
+    return governor.survive({ stage, rewind: () => context.rewind(mark) }, () => {
+      mark = context.mark();
+      return attempt();
+    });
+  };
   if (plan.calibration === null || journal.finished.length === units.length) {
     expectWork(context, units, journal.finished.length, 0);
-    for (const unit of units.slice(journal.finished.length)) await finish(context, journal, unit, null);
+    for (const unit of units.slice(journal.finished.length)) await survive(describeUnit(unit), () => finish(context, journal, unit, null));
     return;
   }
   const { architecture } = plan.model;
   if (architecture === null) throw runFailure.architectureUnknown(plan.model.architecture_name ?? plan.model.dir, 'Calibration');
   const dataset = plan.calibration;
-  using tokens = await context.stage('prepare', null, 'tokenizing', () => loadTokenBatches(dataset, plan.model, devices));
+  using tokens = await context.stage('prepare', null, 'tokenizing', () =>
+    loadTokenBatches(dataset, plan.model, devices, { batchTokens: governor.batchTokens }),
+  );
   tokens.problems.forEach((problem) => context.problem(problem));
   let operations = 0;
   let message = '';
@@ -145,13 +165,15 @@ async function quantizeUnits(context: RunContext, journal: RunJournal, units: re
     model: plan.model,
     purpose: 'Calibration',
     dir: path.join(context.runDir, 'activations'),
-    budget: availableMemory(plan) * 0.4,
+    budgetOf: (device, n_used) => activationBudget(device, n_used, plan.model, plan.layers, availableMemory(plan), tokens.largest),
     onBatch: (batch) => {
       context.throwIfCancelled();
       context.advance((operations * batch.nTokens) / tokens.nTokens, message);
     },
   });
   const [{ model }] = rows.parts;
+  context.hiddenStates = () => rows.peaks;
+  using _ = governor.hold({ tokens, rows });
   expectWork(context, units, journal.finished.length, tokens.nTokens);
   const lastConsumer = units.findLastIndex(
     (unit) => unit.place === 'block' || unit.layers.some((layer) => layer.name === architecture.lm_head),
@@ -161,24 +183,28 @@ async function quantizeUnits(context: RunContext, journal: RunJournal, units: re
   let isEmbedded = false;
   for (const unit of units) {
     if (unit.place !== 'before' && !isEmbedded) {
-      using copies = await loadCopies(rows.devices, readWritten, (name) => model.embeddingTensors.includes(name), written.schemeOf());
-      await context.stage('forward', null, 'embedding', () => rows.onEach((part, index) => embedRows(part, copies.on(index))));
+      await survive('the embedding', async () => {
+        using copies = await loadCopies(rows.devices, readWritten, (name) => model.embeddingTensors.includes(name), written.schemeOf());
+        await context.stage('forward', null, 'embedding', () => rows.onEach((part, index) => embedRows(part, copies.on(index))));
+      });
       isEmbedded = true;
     }
     [operations, message] = [observeWork(context, unit, tokens.nTokens), `calibrating ${describeUnit(unit)}`];
-    if (unit.index >= journal.finished.length) await finish(context, journal, unit, rows);
+    if (unit.index >= journal.finished.length) await survive(describeUnit(unit), () => finish(context, journal, unit, rows));
     if (unit.block === null || unit.index >= lastConsumer) continue;
     [operations, message] = [forwardOperations(plan, unit.block, tokens.nTokens), `passing the rows through ${describeUnit(unit)}`];
     const block = unit.block;
-    using copies = await loadCopies(
-      rows.devices,
-      readWritten,
-      (name) => name.startsWith(`${architecture.layers}.${block}.`),
-      written.schemeOf(),
-    );
-    await context.stage('forward', block, `block ${block}`, () =>
-      rows.onEach((part, index) => propagateBlock(part, block, copies.on(index))),
-    );
+    await survive(describeUnit(unit), async () => {
+      using copies = await loadCopies(
+        rows.devices,
+        readWritten,
+        (name) => name.startsWith(`${architecture.layers}.${block}.`),
+        written.schemeOf(),
+      );
+      await context.stage('forward', block, `block ${block}`, () =>
+        rows.onEach((part, index) => propagateBlock(part, block, copies.on(index))),
+      );
+    });
   }
   await rows.removeFiles();
 }
@@ -218,7 +244,7 @@ function expectWork(context: RunContext, units: readonly WorkUnit[], n_finished:
 }
 
 /** Perplexity of a folder on the plan's text, read as any reader would. */
-async function evaluate(context: RunContext, model: ModelDescription, what: string): Promise<Perplexity | null> {
+async function evaluate(context: RunContext, governor: MemoryGovernor, model: ModelDescription, what: string): Promise<Perplexity | null> {
   const dataset = context.plan.evaluate?.perplexity;
   if (!dataset) return null;
   const operations = evaluateOperations(context.plan) / 2;
@@ -234,7 +260,24 @@ async function evaluate(context: RunContext, model: ModelDescription, what: stri
     },
     throwIfCancelled: () => context.throwIfCancelled(),
   };
-  return context.stage('evaluate', null, what, () => measurePerplexity(model, dataset, context.devices, watch));
+  return context.stage('evaluate', null, what, () =>
+    measurePerplexity(model, dataset, context.devices, watch, governor, availableMemory(context.plan)),
+  );
+}
+
+/** What the run took at most, place by place. */
+function memoryPlaces({ devices, hiddenStates }: RunContext): RunFacts['places'] {
+  const activations = hiddenStates?.() ?? null;
+  const memories = devices.map(({ native }) => native.memory());
+  return {
+    devices: devices.map(({ native: { kind, name } }, index) => {
+      const { peak_bytes = 0, total_bytes = null, limit_bytes = 0 } = memories[index] ?? {};
+      return { kind, name, peak_bytes, total_bytes, limit_bytes: limit_bytes || null };
+    }),
+    process_peak_bytes: residentPeakBytes(),
+    pinned_peak_bytes: memories.reduce((sum, { host_peak_bytes }) => sum + host_peak_bytes, 0),
+    activations: activations && { device_bytes: activations.device, host_bytes: activations.host, disk_bytes: activations.disk },
+  };
 }
 
 async function writeReport(context: RunContext, outcome: RunOutcome, reached: Reached): Promise<string> {
@@ -252,6 +295,7 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     after: reached.after,
     measured_peak_bytes: Math.max(...context.devices.map(({ native }) => native.memory().peak_bytes), residentPeakBytes()),
     peakStage: context.peakStage,
+    places: memoryPlaces(context),
     stages: [...context.stageSeconds].map(([name, seconds]) => ({ name, seconds })),
     transforms: context.transforms,
     layers: context.layers,

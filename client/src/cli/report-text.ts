@@ -21,6 +21,7 @@ export function reportLines(
     ...worstLayers(quantized),
     ...problemSummary(report),
     `Memory      ${bytesText(report.memory.measured_peak_bytes)} at most (estimated ${bytesText(report.memory.estimated_peak_bytes)})`,
+    ...memoryPlaces(report),
     `Checkpoint  ${output_dir ?? 'not written'}`,
     `Report      ${report_dir === null ? 'not written' : path.join(report_dir, 'report.json')}`,
   ];
@@ -67,6 +68,21 @@ function worstLayers(layers: readonly LayerMetrics[]): string[] {
     ),
     '',
   ];
+}
+
+/** What a reader of `Memory` would not expect: another device than the CPU, a cap, hidden states elsewhere than on the device. */
+function memoryPlaces({ memory }: RunReport): string[] {
+  const devices = (memory.devices ?? [])
+    .filter(({ kind, limit_bytes }) => kind !== 'cpu' || limit_bytes !== null)
+    .map(({ name, peak_bytes, total_bytes, limit_bytes }) => {
+      const of = limit_bytes ?? total_bytes;
+      const whole = of === null ? '' : ` of ${bytesText(of)}${limit_bytes === null ? '' : ' that are allowed'}`;
+      return `            ${bytesText(peak_bytes)}${whole} on ${name}`;
+    });
+  const { device_bytes, host_bytes, disk_bytes } = memory.activations ?? { device_bytes: 0, host_bytes: 0, disk_bytes: 0 };
+  if (host_bytes === 0 && disk_bytes === 0) return devices;
+  const places = [`${bytesText(device_bytes)} on the device`, `${bytesText(host_bytes)} pinned`, `${bytesText(disk_bytes)} on disk`];
+  return [...devices, `            hidden states: ${places.join(', ')} at most`];
 }
 
 function problemSummary({ problems }: RunReport): string[] {

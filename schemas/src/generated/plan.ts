@@ -40,6 +40,10 @@ export interface QuantizationPlan {
    * Hard cap; null: from the machine's free memory.
    */
   max_memory_bytes: number | null;
+  /**
+   * Hard cap on the memory of a CUDA device; null: what is free there.
+   */
+  max_device_memory_bytes: number | null;
   estimate: PlanEstimate;
 }
 /**

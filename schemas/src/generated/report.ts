@@ -57,6 +57,22 @@ export interface RunReport {
     estimated_peak_bytes: number;
     measured_peak_bytes: number;
     stage: string;
+    /**
+     * Tensors on each device at their peak; absent, as what follows, in reports of versions that did not tell it.
+     */
+    devices?: DeviceMemory[];
+    /**
+     * Largest resident size of the worker process since it started, all runs of it counted.
+     */
+    process_peak_bytes?: number;
+    /**
+     * Tensors in pinned memory of the host at their peak; 0 on a CPU.
+     */
+    pinned_peak_bytes?: number;
+    /**
+     * null without calibration.
+     */
+    activations?: ActivationPlaces | null;
   };
   stages: {
     name: string;
@@ -78,6 +94,27 @@ export interface Perplexity {
   nll: number;
   tokens: number;
   documents: number;
+}
+export interface DeviceMemory {
+  kind: 'cpu' | 'cuda';
+  name: string;
+  peak_bytes: number;
+  total_bytes: number | null;
+  /**
+   * The cap of the plan on what may be taken of the device; null: none.
+   */
+  limit_bytes: number | null;
+}
+/**
+ * The most hidden states of the calibration rows in each place at a time.
+ */
+export interface ActivationPlaces {
+  device_bytes: number;
+  /**
+   * In pinned memory.
+   */
+  host_bytes: number;
+  disk_bytes: number;
 }
 /**
  * One mapping of a transform: the scales that it chose, and what they gain.

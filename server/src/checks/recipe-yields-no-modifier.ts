@@ -13,6 +13,7 @@ const ownKeys = [
   'device',
   'threads',
   'max_memory',
+  'max_device_memory',
   'budget',
   'args',
   'metadata',

@@ -33,6 +33,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     seed: calibration?.seed ?? 42,
     threads: typeof threads === 'number' ? threads : null,
     max_memory_bytes: bytesOf(value['max_memory']),
+    max_device_memory_bytes: bytesOf(value['max_device_memory']),
     estimate: estimateOf(resolution),
   };
 }

@@ -1,4 +1,5 @@
 // What pydantic accepts where a field wants another type: numeric text for numbers, 128.0 for integers, 'yes' for booleans.
+import { bytesOfText } from '../../../schemas/src/bytes-text.js';
 
 export type FieldType = 'integer' | 'number' | 'boolean' | 'string' | 'null' | 'array' | 'object';
 
@@ -56,8 +57,5 @@ export const mappingOf = (value: unknown): Readonly<Record<string, unknown>> =>
 /** 5GB, 512 MiB or a number of bytes; null where it is none of them. */
 export function bytesOf(value: unknown): number | null {
   if (typeof value === 'number') return Number.isInteger(value) && value > 0 ? value : null;
-  const match = /^\s*(\d+(?:\.\d+)?)\s*(K|M|G|T)?(i)?B?\s*$/i.exec(typeof value === 'string' ? value : '');
-  if (match === null) return null;
-  const power = ['', 'K', 'M', 'G', 'T'].indexOf((match[2] ?? '').toUpperCase());
-  return Math.floor(Number(match[1]) * (match[3] === undefined ? 1000 : 1024) ** power);
+  return typeof value === 'string' ? bytesOfText(value) : null;
 }

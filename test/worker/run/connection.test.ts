@@ -65,7 +65,7 @@ test('handshake: the answer names protocol, native ABI and devices; another prot
   );
   const answer = await shake(PROTOCOL_VERSION);
   assert.equal(answer.protocol, PROTOCOL_VERSION);
-  assert.equal(answer.native_abi, 1);
+  assert.equal(answer.native_abi, 2);
   assert.ok(answer.devices.some(({ kind, usable }) => kind === 'cpu' && usable));
   const devices = await connection.sendRequest<DeviceDescription[]>(devicesRequest, {});
   assert.deepEqual(devices, answer.devices);

@@ -25,6 +25,10 @@ struct File {
   }
 };
 
+std::string beside_text(int64_t in_use, int64_t limit) {
+  return " beside " + std::to_string(in_use) + " bytes in use" + (limit > 0 ? ", of " + std::to_string(limit) + " that the limit allows" : "");
+}
+
 }  // namespace
 
 Storage::~Storage() {
@@ -82,9 +86,8 @@ bool Device::allocate(TensorState& tensor, bool clear) {
   auto storage = std::make_shared<Storage>();
   storage->data = tensor.on_host ? backend().take_host(bytes) : backend().take(bytes);
   if (storage->data == nullptr) {
-    const int64_t in_use = tensor.on_host ? host_bytes() : current_bytes(), limit = tensor.on_host ? 0 : limit_bytes();
-    failure_ = Status::error(std::string("out of ") + (tensor.on_host ? "host memory: " : "memory: ") + std::to_string(bytes) + " bytes for " + tensor.spec.text() + " beside " + std::to_string(in_use) + " bytes in use" +
-                             (limit > 0 ? ", of " + std::to_string(limit) + " that the limit allows" : ""));
+    failure_ = Status::error(std::string("out of ") + (tensor.on_host ? "host memory: " : "memory: ") + std::to_string(bytes) + " bytes for " + tensor.spec.text() +
+                             (tensor.on_host ? beside_text(host_bytes(), 0) : beside_text(current_bytes(), limit_bytes())));
     return false;
   }
   storage->bytes = bytes;
@@ -197,6 +200,7 @@ void Device::run(const Operation& operation, const std::vector<Tensor>& inputs, 
     }
   for (const Tensor& result : results) result_views.push_back(view_of(result));
   failure_ = backend().run(operation, input_views, result_views, options, cancel_);
+  if (failure_.message.find("out of memory: ") != std::string::npos) failure_.message += beside_text(current_bytes(), limit_bytes());
 }
 
 Tensor Device::copy(const Tensor& from, bool to_host) {

@@ -5,6 +5,7 @@ import type { ActivationCache } from './activation-cache.js';
 
 export interface CalibrationRows {
   model: DecoderModel;
+  /** Halved where memory runs out, the hidden states with them. */
   batches: readonly TokenBatch[];
   cache: ActivationCache;
   device: Device;
@@ -12,9 +13,13 @@ export interface CalibrationRows {
   onBatch(batch: TokenBatch): void;
 }
 
-/** Hidden states before the first block. */
+/** Hidden states before the first block; batches that have them are passed over. */
 export function embedRows(rows: CalibrationRows, weights: WeightSource): Promise<void> {
-  return forEachBatch(rows, async (batch, index) => rows.cache.set(index, rows.model.embed(batch, weights)));
+  return forEachBatch(
+    rows,
+    (batch, index) => rows.cache.stage(index, rows.model.embed(batch, weights), 0),
+    (index) => rows.cache.passed(index) !== null,
+  );
 }
 
 /** The block as `weights` have it; `tap` sees the input of every linear. */
@@ -27,7 +32,6 @@ export function observeBlock(
   return forEachBatch(rows, (batch, index) => {
     using hidden = rows.cache.get(index);
     rows.model.observeBlock(block, hidden, batch, weights, (module, input) => tap(module, input, batch));
-    return Promise.resolve();
   });
 }
 
@@ -42,16 +46,19 @@ export function observeModule(
   return forEachBatch(rows, (batch, index) => {
     using hidden = rows.cache.get(index);
     rows.model.observeModule(module, block, hidden, batch, weights, (input) => see(input, batch));
-    return Promise.resolve();
   });
 }
 
-/** The block as `weights` have it; its output is what the next block will see. */
+/** The block as `weights` have it; its output is what the next block will see. Batches that have passed it are passed over. */
 export function propagateBlock(rows: CalibrationRows, block: number, weights: WeightSource): Promise<void> {
-  return forEachBatch(rows, async (batch, index) => {
-    using hidden = rows.cache.get(index);
-    await rows.cache.set(index, rows.model.forwardBlock(block, hidden, batch, weights, null));
-  });
+  return forEachBatch(
+    rows,
+    (batch, index) => {
+      using hidden = rows.cache.get(index);
+      rows.cache.stage(index, rows.model.forwardBlock(block, hidden, batch, weights, null), block + 1);
+    },
+    (index) => (rows.cache.passed(index) ?? 0) > block,
+  );
 }
 
 /** The input of the head: hidden states after the last block, normed. */
@@ -60,27 +67,35 @@ export function observeHead(rows: CalibrationRows, weights: WeightSource, see: (
     using hidden = rows.cache.get(index);
     using normed = rows.model.finalNorm(hidden, weights);
     see(normed, batch);
-    return Promise.resolve();
   });
 }
 
 /** The next batch is enqueued while the device works on the last one, so that it never waits for JavaScript; never more, so that a cancel is quick. */
-async function forEachBatch(rows: CalibrationRows, enqueue: (batch: TokenBatch, index: number) => Promise<void>): Promise<void> {
-  let previous: { batch: TokenBatch; done: Promise<void> } | null = null;
+async function forEachBatch(
+  rows: CalibrationRows,
+  enqueue: (batch: TokenBatch, index: number) => void,
+  isDone: (index: number) => boolean = () => false,
+): Promise<void> {
+  let previous: { batch: TokenBatch; index: number; done: Promise<void> } | null = null;
   const finish = async (): Promise<void> => {
     if (previous === null) return;
-    const { batch, done } = previous;
+    const { batch, index, done } = previous;
     previous = null;
     await done;
+    await rows.cache.commit(index);
     rows.onBatch(batch);
   };
   for (const [index, batch] of rows.batches.entries()) {
-    await enqueue(batch, index);
+    if (isDone(index)) {
+      rows.onBatch(batch);
+      continue;
+    }
+    enqueue(batch, index);
     const done = rows.device.sync();
     // Its failure is told by finish(), one batch later.
     done.catch(() => undefined);
     await finish();
-    previous = { batch, done };
+    previous = { batch, index, done };
   }
   await finish();
 }

@@ -10,7 +10,7 @@ import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { TokenBatch } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
 import type { Device } from '../tensor/tensor.js';
-import { ActivationCache } from './activation-cache.js';
+import { ActivationCache, type ActivationBudget, type PlacedBytes } from './activation-cache.js';
 import type { CalibrationRows } from './calibrate-block.js';
 import type { TokenBatches } from './token-batches.js';
 
@@ -23,8 +23,8 @@ export interface SpreadRowsInput {
   purpose: string;
   /** Folder for hidden states that do not fit. */
   dir: string;
-  /** Bytes of hidden states that may stay in memory, of all devices together. */
-  budget: number;
+  /** Bytes of hidden states that may stay in the memory of one of `n_used` devices, and beside it. */
+  budgetOf(device: Device, n_used: number): ActivationBudget;
   onBatch(batch: TokenBatch): void;
 }
 
@@ -52,9 +52,9 @@ export class SpreadRows implements Disposable {
     }
   }
 
-  private partOf({ model, tokens, purpose, dir, budget, onBatch }: SpreadRowsInput, n_used: number, device: Device, index: number) {
+  private partOf({ model, tokens, purpose, dir, budgetOf, onBatch }: SpreadRowsInput, n_used: number, device: Device, index: number) {
     const decoder = openDecoder(model, device, tokens.longest, purpose);
-    const cache = new ActivationCache(device, n_used === 1 ? dir : path.join(dir, `device-${index}`), budget / n_used);
+    const cache = new ActivationCache(device, n_used === 1 ? dir : path.join(dir, `device-${index}`), budgetOf(device, n_used));
     this.owned.push(decoder, cache);
     return { model: decoder, device, cache, batches: tokens.batches.filter((_, batch) => batch % n_used === index), onBatch };
   }
@@ -82,6 +82,12 @@ export class SpreadRows implements Disposable {
       }
     };
     return allOf(this.parts.map(watched));
+  }
+
+  /** The most hidden states in each place at a time, of all devices together. */
+  get peaks(): PlacedBytes {
+    const sum = (kind: keyof PlacedBytes): number => this.parts.reduce((bytes, { cache }) => bytes + cache.peaks[kind], 0);
+    return { device: sum('device'), host: sum('host'), disk: sum('disk') };
   }
 
   async removeFiles(): Promise<void> {

@@ -11,23 +11,29 @@ import { readDatasetRows } from './dataset-rows.js';
 import { openTokenizer, type TextTokenizer } from './tokenizer.js';
 
 /** Tokens per batch, about: many enough to keep every core busy, few enough that the activations of a small model stay in the processor's cache. */
-const batchTokens = 4096;
+export const usualBatch = 4096;
 
 export interface TokenBatches extends Disposable {
+  /** Disposed with their owner; whoever puts others in their place has disposed those that were. */
   batches: readonly TokenBatch[];
   nDocuments: number;
   nTokens: number;
   /** Tokens of the longest document. */
   longest: number;
+  /** Tokens of the largest batch. */
+  largest: number;
   problems: RunProblem[];
 }
 
-/** Batch i lies on device i mod n. `recipePath`: where the recipe names the dataset; its findings are told there. */
+/**
+ * Batch i lies on device i mod n. `batchTokens`: tokens of a batch, about; a longer document is one by itself. `recipePath`: where the recipe names the
+ * dataset; its findings are told there.
+ */
 export async function loadTokenBatches(
   dataset: DatasetPlan,
   model: ModelDescription,
   devices: readonly Device[],
-  recipePath: readonly string[] = ['calibration'],
+  { batchTokens = usualBatch, recipePath = ['calibration'] }: { batchTokens?: number; recipePath?: readonly string[] } = {},
 ): Promise<TokenBatches> {
   const { documents, problems } = await tokenizeRows(dataset, model, recipePath);
   if (documents.length === 0) throw runFailure.datasetInvalid(dataset.dataset, null, 'it has no row with at least one token');
@@ -45,17 +51,19 @@ export async function loadTokenBatches(
     size += document.length;
   }
   pack();
-  return {
+  const made: TokenBatches = {
     batches,
     nDocuments: documents.length,
     nTokens: documents.reduce((sum, document) => sum + document.length, 0),
     longest: documents.reduce((longest, document) => Math.max(longest, document.length), 0),
+    largest: batches.reduce((largest, batch) => Math.max(largest, batch.nTokens), 0),
     problems,
     [Symbol.dispose]: () => {
-      for (const { ids, positionIds, documentOffsets } of batches)
+      for (const { ids, positionIds, documentOffsets } of made.batches)
         [ids, positionIds, documentOffsets].forEach((tensor) => tensor.dispose());
     },
   };
+  return made;
 }
 
 /** Tokens of every row that is used, in the order of use. */

@@ -9,6 +9,9 @@ import { runFailure } from '../../../schemas/src/run-failure.js';
 import { embedRows, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
 import { SpreadRows } from '../calibration/spread-rows.js';
 import { loadTokenBatches } from '../calibration/token-batches.js';
+import { freeHostMemory } from '../jobs/memory-estimate.js';
+import { activationBudget } from '../memory/activation-budget.js';
+import { MemoryGovernor } from '../memory/memory-governor.js';
 import { modelTensors, openTensorReader } from '../checkpoint/tensor-reader.js';
 import { loadCopies, type WeightCopies } from '../checkpoint/weight-copies.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
@@ -23,18 +26,18 @@ export interface EvaluationWatch {
   throwIfCancelled(): void;
 }
 
-/** Share of the free memory that hidden states may take before they go to files. */
-const cacheShare = 0.4;
-/** Logits in memory at a time: 64 MiB. */
-const logitsAtATime = 1 << 24;
-
 export async function measurePerplexity(
   model: ModelDescription,
   dataset: DatasetPlan,
   devices: readonly Device[],
   watch: EvaluationWatch,
+  governor = new MemoryGovernor(devices, (problem) => watch.onProblem(problem)),
+  availableBytes = freeHostMemory(),
 ): Promise<Perplexity> {
-  using tokens = await loadTokenBatches(dataset, model, devices, ['evaluate', 'perplexity']);
+  using tokens = await loadTokenBatches(dataset, model, devices, {
+    batchTokens: governor.batchTokens,
+    recipePath: ['evaluate', 'perplexity'],
+  });
   tokens.problems.forEach((problem) => watch.onProblem(problem));
   const n_predicted = tokens.nTokens - tokens.nDocuments;
   if (n_predicted === 0)
@@ -44,7 +47,8 @@ export async function measurePerplexity(
       `none of its ${tokens.nDocuments} documents has two tokens, so that there is nothing to predict`,
     );
   const dir = await mkdtemp(path.join(os.tmpdir(), 'bitwright-evaluate-'));
-  const n_steps = ((model.architecture?.num_hidden_layers ?? 0) + 1) * tokens.nTokens;
+  const n_blocks = model.architecture?.num_hidden_layers ?? 0;
+  const n_steps = (n_blocks + 1) * tokens.nTokens;
   let done = 0;
   const onBatch = (batch: TokenBatch): void => {
     watch.throwIfCancelled();
@@ -52,38 +56,52 @@ export async function measurePerplexity(
     watch.onProgress(Math.min(1, done / n_steps));
   };
   try {
-    using rows = new SpreadRows({ tokens, devices, model, purpose: 'Evaluation', dir, budget: os.freemem() * cacheShare, onBatch });
-    await passBlocks(rows, model);
-    const nll = await totalLoss(rows, model);
+    using rows = new SpreadRows({
+      tokens,
+      devices,
+      model,
+      purpose: 'Evaluation',
+      dir,
+      budgetOf: (device, n_used) => activationBudget(device, n_used, model, [], availableBytes, tokens.largest),
+      onBatch,
+    });
+    using _ = governor.hold({ tokens, rows });
+    await passBlocks(rows, model, governor);
+    const nll = await governor.survive({ stage: 'the head', hasLogits: true, rewind: () => (done = n_blocks * tokens.nTokens) }, () =>
+      totalLoss(rows, model, governor),
+    );
     return { dataset: dataset.dataset, perplexity: Math.exp(nll / n_predicted), nll, tokens: n_predicted, documents: tokens.nDocuments };
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
 }
 
-async function passBlocks(rows: SpreadRows, model: ModelDescription): Promise<void> {
+async function passBlocks(rows: SpreadRows, model: ModelDescription, governor: MemoryGovernor): Promise<void> {
   const load = partLoader(rows.devices, model);
   const [{ model: decoder }] = rows.parts;
-  {
+  await governor.survive({ stage: 'the embedding' }, async () => {
     using copies = await load((name) => decoder.embeddingTensors.includes(name));
     await rows.onEach(
       (part, index) => embedRows(part, copies.on(index)),
       () => undefined,
     );
-  }
-  for (let block = 0; block < decoder.nBlocks; block += 1) {
-    using copies = await load((name) => name.startsWith(`${model.architecture?.layers}.${block}.`));
-    await rows.onEach((part, index) => propagateBlock(part, block, copies.on(index)));
-  }
+  });
+  for (let block = 0; block < decoder.nBlocks; block += 1)
+    await governor.survive({ stage: `block ${block}` }, async () => {
+      using copies = await load((name) => name.startsWith(`${model.architecture?.layers}.${block}.`));
+      await rows.onEach((part, index) => propagateBlock(part, block, copies.on(index)));
+    });
 }
+
 /** Losses are added in the order of the tokens, so that the sum is the same to the bit whatever the number of devices. */
-async function totalLoss(rows: SpreadRows, model: ModelDescription): Promise<number> {
+async function totalLoss(rows: SpreadRows, model: ModelDescription, governor: MemoryGovernor): Promise<number> {
   const [{ model: decoder }] = rows.parts;
+  const n_rows = Math.max(1, Math.floor(governor.logitsAtATime / (model.architecture?.vocab_size ?? 1)));
   using copies = await partLoader(rows.devices, model)((name) => decoder.headTensors.includes(name));
   const found = await rows.onEach(async (part, device) => {
     const losses: { batch: TokenBatch; losses: Float64Array }[] = [];
     for (const [index, batch] of part.batches.entries()) {
-      losses.push({ batch, losses: await batchLosses(part, index, batch, copies.on(device), model.architecture?.vocab_size ?? 1) });
+      losses.push({ batch, losses: await batchLosses(part, index, batch, copies.on(device), n_rows) });
       part.onBatch(batch);
     }
     return losses;
@@ -106,12 +124,11 @@ async function batchLosses(
   index: number,
   batch: TokenBatch,
   weights: WeightSource,
-  vocab_size: number,
+  n_rows: number,
 ): Promise<Float64Array> {
   using hidden = rows.cache.get(index);
   using normed = rows.model.finalNorm(hidden, weights);
   using targets = rows.device.fromInts([batch.nTokens], nextTokens(batch));
-  const n_rows = Math.max(1, Math.floor(logitsAtATime / vocab_size));
   const losses = new Float64Array(batch.nTokens);
   for (let begin = 0; begin < batch.nTokens; begin += n_rows) {
     const length = Math.min(n_rows, batch.nTokens - begin);

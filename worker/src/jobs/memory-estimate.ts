@@ -3,15 +3,31 @@ import os from 'node:os';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { roomForRun } from '../../../schemas/src/room-for-run.js';
+import type { NativeDevice } from '../native-core.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 
-/** The tighter of the memory that is free here (control groups counted in) and the plan's own limit. */
-export function availableMemory(plan: QuantizationPlan): number {
-  const free = typeof process.availableMemory === 'function' ? process.availableMemory() : os.freemem();
-  return Math.min(free, plan.max_memory_bytes ?? Infinity);
+/** Control groups counted in. */
+export const freeHostMemory = (): number => (typeof process.availableMemory === 'function' ? process.availableMemory() : os.freemem());
+
+/** The tighter of the memory that is free here and the plan's own limit. */
+export const availableMemory = (plan: Pick<QuantizationPlan, 'max_memory_bytes'>): number =>
+  Math.min(freeHostMemory(), plan.max_memory_bytes ?? Infinity);
+
+/** Node, the worker's code and the addon with its BLAS, as in the server's estimate. */
+const processBytes = 85e6;
+
+/** What the native core may take of the device, 0: no limit. A CPU's tensors share max_memory with the process around them. */
+export function deviceLimit(
+  plan: Pick<QuantizationPlan, 'max_memory_bytes' | 'max_device_memory_bytes'>,
+  kind: NativeDevice['kind'],
+): number {
+  if (kind === 'cuda') return plan.max_device_memory_bytes ?? 0;
+  return plan.max_memory_bytes === null ? 0 : Math.max(1, plan.max_memory_bytes - processBytes);
 }
 
-export function checkMemory(plan: QuantizationPlan): void {
+/** On a CUDA device the tensors are not in this memory; a run that finds too little there gives up what it can. */
+export function checkMemory(plan: QuantizationPlan, kind: NativeDevice['kind']): void {
+  if (kind === 'cuda') return;
   const { peak_memory_bytes, peak_memory_stage } = plan.estimate;
   const available = availableMemory(plan);
   if (peak_memory_bytes > available) throw runFailure.memoryTooSmall(bytesText(peak_memory_bytes), bytesText(available), peak_memory_stage);

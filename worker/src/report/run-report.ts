@@ -19,6 +19,7 @@ export interface RunFacts {
   after: Perplexity | null;
   measured_peak_bytes: number;
   peakStage: string;
+  places: Pick<RunReport['memory'], 'devices' | 'process_peak_bytes' | 'pinned_peak_bytes' | 'activations'>;
   stages: RunReport['stages'];
   transforms: TransformMetrics[];
   layers: LayerMetrics[];
@@ -54,6 +55,7 @@ export function makeReport(facts: RunFacts): RunReport {
       estimated_peak_bytes: plan.estimate.peak_memory_bytes,
       measured_peak_bytes: facts.measured_peak_bytes,
       stage: facts.peakStage,
+      ...facts.places,
     },
     stages: facts.stages,
     transforms: facts.transforms,

@@ -25,6 +25,15 @@ export class Device {
     return new Tensor(this, this.native.fromFile(path, offset, dtype, shape));
   }
 
+  /** A copy in pinned memory of the host: only aliases, `toDevice` and `read` take it. A CPU device has none. */
+  toHost(tensor: Tensor): Tensor {
+    return new Tensor(this, this.native.toHost(tensor.handle));
+  }
+
+  toDevice(tensor: Tensor): Tensor {
+    return new Tensor(this, this.native.toDevice(tensor.handle));
+  }
+
   zeros(dtype: DType, shape: readonly number[]): Tensor {
     return new Tensor(this, this.native.zeros(dtype, shape));
   }

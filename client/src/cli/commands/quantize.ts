@@ -6,8 +6,9 @@ import type { RunReport } from '../../../../schemas/src/generated/report.js';
 import { MOST_THREADS } from '../../../../schemas/src/protocol/client-worker.js';
 import type { RunEvent } from '../../../../schemas/src/run-event.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
+import { bytesOfText } from '../../../../schemas/src/bytes-text.js';
 import { asReport } from '../../../../schemas/src/validate.js';
-import { deviceOption, exitCode, outOption, recipeOptions, type Command, type ExitCode } from '../command.js';
+import { deviceOption, exitCode, outOption, recipeOptions, UsageError, type Command, type ExitCode } from '../command.js';
 import { counted } from '../format-text.js';
 import { onInterrupt } from '../interrupt.js';
 import { problemLines, whyNoPlan } from '../problem-text.js';
@@ -34,9 +35,14 @@ With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "probl
       description: 'threads of the CPU backend (default: one per physical core); never changes the bytes',
       count: { most: MOST_THREADS },
     },
+    'max-device-memory': {
+      value: 'SIZE',
+      description: 'hard cap on the memory of a CUDA device, such as 20GB; wins over max_device_memory',
+    },
     ...recipeOptions,
   },
   run: async (invocation, terminal) => {
+    const max_device_memory_bytes = deviceMemoryOf(invocation.text('max-device-memory'));
     const server = await startServer();
     const resolved = await resolveRecipe(server, invocation.operands[0] ?? '', invocation).finally(() => server.stop());
     const { plan, problems } = resolved;
@@ -49,7 +55,14 @@ With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "probl
       return exitCode.problems;
     }
     const threads = invocation.count('threads');
-    const ended = await runPlan(threads === undefined ? plan : { ...plan, threads }, terminal);
+    const ended = await runPlan(
+      {
+        ...plan,
+        ...(threads === undefined ? {} : { threads }),
+        ...(max_device_memory_bytes === undefined ? {} : { max_device_memory_bytes }),
+      },
+      terminal,
+    );
     const report = ended.report_dir === null ? null : await readReport(ended.report_dir);
     if (json) {
       const { outcome, run_id, output_dir, report_dir, failure } = ended;
@@ -58,6 +71,15 @@ With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "probl
     return closingCode(ended, terminal);
   },
 };
+
+/** undefined: not said. */
+function deviceMemoryOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const bytes = bytesOfText(text);
+  if (bytes === null || bytes === 0)
+    throw new UsageError(`--max-device-memory ${text} is no size: write a number of bytes, or one with a unit, such as 20GB or 500MiB.`);
+  return bytes;
+}
 
 /** Follows one run to its end, which always comes: from the worker, or from the host when the worker has died. */
 async function runPlan(plan: QuantizationPlan, terminal: Terminal): Promise<RunEnded> {

@@ -1,0 +1,125 @@
+// Runs that meet the limit of their device: they give up what costs time alone, say so, and end with the result of a run that had room.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { RunReport } from '../../../schemas/src/generated/report.js';
+import { writeDataset } from '../../support/dataset-file.js';
+import { writeTinyLlama } from '../../support/tiny-llama-folder.js';
+import { inTemporaryFolder, resolvePlan, runPlan, runToCompletion, type FinishedRun } from '../../support/worker-run.js';
+
+const transforms = 'SmoothQuantModifier: {smoothing_strength: 0.5}';
+const inGroups = 'targets: [Linear], weights: {num_bits: 4, type: int, strategy: group, group_size: 16}';
+
+async function planIn(dir: string, rows: number, length: number, isEvaluated: boolean): Promise<QuantizationPlan> {
+  const model = path.join(dir, 'model');
+  writeTinyLlama(model, 'random');
+  const dataset = path.join(dir, 'rows.jsonl');
+  const idsOf = (row: number): number[] => Array.from({ length }, (_, i) => (row * 31 + i * i * 7 + i) % 96);
+  writeDataset(
+    dataset,
+    Array.from({ length: rows }, (_, row) => ({ input_ids: idsOf(row) })),
+  );
+  return resolvePlan({
+    recipe: `quant_stage: {quant_modifiers: {${transforms}, GPTQModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}}}`,
+    model,
+    output: path.join(dir, 'out'),
+    calibration: { dataset, num_calibration_samples: rows },
+    ...(isEvaluated ? { evaluate: { dataset } } : {}),
+  });
+}
+
+/** What the plan's process has beside its tensors, and what the emulated device has for cuBLAS. */
+const [processBytes, workspaceBytes] = [85e6, 32 << 20];
+
+/** The plan in another folder, with so many bytes for tensors; its estimate is not asked. */
+const limited = (plan: QuantizationPlan, bytes: number): QuantizationPlan => ({
+  ...plan,
+  output: { ...plan.output, dir: `${plan.output.dir}-${bytes}` },
+  max_memory_bytes: processBytes + bytes,
+  max_device_memory_bytes: workspaceBytes + bytes,
+  estimate: { ...plan.estimate, peak_memory_bytes: 0 },
+});
+
+const weightsOf = ({ output }: QuantizationPlan): Buffer => readFileSync(path.join(output.dir, 'model.safetensors'));
+const degraded = ({ problems }: RunReport): string[] =>
+  problems.filter(({ code }) => code === 'memory-degraded').map(({ message }) => message);
+
+/** Everything once, in order, and each layer's error that of a run with room up to rounding. */
+function assertAlike(report: RunReport, free: RunReport): void {
+  assert.deepEqual(
+    report.layers.map(({ name }) => name),
+    free.layers.map(({ name }) => name),
+  );
+  assert.equal(report.transforms?.length, free.transforms?.length);
+  for (const [index, { name, relative_output_error }] of report.layers.entries()) {
+    const expected = free.layers[index]?.relative_output_error ?? NaN;
+    const relative = Math.abs((relative_output_error ?? NaN) / expected - 1);
+    assert.ok(relative < 1e-5, `${name}: ${relative_output_error} and ${expected}, ${relative} apart`);
+  }
+}
+
+const peakOf = ({ memory }: RunReport): number => memory.devices?.[0]?.peak_bytes ?? NaN;
+
+test('on the CPU: hidden states go to files, batches are halved, and the bytes are those of a run with room', () =>
+  inTemporaryFolder(async (dir) => {
+    const plan = await planIn(dir, 100, 60, true);
+    const { report: free } = await runToCompletion(plan);
+    assert.deepEqual(degraded(free), []);
+    assert.ok((free.memory.activations?.device_bytes ?? 0) > 0 && free.memory.activations?.disk_bytes === 0);
+    for (const share of [0.8, 0.25]) {
+      const wish = limited(plan, Math.floor(share * peakOf(free)));
+      const { report, ended } = await runToCompletion(wish);
+      const told = degraded(report);
+      assert.ok(
+        told.some((message) =>
+          /^Memory ran out in block 0: \w+ wanted .* beside .* in use\. Hidden states were moved: .* to files;/.test(message),
+        ),
+        told.join('\n'),
+      );
+      assert.ok(
+        told.some((message) => /The rows now pass in \d+ batches of \d+ tokens at most;.* raise max_memory\.$/.test(message)),
+        told.join('\n'),
+      );
+      assert.ok(peakOf(report) <= share * peakOf(free), `${peakOf(report)} bytes at most`);
+      assert.ok((report.memory.activations?.disk_bytes ?? 0) > 0);
+      assert.equal(report.memory.devices?.[0]?.limit_bytes, Math.floor(share * peakOf(free)));
+      assertAlike(report, free);
+      // A sum over other batches may round to another code; for these rows it does not.
+      assert.ok(weightsOf(wish).equals(weightsOf(plan)), `at ${share} of the memory`);
+      assert.equal(report.quality?.after?.perplexity, free.quality?.after?.perplexity);
+      assert.ok(!existsSync(path.join(ended.report_dir ?? '', 'activations')), 'the files are gone');
+    }
+  }));
+
+test('when nothing is left to give up, the run fails with what is missing and leaves nothing behind', () =>
+  inTemporaryFolder(async (dir) => {
+    const plan = await planIn(dir, 4, 30, false);
+    const { ended, report } = await runPlan(limited(plan, 60_000));
+    assert.equal(ended.outcome, 'failed');
+    assert.equal(ended.failure?.code, 'memory-too-small');
+    assert.match(ended.failure.message, /^block 0 needs \d.* and \d.* is free\. .*, or raise max_memory\.$/);
+    assert.ok(report && degraded(report).length > 0);
+  }));
+
+test('on an emulated CUDA device: hidden states go to pinned memory, batches are halved, and the layers are those of a run with room', () =>
+  inTemporaryFolder(async (dir) => {
+    const plan = await planIn(dir, 16, 40, false);
+    const run = async (wish: QuantizationPlan): Promise<FinishedRun & { report: RunReport }> =>
+      runToCompletion(wish, { kind: 'cuda', threads: 1 });
+    const { report: free } = await run(plan);
+    assert.deepEqual(degraded(free), []);
+    assert.ok(free.memory.pinned_peak_bytes === 0 && (free.memory.activations?.device_bytes ?? 0) > 0);
+    const wish = limited(plan, Math.floor(0.6 * peakOf(free)));
+    const { report } = await run(wish);
+    const told = degraded(report);
+    assert.ok((report.memory.pinned_peak_bytes ?? 0) > 0 && (report.memory.activations?.host_bytes ?? 0) > 0, told.join('\n'));
+    assert.equal(report.memory.activations?.disk_bytes, 0);
+    assert.ok(
+      told.some((message) => /The rows now pass in \d+ batches of \d+ tokens at most;.* raise max_device_memory\.$/.test(message)),
+      told.join('\n'),
+    );
+    assertAlike(report, free);
+    assert.ok(weightsOf(wish).equals(weightsOf(plan)));
+  }));

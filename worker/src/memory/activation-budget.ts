@@ -1,0 +1,56 @@
+// How many bytes of hidden states may stay where, from what is free: on a CUDA device what the work on a block leaves, then pinned memory of the
+// host, then files. On the CPU device and host are one.
+import type { ModelDescription, ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { isSolved } from '../../../schemas/src/modifiers.js';
+import type { ActivationBudget } from '../calibration/activation-cache.js';
+import type { Device } from '../tensor/tensor.js';
+
+type TensorDtype = ModelTensor['dtype'];
+
+/** Share of the free memory of the host. */
+const hostShare = 0.4;
+/** Blocks of memory come in sizes of an eighth of a power of two, and those of other sizes lie idle. */
+const spare = 1.25;
+/** As in memory-governor.ts, beside the weight of the head. */
+const logitBytes = 64 * 2 ** 20;
+
+/** A quantized weight takes two bytes an element when it is loaded; words and bytes may hold codes of 4 bits. */
+const dequantizedFactor: Readonly<Partial<Record<TensorDtype, number>>> = { I32: 4, U8: 4, I8: 2, F8_E4M3: 2 };
+
+/** Of one of `n_devices`, which share the host. `available`: bytes of the host that the run may use. `T`: tokens of the largest batch. */
+export function activationBudget(
+  device: Device,
+  n_devices: number,
+  model: ModelDescription,
+  layers: QuantizationPlan['layers'],
+  available: number,
+  T: number,
+): ActivationBudget {
+  const { free_bytes } = device.native.memory();
+  if (device.native.kind === 'cpu') return { device: (hostShare * Math.min(available, free_bytes ?? Infinity)) / n_devices, host: 0 };
+  return { device: Math.max(0, (free_bytes ?? 0) - spare * workBytes(model, layers, T)), host: (hostShare * available) / n_devices };
+}
+
+/**
+ * What the largest block takes beside its hidden states, from above: its weights, and those of the next one; for GPTQ a Hessian for every layer
+ * (n² F32), its factor and the working copies of one (3 n² F64), the weight in solving order with its errors (4 m n F32); the activations of a batch
+ * in F32 and in the three BF16 parts of a product; or the head with its logits.
+ */
+function workBytes({ tensors, architecture }: ModelDescription, layers: QuantizationPlan['layers'], T: number): number {
+  if (architecture === null) return 0;
+  const { hidden_size: d, intermediate_size: f } = architecture;
+  const blocks = new Map<string, number>();
+  let outside = 0;
+  for (const { name, dtype, bytes } of tensors) {
+    const block = name.startsWith(`${architecture.layers}.`) ? (name.slice(architecture.layers.length + 1).split('.')[0] ?? '') : null;
+    if (block === null) outside = Math.max(outside, bytes);
+    else blocks.set(block, (blocks.get(block) ?? 0) + (dequantizedFactor[dtype] ?? 1) * bytes);
+  }
+  const weights = Math.max(0, ...blocks.values());
+  const solved = layers.filter((layer) => layer.block !== null && isSolved(layer));
+  const [first] = solved;
+  const hessians = solved.filter(({ block }) => block === first?.block).reduce((sum, { columns }) => sum + 4 * columns ** 2, 0);
+  const solving = solved.reduce((most, { rows, columns }) => Math.max(most, 24 * columns ** 2 + 16 * rows * columns), 0);
+  const passing = 4 * T * (6 * d + 3 * f) + 6 * T * Math.max(d, f);
+  return Math.max(2 * weights + hessians + Math.max(solving, passing), outside + logitBytes + 8 * T * d);
+}

@@ -1,0 +1,182 @@
+// Keeps a run alive where memory runs out: what can be given up is given up, step by step, and the work that failed is begun again. Nothing is
+// lost by it but time: hidden states move to the host and to disk, batches and logits are taken in smaller pieces. Each step is told as a problem.
+// Of several devices all give up the same, whichever has failed: they work on like batches, and what one lacks the next will.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
+import type { RunProblem } from '../../../schemas/src/generated/report.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+import type { PlacedBytes } from '../calibration/activation-cache.js';
+import { halveBatches } from '../calibration/halve-batches.js';
+import type { SpreadRows } from '../calibration/spread-rows.js';
+import { usualBatch, type TokenBatches } from '../calibration/token-batches.js';
+import { freeHostMemory } from '../jobs/memory-estimate.js';
+import type { NativeMemory } from '../native-core.js';
+import type { Device } from '../tensor/tensor.js';
+import { missingMemory, type MissingMemory } from './missing-memory.js';
+
+/** What the rows of a calibration or an evaluation hold. */
+export interface HeldByRows {
+  tokens: TokenBatches;
+  /** Get the smaller batches. */
+  rows: SpreadRows;
+}
+
+/** Something that is held to save time alone. */
+export interface Luxury {
+  /** Answers the bytes that it has let go; from then on it takes none. */
+  giveUp(): number;
+}
+
+export interface GovernedWork {
+  /** Completes "Memory ran out in …" and names the stage of a failure. */
+  stage: string;
+  /** Puts back what the failed attempt has counted and told. */
+  rewind?: () => void;
+  /** The work computes logits, as many at a time as `logitsAtATime` says. */
+  hasLogits?: boolean;
+}
+
+/** Logits in memory at a time: 64 MiB. */
+const manyLogits = 1 << 24;
+/** Below this many the head is no longer what needs the memory. */
+const fewLogits = 1 << 16;
+
+export class MemoryGovernor {
+  logitsAtATime = manyLogits;
+  /** Tokens of a batch, about. */
+  batchTokens = usualBatch;
+  luxury: Luxury | null = null;
+  private held: HeldByRows | null = null;
+  private keepsOnDevice = true;
+
+  /** `tell` gets a problem for every step. */
+  constructor(
+    private readonly devices: readonly Device[],
+    private readonly tell: (problem: RunProblem) => void,
+  ) {}
+
+  /** Until the answer is disposed, what the rows hold may be given up. */
+  hold(held: HeldByRows): Disposable {
+    if (!this.keepsOnDevice) for (const { cache } of held.rows.parts) cache.budget.device = 0;
+    this.held = held;
+    return { [Symbol.dispose]: () => (this.held = null) };
+  }
+
+  /** The work's answer, after as many attempts as it takes; throws memory-too-small when there is nothing left to give up. */
+  async survive<T>(work: GovernedWork, attempt: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        const missing = missingMemory(error);
+        if (missing === null) throw error;
+        // What failed behind the first failure failed because of it, and is done again.
+        await this.idle();
+        for (const { cache } of this.held?.rows.parts ?? []) cache.rollBack();
+        work.rewind?.();
+        const step = await this.giveUp(missing, work);
+        if (step === null) throw runFailure.memoryTooSmall(bytesText(missing.bytes), this.roomText(missing), work.stage, this.advice());
+        this.tell(problemOf(work.stage, missing, this.placeText(missing), step, this.advice()));
+      }
+    }
+  }
+
+  /** What was done, as a sentence; null when nothing is left. */
+  private async giveUp(missing: MissingMemory, { hasLogits = false }: GovernedWork): Promise<string | null> {
+    const parts = this.held?.rows.parts ?? [];
+    if (missing.where === 'host') {
+      // The budget said that there was room, and there is none: what comes now goes to disk.
+      if (parts.length === 0) return null;
+      for (const { cache } of parts) cache.budget.host = cache.bytes.host;
+      return 'No more hidden states go to pinned memory of the host; they go to files.';
+    }
+    const dropped = this.luxury?.giveUp() ?? 0;
+    if (dropped > 0) return `The weights of the next block (${bytesText(dropped)}) are no longer loaded ahead.`;
+    if (parts.some(({ cache }) => cache.bytes.device > 0)) {
+      this.keepsOnDevice = false;
+      const moved = { device: 0, host: 0, disk: 0 };
+      for (const { cache } of parts) {
+        cache.budget.device = 0;
+        const { host, disk } = await cache.moveOut();
+        moved.host += host;
+        moved.disk += disk;
+      }
+      return movedText(moved);
+    }
+    if (hasLogits && this.logitsAtATime > fewLogits) {
+      this.logitsAtATime /= 4;
+      return `Logits are computed ${bytesText(4 * this.logitsAtATime)} at a time.`;
+    }
+    return this.halve();
+  }
+
+  private async halve(): Promise<string | null> {
+    const { held } = this;
+    if (held === null) return null;
+    let isHalved = false;
+    for (const part of held.rows.parts) {
+      const halved = halveBatches(part.batches, part.device);
+      if (halved === null) continue;
+      part.cache.split(halved.parts);
+      part.batches = halved.batches;
+      isHalved = true;
+    }
+    if (!isHalved) return null;
+    const batches = held.rows.parts.flatMap((part) => part.batches);
+    held.tokens.batches = batches;
+    await this.idle();
+    this.batchTokens = batches.reduce((tokens, batch) => Math.max(tokens, batch.nTokens), 0);
+    return `The rows now pass in ${batches.length} batches of ${this.batchTokens} tokens at most; sums over them are rounded in another order, which can change the last bits of a result.`;
+  }
+
+  /** What a failure has left in the queues is told once, by the work that failed. */
+  private async idle(): Promise<void> {
+    for (const device of this.devices) await device.sync().catch(() => undefined);
+  }
+
+  private get isCpu(): boolean {
+    return this.devices[0]?.native.kind === 'cpu';
+  }
+
+  /** Of the devices the one with the least room. */
+  private tightest(): NativeMemory | null {
+    const room = ({ limit_bytes, current_bytes, free_bytes }: NativeMemory): number =>
+      limit_bytes > 0 ? limit_bytes - current_bytes : (free_bytes ?? Infinity);
+    return this.devices.map(({ native }) => native.memory()).sort((a, b) => room(a) - room(b))[0] ?? null;
+  }
+
+  private placeText({ where }: MissingMemory): string {
+    return where === 'host' ? 'of pinned host memory' : this.isCpu ? 'of memory' : 'of device memory';
+  }
+
+  private roomText({ bytes_in_use }: MissingMemory): string {
+    const { limit_bytes = 0, free_bytes = null } = this.tightest() ?? {};
+    if (limit_bytes > 0) return bytesText(Math.max(0, limit_bytes - (bytes_in_use ?? 0)));
+    return bytesText(free_bytes ?? freeHostMemory());
+  }
+
+  private advice(): string {
+    const { limit_bytes = 0 } = this.tightest() ?? {};
+    if (limit_bytes === 0) return 'use a machine with more memory';
+    return `raise ${this.isCpu ? 'max_memory' : 'max_device_memory'}`;
+  }
+}
+
+function movedText({ host, disk }: PlacedBytes): string {
+  const places = [
+    ...(host > 0 ? [`${bytesText(host)} to pinned memory of the host`] : []),
+    ...(disk > 0 ? [`${bytesText(disk)} to files`] : []),
+  ];
+  return `Hidden states were moved: ${places.join(', ')}; those that come go the same way.`;
+}
+
+function problemOf(stage: string, missing: MissingMemory, place: string, step: string, advice: string): RunProblem {
+  const { operation, bytes, bytes_in_use } = missing;
+  const beside = bytes_in_use === null ? '' : ` beside ${bytesText(bytes_in_use)} in use`;
+  return {
+    code: 'memory-degraded',
+    severity: 'warning',
+    message: `Memory ran out in ${stage}: ${operation ?? 'the run'} wanted ${bytesText(bytes)} ${place}${beside}. ${step} The work was begun again; to save that time, ${advice}.`,
+    layer: null,
+    recipe_path: null,
+  };
+}
