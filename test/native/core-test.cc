@@ -59,6 +59,25 @@ const Case device_limit_cases("a device beyond its limit fails as one without me
   expect(told.find("out of memory: 16777216 bytes for F32[4194304] beside ") == 0 && told.find(" that the limit allows") != std::string::npos, told);
 });
 
+const Case fill_cases("large fills, which a device may do beside its work, are there when they are used, and after the work that used their memory before", [] {
+  // The memory of one call is that of the next: every fill comes where the call before has read.
+  for (uint32_t round = 0; round < 4; ++round) {
+    const Array a = normal(DType::F32, {600, 1024}, 70 + round), b = normal(DType::F32, {600, 1024}, 80 + round);
+    const Array sum = run_everywhere("add", {a, b}, {})[0];
+    for (int64_t i = 0; i < a.spec.count(); ++i) expect(sum.as<float>()[i] == a.as<float>()[i] + b.as<float>()[i], "round " + std::to_string(round) + ", element " + std::to_string(i));
+  }
+});
+
+const Case parked_cases("a tensor comes back from host memory as it went, on a device that has such memory", [] {
+  for (const int64_t rows : {int64_t{1}, int64_t{65}, int64_t{3000}}) {
+    const Array array = normal(DType::F32, {rows, 256}, 90);
+    Array back;
+    const std::string told = parked(array, back);
+    if (told.find("out of host memory: ") == 0) throw Skipped{"the memory of this device is the host's"};
+    expect(told.empty() && back.bytes == array.bytes, std::to_string(rows) + " rows: " + told);
+  }
+});
+
 std::string refusal_of(int n_threads) {
   try {
     bitwright::Pool pool(n_threads);

@@ -90,6 +90,9 @@ std::vector<Array> run_chain(const Array& input, const std::string& first, const
 /// Enqueues calls without options one behind the other and answers what the next sync tells.
 std::string first_failure(const std::vector<std::pair<std::string, std::vector<Array>>>& calls);
 
+/// `array` goes to the device, from there to host memory beside it, is released on the device while others are made there, and comes back; what fails is answered.
+std::string parked(const Array& array, Array& back);
+
 /// What a device says whose limit leaves room for 8 MB when 16 are asked for; 4 MB work before and after.
 std::string beyond_limit();
 

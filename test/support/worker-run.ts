@@ -75,14 +75,17 @@ export interface RunWish {
   /** CPU devices, as if there were several; or devices of another core. */
   devices?: number | readonly NativeDevice[];
   onEvent?: (event: RunEvent, context: RunContext) => void;
+  /** Before the run: a test may put something in the place of its functions. */
+  seeDevice?: (device: Device) => void;
 }
 
 /** A whole run in this process; afterwards no tensor may be alive. */
 export function runPlan(
   plan: QuantizationPlan,
-  { threads = 2, kind = 'cpu', devices: wanted = 1, onEvent }: RunWish = {},
+  { threads = 2, kind = 'cpu', devices: wanted = 1, onEvent, seeDevice }: RunWish = {},
 ): Promise<FinishedRun> {
   const onDevices = async (devices: readonly Device[]): Promise<FinishedRun> => {
+    devices.forEach((device) => seeDevice?.(device));
     const events: RunEvent[] = [];
     const natives = devices.map(({ native }) => native);
     const infos = natives.map(({ kind, name }, index) => ({ ...deviceInfo, kind, index, name }));

@@ -32,6 +32,7 @@ import { passedOverProblems } from './jobs/scaled-mapping.js';
 import { WrittenModel } from './jobs/written-model.js';
 import { activationBudget } from './memory/activation-budget.js';
 import { MemoryGovernor } from './memory/memory-governor.js';
+import { NextWeightsOnEach } from './memory/next-weights.js';
 import { makeReport, reportFile, type RunFacts } from './report/run-report.js';
 import { asRunFailure, idle, isCancellation, type RunContext } from './run-context.js';
 
@@ -138,6 +139,8 @@ async function quantizeUnits(
   governor: MemoryGovernor,
 ): Promise<void> {
   const { plan, devices } = context;
+  const tensors = modelTensors(plan.model);
+  const source: ReaderOn = (device) => openTensorReader(device, tensors);
   const survive = (stage: string, attempt: () => Promise<void>): Promise<void> => {
     let mark = context.mark();
     return governor.survive({ stage, rewind: () => context.rewind(mark) }, () => {
@@ -147,7 +150,8 @@ async function quantizeUnits(
   };
   if (plan.calibration === null || journal.finished.length === units.length) {
     expectWork(context, units, journal.finished.length, 0);
-    for (const unit of units.slice(journal.finished.length)) await survive(describeUnit(unit), () => finish(context, journal, unit, null));
+    for (const unit of units.slice(journal.finished.length))
+      await survive(describeUnit(unit), () => finish(context, journal, unit, null, source));
     return;
   }
   const { architecture } = plan.model;
@@ -174,6 +178,8 @@ async function quantizeUnits(
   const [{ model }] = rows.parts;
   context.hiddenStates = () => rows.peaks;
   using _ = governor.hold({ tokens, rows });
+  using next = new NextWeightsOnEach(rows.devices, source, plan.model, tokens.largest);
+  governor.luxury = next;
   expectWork(context, units, journal.finished.length, tokens.nTokens);
   const lastConsumer = units.findLastIndex(
     (unit) => unit.place === 'block' || unit.layers.some((layer) => layer.name === architecture.lm_head),
@@ -190,7 +196,8 @@ async function quantizeUnits(
       isEmbedded = true;
     }
     [operations, message] = [observeWork(context, unit, tokens.nTokens), `calibrating ${describeUnit(unit)}`];
-    if (unit.index >= journal.finished.length) await survive(describeUnit(unit), () => finish(context, journal, unit, rows));
+    if (unit.index >= journal.finished.length)
+      await survive(describeUnit(unit), () => finish(context, journal, unit, rows, (device) => next.reader(device)));
     if (unit.block === null || unit.index >= lastConsumer) continue;
     [operations, message] = [forwardOperations(plan, unit.block, tokens.nTokens), `passing the rows through ${describeUnit(unit)}`];
     const block = unit.block;
@@ -201,18 +208,22 @@ async function quantizeUnits(
         (name) => name.startsWith(`${architecture.layers}.${block}.`),
         written.schemeOf(),
       );
+      // A block that is finished is not quantized again, and its unquantized weights are not needed.
+      const isAhead = unit.index + 1 >= journal.finished.length;
       await context.stage('forward', block, `block ${block}`, () =>
-        rows.onEach((part, index) => propagateBlock(part, block, copies.on(index))),
+        rows.onEach((part, index) => {
+          if (isAhead) next.plan(index, block + 1, part.batches.length);
+          return propagateBlock({ ...part, onEnqueued: () => next.step(index) }, block, copies.on(index));
+        }),
       );
     });
   }
   await rows.removeFiles();
 }
 
-async function finish(context: RunContext, journal: RunJournal, unit: WorkUnit, rows: SpreadRows | null): Promise<void> {
+/** `source`: tensors of the unquantized model. */
+async function finish(context: RunContext, journal: RunJournal, unit: WorkUnit, rows: SpreadRows | null, source: ReaderOn): Promise<void> {
   context.throwIfCancelled();
-  const tensors = modelTensors(context.plan.model);
-  const source: ReaderOn = (device) => openTensorReader(device, tensors);
   await journal.append(await finishUnit({ context, unit, source, rows }));
 }
 

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
+import type { Device } from '../../../worker/src/tensor/tensor.js';
 import { writeDataset } from '../../support/dataset-file.js';
 import { writeTinyLlama } from '../../support/tiny-llama-folder.js';
 import { inTemporaryFolder, resolvePlan, runPlan, runToCompletion, type FinishedRun } from '../../support/worker-run.js';
@@ -60,6 +61,19 @@ function assertAlike(report: RunReport, free: RunReport): void {
   }
 }
 
+/** Writes down when the device is asked for weights of the model, and when its queue has to be empty. */
+function logged(device: Device, model: string, log: string[]): void {
+  const [fromFile, sync] = [device.fromFile.bind(device), device.sync.bind(device)];
+  device.fromFile = (file, ...place) => {
+    if (file.startsWith(model)) log.push('weights');
+    return fromFile(file, ...place);
+  };
+  device.sync = () => {
+    log.push('sync');
+    return sync();
+  };
+}
+
 const peakOf = ({ memory }: RunReport): number => memory.devices?.[0]?.peak_bytes ?? NaN;
 
 test('on the CPU: hidden states go to files, batches are halved, and the bytes are those of a run with room', () =>
@@ -106,11 +120,20 @@ test('when nothing is left to give up, the run fails with what is missing and le
 test('on an emulated CUDA device: hidden states go to pinned memory, batches are halved, and the layers are those of a run with room', () =>
   inTemporaryFolder(async (dir) => {
     const plan = await planIn(dir, 16, 40, false);
-    const run = async (wish: QuantizationPlan): Promise<FinishedRun & { report: RunReport }> =>
-      runToCompletion(wish, { kind: 'cuda', threads: 1 });
+    const log: string[] = [];
+    const run = (wish: QuantizationPlan): Promise<FinishedRun & { report: RunReport }> =>
+      runToCompletion(wish, {
+        kind: 'cuda',
+        threads: 1,
+        seeDevice: (device) => logged(device, plan.model.dir, log),
+        onEvent: (event) => void (event.kind === 'stage-began' && log.push(`${event.stage} ${event.block}`)),
+      });
     const { report: free } = await run(plan);
     assert.deepEqual(degraded(free), []);
     assert.ok(free.memory.pinned_peak_bytes === 0 && (free.memory.activations?.device_bytes ?? 0) > 0);
+    // The weights of block 1 are asked for before the device has ended the pass through block 0.
+    const pass = log.slice(log.indexOf('forward 0') + 1, log.indexOf('transform 1'));
+    assert.deepEqual(pass, [...Array<string>(9).fill('weights'), 'sync']);
     const wish = limited(plan, Math.floor(0.6 * peakOf(free)));
     const { report } = await run(wish);
     const told = degraded(report);

@@ -9,6 +9,8 @@ export interface CalibrationRows {
   batches: readonly TokenBatch[];
   cache: ActivationCache;
   device: Device;
+  /** Called when a batch is enqueued: what is enqueued now, the device does not wait for to end the batch. */
+  onEnqueued?: (() => void) | null;
   /** Called when the device has finished a batch; throws to stop. */
   onBatch(batch: TokenBatch): void;
 }
@@ -91,6 +93,7 @@ async function forEachBatch(
       continue;
     }
     enqueue(batch, index);
+    rows.onEnqueued?.();
     const done = rows.device.sync();
     // Its failure is told by finish(), one batch later.
     done.catch(() => undefined);

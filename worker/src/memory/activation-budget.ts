@@ -1,6 +1,6 @@
 // How many bytes of hidden states may stay where, from what is free: on a CUDA device what the work on a block leaves, then pinned memory of the
 // host, then files. On the CPU device and host are one.
-import type { ModelDescription, ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { ArchitectureFacts, ModelDescription, ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { isSolved } from '../../../schemas/src/modifiers.js';
 import type { ActivationBudget } from '../calibration/activation-cache.js';
 import type { Device } from '../tensor/tensor.js';
@@ -33,12 +33,12 @@ export function activationBudget(
 
 /**
  * What the largest block takes beside its hidden states, from above: its weights, and those of the next one; for GPTQ a Hessian for every layer
- * (n² F32), its factor and the working copies of one (3 n² F64), the weight in solving order with its errors (4 m n F32); the activations of a batch
- * in F32 and in the three BF16 parts of a product; or the head with its logits.
+ * (n² F32), its factor and the working copies of one (3 n² F64), the weight in solving order with its errors (4 m n F32); the activations of a batch;
+ * or the head with its logits.
  */
 function workBytes({ tensors, architecture }: ModelDescription, layers: QuantizationPlan['layers'], T: number): number {
   if (architecture === null) return 0;
-  const { hidden_size: d, intermediate_size: f } = architecture;
+  const { hidden_size: d } = architecture;
   const blocks = new Map<string, number>();
   let outside = 0;
   for (const { name, dtype, bytes } of tensors) {
@@ -51,6 +51,9 @@ function workBytes({ tensors, architecture }: ModelDescription, layers: Quantiza
   const [first] = solved;
   const hessians = solved.filter(({ block }) => block === first?.block).reduce((sum, { columns }) => sum + 4 * columns ** 2, 0);
   const solving = solved.reduce((most, { rows, columns }) => Math.max(most, 24 * columns ** 2 + 16 * rows * columns), 0);
-  const passing = 4 * T * (6 * d + 3 * f) + 6 * T * Math.max(d, f);
-  return Math.max(2 * weights + hessians + Math.max(solving, passing), outside + logitBytes + 8 * T * d);
+  return Math.max(2 * weights + hessians + Math.max(solving, passingBytes(architecture, T)), outside + logitBytes + 8 * T * d);
 }
+
+/** Activations of a batch of T tokens in a block, in F32 and, of one, in the three BF16 parts of a product. */
+export const passingBytes = ({ hidden_size: d, intermediate_size: f }: ArchitectureFacts, T: number): number =>
+  4 * T * (6 * d + 3 * f) + 6 * T * Math.max(d, f);
