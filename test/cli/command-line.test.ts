@@ -52,6 +52,7 @@ const misuses: [string, string[], RegExp][] = [
     ['quantize', 'a', '--device', 'tpu'],
     /--device takes auto, cpu, cuda \(all CUDA devices\), .*cuda:0,1; tpu is none/,
   ],
+  ['a size that is none', ['quantize', 'a', '--max-device-memory', 'much'], /--max-device-memory much is no size: .* 20GB or 500MiB/],
   ['evaluate without a text', ['evaluate', 'model'], /needs --text FILE/],
   [
     'evaluate with a text that is not there',

@@ -196,7 +196,11 @@ function problemOf(
     }
     // The names beside it, which speak for both, are an enumeration.
     case 'pattern':
-      return null;
+      if (field !== 'max_memory' && field !== 'max_device_memory') return null;
+      return at(
+        'unknown-value',
+        `${field} is ${show(value)}, which is no size: write a number of bytes, or one with a unit, such as 8GB or 500MiB.`,
+      );
     case 'minimum':
       return coerceTo('number', value) === undefined
         ? null

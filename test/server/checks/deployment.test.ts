@@ -186,3 +186,27 @@ test('more threads than the worker takes are an error that can be removed; the m
     q_stage: {q_modifiers: {QuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}, ignore: [lm_head]}}}
   `);
 });
+
+test('a cap on memory that is no size is an error, and none without a word; sizes of every form are taken', async () => {
+  await checkMarked(`
+    model: model
+    output: {dir: out}
+    max_device_memory: much
+    #                  ^^^^ error unknown-value: max_device_memory is "much", which is no size: write a number of bytes
+    max_memory: 8 apples
+    #           ^^^^^^^^ error unknown-value: max_memory is "8 apples", which is no size
+    ${w8}
+  `);
+  for (const [size, bytes] of [
+    ['20GB', 20e9],
+    ['1.5 GiB', 1.5 * 2 ** 30],
+    ['600mb', 600e6],
+    ['700000000', 7e8],
+    ['null', null],
+  ] as const) {
+    const text = `model: model\noutput: {dir: out}\nmax_device_memory: ${size}\n${w8}`;
+    const { problems, plan } = await inFolder({}, (folder) => checkIn(folder, text));
+    assert.deepEqual(problems, []);
+    assert.equal(plan?.max_device_memory_bytes, bytes);
+  }
+});

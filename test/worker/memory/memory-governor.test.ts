@@ -6,17 +6,16 @@ import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { describeModel } from '../../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import { RunFailureError } from '../../../schemas/src/run-failure.js';
-import { ActivationCache } from '../../../worker/src/calibration/activation-cache.js';
+import type { ActivationCache } from '../../../worker/src/calibration/activation-cache.js';
 import type { CalibrationRows } from '../../../worker/src/calibration/calibrate-block.js';
+import { SpreadRows } from '../../../worker/src/calibration/spread-rows.js';
 import { loadTokenBatches } from '../../../worker/src/calibration/token-batches.js';
 import { modelTensors, openTensorReader } from '../../../worker/src/checkpoint/tensor-reader.js';
 import { MemoryGovernor } from '../../../worker/src/memory/memory-governor.js';
 import { missingMemory } from '../../../worker/src/memory/missing-memory.js';
 import { NextWeights } from '../../../worker/src/memory/next-weights.js';
-import { openDecoder } from '../../../worker/src/models/open-decoder.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
 import { writeDataset } from '../../support/dataset-file.js';
-import { withEmulatedCuda } from '../../support/emulated-cuda.js';
 import { withDevice } from '../../support/native-device.js';
 import { writeTinyLlama } from '../../support/tiny-llama-folder.js';
 import { inTemporaryFolder } from '../../support/worker-run.js';
@@ -73,13 +72,21 @@ async function withRows(
       path.join(dir, 'rows.jsonl'),
       [0, 1, 2, 3].map((row) => ({ input_ids: ids(row) })),
     );
-    using tokens = await loadTokenBatches(dataset, model, device, { batchTokens: 20 });
-    using cache = new ActivationCache(device, path.join(dir, 'activations'), budget);
-    using decoder = openDecoder(model, device, tokens.longest, 'A test');
-    const rows: CalibrationRows = { model: decoder, device, cache, batches: tokens.batches, onBatch: () => undefined };
+    using tokens = await loadTokenBatches(dataset, model, [device], { batchTokens: 20 });
+    using spread = new SpreadRows({
+      tokens,
+      devices: [device],
+      model,
+      purpose: 'A test',
+      dir: path.join(dir, 'activations'),
+      budgetOf: () => budget,
+      onBatch: () => undefined,
+    });
+    const [rows] = spread.parts;
+    const { cache } = rows;
     const told: RunProblem[] = [];
-    const governor = new MemoryGovernor(device, (problem) => told.push(problem));
-    using _ = governor.hold({ tokens, cache, rows });
+    const governor = new MemoryGovernor([device], (problem) => told.push(problem));
+    using _ = governor.hold({ tokens, rows: spread });
     for (const [index, batch] of rows.batches.entries()) {
       cache.stage(index, device.fromFloats([batch.nTokens, 2], Float32Array.from(twice(batch.tokens))), 0);
       await cache.commit(index);
@@ -87,6 +94,9 @@ async function withRows(
     await work({ governor, cache, rows, told, dir });
   });
 }
+
+/** On the emulated CUDA device. */
+const onCuda = (work: (device: Device) => Promise<void>): Promise<void> => withDevice(work, 1, 'cuda');
 
 const twice = (tokens: Int32Array): number[] => [...tokens].flatMap((id) => [id, id + 0.5]);
 
@@ -147,7 +157,7 @@ test('logits become fewer before batches do', () =>
   ));
 
 test('on a CUDA device weights that were loaded ahead go first, then hidden states to the host, and to files where the host pins no more', () =>
-  withEmulatedCuda((device) =>
+  onCuda((device) =>
     withRows(device, { device: 1e6, host: 200 }, async ({ governor, cache, rows, told, dir }) => {
       const { model } = await describeModel(dir, nodeFiles);
       assert.ok(model);
@@ -179,7 +189,7 @@ test('on a CUDA device weights that were loaded ahead go first, then hidden stat
   ));
 
 test('what was not committed is as if it had not been', () =>
-  withEmulatedCuda((device) =>
+  onCuda((device) =>
     withRows(device, { device: 160, host: 160 }, async ({ cache, rows }) => {
       assert.deepEqual(cache.bytes, { device: 160, host: 160, disk: 0 });
       for (const index of [0, 1]) cache.stage(index, device.zeros('F32', [20, 2]), 1);

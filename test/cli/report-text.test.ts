@@ -1,0 +1,30 @@
+// The compact text of a report: what it says of memory, where that is more than one number.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { RunReport } from '../../schemas/src/generated/report.js';
+import { reportLines } from '../../client/src/cli/report-text.js';
+import { runReport } from '../support/report-fixture.js';
+
+const memoryLines = (memory: Partial<RunReport['memory']>): string[] => {
+  const report = runReport();
+  const lines = reportLines({ ...report, memory: { ...report.memory, ...memory } }, { output_dir: null, report_dir: null });
+  const first = lines.findIndex((line) => line.startsWith('Memory '));
+  return lines.slice(first, lines.indexOf('Checkpoint  not written'));
+};
+
+test('one line on a CPU with room, and for reports that tell no more', () => {
+  const one = ['Memory      181.0 MB at most (estimated 222.0 MB)'];
+  assert.deepEqual(memoryLines({}), one);
+  const devices = [{ kind: 'cpu' as const, name: 'A processor', peak_bytes: 1e8, total_bytes: 1e10, limit_bytes: null }];
+  assert.deepEqual(memoryLines({ devices, activations: { device_bytes: 5e6, host_bytes: 0, disk_bytes: 0 } }), one);
+});
+
+test('another device, a cap and hidden states elsewhere are told', () => {
+  const device = { kind: 'cuda' as const, name: 'A card', peak_bytes: 4e9, total_bytes: 24e9, limit_bytes: null };
+  const activations = { device_bytes: 3e9, host_bytes: 2e9, disk_bytes: 1e9 };
+  assert.deepEqual(memoryLines({ devices: [device, { ...device, limit_bytes: 5e9 }], activations }).slice(1), [
+    '            4.0 GB of 24.0 GB on A card',
+    '            4.0 GB of 5.0 GB that are allowed on A card',
+    '            hidden states: 3.0 GB on the device, 2.0 GB pinned, 1.0 GB on disk at most',
+  ]);
+});
