@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Builds and runs all that needs a GPU, on a machine with CMake, a C++ compiler and CUDA alone: every case of test/native on CUDA (against float64 references
-# and the processor), a reduced set under compute-sanitizer, the bench ladder. Writes FOLDER/gpu-suite.json.
+# and the processor), a reduced set under compute-sanitizer, the bench ladder, four blocks of a 7B-shaped model, and where a Python has PyTorch with CUDA the ladder's
+# rungs in it. Writes FOLDER/gpu-suite.json, and beside the repository's benches bench/results/gpu-suite-DEVICE.json, which is to be committed.
 #
 #   worker/native/gpu-suite.sh [FOLDER]      FOLDER: build/gpu-suite unless named; the build itself goes to build/gpu-native
+#   BITWRIGHT_PYTHON                         the Python that has PyTorch: else python3, then python
 #   BITWRIGHT_SANITIZER_SECONDS              how long each of the two sanitizer runs may take: 300 unless set
 #
 # Exit codes: 0 all passed, 1 something failed, 2 cannot be built here, 3 built, but there is no CUDA device that can be used (the cases are listed as skipped).
@@ -17,8 +19,10 @@ mkdir -p "$build"
 build=$(cd "$build" && pwd)
 conformance=$build/conformance.json
 ladder=$build/ladder.json
+blocks=$build/blocks.json
+torch=$build/torch.json
 # Nothing older than this run.
-rm -f "$conformance" "$ladder" "$out/gpu-suite.json"
+rm -f "$conformance" "$ladder" "$blocks" "$torch" "$out/gpu-suite.json"
 
 refuse() {
   echo "gpu-suite: $1" >&2
@@ -60,7 +64,7 @@ if command -v ninja >/dev/null; then options+=(-G Ninja); fi
 echo "== build (processor's BLAS: $blas, devices: ${capability:-all})"
 cmake -S "$native" -B "$build" "${options[@]}" >"$out/configure.log" 2>&1 || { tail -n 30 "$out/configure.log" >&2; refuse "CMake cannot configure the native core (the whole answer: $out/configure.log)"; }
 if [ -f "$build/cuda-absent.txt" ]; then refuse "$(cat "$build/cuda-absent.txt")"; fi
-cmake --build "$build" --target native-tests cuda-ladder --parallel "$(nproc)" >"$out/build.log" 2>&1 || { grep -E 'error|FAILED' "$out/build.log" | head -n 30 >&2; refuse "the build failed (the whole answer: $out/build.log)"; }
+cmake --build "$build" --target native-tests cuda-ladder cuda-blocks --parallel "$(nproc)" >"$out/build.log" 2>&1 || { grep -E 'error|FAILED' "$out/build.log" | head -n 30 >&2; refuse "the build failed (the whole answer: $out/build.log)"; }
 
 # ---- run ---------------------------------------------------------------------------------------------------------------
 
@@ -101,7 +105,32 @@ else
     sanitizer_outcomes+=("\"$tool\": \"$outcome\"")
   done
 fi
-[ -n "$absent" ] || step ladder "$build/cuda-ladder" "$build/bitwright-cuda.so" "$ladder"
+if [ -z "$absent" ]; then
+  step ladder "$build/cuda-ladder" "$build/bitwright-cuda.so" "$ladder"
+  step blocks "$build/cuda-blocks" "$build/bitwright-cuda.so" "$blocks"
+fi
+
+# The same rungs in PyTorch, right after ours on the same device.
+torch_ladder=$native/../../bench/cuda/torch_ladder.py
+torch_absent=""
+python=""
+for candidate in "${BITWRIGHT_PYTHON:-}" python3 python; do
+  [ -n "$candidate" ] && command -v "$candidate" >/dev/null && "$candidate" -c 'import torch' 2>/dev/null && python=$candidate && break
+done
+if [ -z "$python" ]; then
+  torch_absent="torch: not there (neither BITWRIGHT_PYTHON nor python3 nor python can import it)"
+elif [ -n "$absent" ]; then
+  torch_absent="torch: not run, there is no CUDA device"
+elif [ ! -s "$ladder" ]; then
+  torch_absent="torch: not run, the ladder of our own did not end"
+elif [ ! -f "$torch_ladder" ]; then
+  torch_absent="torch: not run, bench/cuda/torch_ladder.py was not carried along"
+elif ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+  torch_absent="torch: not run, that of $python sees no CUDA device"
+else
+  step torch "$python" "$torch_ladder" "$ladder" "$torch"
+fi
+[ -z "$torch_absent" ] || echo "$torch_absent"
 
 # ---- one file of results -----------------------------------------------------------------------------------------------
 
@@ -118,8 +147,16 @@ join_with_comma() {
   printf '"unusable_because": %s,\n' "$(if [ -n "$absent" ]; then json_text "$absent"; else printf 'null'; fi)"
   printf '"conformance": %s,\n' "$(json_file "$conformance")"
   printf '"sanitizer": {%s},\n' "$(join_with_comma ${sanitizer_outcomes[@]+"${sanitizer_outcomes[@]}"})"
-  printf '"ladder": %s\n}\n' "$(json_file "$ladder")"
+  printf '"ladder": %s,\n' "$(json_file "$ladder")"
+  printf '"blocks": %s,\n' "$(json_file "$blocks")"
+  printf '"torch": %s\n}\n' "$(if [ -n "$torch_absent" ]; then json_text "$torch_absent"; else json_file "$torch"; fi)"
 } >"$out/gpu-suite.json"
 echo "Results: $out/gpu-suite.json"
 if [ -n "$absent" ]; then exit 3; fi
+results=$native/../../bench/results
+if [ -d "$results" ]; then
+  kept=$results/gpu-suite-$(ask_device name | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9-').json
+  cp "$out/gpu-suite.json" "$kept"
+  echo "To be committed: bench/results/$(basename "$kept")"
+fi
 exit "$verdict"

@@ -1,133 +1,57 @@
 // The bench ladder of a backend library: what each operation takes, beside its floor on the same device in the same run. The floor of an operation is its bytes
 // over the measured bandwidth of a copy, or its operations over the measured rate of matrix products, whichever is longer.
 // Usage: cuda-ladder LIBRARY FILE [--small]. Writes FILE as JSON and prints a table; --small tries the program itself, its times mean nothing.
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
-#include <functional>
-#include <future>
-#include <string>
-#include <vector>
-
-#include "core/device.h"
-#include "core/library-backend.h"
+#include "bench/ladder.h"
 
 namespace {
 
-using namespace bitwright;
+using namespace bitwright_bench;
 
-struct Rung {
-  std::string name, shape;
-  double milliseconds, floor_milliseconds;
-  std::string bound_by;
-};
+double d(int64_t n) { return static_cast<double>(n); }
 
-[[noreturn]] void stop(const std::string& text) {
-  std::fprintf(stderr, "cuda-ladder: %s\n", text.c_str());
-  std::exit(1);
+Options floats(double num_bits, const char* strategy, double group_size, bool mx = false) {
+  return options({{"type", std::string("float")}, {"num_bits", num_bits}, {"symmetric", true}, {"strategy", std::string(strategy)}, {"group_size", group_size}, {"mx", mx}, {"observer", std::string("minmax")}});
 }
 
-void expect_fine(const Status& status) {
-  if (!status.ok()) stop(status.message);
+/// FP8, NVFP4 and MX: inputs at run time, scales, codes, storage.
+void climb_floats(Ladder& ladder, const Tensor& x, const Tensor& weight, int64_t T, int64_t I, int64_t O) {
+  const double x_bytes = 4 * d(T) * d(I), w_bytes = 2 * d(O) * d(I);
+  const float one = 1;
+  const Tensor G = ladder.device().from_bytes({DType::F32, {1}}, &one);
+  ladder.time("fake_quantize_dynamic", "FP8 per token, " + text(T, I), {x}, floats(8, "token", 0), 2 * x_bytes);
+  ladder.time("fake_quantize_dynamic", "MXFP4, " + text(T, I), {x}, floats(4, "group", 32, true), 2 * x_bytes);
+  ladder.time("fake_quantize_local", "NVFP4, " + text(T, I), {x, G}, floats(4, "tensor_group", 16), 2 * x_bytes);
+  const Options fp8 = floats(8, "channel", 0), nvfp4 = floats(4, "tensor_group", 16);
+  const std::vector<Tensor> scales = ladder.call("weight_scales", {weight, nullptr}, fp8), largest = ladder.call("weight_scales", {weight, nullptr}, nvfp4);
+  ladder.time("weight_scales", "FP8 per row, " + text(O, I), {weight, nullptr}, fp8, w_bytes);
+  ladder.time("weight_scales", "NVFP4, " + text(O, I), {weight, nullptr}, nvfp4, w_bytes * (1 + 1.0 / 16));
+  ladder.time("quantize_rtn", "FP8 per row, " + text(O, I), {weight, scales[0], scales[1], nullptr}, fp8, 1.5 * w_bytes);
+  const Tensor levels = ladder.call("tensor_group_scales", {largest[0], G}, {})[0];
+  ladder.time("tensor_group_scales", text(O, I / 16), {largest[0], G}, {}, 3 * d(O) * d(I / 16));
+  const Tensor effective = ladder.call("effective_scales", {levels, G}, {})[0];
+  const Tensor codes = ladder.call("quantize_rtn", {weight, effective, largest[1], nullptr}, nvfp4)[0];
+  ladder.time("quantize_rtn", "NVFP4, " + text(O, I), {weight, effective, largest[1], nullptr}, nvfp4, 1.5 * w_bytes + 5 * d(O) * d(I / 16));
+  const Tensor packed = ladder.call("pack_fp4", {codes}, {})[0];
+  ladder.time("pack_fp4", text(O, I), {codes}, {}, 0.75 * w_bytes);
+  ladder.time("unpack_fp4", text(O, I), {packed}, {}, 0.75 * w_bytes);
 }
 
-class Ladder {
- public:
-  Ladder(std::unique_ptr<Backend> backend, bool is_small) : is_small_(is_small) {
-    auto& library = static_cast<LibraryBackend&>(*backend);
-    const int64_t copy_bytes = is_small ? 1 << 20 : int64_t{1} << 31, n = is_small ? 64 : 8192, n_f32 = is_small ? 64 : 4096;
-    expect_fine(library.measure("copy", copy_bytes, 0, 0, copy_rate_));
-    expect_fine(library.measure("gemm-f32", n_f32, n_f32, n_f32, f32_rate_));
-    if (const Status status = library.measure("gemm-bf16", n, n, n, bf16_rate_); !status.ok()) {
-      std::printf("%s: all products are in F32\n", status.message.c_str());
-      bf16_rate_ = f32_rate_;
-    }
-    device_ = std::make_unique<Device>(std::move(backend));
-  }
-
-  /// A large extent, or a small one that keeps its remainders.
-  int64_t size(int64_t large) const { return is_small_ ? std::max<int64_t>(1, large / 64) : large; }
-
-  Tensor noise(DType dtype, const Shape& shape, double scale = 1) {
-    TensorSpec spec{dtype, shape};
-    std::vector<uint8_t> bytes(static_cast<size_t>(spec.bytes()));
-    uint32_t state = 12345;
-    for (int64_t i = 0; i < spec.count(); ++i) {
-      state = state * 1664525u + 1013904223u;
-      const float value = static_cast<float>(static_cast<int32_t>(state)) * 4.656612873e-10f * static_cast<float>(scale);
-      if (dtype == DType::F32) reinterpret_cast<float*>(bytes.data())[i] = value;
-      else if (dtype == DType::BF16) reinterpret_cast<uint16_t*>(bytes.data())[i] = float_to_bf16(value);
-      else bytes[static_cast<size_t>(i)] = static_cast<uint8_t>((state >> 28) - 8);
-    }
-    return device_->from_bytes(spec, bytes.data());
-  }
-  Tensor ints(const std::vector<int32_t>& values) { return device_->from_bytes({DType::I32, {static_cast<int64_t>(values.size())}}, values.data()); }
-  Tensor zeros(DType dtype, const Shape& shape) { return device_->zeros({dtype, shape}); }
-
-  std::vector<Tensor> call(const std::string& name, const std::vector<Tensor>& inputs, const Options& options) {
-    std::vector<Tensor> results;
-    expect_fine(device_->enqueue(name, inputs, options, results));
-    return results;
-  }
-
-  /// Times an operation: bytes that it must move, operations on BF16 units and in F32 that it must do.
-  void time(const std::string& name, const std::string& shape, const std::vector<Tensor>& inputs, const Options& options, double bytes, double bf16_operations = 0, double f32_operations = 0) {
-    const auto seconds_of = [&](int n) {
-      const auto begin = std::chrono::steady_clock::now();
-      for (int i = 0; i < n; ++i)
-        for (Tensor& result : call(name, inputs, options)) device_->release(std::move(result));
-      settle();
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    };
-    const double once = (seconds_of(1), seconds_of(1));
-    const int n = is_small_ ? 1 : std::clamp(static_cast<int>(0.3 / std::max(once, 1e-6)), 3, 1000);
-    double best = once;
-    // The shortest of three rounds: what else the host does only adds.
-    for (int round = 0; round < (is_small_ ? 1 : 3); ++round) best = std::min(best, seconds_of(n) / n);
-    const double by_bytes = bytes / copy_rate_, by_operations = bf16_operations / bf16_rate_ + f32_operations / f32_rate_;
-    rungs_.push_back({name, shape, best * 1e3, std::max(by_bytes, by_operations) * 1e3, by_bytes >= by_operations ? "bytes" : "operations"});
-    const Rung& rung = rungs_.back();
-    std::printf("%-26s %-34s %10.3f ms  floor %10.3f ms (%s)  %5.1f %%\n", name.c_str(), shape.c_str(), rung.milliseconds, rung.floor_milliseconds, rung.bound_by.c_str(),
-                100 * rung.floor_milliseconds / rung.milliseconds);
-  }
-
-  void settle() {
-    std::promise<Status> promise;
-    device_->sync([&](Status status) { promise.set_value(std::move(status)); });
-    expect_fine(promise.get_future().get());
-  }
-
-  void write(const std::string& path) const {
-    std::ofstream file(path);
-    file << "{\"copy_bytes_per_second\": " << copy_rate_ << ", \"gemm_bf16_operations_per_second\": " << bf16_rate_ << ", \"gemm_f32_operations_per_second\": " << f32_rate_ << ",\n\"rungs\": [";
-    for (size_t i = 0; i < rungs_.size(); ++i)
-      file << (i > 0 ? ",\n" : "\n") << "{\"operation\": \"" << rungs_[i].name << "\", \"shape\": \"" << rungs_[i].shape << "\", \"milliseconds\": " << rungs_[i].milliseconds
-           << ", \"floor_milliseconds\": " << rungs_[i].floor_milliseconds << ", \"bound_by\": \"" << rungs_[i].bound_by << "\"}";
-    file << "\n]}\n";
-    if (!file) stop(path + " cannot be written");
-  }
-  void print_floors() const { std::printf("copy %.0f GB/s, BF16 products %.1f TFLOP/s, F32 products %.1f TFLOP/s\n", copy_rate_ / 1e9, bf16_rate_ / 1e12, f32_rate_ / 1e12); }
-
- private:
-  bool is_small_;
-  double copy_rate_ = 1, bf16_rate_ = 1, f32_rate_ = 1;
-  std::unique_ptr<Device> device_;
-  std::vector<Rung> rungs_;
-};
-
-Options options(std::initializer_list<std::pair<const char*, Options::Value>> values) {
-  Options all;
-  for (const auto& [name, value] : values) all.set(name, value);
-  return all;
+/// The search of AWQ, without the products of the parent.
+void climb_awq(Ladder& ladder, const Tensor& x, const Tensor& weight, int64_t T, int64_t I, int64_t O, int64_t group) {
+  const double x_bytes = 4 * d(T) * d(I), w_bytes = 2 * d(O) * d(I);
+  const Tensor sums = ladder.zeros(DType::F64, {I}), total = ladder.zeros(DType::F64, {1}), s = ladder.noise(DType::F32, {I});
+  ladder.time("column_abs_sum_accumulate", text(T, I), {sums, x}, {}, x_bytes);
+  // Each weight is divided by the largest of its group: twice through the matrix where it does not stay in a cache.
+  ladder.time("awq_weight_sum_accumulate", text(O, I), {sums, weight}, options({{"strategy", std::string("group")}, {"group_size", d(group)}}), w_bytes);
+  ladder.time("multiply_columns", text(O, I), {weight, s}, {}, 2 * w_bytes);
+  ladder.time("divide_columns", text(O, I), {weight, s}, {}, 2 * w_bytes);
+  ladder.time("squared_error_accumulate", text(T, I), {total, x, x}, {}, 2 * x_bytes);
+  ladder.time("stack_rows", "twice " + text(O, I), {weight, weight}, {}, 4 * w_bytes);
 }
-
-std::string text(int64_t a, int64_t b) { return std::to_string(a) + " × " + std::to_string(b); }
 
 void climb(Ladder& ladder) {
-  const int64_t T = ladder.size(8192), I = ladder.size(4096), O = ladder.size(14336), V = ladder.size(128256), group = ladder.size(8192) == 8192 ? 128 : 32;
-  const auto d = [](int64_t n) { return static_cast<double>(n); };
+  const int64_t T = ladder.name("T", ladder.size(8192)), I = ladder.name("I", ladder.size(4096)), O = ladder.name("O", ladder.size(14336)), V = ladder.name("V", ladder.size(128256));
+  const int64_t group = ladder.name("group", ladder.is_small() ? 32 : 128);
   const Tensor x = ladder.noise(DType::F32, {T, I}), wide = ladder.noise(DType::F32, {T, O}), weight = ladder.noise(DType::BF16, {O, I}, 0.02), down = ladder.noise(DType::BF16, {I, O}, 0.02);
   const Tensor norm = ladder.noise(DType::BF16, {I});
   std::vector<int32_t> positions, ids;
@@ -135,7 +59,7 @@ void climb(Ladder& ladder) {
     positions.push_back(static_cast<int32_t>(t % std::max<int64_t>(1, T / 4)));
     ids.push_back(static_cast<int32_t>(t * 7919 % V));
   }
-  const int64_t head_dim = I >= 4096 ? 128 : 8, n_heads = I / head_dim, n_kv_heads = n_heads / 4, length = T / 4;
+  const int64_t head_dim = ladder.name("head_dim", ladder.is_small() ? 8 : 128), n_heads = ladder.name("n_heads", I / head_dim), n_kv_heads = ladder.name("n_kv_heads", n_heads / 4), length = ladder.name("length", T / 4);
   const Tensor k = ladder.noise(DType::F32, {T, n_kv_heads * head_dim}), v = ladder.noise(DType::F32, {T, n_kv_heads * head_dim});
   const Tensor cos = ladder.noise(DType::F32, {length, head_dim / 2}), sin = ladder.noise(DType::F32, {length, head_dim / 2}), at = ladder.ints(positions);
   const double x_bytes = 4 * d(T) * d(I), w_bytes = 2 * d(O) * d(I);
@@ -179,6 +103,8 @@ void climb(Ladder& ladder) {
   ladder.time("dequantize", text(O, I), {codes, scales[0], scales[1], nullptr}, grid, 1.5 * w_bytes);
   ladder.time("clipped_share", text(O, I), {weight, scales[0], scales[1], nullptr}, grid, w_bytes);
   ladder.time("pack_int32", text(O, I) + ", 4 bits", {codes}, options({{"num_bits", 4.0}, {"axis", 1.0}}), 0.75 * w_bytes);
+  climb_floats(ladder, x, weight, T, I, O);
+  climb_awq(ladder, x, weight, T, I, O, group);
   ladder.time("compare", text(O, I), {weight, weight}, {}, 2 * w_bytes);
   ladder.time("summary", text(O, I), {weight}, {}, w_bytes);
   {
@@ -199,14 +125,7 @@ void climb(Ladder& ladder) {
 
 int main(int n_arguments, char** arguments) {
   if (n_arguments < 3) stop("usage: cuda-ladder LIBRARY FILE [--small]");
-  Status status;
-  const auto library = BackendLibrary::load(arguments[1], status);
-  if (!library) stop(status.message);
-  const DeviceFacts facts = library->devices()[0];
-  if (!facts.usable) stop(facts.reason);
-  std::unique_ptr<Backend> backend = library->open(0, status);
-  if (!backend) stop(status.message);
-  Ladder ladder(std::move(backend), n_arguments > 3 && std::strcmp(arguments[3], "--small") == 0);
+  Ladder ladder(open_first(arguments[1]), n_arguments > 3 && std::strcmp(arguments[3], "--small") == 0);
   ladder.print_floors();
   climb(ladder);
   ladder.write(arguments[2]);

@@ -1,0 +1,370 @@
+# The rungs of worker/native/bench/cuda-ladder.cc in PyTorch, on the same device and sizes, and beside each of ours the ratio. The algorithms are written here from the
+# papers and from what each operation of ours says it does: eager PyTorch, as a quantization library in Python would run it.
+#
+#   python bench/cuda/torch_ladder.py LADDER_JSON OUT_JSON [--device cuda|cpu]
+#
+# LADDER_JSON is what cuda-ladder wrote: sizes, our times, floors. --device cpu tries the script itself, with a ladder of cuda-ladder --small.
+import argparse
+import json
+import math
+import time
+
+import torch
+import torch.nn.functional as F
+
+INPUTS_AS_BF16 = "inputs rounded to BF16 before; ours keeps all bits of F32 inputs"
+
+
+class Clock:
+    """Time of a function: two runs to warm up, then the shortest mean of three rounds."""
+
+    def __init__(self, device, is_small):
+        self.device = device
+        self.is_small = is_small
+
+    def settle(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def seconds(self, work, n):
+        self.settle()
+        begin = time.perf_counter()
+        for _ in range(n):
+            work()
+        self.settle()
+        return time.perf_counter() - begin
+
+    def milliseconds(self, work):
+        self.seconds(work, 1)
+        once = self.seconds(work, 1)
+        if self.is_small:
+            return once * 1e3
+        n = min(1000, max(3, int(0.3 / max(once, 1e-6))))
+        # A function of seconds is timed once more, not nine times.
+        rounds = 3 if once < 2 else 1
+        return min(self.seconds(work, n if rounds == 3 else 1) / (n if rounds == 3 else 1) for _ in range(rounds)) * 1e3
+
+
+# ---- integers in groups ------------------------------------------------------------------------------------------------
+
+
+def group_scales(weight, group, bits=4):
+    """Symmetric scale of each group from its largest magnitude: [O, G]."""
+    cells = weight.view(weight.shape[0], -1, group)
+    largest = torch.maximum(-cells.amin(-1).clamp(max=0), cells.amax(-1).clamp(min=0))
+    scale = largest / ((2**bits - 1) / 2)
+    return torch.where(scale == 0, torch.finfo(weight.dtype).eps, scale)
+
+
+def mse_scales(weight, group, bits=4, maxshrink=0.2, grid=100, norm=2.4, patience=5):
+    """The shrink search over the range of each group; a step that improves no group is idle."""
+    cells = weight.view(weight.shape[0], -1, group)
+    low, high = cells.amin(-1).clamp(max=0), cells.amax(-1).clamp(min=0)
+    best = torch.full_like(low, math.inf)
+    found = torch.zeros_like(low)
+    n_idle = 0
+    for step in range(int(maxshrink * grid)):
+        p = 1 - step / grid
+        scale = (torch.maximum(-low * p, high * p) / ((2**bits - 1) / 2)).clamp(min=torch.finfo(weight.dtype).tiny)
+        codes = (cells / scale[..., None]).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        error = (codes * scale[..., None] - cells).abs().pow(norm).sum(-1)
+        is_better = error < best
+        if not is_better.any():
+            n_idle += 1
+            if n_idle >= patience:
+                break
+            continue
+        n_idle = 0
+        best = torch.where(is_better, error, best)
+        found = torch.where(is_better, scale, found)
+    return found
+
+
+def quantize(weight, scale, group, bits=4):
+    cells = weight.view(weight.shape[0], -1, group) / scale[..., None]
+    return cells.round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1).to(torch.int8).view(weight.shape)
+
+
+def dequantize(codes, scale, group):
+    return (codes.view(codes.shape[0], -1, group).to(scale.dtype) * scale[..., None]).view(codes.shape)
+
+
+def clipped_share(weight, scale, group, bits=4):
+    codes = weight.view(weight.shape[0], -1, group) / scale[..., None]
+    return ((codes < -(2 ** (bits - 1)) - 0.5) | (codes > 2 ** (bits - 1) - 0.5)).double().mean()
+
+
+def pack_int32(codes, bits=4):
+    per_word = 32 // bits
+    words = (codes.to(torch.int32) + 2 ** (bits - 1)).view(codes.shape[0], -1, per_word)
+    packed = torch.zeros(words.shape[:2], dtype=torch.int32, device=codes.device)
+    for i in range(per_word):
+        packed |= words[..., i] << (bits * i)
+    return packed
+
+
+# ---- GPTQ (Frantar et al., arXiv 2210.17323, the algorithm box of section 4) -------------------------------------------------
+
+
+def gptq_factor(hessian, dampening=0.01):
+    """Upper U with (H + damping)⁻¹ = Uᵀ U, by two Cholesky factorizations."""
+    damped = hessian.clone()
+    diagonal = torch.diagonal(damped)
+    diagonal += dampening * diagonal.mean()
+    return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+
+
+def quantize_gptq(weight, factor, scale, group, bits=4, block=128):
+    """Codes of a weight [O, I]: column by column in blocks, errors spread over the columns behind."""
+    W = weight.float().clone()
+    columns = W.shape[1]
+    codes = torch.empty(W.shape, dtype=torch.int8, device=W.device)
+    scale = scale.float()
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    for begin in range(0, columns, block):
+        end = min(begin + block, columns)
+        part = W[:, begin:end].clone()
+        errors = torch.zeros_like(part)
+        U = factor[begin:end, begin:end]
+        for j in range(end - begin):
+            column, s = part[:, j], scale[:, (begin + j) // group]
+            q = (column / s).round().clamp(low, high)
+            codes[:, begin + j] = q.to(torch.int8)
+            error = (column - q * s) / U[j, j]
+            part[:, j:] -= error[:, None] * U[j, j:][None, :]
+            errors[:, j] = error
+        W[:, end:] -= errors @ factor[begin:end, end:]
+    return codes
+
+
+# ---- floats ------------------------------------------------------------------------------------------------------------
+
+E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+E2M1_MIDDLES = (0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0)
+
+
+def to_e2m1_code(values):
+    middles = torch.tensor(E2M1_MIDDLES, device=values.device, dtype=values.dtype)
+    return torch.bucketize(values.abs(), middles).to(torch.uint8) | ((values < 0).to(torch.uint8) << 3)
+
+
+def round_e2m1(values):
+    grid = torch.tensor(E2M1, device=values.device, dtype=values.dtype)
+    code = to_e2m1_code(values)
+    return torch.where(values < 0, -1.0, 1.0) * grid[(code & 7).int()]
+
+
+def round_fp8(values):
+    return values.clamp(-448, 448).to(torch.float8_e4m3fn)
+
+
+def fp8_per_token(x):
+    scale = (x.abs().amax(-1, keepdim=True) / 448).clamp(min=1e-12)
+    return round_fp8(x / scale).float() * scale
+
+
+def mxfp4(x):
+    cells = x.view(x.shape[0], -1, 32)
+    scale = torch.exp2(torch.floor(torch.log2(cells.abs().amax(-1, keepdim=True).clamp(min=1e-30))) - 2)
+    return (round_e2m1((cells / scale).clamp(-6, 6)) * scale).view(x.shape)
+
+
+def nvfp4(x, G):
+    cells = x.view(x.shape[0], -1, 16)
+    scale = round_fp8(cells.abs().amax(-1, keepdim=True) / 6 * G).float() / G
+    scale = torch.where(scale == 0, 0.125, scale)
+    return (round_e2m1((cells / scale).clamp(-6, 6)) * scale).view(x.shape)
+
+
+# ---- the rest ------------------------------------------------------------------------------------------------------------
+
+
+def rms_norm(x, weight, eps=1e-5):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+def rope(x, cos, sin, positions, head_dim):
+    heads = x.view(x.shape[0], -1, head_dim)
+    first, second = heads[..., : head_dim // 2], heads[..., head_dim // 2 :]
+    c, s = cos[positions][:, None], sin[positions][:, None]
+    return torch.cat((first * c - second * s, second * c + first * s), -1).view(x.shape)
+
+
+def attention(q, k, v, sizes):
+    length, head_dim, n_heads, n_kv_heads = sizes["length"], sizes["head_dim"], sizes["n_heads"], sizes["n_kv_heads"]
+    documents = q.shape[0] // length
+    heads = lambda x, n: x.view(documents, length, n, head_dim).transpose(1, 2)
+    shared = n_heads // max(1, n_kv_heads)
+    keys, values = (heads(x, n_kv_heads).repeat_interleave(shared, 1) for x in (k, v))
+    mixed = F.scaled_dot_product_attention(heads(q, n_heads), keys, values, is_causal=True, scale=0.088)
+    return mixed.transpose(1, 2).reshape(q.shape[0], -1)
+
+
+def compare(a, b):
+    difference = a.double() - b.double()
+    return difference.pow(2).sum(), a.double().pow(2).sum(), (a.double() * b.double()).sum(), b.double().pow(2).sum()
+
+
+def summary(x):
+    return x.isnan().sum(), x.isinf().sum(), *x.aminmax(), x.double().mean(), x.double().std()
+
+
+def rungs(sizes, device):
+    """(operation, shape) as the ladder names them → what makes the tensors and answers the function to time, and a remark."""
+    T, I, O, V, group = (sizes[name] for name in ("T", "I", "O", "V", "group"))
+    length, head_dim, n_heads, n_kv_heads = sizes["length"], sizes["head_dim"], sizes["n_heads"], sizes["n_kv_heads"]
+    by = lambda a, b: f"{a} × {b}"
+    noise = lambda *shape, dtype=torch.float32, scale=1.0: (torch.rand(shape, device=device) * 2 - 1).mul_(scale).to(dtype)
+    weights = lambda rows, columns: noise(rows, columns, dtype=torch.bfloat16, scale=0.02)
+    x = lambda: noise(T, I)
+    all_rungs = {}
+
+    def rung(operation, shape, make, remark=None):
+        all_rungs[operation, shape] = (make, remark)
+
+    def of(fn, *makers):
+        """The tensors are made when the rung is timed, so that no two rungs' lie in memory at once."""
+
+        def make():
+            tensors = [maker() for maker in makers]
+            return lambda: fn(*tensors)
+
+        return make
+
+    rung("cast", by(T, I) + " to BF16", of(lambda a: a.to(torch.bfloat16), x))
+    rung("add", by(T, I), of(torch.add, x, x))
+    rung("silu_mul", by(T, O), of(lambda a, b: F.silu(a) * b, lambda: noise(T, O), lambda: noise(T, O)))
+    rung("rmsnorm", by(T, I), of(rms_norm, x, lambda: noise(I)))
+    positions = lambda: torch.arange(T, device=device) % max(1, T // 4)
+    table = lambda: noise(length, head_dim // 2)
+    rung("rope", by(T, I), of(lambda a, c, s, p: rope(a, c, s, p, head_dim), x, table, table, positions))
+    ids = lambda: torch.arange(T, device=device) * 7919 % V
+    rung("embedding", by(T, I), of(lambda t, i: F.embedding(i, t).float(), lambda: weights(V, I), ids))
+    rung("cross_entropy", by(T // 4, V), of(lambda a, i: F.cross_entropy(a, i[: T // 4], reduction="none"), lambda: noise(T // 4, V), ids))
+    keys = lambda: noise(T, n_kv_heads * head_dim)
+    rung("attention", f"{T // length} × {length}, {n_heads} heads", of(lambda q, k, v: attention(q, k, v, sizes), x, keys, keys))
+    as_bf16 = lambda: noise(T, I, dtype=torch.bfloat16)
+    rung("linear", by(T, I) + " by BF16 " + by(O, I), of(F.linear, as_bf16, lambda: weights(O, I)), INPUTS_AS_BF16)
+    rung("linear", by(T, I) + " by F32 " + by(O, I), of(F.linear, x, lambda: noise(O, I)))
+
+    def int8_per_token(a):
+        scale = torch.maximum(-a.amin(-1, keepdim=True), a.amax(-1, keepdim=True)) / 127.5
+        return (a / scale).round().clamp(-128, 127) * scale
+
+    rung("fake_quantize_dynamic", by(T, I), of(int8_per_token, x))
+    rung("column_range_accumulate", by(T, I), of(lambda r, a: torch.stack((torch.minimum(r[0], a.amin(0)), torch.maximum(r[1], a.amax(0)))), lambda: noise(2, I), x))
+    rung("range_accumulate", by(T, I), of(lambda a: a.aminmax(), x))
+    for n in (I, O):
+        rung("hessian_accumulate", by(T, n), of(lambda H, a: H.addmm_(a.T, a, beta=0), lambda n=n: noise(n, n), lambda n=n: noise(T, n)), "in F32, as the peers sum it")
+
+    weight = lambda: weights(O, I)
+
+    def with_scales(fn):
+        def make():
+            w = weight()
+            s = group_scales(w, group)
+            return lambda: fn(w, s)
+
+        return make
+
+    rung("weight_scales", "minmax, " + by(O, I), of(lambda w: group_scales(w, group), weight))
+    rung("weight_scales", "mse, " + by(O, I), of(lambda w: mse_scales(w, group), weight))
+    rung("quantize_rtn", by(O, I), with_scales(lambda w, s: quantize(w, s, group)))
+    codes = lambda: torch.randint(-8, 8, (O, I), dtype=torch.int8, device=device)
+    rung("dequantize", by(O, I), of(lambda q, s: dequantize(q, s, group), codes, lambda: weights(O, I // group)))
+    rung("clipped_share", by(O, I), with_scales(lambda w, s: clipped_share(w, s, group)))
+    rung("pack_int32", by(O, I) + ", 4 bits", of(pack_int32, codes))
+    rung("compare", by(O, I), of(compare, weight, weight))
+    rung("summary", by(O, I), of(summary, weight))
+
+    # ---- floats
+    G = lambda: torch.ones(1, device=device)
+    rung("fake_quantize_dynamic", "FP8 per token, " + by(T, I), of(fp8_per_token, x))
+    rung("fake_quantize_dynamic", "MXFP4, " + by(T, I), of(mxfp4, x))
+    rung("fake_quantize_local", "NVFP4, " + by(T, I), of(nvfp4, x, G))
+    fp8_scales = lambda w: w.abs().amax(-1, keepdim=True) / 448
+    nvfp4_scales = lambda w: w.view(O, -1, 16).abs().amax(-1)
+    rung("weight_scales", "FP8 per row, " + by(O, I), of(fp8_scales, weight))
+    rung("weight_scales", "NVFP4, " + by(O, I), of(nvfp4_scales, weight))
+    rung("quantize_rtn", "FP8 per row, " + by(O, I), of(lambda w, s: round_fp8(w / s), weight, lambda: weights(O, 1).abs() + 1e-3))
+    rung("tensor_group_scales", by(O, I // 16), of(lambda a, g: round_fp8(a.float() / 6 * g), lambda: weights(O, I // 16).abs(), G))
+    rung("quantize_rtn", "NVFP4, " + by(O, I), of(lambda w, s: to_e2m1_code((w.view(O, -1, 16) / s[..., None]).clamp(-6, 6)), weight, lambda: noise(O, I // 16).abs() + 1e-3))
+    bytes_of = lambda columns: torch.randint(0, 16, (O, columns), dtype=torch.uint8, device=device)
+    rung("pack_fp4", by(O, I), of(lambda q: q[:, ::2] | (q[:, 1::2] << 4), lambda: bytes_of(I)))
+    rung("unpack_fp4", by(O, I), of(lambda q: torch.stack((q & 15, q >> 4), -1).view(O, I), lambda: bytes_of(I // 2)))
+
+    # ---- AWQ
+    sums = lambda: torch.zeros(I, dtype=torch.float64, device=device)
+    rung("column_abs_sum_accumulate", by(T, I), of(lambda s, a: s.add_(a.abs().sum(0, dtype=torch.float64)), sums, x))
+
+    def normalised_sum(s, w):
+        cells = w.abs().view(O, -1, group)
+        return s.add_((cells / (cells.amax(-1, keepdim=True) + 1e-6)).view(O, I).sum(0, dtype=torch.float64))
+
+    rung("awq_weight_sum_accumulate", by(O, I), of(normalised_sum, sums, weight))
+    factors = lambda: noise(I).abs() + 0.5
+    rung("multiply_columns", by(O, I), of(lambda w, s: (w.float() * s).to(w.dtype), weight, factors))
+    rung("divide_columns", by(O, I), of(lambda w, s: (w.float() / s).to(w.dtype), weight, factors))
+    rung("squared_error_accumulate", by(T, I), of(lambda a, b: (a - b).pow(2).sum(dtype=torch.float64), x, x))
+    rung("stack_rows", "twice " + by(O, I), of(lambda a, b: torch.cat((a, b)), weight, weight))
+
+    # ---- GPTQ
+    def hessian(n):
+        rows = noise(max(2 * n, T), n)
+        return rows.T @ rows
+
+    def gptq(rows, n):
+        def make():
+            w, U = weights(rows, n), gptq_factor(hessian(n))
+            s = group_scales(w, group)
+            return lambda: quantize_gptq(w, U, s, group)
+
+        return make
+
+    for rows, n in ((O, I), (I, O)):
+        rung("gptq_factor", str(n), of(gptq_factor, lambda n=n: hessian(n)))
+        rung("quantize_gptq", f"4 bits, group {group}, {by(rows, n)}", gptq(rows, n))
+    return all_rungs
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("ladder")
+    parser.add_argument("out")
+    parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("torch_ladder: this PyTorch sees no CUDA device; --device cpu tries the script alone")
+    # As ours: F32 is F32.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.manual_seed(17)
+    with open(arguments.ladder, encoding="utf-8") as file:
+        ladder = json.load(file)
+    theirs = rungs(ladder["sizes"], device)
+    clock = Clock(device, ladder["sizes"]["T"] < 1024)
+    found = []
+    with torch.inference_mode():
+        for ours in ladder["rungs"]:
+            key = ours["operation"], ours["shape"]
+            if key not in theirs:
+                raise SystemExit(f"torch_ladder: the ladder has {' of '.join(key)}, which this script does not")
+            make, remark = theirs.pop(key)
+            try:
+                milliseconds = clock.milliseconds(make())
+            except torch.cuda.OutOfMemoryError:
+                milliseconds, remark = None, "out of memory"
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            ratio = None if milliseconds is None else milliseconds / ours["milliseconds"]
+            found.append({**ours, "share_of_floor": ours["floor_milliseconds"] / ours["milliseconds"], "torch_milliseconds": milliseconds, "times_faster_than_torch": ratio, "remark": remark})
+            print(f"{key[0]:26} {key[1]:40} ours {ours['milliseconds']:10.3f} ms  torch {milliseconds if milliseconds is not None else math.nan:10.3f} ms  {ratio or math.nan:8.2f} ×", flush=True)
+    if theirs:
+        raise SystemExit(f"torch_ladder: the ladder lacks {', '.join(' of '.join(key) for key in theirs)}")
+    result = {"torch": torch.__version__, "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu", "rungs": found}
+    with open(arguments.out, "w", encoding="utf-8") as file:
+        json.dump(result, file, indent=1, ensure_ascii=False)
+
+
+main()
