@@ -6,8 +6,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SetupError, onPath, root } from './setup.mjs';
 
-const buildDir = path.join(root, 'build/native');
-const distDir = path.join(root, 'dist/native');
+/** Where `npm run build` builds, and from where the worker loads. */
+const ofThisMachine = { buildDir: path.join(root, 'build/native'), distDir: path.join(root, 'dist/native'), forPackage: false };
 const addonName = 'bitwright.node';
 const cudaName = 'bitwright-cuda.so';
 
@@ -26,7 +26,7 @@ function checkSymbols(file) {
 }
 
 /** Puts a built file into dist/. A running worker has the old one mapped: writing into it would kill that worker, a rename does not. */
-function deliver(name, check) {
+function deliver({ buildDir, distDir }, name, check) {
   const built = path.join(buildDir, name);
   const delivered = path.join(distDir, name);
   if (existsSync(delivered) && statSync(delivered).mtimeMs >= statSync(built).mtimeMs) return;
@@ -37,27 +37,28 @@ function deliver(name, check) {
 }
 
 /**
- * Machine code for every supported device takes minutes and is for packages: BITWRIGHT_CUDA_ARCHITECTURES=all, or CMake's own CUDAARCHS with some. Else
+ * Machine code for every supported device takes minutes: for packages, with BITWRIGHT_CUDA_ARCHITECTURES=all, or for some with CMake's own CUDAARCHS. Else
  * it is made for the devices of this machine; without one for Ampere, whose PTX also runs on what is newer.
  */
-function cudaArchitectures() {
-  if (process.env.BITWRIGHT_CUDA_ARCHITECTURES === 'all' || process.env.CUDAARCHS !== undefined) return [];
+function cudaArchitectures({ forPackage }) {
+  if (forPackage || process.env.BITWRIGHT_CUDA_ARCHITECTURES === 'all' || process.env.CUDAARCHS !== undefined) return [];
   const { stdout } = spawnSync('nvidia-smi', ['--query-gpu=compute_cap', '--format=csv,noheader'], { encoding: 'utf8' });
   const found = [...new Set((stdout ?? '').match(/\d+\.\d+/g))].map((capability) => capability.replace('.', ''));
   return [`-DCMAKE_CUDA_ARCHITECTURES=${found.length > 0 ? found.join(';') : '80'}`];
 }
 
-export async function buildNative() {
+export async function buildNative(parts = ofThisMachine) {
+  const { buildDir, distDir, forPackage } = parts;
   const isFirst = !existsSync(path.join(buildDir, 'CMakeCache.txt'));
   if (isFirst) {
     const generator = onPath('ninja') ? ['-G', 'Ninja'] : [];
-    const settings = [...generator, ...cudaArchitectures()];
+    const settings = [...generator, ...cudaArchitectures(parts), ...(forPackage ? ['-DBITWRIGHT_TESTS=OFF'] : [])];
     runQuietly('cmake', ['-S', 'worker/native', '-B', buildDir, ...settings], 'Configuring the native core');
   }
   runQuietly('cmake', ['--build', buildDir, '--parallel', String(os.availableParallelism())], 'Building the native core');
-  deliver(addonName, checkSymbols);
+  deliver(parts, addonName, checkSymbols);
   const absent = path.join(buildDir, 'cuda-absent.txt');
-  if (!existsSync(absent)) return deliver(cudaName);
+  if (!existsSync(absent)) return deliver(parts, cudaName);
   rmSync(path.join(distDir, cudaName), { force: true });
   if (isFirst) process.stderr.write(readFileSync(absent, 'utf8'));
 }
@@ -66,7 +67,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     await buildNative();
     if (process.argv.includes('--test'))
-      process.exitCode = spawnSync(path.join(buildDir, 'native-tests'), [], { cwd: root, stdio: 'inherit' }).status ?? 1;
+      process.exitCode = spawnSync(path.join(ofThisMachine.buildDir, 'native-tests'), [], { cwd: root, stdio: 'inherit' }).status ?? 1;
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     process.stderr.write(`${error.message}\n`);

@@ -6,46 +6,50 @@ import { fileURLToPath } from 'node:url';
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const inRoot = (...parts) => path.join(root, ...parts);
 
-async function bundleOptions() {
+async function bundleOptions(outDir, sourcemap) {
   const { version } = JSON.parse(readFileSync(inRoot('package.json'), 'utf8'));
   const { standaloneValidators } = await import('./standalone-validators.mjs');
   const common = {
     bundle: true,
     plugins: [standaloneValidators],
-    sourcemap: 'linked',
-    // Less to read at every start; names stay, for the traces in logs.
-    minifyWhitespace: true,
-    minifySyntax: true,
+    sourcemap,
+    metafile: true,
+    // Less to read at every start; functions keep their names, for the traces in logs.
+    minify: true,
+    keepNames: true,
     logLevel: 'warning',
     absWorkingDir: root,
     define: { BITWRIGHT_VERSION: JSON.stringify(version) },
   };
   const node = { ...common, platform: 'node', target: 'node20', format: 'cjs' };
   return [
-    { ...node, entryPoints: ['client/src/extension.ts'], outfile: 'dist/client/extension.js', external: ['vscode'] },
-    { ...node, entryPoints: ['server/src/main.ts'], outfile: 'dist/server/main.js' },
-    { ...node, entryPoints: ['worker/src/main.ts'], outfile: 'dist/worker/main.js' },
-    { ...node, entryPoints: ['client/src/cli/bitwright.ts'], outfile: 'dist/cli/bitwright.js' },
+    { ...node, entryPoints: ['client/src/extension.ts'], outfile: `${outDir}/client/extension.js`, external: ['vscode'] },
+    { ...node, entryPoints: ['server/src/main.ts'], outfile: `${outDir}/server/main.js` },
+    { ...node, entryPoints: ['worker/src/main.ts'], outfile: `${outDir}/worker/main.js` },
+    { ...node, entryPoints: ['client/src/cli/bitwright.ts'], outfile: `${outDir}/cli/bitwright.js` },
     {
       ...common,
       platform: 'browser',
       target: 'es2022',
       format: 'iife',
       entryPoints: ['client/webviews/report/main.ts'],
-      outfile: 'dist/webviews/report.js',
+      outfile: `${outDir}/webviews/report.js`,
     },
   ];
 }
 
-export async function buildBundles() {
+/** Answers the files that the bundles are made of. */
+export async function buildBundles({ outDir = 'dist', sourcemap = 'linked' } = {}) {
   const esbuild = await import('esbuild');
-  await Promise.all((await bundleOptions()).map((options) => esbuild.build(options)));
-  chmodSync(inRoot('dist/cli/bitwright.js'), 0o755);
+  const built = await Promise.all((await bundleOptions(outDir, sourcemap)).map((options) => esbuild.build(options)));
+  chmodSync(inRoot(outDir, 'cli/bitwright.js'), 0o755);
+  const outputs = built.flatMap(({ metafile }) => Object.values(metafile.outputs));
+  return [...new Set(outputs.flatMap(({ inputs }) => Object.keys(inputs).filter((name) => inputs[name].bytesInOutput > 0)))].sort();
 }
 
 async function watchBundles() {
   const esbuild = await import('esbuild');
-  for (const options of await bundleOptions()) await (await esbuild.context({ ...options, logLevel: 'info' })).watch();
+  for (const options of await bundleOptions('dist', 'linked')) await (await esbuild.context({ ...options, logLevel: 'info' })).watch();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -72,13 +72,13 @@ export function installSystemPackages(wanted, purpose) {
   throw new SetupError(`${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing (${purpose}); install with: sudo ${command}`);
 }
 
-/** Everything that `npm run demo` needs. */
-export async function setUp() {
+/** Everything that `npm run demo` needs; without `native` what the native core is built with, and not the core. */
+export async function setUp({ native = true } = {}) {
   checkNode();
   installNpmPackages();
   installSystemPackages(buildPackages, 'the native core is built with it');
   const { buildNative } = await import('./build-native.mjs');
-  await buildNative();
+  if (native) await buildNative();
   const { buildBundles } = await import('./build.mjs');
   await buildBundles();
 }
@@ -99,4 +99,4 @@ export async function runScript(main) {
 }
 
 // Not awaited: build-native.mjs imports this module, which would then wait for itself.
-if (process.argv[1] === fileURLToPath(import.meta.url)) void runScript(setUp);
+if (process.argv[1] === fileURLToPath(import.meta.url)) void runScript(() => setUp());

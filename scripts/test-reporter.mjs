@@ -1,4 +1,4 @@
-// Reporter for node:test: one line per file, failures in full, skipped tests by name, and the closing count.
+// Reporter for node:test: one line per file, what tests measured, failures in full, skipped tests by name, and the closing count.
 import path from 'node:path';
 
 const relative = (file) => path.relative(process.cwd(), file ?? '');
@@ -18,6 +18,8 @@ export default async function* report(source) {
   const perFile = new Map();
   for await (const { type, data } of source) {
     if (type === 'test:stderr' || type === 'test:stdout') continue;
+    // What a test measured; without a file it is the runner's own summary.
+    if (type === 'test:diagnostic' && data.file !== undefined) yield `       ${data.message}\n`;
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     // Suites only group; a suite fails by itself when a hook does.
     const isSuite = data.details?.type === 'suite';

@@ -53,7 +53,10 @@ function testFiles(dir) {
   return (
     readdirSync(path.join(root, dir), { recursive: true })
       .map((name) => path.join(dir, name))
-      .filter((name) => name.endsWith('.test.js') && !name.includes(`${path.sep}extension${path.sep}`))
+      // Those of VS Code and of the package have stages of their own.
+      .filter(
+        (name) => name.endsWith('.test.js') && !['extension', 'package'].some((part) => name.includes(`${path.sep}${part}${path.sep}`)),
+      )
       // What a deleted test was compiled to stays in build/.
       .filter((name) => existsSync(path.join(root, path.relative('build', name).replace(/\.js$/, '.ts'))))
       .sort()
@@ -79,6 +82,7 @@ await runScript(async () => {
   }
   await countedStage('native tests', process.execPath, ['scripts/build-native.mjs', '--test']);
   await countedStage('tests in VS Code', process.execPath, ['scripts/test-extension.mjs']);
+  await countedStage('tests of the package', process.execPath, ['scripts/test-package.mjs']);
   process.stdout.write(`\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}\n`);
   if (total.failed > 0 || total.passed === 0) process.exitCode = 1;
 });

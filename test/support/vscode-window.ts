@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chromium, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
+import { chromium, errors, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
 
 const root = path.join(__dirname, '..', '..', '..');
 const pictures = path.join(root, 'build', 'pictures');
@@ -13,6 +13,7 @@ interface VscodeScript {
   browserArguments: string[];
   installBrowser(): string;
   layOutExtension(extensionsDir: string): string;
+  installPackage(file: string, extensionsDir: string): string;
   startVscodeServer(parts: {
     data: string;
     extensionsDir: string;
@@ -26,6 +27,8 @@ export interface VscodeWindow extends AsyncDisposable {
   readonly page: Page;
   /** The opened folder; removed with the window. */
   readonly folder: string;
+  /** Where the extension of this window stands. */
+  readonly extension: string;
   open(file: string): Promise<void>;
   /** Runs a command from the palette by its title. */
   run(title: string): Promise<void>;
@@ -79,16 +82,23 @@ const writeSettings = (folder: string, values: object): void =>
   writeFileSync(path.join(folder, '.vscode', 'settings.json'), JSON.stringify(values, null, 2));
 
 export interface WindowOptions {
+  /** A .vsix to install; else the extension is laid out as it would be packaged. */
+  package?: string;
   files?: Record<string, string>;
   width?: number;
   height?: number;
 }
 
-export async function openVscodeWindow({ files = {}, width = 1280, height = 800 }: WindowOptions = {}): Promise<VscodeWindow> {
+export async function openVscodeWindow({
+  package: vsix,
+  files = {},
+  width = 1280,
+  height = 800,
+}: WindowOptions = {}): Promise<VscodeWindow> {
   const script = (await import(pathToFileURL(path.join(root, 'scripts', 'vscode.mjs')).href)) as VscodeScript;
   const data = mkdtempSync(path.join(os.tmpdir(), 'bitwright-vscode-'));
   const extensionsDir = path.join(data, 'extensions');
-  const extension = script.layOutExtension(extensionsDir);
+  const extension = vsix === undefined ? script.layOutExtension(extensionsDir) : script.installPackage(vsix, extensionsDir);
   const folder = makeWorkspace(files);
   const server = await script.startVscodeServer({ data, extensionsDir });
   let browser: Browser | null = null;
@@ -99,7 +109,7 @@ export async function openVscodeWindow({ files = {}, width = 1280, height = 800 
     await page.goto(`${server.address}/?folder=${encodeURIComponent(folder)}`, { waitUntil: 'commit' });
     await page.locator('.monaco-workbench .part.statusbar').waitFor();
     await page.locator('.explorer-folders-view .monaco-list-row').first().waitFor();
-    return vscodeWindow(page, folder, path.join(extension, 'dist', 'worker', 'main.js'), async () => {
+    return vscodeWindow(page, folder, extension, async () => {
       await browser?.close();
       server.stop();
       for (const dir of [data, path.dirname(folder)]) rmSync(dir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
@@ -111,17 +121,37 @@ export async function openVscodeWindow({ files = {}, width = 1280, height = 800 
   }
 }
 
-function vscodeWindow(page: Page, folder: string, workerPath: string, close: () => Promise<void>): VscodeWindow {
+function vscodeWindow(page: Page, folder: string, extension: string, close: () => Promise<void>): VscodeWindow {
   const quickInput = page.locator('.quick-input-widget input');
   const pick = async (key: string, text: string): Promise<void> => {
-    await page.keyboard.press(key);
-    await quickInput.waitFor();
-    await quickInput.fill(text);
+    const ask = (open: () => Promise<void>) => async (): Promise<void> => {
+      await open();
+      await quickInput.waitFor({ timeout: 10_000 });
+      await quickInput.fill(text, { timeout: 5_000 });
+    };
+    if (!(await inTime(ask(() => page.keyboard.press(key))))) {
+      // A webview that is drawn anew takes the focus, and with it the key; the field in the title opens the same.
+      await page.keyboard.press('Escape');
+      await ask(() => page.locator('.command-center-quick-pick').click())();
+    }
     await page.locator('.quick-input-list .monaco-list-row').first().waitFor();
   };
   const run = async (title: string): Promise<void> => {
+    const command = page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first();
     await pick('F1', `>${title}`);
-    await page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
+    // A list that was made before the extension was known does not grow: it is asked for again.
+    for (let attempts = 0; attempts < 10 && !(await inTime(() => command.waitFor({ timeout: 5_000 }))); attempts += 1) {
+      await page.keyboard.press('Escape');
+      await pick('F1', `>${title}`);
+    }
+    await command.click();
+  };
+  /** In a new window it may come late, settings or not. */
+  const closeWelcome = async (): Promise<void> => {
+    const tab = page.locator('.tabs-container .tab', { hasText: 'Welcome' });
+    if (!(await tab.isVisible())) return;
+    await tab.click({ button: 'middle' });
+    await tab.waitFor({ state: 'detached' });
   };
   /** Opens by itself in a new window, empty. Hiding it closes what hovers, so it goes before a story begins. */
   const hideSideBar = async (): Promise<void> => {
@@ -133,6 +163,7 @@ function vscodeWindow(page: Page, folder: string, workerPath: string, close: () 
   return {
     page,
     folder,
+    extension,
     async open(file) {
       await hideSideBar();
       await pick('Control+P', file);
@@ -142,6 +173,7 @@ function vscodeWindow(page: Page, folder: string, workerPath: string, close: () 
         .click();
       await page.locator('.tabs-container .tab.active', { hasText: path.basename(file) }).waitFor();
       await page.locator('.editor-instance .view-lines .view-line').first().waitFor();
+      await closeWelcome();
     },
     run,
     notification: (text) => page.locator('.notifications-toasts .notification-list-item', { hasText: text }),
@@ -156,14 +188,26 @@ function vscodeWindow(page: Page, folder: string, workerPath: string, close: () 
       }[theme];
       await page.locator(`.monaco-workbench.${kind}`).waitFor();
     },
-    workers: () => processesRunning(workerPath),
+    workers: () => processesRunning(path.join(extension, 'dist', 'worker', 'main.js')),
     async takePicture(name, clip) {
       mkdirSync(pictures, { recursive: true });
       await hideSideBar();
+      await closeWelcome();
       await page.screenshot({ path: path.join(pictures, `${name}.png`), animations: 'disabled', ...(clip === undefined ? {} : { clip }) });
     },
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Whether it is done before the time-out that it has set itself. */
+async function inTime(work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (error instanceof errors.TimeoutError) return false;
+    throw error;
+  }
 }
 
 /** Processes with the script on their command line (Linux, as the VS Code server here). */

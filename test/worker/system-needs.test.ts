@@ -1,10 +1,10 @@
-// What the native parts ask of a system: a glibc no newer than stated, and no library that VS Code does not need itself.
+// What the native parts ask of a system: a glibc no newer than the README says, and no library that VS Code does not need itself.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { repositoryRoot } from '../repo/source-files.js';
+import { repositoryRoot, readRepositoryFile } from '../repo/source-files.js';
 
 /** As in the pages for users; Red Hat Enterprise Linux 9 has it, Ubuntu 22.04 and Debian 12 have newer ones. */
 const promised = '2.34';
@@ -36,3 +36,7 @@ for (const name of ['bitwright.node', 'bitwright-cuda.so']) {
     );
   });
 }
+
+test('the pages for users say so', () => {
+  for (const page of ['README.md', 'client/README.md']) assert.ok(readRepositoryFile(page).includes(`glibc ${promised}`), page);
+});
