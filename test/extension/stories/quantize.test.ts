@@ -25,6 +25,7 @@ test('quantize from the palette, then read the report', async () => {
   assert.equal(await cells.count(), 28);
   const worst = report.locator('#heatmap .cell.selected');
   assert.equal(await worst.count(), 1);
+  const worstLayer = (await worst.getAttribute('data-key')) ?? '';
 
   // A click on a cell shows the weights of its layer, with the grid of four bits on them.
   await report.locator('.cell[data-key="model.layers.1.mlp.down_proj"]').click();
@@ -37,6 +38,10 @@ test('quantize from the palette, then read the report', async () => {
   await page.keyboard.press('Enter');
   await report.locator('#weights h3', { hasText: 'model.layers.0.mlp.down_proj' }).waitFor();
 
+  // The pictures show what the report is for: the layer that hurts most, chosen when it opened.
+  await report.locator(`.cell[data-key="${worstLayer}"]`).click();
+  await report.locator('#weights h3', { hasText: worstLayer }).waitFor();
+  await page.mouse.move(0, 0);
   await page.keyboard.press('Control+B');
   await window.run('Notifications: Clear All Notifications');
   for (const [theme, name] of [
@@ -58,8 +63,9 @@ test('quantize from the palette, then read the report', async () => {
 });
 
 test('the plan is shown before the run', async () => {
-  await using window = await openVscodeWindow();
+  await using window = await openVscodeWindow({ width: 1600, height: 900 });
   await window.open('w8a8-smoothquant-gptq.quant.yaml');
+  await window.page.locator('.codelens-decoration', { hasText: 'of 30 layers' }).waitFor();
   await window.run('Bitwright: Show Plan');
   const plan = window.webview();
   await plan.locator('h1', { hasText: 'Plan of w8a8-smoothquant-gptq.quant.yaml' }).waitFor();
