@@ -6,7 +6,7 @@ import { staticRangeObservers } from './observers/static-range.js';
 import { gptq } from './quantizers/gptq.js';
 import type { Quantizer } from './quantizers/quantizer.js';
 import { rtn } from './quantizers/rtn.js';
-import { nativeObservers } from './quantizers/weight-observer.js';
+import { weightObservers } from './quantizers/weight-observer.js';
 import * as awq from './transforms/awq.js';
 import { smoothquant } from './transforms/smoothquant.js';
 
@@ -17,4 +17,4 @@ export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<P
 export const transforms = { smoothquant, awq } as const satisfies Record<TransformPlan['name'], unknown>;
 export const formats: Readonly<Record<string, Format>> = compressedTensorsFormats;
 /** Observers by the names that schemes carry. */
-export const observers = { weights: Object.keys(nativeObservers), inputs: staticRangeObservers as readonly string[] };
+export const observers = { weights: weightObservers, inputs: staticRangeObservers };

@@ -16,6 +16,7 @@ import { checkOutputFolder, writeCheckpoint } from './checkpoint/checkpoint-writ
 import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { loadCopies, type ReaderOn } from './checkpoint/weight-copies.js';
+import { checkDevice } from './device-limits.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
 import { finishUnit } from './jobs/finish-unit.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits, transformPasses, type WorkUnit } from './jobs/layer-jobs.js';
@@ -74,6 +75,7 @@ export async function run(context: RunContext): Promise<void> {
 async function prepare(context: RunContext): Promise<RunJournal> {
   const { plan, runDir } = context;
   checkPlanIsSupported(plan, observers);
+  checkDevice(plan, context.device.native.kind);
   checkMemory(plan, context.device.native.kind);
   await checkOutputFolder(plan.output.dir);
   await verifyModelFiles(plan.model);

@@ -1,10 +1,11 @@
 // A scheme that parses and this version can neither compute nor store.
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import { observersOf } from '../plan/observers.js';
 import type { Resolution } from '../plan/resolution.js';
 import type { Check } from './check.js';
 
-const weightObservers = ['memoryless_minmax', 'memoryless_mse'];
-const inputObservers = ['memoryless_minmax', 'static_minmax', 'minmax'];
+const weightObservers = observersOf('weights');
+const inputObservers = observersOf('inputs');
 
 /** Groups of 32 under a power of two. */
 const isMx = ({ group_size, scale_dtype }: QuantizationArgs): boolean => group_size === 32 && (scale_dtype ?? '').endsWith('uint8');
@@ -53,7 +54,6 @@ function inputObstacle(inputs: QuantizationArgs): string | null {
   const strategies = inputs.type === 'int' ? ['token', 'tensor'] : ['token', 'tensor', 'group'];
   if (dynamic === true && !strategies.includes(strategy)) return `inputs at run time with strategy ${strategy}`;
   if (dynamic === 'local' && !isNvfp4(inputs)) return `inputs with dynamic: local of ${inputs.num_bits} bits of type ${inputs.type}`;
-  if (dynamic === 'local' && observer === 'minmax') return 'inputs with dynamic: local and the observer minmax (static_minmax can be run)';
   return observer !== null && !inputObservers.includes(observer) ? `the input observer ${observer}` : null;
 }
 

@@ -1,5 +1,6 @@
-// Calibrated activations with the default observer: its range is that of the last batch alone.
+// Calibrated activations with an observer without memory, such as the default one: its range is that of the last batch alone.
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
+import { observerFacts } from '../plan/observers.js';
 import { expandArgs } from '../plan/quantization-args.js';
 import type { Resolution, ResolvedModifier } from '../plan/resolution.js';
 import { observerFields } from '../plan/said-observers.js';
@@ -15,23 +16,32 @@ export const staticActivationsLastBatch: Check = {
       .flatMap((resolved) => [...inSchemes(resolved, resolution), ...inCache(resolved, resolution)]),
 };
 
+/** An observer without memory, and the one that looks at all batches. */
+interface Forgetful {
+  observer: string;
+  instead: string;
+}
+
+function forgetful(observer: string | null): Forgetful | null {
+  const instead = observerFacts.find(({ name }) => name === observer)?.lastBatch ?? null;
+  return observer === null || instead === null ? null : { observer, instead };
+}
+
 /** A text without its model is an example to be read: llm-compressor's own rely on that observer. */
-const problem = ({ model }: Resolution, path: RecipePath, what: string, fix: ProblemFix): Problem => ({
+const problem = ({ model }: Resolution, path: RecipePath, what: string, { observer, instead }: Forgetful, fix: ProblemFix): Problem => ({
   code: 'static-activations-last-batch',
   severity: model === null ? 'information' : 'warning',
   path,
   at: 'key',
-  message: `Calibrated ${what} use the observer memoryless_minmax, which keeps the range of the last batch only. Set observer: static_minmax, which keeps the range of all.`,
+  message: `Calibrated ${what} use the observer ${observer}, which keeps the range of the last batch only. Set observer: ${instead}, which ${instead === 'mse' ? 'averages the ranges' : 'keeps the range'} of all.`,
   fixes: [fix],
 });
 
-const setObserver = (path: RecipePath, key: string, said: unknown): ProblemFix => ({
-  title: `Set ${key}: static_minmax`,
+const setObserver = (path: RecipePath, key: string, said: unknown, { instead }: Forgetful): ProblemFix => ({
+  title: `Set ${key}: ${instead}`,
   preferred: true,
   edits: [
-    said === undefined
-      ? { kind: 'insert-key', path, key, text: 'static_minmax' }
-      : { kind: 'replace-value', path: [...path, key], text: 'static_minmax' },
+    said === undefined ? { kind: 'insert-key', path, key, text: instead } : { kind: 'replace-value', path: [...path, key], text: instead },
   ],
 });
 
@@ -39,14 +49,15 @@ function inSchemes({ modifier, groups }: ResolvedModifier, resolution: Resolutio
   return groups.flatMap(({ scheme, path, name }) =>
     (['input_activations', 'output_activations'] as const).flatMap((place) => {
       const args = scheme?.[place] ?? null;
-      if (args?.dynamic !== false || args.observer !== 'memoryless_minmax') return [];
+      const found = args?.dynamic === false ? forgetful(args.observer) : null;
+      if (found === null) return [];
       const what = place === 'input_activations' ? 'inputs' : 'outputs';
       const { field } = observerFields[place];
       // What the modifier says overrules the args.
       if (!path.includes('config_groups') || modifier.body[field] !== undefined)
-        return [problem(resolution, path, what, setObserver(modifier.path, field, modifier.body[field]))];
+        return [problem(resolution, path, what, found, setObserver(modifier.path, field, modifier.body[field], found))];
       const said = mappingOf(mappingOf(mappingOf(modifier.body['config_groups'])[name])[place]);
-      return [problem(resolution, [...path, place], what, setObserver([...path, place], 'observer', said['observer']))];
+      return [problem(resolution, [...path, place], what, found, setObserver([...path, place], 'observer', said['observer'], found))];
     }),
   );
 }
@@ -57,6 +68,7 @@ function inCache({ modifier: { body, path } }: ResolvedModifier, resolution: Res
   const at = [...path, 'kv_cache_scheme'];
   const problems: Problem[] = [];
   const { dynamic, observer } = expandArgs(mappingOf(said), at, false, null, problems);
-  if (problems.length > 0 || dynamic !== false || observer !== 'memoryless_minmax') return [];
-  return [problem(resolution, at, 'keys and values', setObserver(at, 'observer', mappingOf(said)['observer']))];
+  const found = problems.length > 0 || dynamic !== false ? null : forgetful(observer);
+  if (found === null) return [];
+  return [problem(resolution, at, 'keys and values', found, setObserver(at, 'observer', mappingOf(said)['observer'], found))];
 }

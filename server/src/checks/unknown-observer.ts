@@ -1,13 +1,14 @@
 // An observer that llm-compressor does not have: it finds out when calibration starts, after the model is loaded.
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import { observerFacts } from '../plan/observers.js';
 import type { ResolvedModifier } from '../plan/resolution.js';
 import { saidObserver } from '../plan/said-observers.js';
 import { coerceTo, mappingOf } from '../recipe/coerce.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 import type { Check } from './check.js';
 
-const observers = ['memoryless_minmax', 'static_minmax', 'minmax', 'memoryless_mse', 'mse', 'nvfp4_expanded_mse', 'imatrix_mse'];
+const observers = observerFacts.filter(({ origin }) => origin === 'llm-compressor').map(({ name }) => name);
 
 export const unknownObserver: Check = {
   code: 'unknown-observer',

@@ -279,7 +279,6 @@ test('float schemes that no operation of ours makes are told with what is specia
     ['weights: {num_bits: 4, type: float, strategy: group, group_size: 16}', 'strategy group, group_size 16'],
     ['weights: {num_bits: 4, type: float, strategy: group, group_size: 32}', 'scale_dtype null'],
     ['weights: {num_bits: 8, type: float, strategy: channel, scale_dtype: torch.float32}', 'with scale_dtype torch.float32'],
-    [`weights: {${nvfp4}}, input_activations: {${nvfp4}, dynamic: local}`, 'the observer minmax (static_minmax can be run)'],
     [`weights: {${nvfp4}, actorder: group}`, 'actorder group'],
     ['weights: {num_bits: 8, type: float, strategy: channel}, format: pack-quantized', 'the format pack-quantized'],
     [

@@ -37,7 +37,7 @@ for (const name of ['static_minmax', 'minmax', 'memoryless_minmax'])
   test(`the range of ${name} is the same on one, two and three devices`, () =>
     withDevices(3, async (devices) => {
       const range = async (n: number): Promise<[number, number] | null> => {
-        const observers = devices.slice(0, n).map((device) => new StaticRangeObserver(device, args(name)));
+        const observers = devices.slice(0, n).map((device) => new StaticRangeObserver(device, args(name), 'linear'));
         observeAll(observers, devices, 4);
         const answer = await staticRange(observers, args(name));
         for (const observer of observers) observer[Symbol.dispose]();
@@ -47,7 +47,7 @@ for (const name of ['static_minmax', 'minmax', 'memoryless_minmax'])
       assert.ok(one !== null && one[0] < one[1]);
       assert.deepEqual(await range(2), one);
       assert.deepEqual(await range(3), one);
-      assert.equal(await staticRange([new StaticRangeObserver(devices[0]!, args(name))], args(name)), null);
+      assert.equal(await staticRange([new StaticRangeObserver(devices[0]!, args(name), 'linear')], args(name)), null);
     }));
 
 for (const steps of [null, 1, 4, 100])

@@ -147,11 +147,11 @@ test('what this version cannot do is said before the first weight is read', asyn
   const failure = failureOf(
     await afterPlanning(({ plan, weights }) => {
       rmSync(weights);
-      for (const layer of plan.layers) if (layer.scheme?.weights) layer.scheme.weights.observer = 'imatrix_mse';
+      for (const layer of plan.layers) if (layer.scheme?.weights) layer.scheme.weights.observer = 'no_such_observer';
     }),
   );
   assert.equal(failure.code, 'plan-invalid');
-  assert.match(failure.message, /there is no weight observer imatrix_mse yet/);
+  assert.match(failure.message, /there is no weight observer no_such_observer yet/);
   assert.match(failure.message, /and \d+ more/);
 });
 

@@ -2,6 +2,7 @@
 //
 //   hessian_accumulate        H ← decay · H + weight · xᵀ x      [I, I], F32; GPTQ's H is Σ 2 xᵀ x          cost T · I² / 2
 //   column_range_accumulate   running minimum and maximum per column      [2, I], SmoothQuant               cost 2 · T · I
+//   hessian_diagonal          diag(H) [I], Σ 2 x² per column: what imatrix weighs by                        cost I
 //   range_accumulate          running minimum and maximum of everything   [2], static activations           cost 2 · T · I
 //   weighted_accumulate       sum ← decay · sum + weight · x, each step rounded   statistics of several devices become one      cost 3 per element
 #include <algorithm>
@@ -40,6 +41,20 @@ Operation hessian_accumulate_operation() {
           [](RunContext& context, const Views& in, const Views&, const Options& options) {
             const int64_t I = in[1].extent(1);
             syrk_tn(context.pool, I, in[1].extent(0), static_cast<float>(options.number("weight", 1)), in[1].as<float>(), I, static_cast<float>(options.number("decay", 1)), in[0].as<float>(), I);
+            return Status::fine();
+          }};
+}
+
+Operation hessian_diagonal_operation() {
+  return {"hessian_diagonal",
+          [](const Specs& in, const Options&, Specs& out) {
+            if (in.size() != 1 || in[0].dtype != DType::F32 || in[0].shape.size() != 2 || in[0].shape[0] != in[0].shape[1]) return mismatch("H F32 [I, I]", in);
+            out = {{DType::F32, {in[0].shape[1]}}};
+            return Status::fine();
+          },
+          [](RunContext&, const Views& in, const Views& out, const Options&) {
+            const int64_t I = in[0].extent(1);
+            for (int64_t i = 0; i < I; ++i) out[0].as<float>()[i] = in[0].as<float>()[i * I + i];
             return Status::fine();
           }};
 }
@@ -97,7 +112,7 @@ Operation weighted_accumulate_operation() {
 }  // namespace
 
 OperationList observer_operations() {
-  return {hessian_accumulate_operation(), column_range_accumulate_operation(), range_accumulate_operation(), weighted_accumulate_operation(), activation_scale_operation()};
+  return {hessian_accumulate_operation(), hessian_diagonal_operation(), column_range_accumulate_operation(), range_accumulate_operation(), weighted_accumulate_operation(), activation_scale_operation()};
 }
 
 }  // namespace bitwright

@@ -56,6 +56,13 @@ void hessian_accumulate(Context& context, const Views& in, const Views&, const O
   launch(context, dim3(tiles, tiles), dim3(transpose_tile, transpose_rows), 0, add_symmetric, in[0].as<float>(), S, I, static_cast<float>(options.number("decay", 1)), static_cast<float>(options.number("weight", 1)));
 }
 
+void hessian_diagonal(Context& context, const Views& in, const Views& out, const Options&) {
+  const int64_t I = in[0].extent(1);
+  const float* H = in[0].as<float>();
+  float* diagonal = out[0].as<float>();
+  for_each(context, I, [=] __device__(int64_t i) { diagonal[i] = H[i * I + i]; });
+}
+
 struct Range {
   float mn, mx;
 };
@@ -138,7 +145,7 @@ void activation_scale(Context& context, const Views& in, const Views& out, const
 }  // namespace
 
 KernelList observer_kernels() {
-  return {{"hessian_accumulate", hessian_accumulate}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"weighted_accumulate", weighted_accumulate}, {"activation_scale", activation_scale}};
+  return {{"hessian_accumulate", hessian_accumulate}, {"hessian_diagonal", hessian_diagonal}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"weighted_accumulate", weighted_accumulate}, {"activation_scale", activation_scale}};
 }
 
 }  // namespace bitwright::cuda

@@ -8,7 +8,8 @@ namespace bitwright {
 OperationList quantizer_operations() {
   return {weight_scales_operation(), quantize_rtn_operation(),  dequantize_operation(),   clipped_share_operation(),
           gptq_factor_operation(),   hessian_order_operation(), dead_columns_operation(), quantize_gptq_operation(),
-          global_scale_operation(),  tensor_group_scales_operation(), effective_scales_operation()};
+          global_scale_operation(),  tensor_group_scales_operation(), effective_scales_operation(),
+          search_scales_operation(), activation_ranges_operation()};
 }
 
 }  // namespace bitwright

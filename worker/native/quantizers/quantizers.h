@@ -5,6 +5,8 @@
 namespace bitwright {
 
 Operation weight_scales_operation();
+Operation search_scales_operation();
+Operation activation_ranges_operation();
 Operation quantize_rtn_operation();
 Operation dequantize_operation();
 Operation global_scale_operation();

@@ -35,7 +35,7 @@ export class BlockStatistics implements Disposable {
     if (shared === null) group.hessian.observe(input, batch);
     const args = layer.scheme?.input_activations;
     if (args && args.dynamic !== true && !current.ranges.has(keyOf(args))) {
-      rangeObserver(this.device, group, args).observe(input, batch);
+      rangeObserver(this.device, group, args, module).observe(input, batch);
       current.ranges.add(keyOf(args));
     }
     this.last = current;
@@ -71,8 +71,8 @@ export class BlockStatistics implements Disposable {
 
 const keyOf = (args: QuantizationArgs): string => JSON.stringify(args);
 
-function rangeObserver(device: Device, group: InputGroup, args: QuantizationArgs): StaticRangeObserver {
-  const observer = group.ranges.get(keyOf(args)) ?? new StaticRangeObserver(device, args);
+function rangeObserver(device: Device, group: InputGroup, args: QuantizationArgs, module: string): StaticRangeObserver {
+  const observer = group.ranges.get(keyOf(args)) ?? new StaticRangeObserver(device, args, module);
   group.ranges.set(keyOf(args), observer);
   return observer;
 }

@@ -7,7 +7,7 @@ import type { SpreadStatistics } from '../calibration/spread-statistics.js';
 import { weightAsRead } from '../checkpoint/formats/floats.js';
 import type { NamedTensor, QuantizedLayer } from '../checkpoint/formats/format.js';
 import type { QuantizedWeight, QuantizerInput } from '../quantizers/quantizer.js';
-import { layerArgs } from '../quantizers/weight-observer.js';
+import { layerArgs, missingImportance } from '../quantizers/weight-observer.js';
 import { measureLayer } from '../report/layer-metrics.js';
 import type { Sidecar } from '../report/sidecar.js';
 import { gridArgs } from '../tensor/grid-args.js';
@@ -73,7 +73,8 @@ export async function storeLayer(
       findings,
     };
     const metrics = await measureLayer(measured, input.sidecar);
-    input.onLayer(layer, metrics, [...problems, ...inputProblems(layer)]);
+    const missing = await missingImportance({ layer, hessian });
+    input.onLayer(layer, metrics, [...problems, ...importanceProblems(layer, missing), ...inputProblems(layer)]);
     return tensors;
   } catch (error) {
     for (const { tensor } of tensors) tensor.dispose();
@@ -102,14 +103,37 @@ async function inputScale({ statistics }: StoreLayerInput, layer: LayerPlan, wei
   return { scale, zeroPoint };
 }
 
+function importanceProblems(layer: LayerPlan, missing: string | null): RunProblem[] {
+  if (missing === null) return [];
+  return [
+    {
+      code: 'imatrix-without-importance',
+      severity: 'warning',
+      message: `The observer imatrix_mse of ${layer.name} weighs all columns alike: ${missing}. Use memoryless_mse there, or give it what it needs.`,
+      layer: layer.name,
+      recipe_path: layer.quantizer?.recipe_path ?? null,
+    },
+  ];
+}
+
+/** What an average over rows could be had by, for the observers that keep the last row alone. */
+const overAllRows: Readonly<Record<string, string>> = {
+  memoryless_minmax: 'static_minmax',
+  memoryless_mse: 'mse',
+  nvfp4_expanded_mse: 'mse',
+  imatrix_mse: 'mse',
+};
+
 function inputProblems(layer: LayerPlan): RunProblem[] {
   const args = layer.scheme?.input_activations;
-  if (!args || args.dynamic === true || (args.observer ?? 'memoryless_minmax') !== 'memoryless_minmax') return [];
+  const observer = args?.observer ?? 'memoryless_minmax';
+  const instead = overAllRows[observer];
+  if (!args || args.dynamic === true || instead === undefined) return [];
   return [
     {
       code: 'static-range-of-last-row',
       severity: 'warning',
-      message: `The static input range of ${layer.name} is that of the last calibration row alone, because its observer is memoryless_minmax. Write observer: static_minmax to use all rows.`,
+      message: `The static input range of ${layer.name} is that of the last calibration row alone, because its observer is ${observer}. Write observer: ${instead} to use all rows.`,
       layer: layer.name,
       recipe_path: layer.quantizer?.recipe_path ?? null,
     },

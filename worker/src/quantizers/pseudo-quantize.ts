@@ -7,7 +7,7 @@ import { layerArgs, weightObserverArgs } from './weight-observer.js';
 /** Q(weight), the caller's. The observer is min-max and groups lie side by side, as in llm-compressor's search. */
 export function pseudoQuantized(layer: LayerPlan, weight: Tensor): Tensor {
   const args = layerArgs(layer);
-  const [scale, zeroPoint] = weightScales(weight, null, { ...weightObserverArgs(layer), observer: 'minmax' });
+  const [scale, zeroPoint] = weightScales(weight, null, { ...weightObserverArgs(layer), observer: 'minmax', expand: 1 });
   using ownScale = scale;
   using ownZeroPoint = zeroPoint;
   using q = quantizeRtn(weight, ownScale, ownZeroPoint, null, args);

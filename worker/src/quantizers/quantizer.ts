@@ -17,6 +17,8 @@ export interface SharedHessian {
   readonly hessian: Tensor;
   /** U8 [columns]: 1 where the column of the input was always zero. */
   readonly dead: Tensor;
+  /** F32 [columns]: diag(H), the importance of a column. */
+  diagonal(): Tensor;
   /** I32 [columns]: columns by descending diag(H). */
   order(): Tensor;
   factor(order: 'original' | 'descending', dampening_frac: number): Promise<{ factor: Tensor; findings: FactorFindings }>;

@@ -1,5 +1,5 @@
 // The Hessian of a group of linears with one input: ordered and factored once, whoever asks.
-import { deadColumns, gptqFactor, hessianOrder } from '../tensor/operations.js';
+import { deadColumns, gptqFactor, hessianDiagonal, hessianOrder } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { FactorFindings, SharedHessian } from './quantizer.js';
 
@@ -12,10 +12,16 @@ interface Factored {
 export class HessianFactors implements SharedHessian, Disposable {
   readonly dead: Tensor;
   private permutation: Tensor | null = null;
+  private importance: Tensor | null = null;
   private readonly factors = new Map<string, Factored>();
 
   constructor(readonly hessian: Tensor) {
     this.dead = deadColumns(hessian);
+  }
+
+  diagonal(): Tensor {
+    this.importance ??= hessianDiagonal(this.hessian);
+    return this.importance;
   }
 
   order(): Tensor {
@@ -43,6 +49,7 @@ export class HessianFactors implements SharedHessian, Disposable {
   [Symbol.dispose](): void {
     for (const { factor } of this.factors.values()) factor.dispose();
     this.permutation?.dispose();
+    this.importance?.dispose();
     this.dead.dispose();
     this.hessian.dispose();
   }

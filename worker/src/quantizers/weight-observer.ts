@@ -2,9 +2,11 @@
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { weightArgs } from '../tensor/grid-args.js';
+import { rangeSearch, searchedObservers } from '../tensor/search-args.js';
 import {
   effectiveScales,
   globalScale,
+  searchScales,
   summary,
   tensorGroupScales,
   weightScales,
@@ -14,30 +16,24 @@ import {
 import type { Tensor } from '../tensor/tensor.js';
 import type { QuantizerInput, WeightScales } from './quantizer.js';
 
-/** Weights are seen once and whole, so the running observers are their memoryless twins. */
-export const nativeObservers: Readonly<Record<string, WeightObserverArgs['observer']>> = {
-  memoryless_minmax: 'minmax',
-  static_minmax: 'minmax',
-  minmax: 'minmax',
-  memoryless_mse: 'mse',
-  mse: 'mse',
-};
-
-/** Defaults of the shrink search in llm-compressor 0.13. */
-const shrinkSearch = { maxshrink: 0.2, patience: 5, grid: 100, norm: 2.4 };
+/** All of them: weights are seen once and whole, so the running observers are their memoryless twins. */
+export const weightObservers: readonly string[] = searchedObservers;
 
 export function weightObserverArgs(layer: LayerPlan): WeightObserverArgs {
   const args = layer.scheme?.weights;
-  const observer = nativeObservers[args?.observer ?? 'memoryless_minmax'];
-  if (!args || observer === undefined)
-    throw runFailure.planInvalid(`${layer.name} asks for the weight observer ${args?.observer}, which this version does not have`);
-  const search = { ...shrinkSearch };
-  for (const [key, value] of Object.entries(args.observer_kwargs)) {
-    if (key in search && typeof value === 'number') search[key as keyof typeof search] = value;
-    else if (observer === 'mse' && key !== 'chunk_size' && !(key === 'expand' && value === 1))
-      throw runFailure.planInvalid(`${layer.name} gives its observer ${key}: ${value}, which this version does not have`);
-  }
-  return { ...layerArgs(layer), observer, ...search };
+  if (!args) throw runFailure.planInvalid(`${layer.name} has no scheme for its weights`);
+  return { ...layerArgs(layer), ...rangeSearch(layer.name, args) };
+}
+
+/** Why every column weighs the same although the observer is imatrix_mse; null where it has what it needs, and for other observers. */
+export async function missingImportance({ layer, hessian }: Pick<QuantizerInput, 'layer' | 'hessian'>): Promise<string | null> {
+  const args = layer.scheme?.weights;
+  if (args?.observer !== 'imatrix_mse') return null;
+  // As in llm-compressor: a scale of a whole tensor or of a block has no one row of columns.
+  if (args.strategy === 'tensor' || args.strategy === 'block')
+    return `its strategy is ${args.strategy}, and importance is known for channel and group alone`;
+  if (hessian === null) return 'no calibration row reached it';
+  return (await hessian.dead.read()).every((flag) => flag === 1) ? 'all of its calibration inputs are zero' : null;
 }
 
 /** The grid of a layer, as the native operations take it. */
@@ -53,21 +49,30 @@ export function layerArgs(layer: LayerPlan): WeightArgs {
 }
 
 /** `permutation`: groups are formed along it (actorder group). */
-export async function observeWeight({ layer, weight, fused }: QuantizerInput, permutation: Tensor | null): Promise<WeightScales> {
+export async function observeWeight(input: QuantizerInput, permutation: Tensor | null): Promise<WeightScales> {
+  const { layer, weight, fused } = input;
   const args = weightObserverArgs(layer);
-  const [scale, zeroPoint] = weightScales(weight, permutation, args);
+  const missing = await missingImportance(input);
+  if (missing !== null && layer.scheme?.weights?.observer_kwargs['strict'] === true)
+    throw runFailure.planInvalid(`${layer.name} cannot be observed by imatrix_mse with strict: true: ${missing}`);
+  const importance = args.observer === 'imatrix' && missing === null ? (input.hessian?.diagonal() ?? null) : null;
+  const scalesOf = (matrix: Tensor, order: Tensor | null): [Tensor, Tensor] =>
+    args.observer === 'imatrix' || (args.expand ?? 1) !== 1
+      ? searchScales(matrix, order, importance, args)
+      : weightScales(matrix, order, args);
+  const [scale, zeroPoint] = scalesOf(weight, permutation);
   if (args.strategy !== 'tensor_group') return { scale, zeroPoint, levels: null };
   using magnitudes = scale;
   let largest = await largestOf(magnitudes);
-  for (const other of fused) largest = Math.max(largest, await largestAfterSearch(other, args));
+  // Linears that are fused share their input, and so the importance of its columns.
+  for (const other of fused) largest = Math.max(largest, await largestAfterSearch(scalesOf(other, null)));
   using number = weight.device.fromFloats([1], Float32Array.of(largest));
   const global = globalScale(number, weight.dtype);
   const levels = { scale: tensorGroupScales(magnitudes, global), global };
   return { scale: effectiveScales(levels.scale, global), zeroPoint, levels };
 }
 
-async function largestAfterSearch(weight: Tensor, args: WeightObserverArgs): Promise<number> {
-  const [scale, unused] = weightScales(weight, null, args);
+async function largestAfterSearch([scale, unused]: [Tensor, Tensor]): Promise<number> {
   unused.dispose();
   using magnitudes = scale;
   return largestOf(magnitudes);

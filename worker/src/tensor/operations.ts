@@ -97,6 +97,8 @@ export const fakeQuantizeStatic = (x: Tensor, scale: Tensor, zeroPoint: Tensor |
 export const hessianAccumulate = (hessian: Tensor, x: Tensor, options: { decay: number; weight: number }): void => {
   hessian.device.enqueue('hessian_accumulate', [hessian, x], options);
 };
+/** diag(H) F32 [I] of H F32 [I, I]: the sum of squares of each input column, up to a common factor. */
+export const hessianDiagonal = (hessian: Tensor): Tensor => one(hessian.device.enqueue('hessian_diagonal', [hessian]));
 /** Running per-column extremes: ranges F32 [2, I] (minima, maxima; begin at +inf, −inf), x F32 [T, I]. */
 export const columnRangeAccumulate = (ranges: Tensor, x: Tensor): void => {
   ranges.device.enqueue('column_range_accumulate', [ranges, x]);
@@ -120,14 +122,17 @@ export interface WeightArgs extends GridArgs {
   block_rows?: number;
   block_columns?: number;
 }
-export interface WeightObserverArgs extends WeightArgs {
-  observer: 'minmax' | 'mse';
-  /** Shrink search of the mse observer; ignored by minmax. */
+/** The search of a range, see worker/native/quantizers/range-search.h; minmax ignores all but its name. */
+export interface RangeSearchArgs {
+  observer: 'minmax' | 'mse' | 'imatrix';
   maxshrink: number;
   patience: number;
   grid: number;
   norm: number;
+  /** The range that the search begins with, as a multiple of the extremes; left out: 1. */
+  expand?: number;
 }
+export interface WeightObserverArgs extends WeightArgs, RangeSearchArgs {}
 
 /**
  * Scale and zero point of weight [O, I] (BF16, F16 or F32). scale: dtype of the weight, tensor [1], channel [O, 1], group [O, G], block [⌈O/rows⌉, ⌈I/columns⌉];
@@ -136,6 +141,19 @@ export interface WeightObserverArgs extends WeightArgs {
  */
 export const weightScales = (weight: Tensor, permutation: Tensor | null, options: WeightObserverArgs): [Tensor, Tensor] =>
   two(weight.device.enqueue('weight_scales', [weight, permutation], { ...options }));
+/**
+ * weightScales with what only some observers need: a range that begins wider than the extremes (expand), and importance F32 [I] of the columns, of any common factor,
+ * or null where all weigh alike (observer imatrix).
+ */
+export const searchScales = (
+  weight: Tensor,
+  permutation: Tensor | null,
+  importance: Tensor | null,
+  options: WeightObserverArgs,
+): [Tensor, Tensor] => two(weight.device.enqueue('search_scales', [weight, permutation, importance], { ...options }));
+/** Ranges of inputs x [T, I] (any weight dtype) by an observer: F32 [2, G], minima then maxima; group_size 0: one range, else one for every group of columns. */
+export const activationRanges = (x: Tensor, options: GridArgs & RangeSearchArgs & { group_size: number }): Tensor =>
+  one(x.device.enqueue('activation_ranges', [x], { ...options }));
 /** NVFP4: global scale F32 [1] from the largest magnitude F32 [1] of all tensors that share it, rounded to `dtype`. */
 export const globalScale = (largest: Tensor, dtype: DType): Tensor => one(largest.device.enqueue('global_scale', [largest], { dtype }));
 /** NVFP4: scales F8_E4M3 [O, G] from the largest magnitudes of the groups [O, G] and the global scale. */
