@@ -37,7 +37,7 @@ export async function complete(marked: string, files: FolderEntry[] = []): Promi
   const completion = await completeRecipe({
     ...withCursor(marked),
     model: (await tinyModel()).description,
-    datasets: { calibration: null, evaluation: null },
+    datasets: { calibration: null, evaluations: [] },
     listFolder: (folder) => Promise.resolve(folder === '' ? files : null),
   });
   return { ...completion, labels: completion.entries.map(({ label }) => label) };

@@ -4,8 +4,13 @@ import { runFailure } from '../../schemas/src/run-failure.js';
 import type { NativeDevice } from './native-core.js';
 
 /** Throws device-unavailable. */
-export function checkDevice({ layers }: Pick<QuantizationPlan, 'layers'>, kind: NativeDevice['kind']): void {
+export function checkDevice(
+  { layers, evaluate }: Pick<QuantizationPlan, 'layers'> & Partial<Pick<QuantizationPlan, 'evaluate'>>,
+  kind: NativeDevice['kind'],
+): void {
   if (kind !== 'cuda') return;
+  for (const name of ['kl_divergence', 'generation'] as const)
+    if (evaluate?.[name]) throw runFailure.deviceUnavailable(kind, `evaluate.${name} is not on CUDA yet`);
   for (const { name, scheme } of layers) {
     const observer = searchedByProcessor(scheme?.weights ?? null, scheme?.input_activations ?? null);
     if (observer !== null) throw runFailure.deviceUnavailable(kind, `the observer ${observer} of ${name} is not on CUDA yet`);

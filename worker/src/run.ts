@@ -1,8 +1,6 @@
 // The pipeline of a run: plan → calibrated, transformed, quantized, written, measured. Unit by unit: what is finished is on the disk, and what
 // the next block sees is what a reader of the file would compute, so that a resumed run and an unbroken one are the same run.
 import path from 'node:path';
-import type { ModelDescription } from '../../schemas/src/generated/plan.js';
-import type { Perplexity, RunProblem } from '../../schemas/src/generated/report.js';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import { quantizerFacts } from '../../schemas/src/modifiers.js';
@@ -16,8 +14,8 @@ import { checkOutputFolder, writeCheckpoint } from './checkpoint/checkpoint-writ
 import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { loadCopies, type ReaderOn } from './checkpoint/weight-copies.js';
+import { evaluateRun, type Quality } from './evaluate/evaluate-run.js';
 import { checkDevice } from './device-limits.js';
-import { measurePerplexity } from './evaluate/perplexity.js';
 import { finishUnit } from './jobs/finish-unit.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits, transformPasses, type WorkUnit } from './jobs/layer-jobs.js';
 import { availableMemory, checkDisk, checkMemory, deviceLimit, residentPeakBytes } from './jobs/memory-estimate.js';
@@ -41,13 +39,12 @@ import { asRunFailure, idle, isCancellation, type RunContext } from './run-conte
 interface Reached {
   outputDir: string | null;
   weightsBytes: number | null;
-  before: Perplexity | null;
-  after: Perplexity | null;
+  quality: Quality | null;
 }
 
 /** Never throws: the outcome is the last event, and the report says the same. */
 export async function run(context: RunContext): Promise<void> {
-  const reached: Reached = { outputDir: null, weightsBytes: null, before: null, after: null };
+  const reached: Reached = { outputDir: null, weightsBytes: null, quality: null };
   let outcome: RunOutcome = 'completed';
   let failure: RunFailure | null = null;
   let journal: RunJournal | null = null;
@@ -128,8 +125,7 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
   if (plan.evaluate !== null) {
     const file = await describeModel(plan.output.dir, nodeFiles);
     if (file.model === null) throw runFailure.fileUnreadable(plan.output.dir, file.problems.map((problem) => problem.message).join(' '));
-    reached.after = await evaluate(context, governor, file.model, 'the written checkpoint');
-    reached.before = await evaluate(context, governor, plan.model, 'the model before');
+    await evaluateRun(context, governor, file.model, (quality) => (reached.quality = quality));
   }
 }
 
@@ -256,28 +252,6 @@ function expectWork(context: RunContext, units: readonly WorkUnit[], n_finished:
   context.expectOperations(total, done);
 }
 
-/** Perplexity of a folder on the plan's text, read as any reader would. */
-async function evaluate(context: RunContext, governor: MemoryGovernor, model: ModelDescription, what: string): Promise<Perplexity | null> {
-  const dataset = context.plan.evaluate?.perplexity;
-  if (!dataset) return null;
-  const operations = evaluateOperations(context.plan) / 2;
-  let known = 0;
-  const watch = {
-    onProgress: (fraction: number): void => {
-      context.advance((fraction - known) * operations, `evaluating ${what}`);
-      known = fraction;
-    },
-    // The model before and the checkpoint are measured on one text: its findings are told once.
-    onProblem: (problem: RunProblem): void => {
-      if (model !== context.plan.model) context.problem(problem);
-    },
-    throwIfCancelled: () => context.throwIfCancelled(),
-  };
-  return context.stage('evaluate', null, what, () =>
-    measurePerplexity(model, dataset, context.devices, watch, governor, availableMemory(context.plan)),
-  );
-}
-
 /** What the run took at most, place by place. */
 function memoryPlaces({ devices, hiddenStates }: RunContext): RunFacts['places'] {
   const activations = hiddenStates?.() ?? null;
@@ -304,8 +278,7 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     device: context.deviceReport(),
     output_dir: reached.outputDir,
     weightsBytesAfter: reached.weightsBytes,
-    before: reached.before,
-    after: reached.after,
+    quality: reached.quality,
     measured_peak_bytes: Math.max(...context.devices.map(({ native }) => native.memory().peak_bytes), residentPeakBytes()),
     peakStage: context.peakStage,
     places: memoryPlaces(context),

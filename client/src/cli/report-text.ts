@@ -2,7 +2,8 @@
 import path from 'node:path';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
-import { change, counted, table, thousands, type Column } from './format-text.js';
+import { qualityMetrics, type Quality } from '../../../schemas/src/quality-metrics.js';
+import { change, counted, table, type Column } from './format-text.js';
 import { duration } from './terminal.js';
 
 const WORST_LAYERS = 5;
@@ -36,19 +37,23 @@ function beforeAfter({ size, quality }: RunReport): string[] {
       `${change(size.weights_bytes_before, size.weights_bytes_after)}, quantized layers ${size.bits_per_weight.toFixed(2)} bits per weight`,
     ],
   ];
-  const { before, after } = quality ?? { before: null, after: null };
-  if (before !== null || after !== null)
-    rows.push([
-      'perplexity',
-      before?.perplexity.toFixed(4) ?? '–',
-      after?.perplexity.toFixed(4) ?? '–',
-      [
-        ...(before !== null && after !== null ? [change(before.perplexity, after.perplexity)] : []),
-        `${thousands((after ?? before)?.tokens ?? 0)} tokens`,
-      ].join(', '),
-    ]);
+  if (quality !== null) rows.push(...qualityRows(quality));
   return table([left(''), right('before'), right('after'), left('change')], rows);
 }
+
+function qualityRows(quality: Quality): string[][] {
+  return qualityMetrics.flatMap((metric) => {
+    const { before, after } = metric.valueOf(quality);
+    if (before === null && after === null) return [];
+    const isRatio = metric.key === 'perplexity' && before !== null && after !== null;
+    const extent = metric.extent(quality);
+    const shown = [before, after].map((value) => (value === null ? '–' : metric.format(value)));
+    return [[rowTitle(metric.name), ...shown, isRatio ? `${change(before, after)}, ${extent}` : extent]];
+  });
+}
+
+/** In lower case, but for what begins with an abbreviation. */
+const rowTitle = (name: string): string => (/^[A-ZΔ]{2}|^Δ/.test(name) ? name : name.charAt(0).toLowerCase() + name.slice(1));
 
 function worstLayers(layers: readonly LayerMetrics[]): string[] {
   const calibrated = layers.filter((layer) => layer.relative_output_error !== null);

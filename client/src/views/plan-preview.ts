@@ -55,6 +55,17 @@ function deviceText(device: string): string {
   return indices === null ? l10n.t('all CUDA devices') : indices.map((index) => `cuda:${index}`).join(', ');
 }
 
+function evaluationText(evaluate: QuantizationPlan['evaluate']): string {
+  const { perplexity, kl_divergence, multiple_choice, generation } = evaluate ?? {};
+  const parts = [
+    ...(perplexity ? [l10n.t('perplexity on {0}', shown(perplexity.dataset))] : []),
+    ...(kl_divergence ? [l10n.t('KL divergence on {0}', shown(kl_divergence.dataset))] : []),
+    ...(multiple_choice ? [l10n.t('multiple choice on {0}', shown(multiple_choice.dataset.file))] : []),
+    ...(generation ? [l10n.t('exact match on {0}', shown(generation.dataset.file))] : []),
+  ];
+  return parts.length === 0 ? l10n.t('Evaluation: none') : l10n.t('Evaluation: {0}', parts.join(', '));
+}
+
 /** The plan as Markdown: what goes in, what happens to each kind of layer, what it costs, where it goes. */
 export function planText(plan: QuantizationPlan): string {
   const { estimate, model, output, calibration, evaluate } = plan;
@@ -67,7 +78,7 @@ export function planText(plan: QuantizationPlan): string {
     '',
     `- ${l10n.t('Model: {0} ({1}, {2}, {3} tensors)', shown(model.dir), model.architecture_name ?? l10n.t('unknown architecture'), model.dtype, model.tensors.length)}`,
     `- ${calibration === null ? l10n.t('Calibration: none needed') : calibrationText(calibration)}`,
-    `- ${evaluate === null ? l10n.t('Evaluation: none') : l10n.t('Evaluation: perplexity on {0}', shown(evaluate.perplexity.dataset))}`,
+    `- ${evaluationText(evaluate)}`,
     `- ${l10n.t('Output: {0}', shown(output.dir))}`,
     `- ${l10n.t('Device: {0}', deviceText(plan.device))}`,
     '',

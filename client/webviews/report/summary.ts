@@ -1,6 +1,7 @@
 // The head of a report: what came out, in four figures, and the problems.
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
+import { qualityMetrics } from '../../../schemas/src/quality-metrics.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
 import { counted, secondsText, trim } from './metrics.js';
@@ -44,6 +45,7 @@ export function drawSummary(report: RunReport): Drawing {
       'Stored bits over weights, scales and zero points included',
     ),
     perplexityFigure(quality, report.outcome),
+    ...evaluationFigures(quality),
     figure(
       'Time',
       secondsText(report.seconds),
@@ -80,6 +82,17 @@ function perplexityFigure(quality: RunReport['quality'], outcome: RunReport['out
     `${change(before.perplexity, after.perplexity)}, ${after.tokens.toLocaleString('en')} tokens`,
     help,
   );
+}
+
+/** What else was measured: each with its definition, and what it is compared with elsewhere. */
+function evaluationFigures(quality: RunReport['quality']): Drawing[] {
+  if (quality === null) return [];
+  return qualityMetrics.flatMap((metric) => {
+    const { before, after } = metric.valueOf(quality);
+    if (metric.key === 'perplexity' || after === null) return [];
+    const value = `${before === null ? '' : `${metric.format(before)} → `}${metric.format(after)}${metric.unit === 'nats' ? ' nats' : ''}`;
+    return [figure(metric.name, value, metric.extent(quality), `${metric.definition} (${metric.unit}; as ${metric.source})`)];
+  });
 }
 
 function drawProblems({ problems }: RunReport): Drawing {

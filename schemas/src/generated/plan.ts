@@ -18,7 +18,13 @@ export interface QuantizationPlan {
   transforms: TransformPlan[];
   calibration: DatasetPlan | null;
   evaluate: {
-    perplexity: DatasetPlan;
+    perplexity: DatasetPlan | null;
+    /**
+     * Against the original model.
+     */
+    kl_divergence: DatasetPlan | null;
+    multiple_choice: MultipleChoicePlan | null;
+    generation: GenerationPlan | null;
   } | null;
   output: {
     /**
@@ -424,6 +430,50 @@ export interface DatasetPlan {
    */
   sha256: string | null;
   bytes: number;
+}
+export interface MultipleChoicePlan {
+  dataset: TaskFile;
+  /**
+   * Questions used, from the start; null: all.
+   */
+  num_samples: number | null;
+  /**
+   * Text before every prompt.
+   */
+  description: string;
+  num_fewshot: number;
+  /**
+   * null with num_fewshot 0 only.
+   */
+  fewshot_dataset: TaskFile | null;
+  answers: 'letters' | 'texts';
+}
+/**
+ * Questions of a task.
+ */
+export interface TaskFile {
+  /**
+   * Absolute path.
+   */
+  file: string;
+  bytes: number;
+}
+export interface GenerationPlan {
+  dataset: TaskFile;
+  /**
+   * Questions used, from the start; null: all.
+   */
+  num_samples: number | null;
+  /**
+   * Text before every prompt.
+   */
+  description: string;
+  num_fewshot: number;
+  /**
+   * null with num_fewshot 0 only.
+   */
+  fewshot_dataset: TaskFile | null;
+  max_gen_toks: number;
 }
 export interface PlanEstimate {
   weights_bytes_before: number;

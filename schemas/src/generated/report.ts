@@ -52,6 +52,15 @@ export interface RunReport {
   quality: {
     before: Perplexity | null;
     after: Perplexity | null;
+    kl_divergence?: KlDivergence | null;
+    multiple_choice?: {
+      before: MultipleChoice | null;
+      after: MultipleChoice | null;
+    } | null;
+    generation?: {
+      before: Generation | null;
+      after: Generation | null;
+    } | null;
   } | null;
   memory: {
     estimated_peak_bytes: number;
@@ -94,6 +103,97 @@ export interface Perplexity {
   nll: number;
   tokens: number;
   documents: number;
+}
+/**
+ * The written file against the original model on one text.
+ */
+export interface KlDivergence {
+  dataset: string;
+  tokens: number;
+  documents: number;
+  /**
+   * Mean of KL(P ‖ Q) over the predicted tokens, nats; P of the original model, Q of the written file.
+   */
+  mean_kld: number;
+  /**
+   * Standard error of that mean.
+   */
+  kld_stderr: number;
+  kld: Percentiles;
+  /**
+   * Mean of Q(token) − P(token) over the predicted tokens, as a share of 1.
+   */
+  mean_delta_p: number;
+  /**
+   * Root of the mean of its squares.
+   */
+  rms_delta_p: number;
+  delta_p: Percentiles;
+  /**
+   * Share of tokens for which both models have the same most probable token.
+   */
+  same_top: number;
+  same_top_stderr: number;
+  perplexity_original: number;
+  perplexity: number;
+  /**
+   * Mean of ln P(token) − ln Q(token): the logarithm of the ratio of both perplexities.
+   */
+  mean_ln_ratio: number;
+  ln_ratio_stderr: number;
+}
+/**
+ * Least, greatest and percentiles, interpolated linearly between neighbours in order.
+ */
+export interface Percentiles {
+  min: number;
+  p0_1: number;
+  p1: number;
+  p5: number;
+  p10: number;
+  p25: number;
+  median: number;
+  p75: number;
+  p90: number;
+  p95: number;
+  p99: number;
+  p99_9: number;
+  max: number;
+}
+/**
+ * Multiple choice by log-likelihood, as lm-eval scores it.
+ */
+export interface MultipleChoice {
+  dataset: string;
+  questions: number;
+  acc: number;
+  acc_stderr: number;
+  acc_norm: number;
+  acc_norm_stderr: number;
+  /**
+   * Questions whose prompt was cut from the left to fit the context.
+   */
+  truncated: number;
+}
+/**
+ * Greedy generation with exact match of the extracted number, as lm-eval scores gsm8k.
+ */
+export interface Generation {
+  dataset: string;
+  questions: number;
+  exact_match_strict: number;
+  exact_match_strict_stderr: number;
+  exact_match_flexible: number;
+  exact_match_flexible_stderr: number;
+  /**
+   * Generated in all.
+   */
+  tokens: number;
+  /**
+   * Questions whose prompt was cut from the left to leave room for the answer.
+   */
+  truncated: number;
+  seconds: number;
 }
 export interface DeviceMemory {
   kind: 'cpu' | 'cuda';

@@ -5,7 +5,7 @@ import type { Check } from './check.js';
 export const architectureNotRunnable: Check = {
   code: 'architecture-not-runnable',
   run(resolution) {
-    const { model, architectureReason, evaluation } = resolution;
+    const { model, architectureReason, evaluations, tasks } = resolution;
     if (model === null || model.architecture !== null) return [];
     const needing = needsCalibration(resolution);
     const name = model.architecture_name ?? 'The model';
@@ -20,14 +20,14 @@ export const architectureNotRunnable: Check = {
           message: `${needing.name} runs calibration data through the model. ${reason}. Use a data-free scheme with QuantizationModifier, such as W4A16.`,
         },
       ];
-    if (evaluation !== null)
+    if (evaluations.length > 0 || tasks.files.length > 0)
       return [
         {
           code: 'architecture-not-runnable',
           severity: 'error',
           path: ['evaluate'],
           at: 'key',
-          message: `evaluate measures perplexity by running the model. ${reason}. Remove evaluate; the quantization itself needs no data.`,
+          message: `evaluate runs the model. ${reason}. Remove evaluate; the quantization itself needs no data.`,
         },
       ];
     return [];

@@ -1,12 +1,13 @@
 // A dataset file that is not there, or is a folder.
 import { datasetKind } from '../../../schemas/src/dataset/dataset-row.js';
 import type { ResolvedDataset } from '../plan/resolution.js';
+import type { ResolvedTaskFile } from '../plan/resolve-tasks.js';
 import type { Check } from './check.js';
 
 export const datasetNotFound: Check = {
   code: 'dataset-not-found',
-  run: ({ calibration, evaluation }) =>
-    [calibration, evaluation].flatMap((dataset) =>
+  run: ({ calibration, evaluations, tasks }) =>
+    [calibration, ...evaluations, ...tasks.files].flatMap((dataset) =>
       dataset?.exists !== false
         ? []
         : [{ code: 'dataset-not-found', severity: 'error', path: dataset.path, at: 'value', message: messageOf(dataset) }],
@@ -15,7 +16,7 @@ export const datasetNotFound: Check = {
 
 const mostNames = 4;
 
-function messageOf({ plan, folder }: ResolvedDataset): string {
+function messageOf({ plan, folder }: ResolvedDataset | ResolvedTaskFile): string {
   if (folder === null)
     return `There is no file ${plan.dataset}. Paths are relative to the recipe; registered dataset names and hub ids are not downloaded.`;
   const read = folder.filter((name) => datasetKind(name) !== null);

@@ -9,10 +9,10 @@ export interface UsedDataset extends ResolvedDataset {
 }
 
 export function datasetsOf(resolution: Resolution): UsedDataset[] {
-  const { calibration, evaluation } = resolution;
+  const { calibration, evaluations } = resolution;
   const used: UsedDataset[] = [];
   if (calibration !== null) used.push({ ...calibration, severity: needsCalibration(resolution) === null ? 'warning' : 'error' });
-  if (evaluation !== null) used.push({ ...evaluation, severity: 'error' });
+  for (const evaluation of evaluations) used.push({ ...evaluation, severity: 'error' });
   return used;
 }
 

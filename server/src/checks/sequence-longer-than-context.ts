@@ -3,10 +3,10 @@ import type { Check } from './check.js';
 
 export const sequenceLongerThanContext: Check = {
   code: 'sequence-longer-than-context',
-  run({ model, calibration, evaluation }) {
+  run({ model, calibration, evaluations }) {
     const context = model?.architecture?.max_position_embeddings;
     if (context === undefined) return [];
-    return [calibration, evaluation].flatMap((dataset) => {
+    return [calibration, ...evaluations].flatMap((dataset) => {
       const length = dataset?.plan.max_seq_length ?? null;
       if (dataset === null || length === null || length <= context) return [];
       const path = [...dataset.path.slice(0, -1), 'max_seq_length'];

@@ -7,21 +7,18 @@ import { literal, type CompletionEntry } from './completion-entry.js';
 import type { RecipeCursor } from './recipe-cursor.js';
 
 /** What completion looks at of a resolution. */
-export type RecipeDatasets = Pick<Resolution, 'calibration' | 'evaluation'>;
+export type RecipeDatasets = Pick<Resolution, 'calibration' | 'evaluations'>;
 
 const sampleLength = 60;
 
-const sectionOf = (path: RecipePath): keyof RecipeDatasets | null => {
-  const key = path.join('.');
-  return key === 'calibration.text_column' ? 'calibration' : key === 'evaluate.perplexity.text_column' ? 'evaluation' : null;
-};
-
-export const wantsColumn = (path: RecipePath): boolean => sectionOf(path) !== null;
+export const wantsColumn = (path: RecipePath): boolean =>
+  ['calibration.text_column', 'evaluate.perplexity.text_column', 'evaluate.kl_divergence.text_column'].includes(path.join('.'));
 
 /** Only columns with texts: a run refuses others. */
 export function completeColumns({ path, quoted }: RecipeCursor, datasets: RecipeDatasets): CompletionEntry[] {
-  const section = sectionOf(path);
-  const head = section === null ? null : (datasets[section]?.head ?? null);
+  const section = path.slice(0, -1).join('.');
+  const named = [datasets.calibration, ...datasets.evaluations];
+  const head = named.find((dataset) => dataset?.path.slice(0, -1).join('.') === section)?.head ?? null;
   if (head === null) return [];
   return (
     textColumns(head.file)

@@ -14,7 +14,7 @@ type PathKind = 'folder' | 'dataset';
 function pathKind(path: RecipePath): PathKind | null {
   const key = path.join('.');
   if (key === 'model' || key === 'output.dir') return 'folder';
-  return key === 'calibration.dataset' || key === 'evaluate.perplexity.dataset' ? 'dataset' : null;
+  return key === 'calibration.dataset' || /^evaluate\.\w+\.(fewshot_)?dataset$/.test(key) ? 'dataset' : null;
 }
 
 export const wantsPath = (path: RecipePath): boolean => pathKind(path) !== null;

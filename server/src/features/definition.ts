@@ -49,9 +49,9 @@ export function references(resolution: Resolution, offset: number, withDefinitio
     .map(({ path: at }) => document.rangeOf(at, 'value'));
 }
 
-function fileAt({ model, calibration, evaluation }: Resolution, at: RecipePath): string | null {
+function fileAt({ model, calibration, evaluations, tasks }: Resolution, at: RecipePath): string | null {
   const isAt = (other: RecipePath): boolean => at.join('/') === other.join('/');
   if (isAt(['model'])) return model === null ? null : path.join(model.dir, 'config.json');
-  const dataset = [calibration, evaluation].find((candidate) => candidate !== null && isAt(candidate.path));
+  const dataset = [calibration, ...evaluations, ...tasks.files].find((candidate) => candidate !== null && isAt(candidate.path));
   return dataset?.exists === true ? dataset.plan.dataset : null;
 }

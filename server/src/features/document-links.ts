@@ -10,12 +10,12 @@ export interface FileLink {
   tooltip: string;
 }
 
-export function documentLinks({ document, model, calibration, evaluation }: Resolution): FileLink[] {
+export function documentLinks({ document, model, calibration, evaluations, tasks }: Resolution): FileLink[] {
   const link = (at: RecipePath, file: string, tooltip: string): FileLink[] =>
     document.has(at) ? [{ range: document.rangeOf(at, 'value'), file, tooltip }] : [];
   return [
     ...(model === null ? [] : link(['model'], path.join(model.dir, 'config.json'), 'Open config.json of the model')),
-    ...[calibration, evaluation].flatMap((dataset) =>
+    ...[calibration, ...evaluations, ...tasks.files].flatMap((dataset) =>
       dataset?.exists === true ? link(dataset.path, dataset.plan.dataset, 'Open the data set') : [],
     ),
   ];

@@ -15,7 +15,8 @@ import type { ResolvedAwq } from './resolve-awq-mappings.js';
 export function buildPlan(resolution: Resolution): QuantizationPlan | null {
   const { document, context, model, layers, outputDir } = resolution;
   if (model === null || outputDir === null) return null;
-  if ([resolution.calibration, resolution.evaluation].some((dataset) => dataset?.exists === null)) return null;
+  if ([resolution.calibration, ...resolution.evaluations, ...resolution.tasks.files].some((dataset) => dataset?.exists === null))
+    return null;
   const { value, text } = document;
   const calibration = needsCalibration(resolution) === null ? null : (resolution.calibration?.plan ?? null);
   const device = context.overrides?.device ?? textOf(value['device'], 'auto');
@@ -27,7 +28,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     layers: [...layers],
     transforms: transformPlans(resolution),
     calibration,
-    evaluate: resolution.evaluation === null ? null : { perplexity: resolution.evaluation.plan },
+    evaluate: evaluatePlan(resolution),
     output: { dir: outputDir, max_shard_bytes: bytesOf(mappingOf(value['output'])['max_shard_size']) ?? 20_000_000_000 },
     device: parseDeviceChoice(device) === null ? 'auto' : device,
     seed: calibration?.seed ?? 42,
@@ -36,6 +37,13 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     max_device_memory_bytes: bytesOf(value['max_device_memory']),
     estimate: estimateOf(resolution),
   };
+}
+
+function evaluatePlan({ evaluations, tasks }: Resolution): QuantizationPlan['evaluate'] {
+  const { multipleChoice: multiple_choice, generation } = tasks;
+  if (evaluations.length === 0 && multiple_choice === null && generation === null) return null;
+  const textOfKey = (key: string): ResolvedDataset['plan'] | null => evaluations.find(({ path }) => path[1] === key)?.plan ?? null;
+  return { perplexity: textOfKey('perplexity'), kl_divergence: textOfKey('kl_divergence'), multiple_choice, generation };
 }
 
 /** The least that a row of a dataset can be: {"text":"…"} of a short sentence. */
@@ -73,11 +81,15 @@ function estimateInput(resolution: Resolution): EstimateInput {
     model,
     layers,
     calibration: needsCalibration(resolution) === null ? null : rows(resolution.calibration),
-    evaluation: rows(resolution.evaluation),
+    evaluation: mostOf(resolution.evaluations.map(rows)),
     transforms: transformPlans(resolution),
     memoryLimit: memoryLimit(resolution),
   };
 }
+
+/** The text with most tokens, which is what has to fit; the divergence keeps two states of each row in the memory of one. */
+const mostOf = (texts: readonly EstimateInput['evaluation'][]): EstimateInput['evaluation'] =>
+  texts.reduce((most, text) => (text !== null && text.totalTokens > (most?.totalTokens ?? 0) ? text : most), null);
 
 /** What the recipe allows, else what the machine has; a container may have less than its machine. */
 export function memoryLimit({ document }: Resolution): number {

@@ -19,6 +19,8 @@ import { matchesOf, modulesAndNormsOf, modulesOf } from './pattern-matches.js';
 import type { ModelModule } from './pattern-matches.js';
 import { calibratedModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
+import { resolveTasks } from './resolve-tasks.js';
+import type { ResolvedTasks } from './resolve-tasks.js';
 import { saidObserver } from './said-observers.js';
 import { resolveAwqMappings } from './resolve-awq-mappings.js';
 import type { ResolvedAwq } from './resolve-awq-mappings.js';
@@ -87,7 +89,10 @@ export interface Resolution {
   awq: readonly ResolvedAwq[];
   layers: readonly LayerPlan[];
   calibration: ResolvedDataset | null;
-  evaluation: ResolvedDataset | null;
+  /** The texts of evaluate: of perplexity and of kl_divergence, where the recipe names them. */
+  evaluations: readonly ResolvedDataset[];
+  /** The questions of evaluate. */
+  tasks: ResolvedTasks;
   /** Of the model, where rows of a dataset will be tokenized by it. */
   tokenizer: TokenizerFacts | null;
   outputDir: string | null;
@@ -127,9 +132,13 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     context,
     context.overrides?.dataset,
   );
-  const perplexity = mappingOf(value['evaluate'])['perplexity'];
-  const evaluation = await findDataset(['evaluate', 'perplexity'], perplexity, 'num_samples', null, context, undefined);
-  const hasRows = [calibration, evaluation].some((dataset) => (dataset?.head ?? null) !== null);
+  const evaluate = mappingOf(value['evaluate']);
+  const evaluations: ResolvedDataset[] = [];
+  for (const key of ['perplexity', 'kl_divergence']) {
+    const found = await findDataset(['evaluate', key], evaluate[key], 'num_samples', null, context, undefined);
+    if (found !== null) evaluations.push(found);
+  }
+  const hasRows = [calibration, ...evaluations].some((dataset) => (dataset?.head ?? null) !== null);
   const layers = model === null ? [] : assignLayers(model, quantization);
   const awq = modifiers.filter(({ name }) => name === 'AWQModifier');
   return {
@@ -143,7 +152,13 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     awq: model === null ? [] : awq.map((modifier) => resolveAwqMappings(modifier, model, layers)),
     layers,
     calibration,
-    evaluation,
+    evaluations,
+    tasks: await resolveTasks(evaluate, {
+      absolutePath: (named) => absolutePath(context, named),
+      size: (file) => context.files.size(file),
+      list: (dir) => context.files.list(dir),
+      readHead: (file) => readHeadOf(context, file),
+    }),
     tokenizer: model === null || !hasRows ? null : await readTokenizerFacts(model, context.files),
     outputDir,
     outputFile: outputDir === null ? null : await fileAtOrAbove(outputDir, context.files),
@@ -240,8 +255,7 @@ async function findDataset(
     sha256: null,
     bytes: bytes ?? 0,
   };
-  const readHead = context.readHead ?? ((name: string) => readDatasetHead(name, context.files.readRange));
-  const head = file === null || bytes === null ? null : await readHead(file);
+  const head = file === null || bytes === null ? null : await readHeadOf(context, file);
   return {
     path: [...at, 'dataset'],
     exists: file === null ? null : bytes !== null,
@@ -250,6 +264,9 @@ async function findDataset(
     head: head && { file: head, reading: readRows(head, plan.text_column, usedRows(plan)) },
   };
 }
+
+const readHeadOf = (context: ResolveContext, file: string): Promise<DatasetHead | null> =>
+  context.readHead?.(file) ?? readDatasetHead(file, context.files.readRange);
 
 /** A shuffle reads all rows before it chooses. */
 const usedRows = ({ num_calibration_samples, shuffle }: DatasetPlan): number =>

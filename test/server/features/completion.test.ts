@@ -163,7 +163,7 @@ test('of a model with many layers the list is cut, says so, and follows what is 
     completeRecipe({
       ...withCursor(`q_stage:\n  q_modifiers:\n    GPTQModifier:\n      ignore: [${marked}]\n`),
       model,
-      datasets: { calibration: null, evaluation: null },
+      datasets: { calibration: null, evaluations: [] },
       listFolder: () => Promise.resolve(null),
     });
   const all = await at('$0');
@@ -179,7 +179,7 @@ test('an empty first line, with the cursor at its beginning', async () => {
     text: '\noutput:',
     offset: 0,
     model: null,
-    datasets: { calibration: null, evaluation: null },
+    datasets: { calibration: null, evaluations: [] },
     listFolder: () => Promise.resolve(null),
   });
   assert.deepEqual([begin, end], [0, 0]);

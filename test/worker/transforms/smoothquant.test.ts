@@ -4,9 +4,18 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { tinyLlama, writeTinyLlama } from '../../support/tiny-llama-folder.js';
-import { assertSameTensors, inTemporaryFolder, readTensors, resolvePlan, runToCompletion, type StoredTensor } from '../../support/worker-run.js';
+import {
+  assertSameTensors,
+  inTemporaryFolder,
+  readTensors,
+  resolvePlan,
+  runToCompletion,
+  type StoredTensor,
+} from '../../support/worker-run.js';
 
-const rows = Array.from({ length: 6 }, (_, row) => Array.from({ length: 40 }, (_, i) => (11 * i + 17 * row + i * i) % tinyLlama.vocabulary));
+const rows = Array.from({ length: 6 }, (_, row) =>
+  Array.from({ length: 40 }, (_, i) => (11 * i + 17 * row + i * i) % tinyLlama.vocabulary),
+);
 
 async function smoothed(modifier: string): Promise<Map<string, StoredTensor>> {
   return inTemporaryFolder(async (dir) => {

@@ -5,9 +5,9 @@
 
 #include "core/vector-math.h"
 #include "forward/forward.h"
+#include "forward/log-sum-exp.h"
 
 namespace bitwright {
-namespace {
 
 BITWRIGHT_VECTOR double log_sum_exp(const float* row, int64_t n) {
   float peak = -std::numeric_limits<float>::infinity();
@@ -25,8 +25,6 @@ BITWRIGHT_VECTOR double log_sum_exp(const float* row, int64_t n) {
   }
   return std::log(total) + static_cast<double>(peak);
 }
-
-}  // namespace
 
 Operation cross_entropy_operation() {
   return {"cross_entropy",

@@ -37,6 +37,15 @@ export async function loadTokenBatches(
 ): Promise<TokenBatches> {
   const { documents, problems } = await tokenizeRows(dataset, model, recipePath);
   if (documents.length === 0) throw runFailure.datasetInvalid(dataset.dataset, null, 'it has no row with at least one token');
+  return batchDocuments(documents, devices, { batchTokens, problems });
+}
+
+/** At least one document, each of at least one token. */
+export function batchDocuments(
+  documents: readonly Int32Array[],
+  devices: readonly Device[],
+  { batchTokens = usualBatch, problems = [] }: { batchTokens?: number; problems?: RunProblem[] } = {},
+): TokenBatches {
   const batches: TokenBatch[] = [];
   let pending: Int32Array[] = [];
   let [size, n_packed] = [0, 0];
@@ -124,7 +133,12 @@ function idsOfRow(row: DatasetRow, tokenizer: TextTokenizer | null, model: Model
       `${dataset}, line ${row.line}: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-  const bos = tokenizer?.bos === undefined ? model.bos_token_id : tokenizer.bos;
+  return tokenizer === null ? ids : withBos(ids, tokenizer, model);
+}
+
+/** The model's BOS once, where its tokenizer puts one. */
+export function withBos(ids: number[], tokenizer: TextTokenizer, model: ModelDescription): number[] {
+  const bos = tokenizer.bos === undefined ? model.bos_token_id : tokenizer.bos;
   return bos === null || ids[0] === bos ? ids : [bos, ...ids];
 }
 

@@ -8,6 +8,8 @@ export interface TextTokenizer {
   file: string;
   /** Without special tokens of the template; those that stand in the text are recognized. */
   encode(text: string): number[];
+  /** Without special tokens. */
+  decode(ids: readonly number[]): string;
   /** The token before every text; null: none; undefined: the tokenizer does not say, and config.json decides. */
   bos: number | null | undefined;
 }
@@ -22,6 +24,7 @@ export async function openTokenizer(modelDir: string): Promise<TextTokenizer> {
     return {
       file,
       encode: (text) => opened.encode(text, { add_special_tokens: false }).ids,
+      decode: (ids) => (ids.length === 0 ? '' : opened.decode([...ids], { skip_special_tokens: true })),
       bos: leadingToken(tokenizer, config, (token) => opened.token_to_id(token) ?? null),
     };
   } catch (error) {

@@ -1,30 +1,16 @@
 // Perplexity of a model folder on a text, quantized or not, block by block so that one block's weights are in memory at a time.
 // Per document: BOS, cut at max_seq_length, exp of the total negative log-likelihood over all predicted tokens.
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
 import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
-import type { Perplexity, RunProblem } from '../../../schemas/src/generated/report.js';
+import type { Perplexity } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { embedRows, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
-import { SpreadRows } from '../calibration/spread-rows.js';
-import { loadTokenBatches } from '../calibration/token-batches.js';
-import { freeHostMemory } from '../jobs/memory-estimate.js';
-import { activationBudget } from '../memory/activation-budget.js';
+import type { CalibrationRows } from '../calibration/calibrate-block.js';
+import type { SpreadRows } from '../calibration/spread-rows.js';
+import { loadTokenBatches, type TokenBatches } from '../calibration/token-batches.js';
 import { MemoryGovernor } from '../memory/memory-governor.js';
-import { modelTensors, openTensorReader } from '../checkpoint/tensor-reader.js';
-import { loadCopies, type WeightCopies } from '../checkpoint/weight-copies.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
 import { crossEntropy, narrow } from '../tensor/operations.js';
 import type { Device } from '../tensor/tensor.js';
-
-export interface EvaluationWatch {
-  /** Findings about the text: rows that were cut, and the like. */
-  onProblem(problem: RunProblem): void;
-  onProgress(fraction: number): void;
-  /** Called between batches; throws to stop. */
-  throwIfCancelled(): void;
-}
+import { nextTokens, partLoader, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
 
 export async function measurePerplexity(
   model: ModelDescription,
@@ -32,71 +18,39 @@ export async function measurePerplexity(
   devices: readonly Device[],
   watch: EvaluationWatch,
   governor = new MemoryGovernor(devices, (problem) => watch.onProblem(problem)),
-  availableBytes = freeHostMemory(),
+  availableBytes?: number,
 ): Promise<Perplexity> {
   using tokens = await loadTokenBatches(dataset, model, devices, {
     batchTokens: governor.batchTokens,
     recipePath: ['evaluate', 'perplexity'],
   });
   tokens.problems.forEach((problem) => watch.onProblem(problem));
-  const n_predicted = tokens.nTokens - tokens.nDocuments;
-  if (n_predicted === 0)
-    throw runFailure.datasetInvalid(
-      dataset.dataset,
-      null,
-      `none of its ${tokens.nDocuments} documents has two tokens, so that there is nothing to predict`,
-    );
-  const dir = await mkdtemp(path.join(os.tmpdir(), 'bitwright-evaluate-'));
+  const n_predicted = predictedTokens(tokens, dataset);
   const n_blocks = model.architecture?.num_hidden_layers ?? 0;
   const n_steps = (n_blocks + 1) * tokens.nTokens;
   let done = 0;
-  const onBatch = (batch: TokenBatch): void => {
+  const onTokens = (n: number): void => {
     watch.throwIfCancelled();
-    done += batch.nTokens;
+    done += n;
     watch.onProgress(Math.min(1, done / n_steps));
   };
-  try {
-    using rows = new SpreadRows({
-      tokens,
-      devices,
-      model,
-      purpose: 'Evaluation',
-      dir,
-      budgetOf: (device, n_used) => activationBudget(device, n_used, model, [], availableBytes, tokens.largest),
-      onBatch,
-    });
-    using _ = governor.hold({ tokens, rows });
-    await passBlocks(rows, model, governor);
-    const nll = await governor.survive({ stage: 'the head', hasLogits: true, rewind: () => (done = n_blocks * tokens.nTokens) }, () =>
-      totalLoss(rows, model, governor),
-    );
-    return { dataset: dataset.dataset, perplexity: Math.exp(nll / n_predicted), nll, tokens: n_predicted, documents: tokens.nDocuments };
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+  const rewind = (): void => void (done = n_blocks * tokens.nTokens);
+  const nll = await withHiddenStates({ model, devices, tokens, governor, availableBytes, onTokens }, (rows) =>
+    governor.survive({ stage: 'the head', hasLogits: true, rewind }, () => totalLoss(rows, model, governor.logitsAtATime)),
+  );
+  return { dataset: dataset.dataset, perplexity: Math.exp(nll / n_predicted), nll, tokens: n_predicted, documents: tokens.nDocuments };
 }
 
-async function passBlocks(rows: SpreadRows, model: ModelDescription, governor: MemoryGovernor): Promise<void> {
-  const load = partLoader(rows.devices, model);
-  const [{ model: decoder }] = rows.parts;
-  await governor.survive({ stage: 'the embedding' }, async () => {
-    using copies = await load((name) => decoder.embeddingTensors.includes(name));
-    await rows.onEach(
-      (part, index) => embedRows(part, copies.on(index)),
-      () => undefined,
-    );
-  });
-  for (let block = 0; block < decoder.nBlocks; block += 1)
-    await governor.survive({ stage: `block ${block}` }, async () => {
-      using copies = await load((name) => name.startsWith(`${model.architecture?.layers}.${block}.`));
-      await rows.onEach((part, index) => propagateBlock(part, block, copies.on(index)));
-    });
+/** All but the first token of each document. */
+export function predictedTokens({ nTokens, nDocuments }: TokenBatches, { dataset }: DatasetPlan): number {
+  if (nTokens > nDocuments) return nTokens - nDocuments;
+  throw runFailure.datasetInvalid(dataset, null, `none of its ${nDocuments} documents has two tokens, so that there is nothing to predict`);
 }
 
 /** Losses are added in the order of the tokens, so that the sum is the same to the bit whatever the number of devices. */
-async function totalLoss(rows: SpreadRows, model: ModelDescription, governor: MemoryGovernor): Promise<number> {
+async function totalLoss(rows: SpreadRows, model: ModelDescription, logitsAtATime: number): Promise<number> {
   const [{ model: decoder }] = rows.parts;
-  const n_rows = Math.max(1, Math.floor(governor.logitsAtATime / (model.architecture?.vocab_size ?? 1)));
+  const n_rows = rowsAtATime(model.architecture?.vocab_size ?? 1, logitsAtATime);
   using copies = await partLoader(rows.devices, model)((name) => decoder.headTensors.includes(name));
   const found = await rows.onEach(async (part, device) => {
     const losses: { batch: TokenBatch; losses: Float64Array }[] = [];
@@ -139,23 +93,4 @@ async function batchLosses(
     losses.set(await part.readDoubles(), begin);
   }
   return losses;
-}
-
-/** The last token of a document predicts nothing: −1. */
-function nextTokens({ tokens, offsets }: TokenBatch): Int32Array {
-  const next = new Int32Array(tokens.length);
-  next.set(tokens.subarray(1));
-  for (const end of offsets.slice(1)) next[end - 1] = -1;
-  return next;
-}
-
-function partLoader(devices: readonly Device[], model: ModelDescription) {
-  const tensors = modelTensors(model);
-  return (isWanted: (name: string) => boolean): Promise<WeightCopies> =>
-    loadCopies(
-      devices,
-      (device) => openTensorReader(device, tensors),
-      isWanted,
-      (module) => model.quantization?.layers[module] ?? null,
-    );
 }

@@ -1,5 +1,6 @@
 // Multiply-adds of the parts of a run: what progress and the time left are told from.
 import type { AwqPlan, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { evaluationKinds, evaluationOperations } from './evaluation-estimate.js';
 import type { MappingOf, WorkUnit } from './layer-jobs.js';
 
 const weightsOf = (layers: readonly LayerPlan[]): number => layers.reduce((sum, layer) => sum + layer.rows * layer.columns, 0);
@@ -43,9 +44,6 @@ export function quantizeOperations(layers: readonly LayerPlan[]): number {
   }, 0);
 }
 
-/** Both evaluations. The rows are counted when they are tokenized; before that, four bytes of text are taken for a token. */
-export function evaluateOperations(plan: QuantizationPlan): number {
-  const dataset = plan.evaluate?.perplexity;
-  if (!dataset) return 0;
-  return 2 * (dataset.bytes / 4) * weightsOf(plan.layers);
-}
+/** All evaluations of both models. */
+export const evaluateOperations = (plan: QuantizationPlan): number =>
+  evaluationKinds.reduce((sum, kind) => sum + evaluationOperations(plan, kind), 0);

@@ -36,7 +36,7 @@ export interface GovernedWork {
 }
 
 /** Logits in memory at a time: 64 MiB. */
-const manyLogits = 1 << 24;
+export const manyLogits = 1 << 24;
 /** Below this many the head is no longer what needs the memory. */
 const fewLogits = 1 << 16;
 

@@ -106,13 +106,14 @@ export class LlamaDecoder implements DecoderModel, Disposable {
     using k = this.turned(`${prefix}.k`, normed, batch, weights, tap);
     using v = project(`${prefix}.v_proj`, normed, weights, tap);
     const { num_attention_heads, num_key_value_heads, head_dim, sliding_window } = this.facts;
-    using mixed = attention(q, k, v, batch.documentOffsets, {
+    const options = {
       n_heads: num_attention_heads,
       n_kv_heads: num_key_value_heads,
       head_dim,
       scale: 1 / Math.sqrt(head_dim),
       sliding_window: sliding_window[block] ?? 0,
-    });
+    };
+    using mixed = batch.attend?.(block, q, k, v, options) ?? attention(q, k, v, batch.documentOffsets, options);
     return project(`${prefix}.o_proj`, mixed, weights, tap);
   }
 

@@ -17,6 +17,17 @@ export interface TokenBatch {
   readonly nTokens: number;
   /** Tokens by number, for targets and messages. */
   readonly tokens: Int32Array;
+  /** In place of attention within the batch: for decoding, where earlier tokens are kept as keys and values. The result is the caller's. */
+  readonly attend?: (block: number, q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions) => Tensor;
+}
+
+export interface AttentionOptions {
+  n_heads: number;
+  n_kv_heads: number;
+  head_dim: number;
+  scale: number;
+  /** 0: none. */
+  sliding_window: number;
 }
 
 /** Weights by name, owned by the source: a caller disposes nothing that it gets here. */

@@ -1,7 +1,7 @@
 // report.json: the numbers of a run, from what the run collected. Written before the last event, whatever happened.
 import path from 'node:path';
 import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
-import type { LayerMetrics, Perplexity, RunProblem, RunReport, TransformMetrics } from '../../../schemas/src/generated/report.js';
+import type { LayerMetrics, RunProblem, RunReport, TransformMetrics } from '../../../schemas/src/generated/report.js';
 
 export interface RunFacts {
   plan: QuantizationPlan;
@@ -15,8 +15,7 @@ export interface RunFacts {
   output_dir: string | null;
   /** Null when nothing was written. */
   weightsBytesAfter: number | null;
-  before: Perplexity | null;
-  after: Perplexity | null;
+  quality: RunReport['quality'];
   measured_peak_bytes: number;
   peakStage: string;
   places: Pick<RunReport['memory'], 'devices' | 'process_peak_bytes' | 'pinned_peak_bytes' | 'activations'>;
@@ -29,7 +28,7 @@ export interface RunFacts {
 export const reportFile = (runDir: string): string => path.join(runDir, 'report.json');
 
 export function makeReport(facts: RunFacts): RunReport {
-  const { plan, startedAt, finishedAt, layers, before, after } = facts;
+  const { plan, startedAt, finishedAt, layers } = facts;
   const weights_bytes_before = plan.model.tensors.reduce((sum: number, tensor: ModelTensor) => sum + tensor.bytes, 0);
   const n_weights = layers.reduce((sum, layer) => sum + layer.rows * layer.columns, 0);
   const n_bits = layers.reduce((sum, layer) => sum + layer.bytes_after * 8, 0);
@@ -50,7 +49,7 @@ export function makeReport(facts: RunFacts): RunReport {
       weights_bytes_after: facts.weightsBytesAfter ?? plan.estimate.weights_bytes_after,
       bits_per_weight: n_weights > 0 ? n_bits / n_weights : plan.estimate.bits_per_weight,
     },
-    quality: before || after ? { before, after } : null,
+    quality: facts.quality,
     memory: {
       estimated_peak_bytes: plan.estimate.peak_memory_bytes,
       measured_peak_bytes: facts.measured_peak_bytes,

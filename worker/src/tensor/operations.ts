@@ -62,6 +62,21 @@ export const attention = (
 ): Tensor => one(q.device.enqueue('attention', [q, k, v, offsets], options));
 /** −log softmax(logits)[target] per row in nats: logits F32 [T, V], targets I32 [T] (−1: 0) → F64 [T]. */
 export const crossEntropy = (logits: Tensor, targets: Tensor): Tensor => one(logits.device.enqueue('cross_entropy', [logits, targets]));
+/**
+ * P and Q the softmax of two logits F32 [T, V], targets I32 [T] (−1: zeros) → F64 [T, 4]: KL(P ‖ Q) in nats (Kullback and Leibler, 1951), log P[target],
+ * log Q[target], 1 where the largest logit of both is the same token.
+ */
+export const logitDivergence = (original: Tensor, logits: Tensor, targets: Tensor): Tensor =>
+  one(original.device.enqueue('logit_divergence', [original, logits, targets]));
+/** The first of the largest logits of each row: F32 [T, V] → I32 [T]. */
+export const argmax = (logits: Tensor): Tensor => one(logits.device.enqueue('argmax', [logits]));
+/** cache[rows[t]] ← x[t]: cache F32 [R, I] in place, x F32 [T, I], rows I32 [T]. */
+export const storeRows = (cache: Tensor, x: Tensor, rows: Tensor): void => {
+  cache.device.enqueue('store_rows', [cache, x, rows]);
+};
+/** One new token per document: q F32 [D, n_heads·head_dim] over the first lengths[d] rows of k and v F32 [D·C, n_kv_heads·head_dim], lengths I32 [D]. */
+export const cachedAttention = (q: Tensor, k: Tensor, v: Tensor, lengths: Tensor, options: Parameters<typeof attention>[4]): Tensor =>
+  one(q.device.enqueue('cached_attention', [q, k, v, lengths], options));
 /** What a code can stand for: integers of 1 to 8 bits, E4M3 (float, 8) or E2M1 (float, 4). */
 export interface GridArgs {
   /** int where it is left out. */

@@ -1,7 +1,7 @@
 // `bitwright plan RECIPE`: what a run would do, without running it.
 import { bytesText } from '../../../../schemas/src/bytes-text.js';
 import { parseDeviceChoice } from '../../../../schemas/src/device-choice.js';
-import type { DatasetPlan, QuantizationPlan } from '../../../../schemas/src/generated/plan.js';
+import type { DatasetPlan, GenerationPlan, QuantizationPlan, MultipleChoicePlan } from '../../../../schemas/src/generated/plan.js';
 import { deviceOption, exitCode, outOption, recipeOptions, type Command } from '../command.js';
 import { change, counted, schemeText, table, thousands } from '../format-text.js';
 import { groupByName } from '../name-groups.js';
@@ -83,13 +83,31 @@ export function planLines(plan: QuantizationPlan): string[] {
             .join(', ')}`,
         ]),
     `Calibration  ${plan.calibration === null ? 'none needed' : datasetText(plan.calibration)}`,
-    `Evaluation   ${plan.evaluate === null ? 'none' : `perplexity on ${datasetText(plan.evaluate.perplexity)}`}`,
+    ...evaluationLines(plan.evaluate).map((line, index) => `${index === 0 ? 'Evaluation ' : '           '}  ${line}`),
     `Weights      ${bytesText(estimate.weights_bytes_before)} → ${bytesText(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight)`,
     `Memory       about ${bytesText(estimate.peak_memory_bytes)} at most${parseDeviceChoice(plan.device)?.kind === 'cuda' ? ' on each device' : ''}, while ${estimate.peak_memory_stage}`,
     `Disk         ${bytesText(estimate.disk_bytes)} free needed`,
     `Output       ${plan.output.dir}`,
     `Device       ${plan.device}`,
   ];
+}
+
+function evaluationLines(evaluate: QuantizationPlan['evaluate']): string[] {
+  const { perplexity, kl_divergence, multiple_choice, generation } = evaluate ?? {};
+  const lines = [
+    ...(perplexity ? [`perplexity on ${datasetText(perplexity)}`] : []),
+    ...(kl_divergence ? [`KL divergence on ${datasetText(kl_divergence)}`] : []),
+    ...(multiple_choice
+      ? [`multiple choice on ${taskText(multiple_choice)}, scored by the ${multiple_choice.answers} of the choices`]
+      : []),
+    ...(generation ? [`exact match on ${taskText(generation)}, ${thousands(generation.max_gen_toks)} new tokens at most each`] : []),
+  ];
+  return lines.length === 0 ? ['none'] : lines;
+}
+
+function taskText({ dataset, num_samples, num_fewshot }: MultipleChoicePlan | GenerationPlan): string {
+  const questions = num_samples === null ? 'all questions' : `the first ${counted(num_samples, 'question')}`;
+  return `${dataset.file}: ${questions}${num_fewshot === 0 ? '' : `, each behind ${counted(num_fewshot, 'solved example')}`}`;
 }
 
 function datasetText(dataset: DatasetPlan): string {

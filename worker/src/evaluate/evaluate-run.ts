@@ -1,0 +1,88 @@
+// What `evaluate` of a recipe asks for, on the written file and on the model before, read as any reader would. Each figure is kept as soon as it is
+// known, so that the report of a run that stops has those. Perplexity runs on all devices of the run, the others on its first.
+import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
+import type { RunProblem, RunReport } from '../../../schemas/src/generated/report.js';
+import { evaluationOperations, type EvaluationKind } from '../jobs/evaluation-estimate.js';
+import { availableMemory } from '../jobs/memory-estimate.js';
+import type { MemoryGovernor } from '../memory/memory-governor.js';
+import type { RunContext } from '../run-context.js';
+import { measureGeneration } from './generation.js';
+import { measureDivergence } from './kl-divergence.js';
+import type { EvaluationWatch } from './model-pass.js';
+import { measureMultipleChoice } from './multiple-choice.js';
+import { measurePerplexity } from './perplexity.js';
+
+export type Quality = NonNullable<RunReport['quality']>;
+
+/** Measures the checkpoint first: it is what nobody has seen yet. */
+export async function evaluateRun(
+  context: RunContext,
+  governor: MemoryGovernor,
+  file: ModelDescription,
+  keep: (quality: Quality) => void,
+): Promise<void> {
+  const { device, devices, plan } = context;
+  const available = availableMemory(plan);
+  if (plan.evaluate === null) return;
+  const { perplexity, kl_divergence, multiple_choice, generation } = plan.evaluate;
+  let quality: Quality = { before: null, after: null, kl_divergence: null, multiple_choice: null, generation: null };
+  const known = (part: Partial<Quality>): void => keep((quality = { ...quality, ...part }));
+  const sides = [
+    ['after', file, 'the written checkpoint'],
+    ['before', plan.model, 'the model before'],
+  ] as const;
+  for (const [side, model, what] of sides) {
+    // Both are measured on one text: its findings are told once.
+    const measure = <T>(kind: EvaluationKind, title: string, work: (watch: EvaluationWatch) => Promise<T>): Promise<T> =>
+      staged(context, kind, 2, `${title}${what}`, side === 'after', work);
+    if (perplexity !== null)
+      known({
+        [side]: await measure('perplexity', '', (watch) => measurePerplexity(model, perplexity, devices, watch, governor, available)),
+      });
+    if (multiple_choice !== null) {
+      const scores = await measure('multiple_choice', 'multiple choice, ', async (watch) =>
+        withoutDetails(await measureMultipleChoice(model, multiple_choice, device, watch), 'scored'),
+      );
+      known({ multiple_choice: { before: null, after: null, ...quality.multiple_choice, [side]: scores } });
+    }
+    if (generation !== null) {
+      const scores = await measure('generation', 'generation, ', async (watch) =>
+        withoutDetails(await measureGeneration(model, generation, device, watch), 'answers'),
+      );
+      known({ generation: { before: null, after: null, ...quality.generation, [side]: scores } });
+    }
+  }
+  if (kl_divergence !== null) {
+    const compare = (watch: EvaluationWatch) => measureDivergence({ original: plan.model, quantized: file }, kl_divergence, device, watch);
+    known({ kl_divergence: await staged(context, 'kl_divergence', 1, 'the written checkpoint against the model before', true, compare) });
+  }
+}
+
+function staged<T>(
+  context: RunContext,
+  kind: EvaluationKind,
+  n_times: number,
+  what: string,
+  tellsProblems: boolean,
+  work: (watch: EvaluationWatch) => Promise<T>,
+): Promise<T> {
+  const operations = evaluationOperations(context.plan, kind) / n_times;
+  let done = 0;
+  const watch: EvaluationWatch = {
+    onProgress: (fraction) => {
+      context.advance((fraction - done) * operations, `evaluating ${what}`);
+      done = fraction;
+    },
+    onProblem: (problem: RunProblem) => {
+      if (tellsProblems) context.problem(problem);
+    },
+    throwIfCancelled: () => context.throwIfCancelled(),
+  };
+  return context.stage('evaluate', null, what, () => work(watch));
+}
+
+/** The report has the score; question by question it is for tests. */
+function withoutDetails<T extends object, K extends keyof T>(measured: T, details: K): Omit<T, K> {
+  const { [details]: _, ...rest } = measured;
+  return rest;
+}
