@@ -60,10 +60,10 @@ export async function quantizeSpread(input: SpreadLayersInput): Promise<NamedTen
   // All at once and before the first layer, as a device hands nothing out while it factors.
   await allOf(groups.map(async ({ modules, device }) => statistics?.gather(modules, devices[device]!)));
   if (devices.length === 1) return quantizeUnit({ ...input, weights: copies.first });
-  const observed = groups.flatMap((group) => (group.modules.length > 0 ? group.layers : []));
-  const inOrder = [...observed, ...layers.filter((layer) => !observed.includes(layer))];
-  const results = new ResultsInOrder(inOrder.map(({ name }) => name));
-  const tensors: NamedTensor[] = [];
+  const results = new ResultsInOrder([
+    ...groups.filter(({ modules }) => modules.length > 0).map((group) => group.layers),
+    ...layers.filter((layer) => !groups.some((group) => group.modules.length > 0 && group.layers.includes(layer))).map((layer) => [layer]),
+  ]);
   let hasFailed = false;
   const onDevice = async (index: number): Promise<void> => {
     for (const group of groups) {
@@ -71,13 +71,13 @@ export async function quantizeSpread(input: SpreadLayersInput): Promise<NamedTen
       const sidecar = new Sidecar(input.sidecar.file);
       const onLayer: QuantizeUnitInput['onLayer'] = (layer, metrics, problems) => {
         const part = sidecar.take();
-        results.add(layer.name, () => {
+        results.tell(layer.name, () => {
           const placed = input.sidecar.append(part);
           input.onLayer(layer, { ...metrics, histogram: placed(metrics.histogram), grid: placed(metrics.grid) }, problems);
         });
       };
       try {
-        tensors.push(...(await quantizeUnit({ layers: group.layers, weights: copies.on(index), statistics, sidecar, onLayer })));
+        results.keep(await quantizeUnit({ layers: group.layers, weights: copies.on(index), statistics, sidecar, onLayer }));
       } catch (error) {
         hasFailed = true;
         throw error;
@@ -86,33 +86,57 @@ export async function quantizeSpread(input: SpreadLayersInput): Promise<NamedTen
   };
   try {
     await allOf(devices.map((_, index) => onDevice(index)));
+    return results.tensors;
   } catch (error) {
-    for (const { tensor } of tensors) tensor.dispose();
+    for (const { tensor } of results.tensors) tensor.dispose();
     throw error;
   }
-  const places = new Map(inOrder.map(({ name }, place) => [name, place]));
-  const placeOf = ({ name }: NamedTensor): number => places.get(name.slice(0, name.lastIndexOf('.'))) ?? layers.length;
-  return tensors.sort((a, b) => placeOf(a) - placeOf(b));
 }
 
-/** Holds back what is done before its turn. */
+interface Turn {
+  layersLeft: number;
+  waiting: (() => void)[];
+  tensors: NamedTensor[];
+}
+
+/** Holds back what is done before its turn. Layers with one turn come in the order in which they are done, as on one device. */
 class ResultsInOrder {
-  private readonly waiting = new Map<string, () => void>();
+  private readonly turns: Turn[];
+  private readonly turnOf = new Map<string, Turn>();
   private next = 0;
 
-  constructor(private readonly names: readonly string[]) {}
-
-  add(name: string, tell: () => void): void {
-    this.waiting.set(name, tell);
-    for (let turn = this.turn(); turn !== undefined; turn = this.turn()) turn();
+  constructor(layers: readonly (readonly LayerPlan[])[]) {
+    this.turns = layers.map((group) => {
+      const turn: Turn = { layersLeft: group.length, waiting: [], tensors: [] };
+      for (const { name } of group) this.turnOf.set(name, turn);
+      return turn;
+    });
   }
 
-  private turn(): (() => void) | undefined {
-    const name = this.names[this.next] ?? '';
-    const tell = this.waiting.get(name);
-    if (tell === undefined) return undefined;
-    this.waiting.delete(name);
-    this.next += 1;
-    return tell;
+  get tensors(): NamedTensor[] {
+    return this.turns.flatMap((turn) => turn.tensors);
+  }
+
+  /** Of a layer or several; their names begin with that of the layer. */
+  keep(tensors: readonly NamedTensor[]): void {
+    for (const one of tensors) this.turn(one.name.slice(0, one.name.lastIndexOf('.'))).tensors.push(one);
+  }
+
+  tell(layer: string, tell: () => void): void {
+    this.turn(layer).waiting.push(tell);
+    for (let current = this.turns[this.next]; current !== undefined; current = this.turns[this.next]) {
+      for (let first = current.waiting.shift(); first !== undefined; first = current.waiting.shift()) {
+        current.layersLeft -= 1;
+        first();
+      }
+      if (current.layersLeft > 0) return;
+      this.next += 1;
+    }
+  }
+
+  private turn(layer: string): Turn {
+    const turn = this.turnOf.get(layer);
+    if (turn === undefined) throw new Error(`${layer} was quantized and was not among the layers of its unit.`);
+    return turn;
   }
 }
