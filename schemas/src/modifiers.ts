@@ -27,13 +27,14 @@ export const modifierFacts: readonly ModifierFacts[] = [
   of('transform', 'SmoothQuantModifier', 'smoothquant', true),
   of('transform', 'AWQModifier', 'awq', true),
   of('transform', 'LogarithmicEqualizationModifier', 'smoothquant', true),
+  of('transform', 'SpinQuantModifier', 'hadamard', false),
+  of('transform', 'HadamardModifier', 'hadamard', false, 'bitwright'),
   of('quantizer', 'AutoRoundModifier', null, true),
   of('pruning', 'ConstantPruningModifier', null, false),
   of('pruning', 'MagnitudePruningModifier', null, false),
   of('transform', 'QuIPModifier', null, false),
   of('pruning', 'REAPPruningModifier', null, true),
   of('pruning', 'SparseGPTModifier', null, true),
-  of('transform', 'SpinQuantModifier', null, false),
   of('pruning', 'WandaPruningModifier', null, true),
 ];
 

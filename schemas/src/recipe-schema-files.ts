@@ -14,13 +14,14 @@ import gptqSchema from '../recipe/quantizers/gptq.schema.json';
 import rtnSchema from '../recipe/quantizers/rtn.schema.json';
 import schemeSchema from '../recipe/scheme.schema.json';
 import awqSchema from '../recipe/transforms/awq.schema.json';
+import hadamardSchema from '../recipe/transforms/hadamard.schema.json';
 import logEqualizationSchema from '../recipe/transforms/log-equalization.schema.json';
 import quipSchema from '../recipe/transforms/quip.schema.json';
 import smoothquantSchema from '../recipe/transforms/smoothquant.schema.json';
 import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
 
 const quantizerParts = [rtnSchema, gptqSchema, autoroundSchema];
-const transformParts = [smoothquantSchema, awqSchema, logEqualizationSchema, quipSchema, spinquantSchema];
+const transformParts = [smoothquantSchema, awqSchema, hadamardSchema, logEqualizationSchema, quipSchema, spinquantSchema];
 const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
 const recipeParts = [
   calibrationSchema,

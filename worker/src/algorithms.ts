@@ -8,13 +8,14 @@ import type { Quantizer } from './quantizers/quantizer.js';
 import { rtn } from './quantizers/rtn.js';
 import { weightObservers } from './quantizers/weight-observer.js';
 import * as awq from './transforms/awq.js';
+import * as hadamard from './transforms/hadamard.js';
 import { smoothquant } from './transforms/smoothquant.js';
 
 type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { name: Name }>;
 
 export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<PlanNamed<Name>> } = { rtn, gptq };
-/** Each in its own form: SmoothQuant computes its scales at once, AWQ searches for them. */
-export const transforms = { smoothquant, awq } as const satisfies Record<TransformPlan['name'], unknown>;
+/** Each in its own form: SmoothQuant computes its scales at once, AWQ searches for them, rotations are folded into the whole model before. */
+export const transforms = { smoothquant, awq, hadamard } as const satisfies Record<TransformPlan['name'], unknown>;
 export const formats: Readonly<Record<string, Format>> = compressedTensorsFormats;
 /** Observers by the names that schemes carry. */
 export const observers = { weights: weightObservers, inputs: staticRangeObservers };

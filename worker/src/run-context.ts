@@ -1,6 +1,6 @@
 // What every stage of a run may use: the plan, the device, the event sink, the cancel flag, the stage timer. And the words for its failures.
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
-import type { LayerMetrics, RunProblem, RunReport, TransformMetrics } from '../../schemas/src/generated/report.js';
+import type { LayerMetrics, RotationMetrics, RunProblem, RunReport, TransformMetrics } from '../../schemas/src/generated/report.js';
 import type { RunEvent, RunFailure, RunStage } from '../../schemas/src/run-event.js';
 import { RunFailureError, runFailure } from '../../schemas/src/run-failure.js';
 import type { PlacedBytes } from './calibration/activation-cache.js';
@@ -27,6 +27,7 @@ export class RunContext {
   readonly startedAt = new Date();
   readonly layers: LayerMetrics[] = [];
   readonly transforms: TransformMetrics[] = [];
+  readonly rotations: RotationMetrics[] = [];
   readonly problems: RunProblem[] = [];
   readonly stageSeconds = new Map<RunStage, number>();
   /** Stage during which the native core held the most. */
@@ -43,8 +44,12 @@ export class RunContext {
   private progressBegan = 0;
   private lastProgress = 0;
 
+  /** What is carried out: the plan that came, or that of the model with its rotations folded in. */
+  plan: QuantizationPlan;
+
   constructor(
-    readonly plan: QuantizationPlan,
+    /** As it came. */
+    readonly given: QuantizationPlan,
     /** At least one; the first does what is done once. */
     readonly devices: readonly Device[],
     readonly deviceFacts: RunReport['device'],
@@ -52,7 +57,9 @@ export class RunContext {
     readonly version: string,
     private readonly sink: RunEventSink,
     readonly runId: string,
-  ) {}
+  ) {
+    this.plan = given;
+  }
 
   get device(): Device {
     return this.devices[0]!;
@@ -83,6 +90,10 @@ export class RunContext {
   layerFinished(layer: LayerMetrics): void {
     this.layers.push(layer);
     this.emit({ kind: 'layer-finished', run_id: this.runId, layer });
+  }
+
+  rotationFinished(metrics: RotationMetrics): void {
+    this.rotations.push(metrics);
   }
 
   transformFinished(metrics: TransformMetrics): void {

@@ -1,5 +1,6 @@
 // The pipeline of a run: plan → calibrated, transformed, quantized, written, measured. Unit by unit: what is finished is on the disk, and what
 // the next block sees is what a reader of the file would compute, so that a resumed run and an unbroken one are the same run.
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
@@ -27,6 +28,7 @@ import {
   searchOperations,
 } from './jobs/operations-estimate.js';
 import { hashOfWork, RunJournal } from './jobs/run-journal.js';
+import { rotateModel, rotationOf } from './jobs/rotate-model.js';
 import { passedOverProblems } from './jobs/scaled-mapping.js';
 import { WrittenModel } from './jobs/written-model.js';
 import { activationBudget } from './memory/activation-budget.js';
@@ -51,6 +53,7 @@ export async function run(context: RunContext): Promise<void> {
   for (const { native } of context.devices) native.limitMemory(deviceLimit(context.plan, native.kind));
   try {
     journal = await prepare(context);
+    await rotate(context);
     await carryOut(context, journal, reached);
   } catch (error) {
     outcome = isCancellation(error) || context.cancelled ? 'cancelled' : 'failed';
@@ -94,6 +97,14 @@ async function prepare(context: RunContext): Promise<RunJournal> {
   return journal;
 }
 
+/** From here on the model is the rotated one; the report and the measure before are of the one that was given. */
+async function rotate(context: RunContext): Promise<void> {
+  const rotation = rotationOf(context.plan);
+  if (rotation === undefined) return;
+  const model = await context.stage('transform', null, 'folding rotations into the weights', () => rotateModel(context, rotation));
+  context.plan = { ...context.plan, model };
+}
+
 async function carryOut(context: RunContext, journal: RunJournal, reached: Reached): Promise<void> {
   const { plan } = context;
   const units = planUnits(plan);
@@ -117,10 +128,18 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
   await quantizeUnits(context, journal, units, governor);
   const written = new WrittenModel(plan, units, journal);
   await context.stage('write', null, plan.output.dir, async () => {
-    const content = { plan, stored: written.stored, tensors: written.tensors, isUntied: isUntied(plan), bitwrightVersion: context.version };
+    const parted = context.given.model.architecture?.tie_word_embeddings === true && plan.model.architecture?.tie_word_embeddings === false;
+    const content = {
+      plan,
+      stored: written.stored,
+      tensors: written.tensors,
+      isUntied: parted || isUntied(plan),
+      bitwrightVersion: context.version,
+    };
     reached.weightsBytes = await writeCheckpoint(content, context.runDir, () => context.throwIfCancelled());
     reached.outputDir = plan.output.dir;
     await journal.close();
+    if (plan.model.dir !== context.given.model.dir) await rm(plan.model.dir, { recursive: true, force: true });
   });
   if (plan.evaluate !== null) {
     const file = await describeModel(plan.output.dir, nodeFiles);
@@ -269,7 +288,7 @@ function memoryPlaces({ devices, hiddenStates }: RunContext): RunFacts['places']
 
 async function writeReport(context: RunContext, outcome: RunOutcome, reached: Reached): Promise<string> {
   const report = makeReport({
-    plan: context.plan,
+    plan: context.given,
     run_id: context.runId,
     bitwright_version: context.version,
     outcome,
@@ -283,6 +302,7 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     peakStage: context.peakStage,
     places: memoryPlaces(context),
     stages: [...context.stageSeconds].map(([name, seconds]) => ({ name, seconds })),
+    rotations: context.rotations,
     transforms: context.transforms,
     layers: context.layers,
     problems: context.problems,

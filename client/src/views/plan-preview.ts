@@ -90,30 +90,7 @@ export function planText(plan: QuantizationPlan): string {
     '',
     ...(plan.transforms.length === 0
       ? []
-      : [
-          `## ${l10n.t('Transforms')}`,
-          '',
-          ...plan.transforms.map(
-            (transform) =>
-              `- ${
-                transform.name === 'awq'
-                  ? l10n.t(
-                      '{0}: {1} mappings, n_grid {2}, duo_scaling {3}',
-                      transform.modifier,
-                      transform.mappings.length,
-                      transform.n_grid,
-                      String(transform.duo_scaling),
-                    )
-                  : l10n.t(
-                      '{0}: {1} mappings, smoothing_strength {2}',
-                      transform.modifier,
-                      transform.mappings.length,
-                      transform.smoothing_strength,
-                    )
-              }`,
-          ),
-          '',
-        ]),
+      : [`## ${l10n.t('Transforms')}`, '', ...plan.transforms.map((transform) => `- ${transformText(transform)}`), '']),
     `## ${l10n.t('Layers')}`,
     '',
     `| ${[l10n.t('layer'), l10n.t('number'), l10n.t('shape'), l10n.t('modifier'), l10n.t('weights'), l10n.t('inputs')].join(' | ')} |`,
@@ -121,6 +98,22 @@ export function planText(plan: QuantizationPlan): string {
     ...rows,
     '',
   ].join('\n');
+}
+
+function transformText(transform: QuantizationPlan['transforms'][number]): string {
+  if (transform.name === 'hadamard') {
+    const rotations = transform.rotations.map(({ name, size }) => `${name} (${size})`).join(', ');
+    return l10n.t('{0}: rotations {1}, seed {2}', transform.modifier, rotations, transform.seed ?? l10n.t('none'));
+  }
+  if (transform.name === 'awq')
+    return l10n.t(
+      '{0}: {1} mappings, n_grid {2}, duo_scaling {3}',
+      transform.modifier,
+      transform.mappings.length,
+      transform.n_grid,
+      String(transform.duo_scaling),
+    );
+  return l10n.t('{0}: {1} mappings, smoothing_strength {2}', transform.modifier, transform.mappings.length, transform.smoothing_strength);
 }
 
 function calibrationText({ dataset, num_calibration_samples, max_seq_length }: DatasetPlan): string {

@@ -88,6 +88,10 @@ export interface RunReport {
     seconds: number;
   }[];
   /**
+   * Matrices that were turned before all else; absent where none was.
+   */
+  rotations?: RotationMetrics[];
+  /**
    * Mappings in the order of their work; absent in reports of versions that did not tell them.
    */
   transforms?: TransformMetrics[];
@@ -215,6 +219,15 @@ export interface ActivationPlaces {
    */
   host_bytes: number;
   disk_bytes: number;
+}
+/**
+ * One matrix that was turned, and how far its entries stand out: max |W| · √(m n) / ‖W‖, 1 where all are alike (incoherence, arXiv 2307.13304).
+ */
+export interface RotationMetrics {
+  modifier: string;
+  tensor: string;
+  incoherence_before: number;
+  incoherence_after: number;
 }
 /**
  * One mapping of a transform: the scales that it chose, and what they gain.

@@ -36,6 +36,7 @@ import { outputInsideModelFolder } from './output-inside-model-folder.js';
 import { outputNotAFolder } from './output-not-a-folder.js';
 import { patternMatchesMore } from './pattern-matches-more.js';
 import { recipeYieldsNoModifier } from './recipe-yields-no-modifier.js';
+import { rotationUntiesHead } from './rotation-unties-head.js';
 import { runtimeCannotLoad } from './runtime-cannot-load.js';
 import { schemeMissing } from './scheme-missing.js';
 import { schemeNotRunnableYet } from './scheme-not-runnable-yet.js';
@@ -88,6 +89,7 @@ export const allChecks: readonly Check[] = [
   tiedLmHeadQuantized,
   moeRouterQuantized,
   awqCannotScale,
+  rotationUntiesHead,
   transformAfterQuantizer,
   smoothquantWithoutActivationQuantization,
   staticActivationsLastBatch,

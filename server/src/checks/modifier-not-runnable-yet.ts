@@ -4,6 +4,10 @@ import { knownModifiers, quantizationModifiers, transformModifiers } from '../pl
 
 const runnable = [...quantizationModifiers.keys(), ...transformModifiers];
 
+const reasons: Readonly<Record<string, string>> = {
+  QuIPModifier: ', as its rotations turn the inputs and outputs of linears while the model runs and a checkpoint would have to carry them',
+};
+
 export const modifierNotRunnableYet: Check = {
   code: 'modifier-not-runnable-yet',
   run: ({ modifiers }) =>
@@ -14,6 +18,6 @@ export const modifierNotRunnableYet: Check = {
         severity: 'error',
         path,
         at: 'key',
-        message: `${name} is a modifier of llm-compressor that this version of Bitwright cannot run; it runs ${runnable.join(', ')}.`,
+        message: `${name} is a modifier of llm-compressor that this version of Bitwright cannot run${reasons[name] ?? ''}; it runs ${runnable.join(', ')}.`,
       })),
 };

@@ -1,5 +1,6 @@
 // A modifier that does nothing when a model is quantized: it belongs to training, or its list of work is empty.
 import type { ProblemFix, RecipeEdit } from '../../../schemas/src/problem.js';
+import { rotationModifiers } from '../plan/resolve-rotations.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import { booleanOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
@@ -29,7 +30,7 @@ function removeField({ path, body }: RecipeModifier, field: string): ProblemFix 
 /** The field without which the modifier works; null where the modifier itself is the fault. */
 function fieldAtFault({ name, body }: RecipeModifier): string | null {
   if (name === 'GPTQModifier') return 'requires_calibration_data';
-  return Array.isArray(body['mappings']) ? 'mappings' : null;
+  return ['mappings', 'rotations'].find((field) => Array.isArray(body[field])) ?? null;
 }
 
 function reasonOf({ name, body }: RecipeModifier): string | null {
@@ -37,6 +38,8 @@ function reasonOf({ name, body }: RecipeModifier): string | null {
     return 'follows the steps of a training; quantization has none, so it does nothing here, without a word. Use SparseGPTModifier or WandaPruningModifier, or remove it.';
   if (name === 'GPTQModifier' && !booleanOf(body['requires_calibration_data'], true))
     return 'says that it needs no data: llm-compressor then gives it none, solves nothing and leaves the weights as they are, without a word. Remove requires_calibration_data.';
+  if (rotationModifiers.includes(name) && Array.isArray(body['rotations']) && body['rotations'].length === 0)
+    return 'has an empty list of rotations, so it turns nothing. Leave rotations out for R1 and R2, or give some.';
   const hasMappings = ['SmoothQuantModifier', 'LogarithmicEqualizationModifier', 'AWQModifier'].includes(name);
   if (hasMappings && Array.isArray(body['mappings']) && body['mappings'].length === 0)
     return 'has an empty list of mappings, so it scales nothing, without a word. Leave mappings out for those of the architecture, or give some.';

@@ -39,6 +39,7 @@ const modifierBodies: Record<string, readonly string[]> = {
   REAPPruningModifier: ['sparsity: ${1:0.25}'],
   QuIPModifier: ['rotations: [${1:v}]', 'transform_type: ${2:random-hadamard}'],
   SpinQuantModifier: ['rotations: [${1:R1, R2}]'],
+  HadamardModifier: ['rotations: [${1:R1, R2}]'],
   LogarithmicEqualizationModifier: ['smoothing_strength: ${1:0.5}'],
 };
 

@@ -99,10 +99,11 @@ export function memoryLimit({ document }: Resolution): number {
 }
 
 /** In the order of the recipe. */
-function transformPlans({ modifiers, transforms, awq }: Resolution): TransformPlan[] {
+function transformPlans({ modifiers, transforms, awq, rotations }: Resolution): TransformPlan[] {
   return modifiers.flatMap((modifier): TransformPlan[] => [
     ...transforms.filter((transform) => transform.modifier === modifier).map(smoothquantPlan),
     ...awq.filter((transform) => transform.modifier === modifier).map(awqPlan),
+    ...rotations.flatMap(({ modifier: by, plan }) => (by === modifier && plan !== null ? [plan] : [])),
   ]);
 }
 

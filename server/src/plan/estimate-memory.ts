@@ -64,6 +64,7 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
   const stages: MemoryStage[] = [];
   const add = (name: string, bytes: number): void => void stages.push({ name, bytes: Math.ceil(always + bytes) });
   const quantized = input.layers.filter((layer) => layer.scheme?.weights);
+  if (input.transforms.some(({ name }) => name === 'hadamard')) add('folding rotations into the weights', rotatingBytes(input.layers));
   const units = unitsOf(quantized);
   const unitBytes = largestOf(units, (unit) => quantizingBytes(unit, input));
   if (input.calibration === null || architecture === null) add('quantizing a block', unitBytes);
@@ -126,6 +127,9 @@ function searchBytes({ hidden_size: d }: ArchitectureFacts, { layers, calibratio
     );
   });
 }
+
+/** The widest matrix as it was, as it becomes, and its bytes on the way to the file (m · n · b each). */
+const rotatingBytes = (layers: readonly LayerPlan[]): number => largestOf(layers, (layer) => blocks(3, elements(layer) * sizeOf(layer)));
 
 /** All tensors of a block as stored (m · n · b), and the widest once more in F32, as products take it. */
 function blockWeights(members: readonly LayerPlan[]): number {

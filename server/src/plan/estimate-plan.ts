@@ -27,7 +27,12 @@ export function estimatePlan({ model, layers, calibration, evaluation, transform
   const before = model.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const quantized = layers.filter((layer) => layer.scheme?.weights);
   const stored = (layer: LayerPlan): number => storedBytes(layer, layer.scheme as QuantizationScheme, sizeOfDtype(layer.dtype));
-  let after = before;
+  const rotation = transforms.find(({ name }) => name === 'hadamard');
+  const facts = model.architecture;
+  // The head gets a matrix of its own; the folder of the rotated model stands beside the blocks until the end.
+  const parted = rotation !== undefined && facts?.tie_word_embeddings === true && layers.some(isOwnHead(facts.lm_head));
+  const head = parted ? facts.vocab_size * facts.hidden_size * sizeOfDtype(model.dtype) : 0;
+  let after = before + head;
   let bits = 0;
   let weights = 0;
   for (const layer of quantized) {
@@ -45,10 +50,15 @@ export function estimatePlan({ model, layers, calibration, evaluation, transform
     bits_per_weight: weights === 0 ? 8 * sizeOfDtype(model.dtype) : bits / weights,
     peak_memory_bytes: peak.bytes,
     peak_memory_stage: peak.name,
-    disk_bytes: 2 * after,
+    disk_bytes: 2 * after + (rotation === undefined ? 0 : before + head),
     operations: operations(model.architecture, layers, calibration, evaluation) + transformOperations(layers, calibration, transforms),
   };
 }
+
+const isOwnHead =
+  (head: string) =>
+  ({ name, tied_to }: LayerPlan): boolean =>
+    name === head && tied_to === null;
 
 function operations(
   architecture: ArchitectureFacts | null,
@@ -83,7 +93,8 @@ function transformOperations(
 ): number {
   const weightsOf = (some: readonly LayerPlan[]): number => some.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
   const N = calibration?.totalTokens ?? 0;
-  let total = transforms.length * N * weightsOf(layers.filter(({ block }) => block !== null));
+  const passing = transforms.filter(({ name }) => name !== 'hadamard');
+  let total = passing.length * N * weightsOf(layers.filter(({ block }) => block !== null));
   for (const transform of transforms)
     if (transform.name === 'awq')
       for (const { parent, balance_layers } of transform.mappings) {

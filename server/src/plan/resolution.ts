@@ -26,6 +26,8 @@ import { resolveAwqMappings } from './resolve-awq-mappings.js';
 import type { ResolvedAwq } from './resolve-awq-mappings.js';
 import { resolveMappings } from './resolve-mappings.js';
 import type { ResolvedMapping } from './resolve-mappings.js';
+import { partsHead, resolveRotation, rotationModifiers } from './resolve-rotations.js';
+import type { ResolvedRotation } from './resolve-rotations.js';
 
 /** What resolving asks of the outside. */
 export interface ResolveContext {
@@ -87,6 +89,7 @@ export interface Resolution {
   quantization: readonly ResolvedModifier[];
   transforms: readonly ResolvedTransform[];
   awq: readonly ResolvedAwq[];
+  rotations: readonly ResolvedRotation[];
   layers: readonly LayerPlan[];
   calibration: ResolvedDataset | null;
   /** The texts of evaluate: of perplexity and of kl_divergence, where the recipe names them. */
@@ -139,7 +142,15 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     if (found !== null) evaluations.push(found);
   }
   const hasRows = [calibration, ...evaluations].some((dataset) => (dataset?.head ?? null) !== null);
-  const layers = model === null ? [] : assignLayers(model, quantization);
+  const rotations =
+    model === null
+      ? []
+      : modifiers
+          .filter(({ name }) => rotationModifiers.includes(name))
+          .map((modifier, index) => resolveRotation(modifier, model, answer?.architectureReason ?? null, index === 0));
+  problems.push(...rotations.flatMap((rotation) => rotation.problems));
+  const assigned = model === null ? [] : assignLayers(model, quantization);
+  const layers = rotations.some(({ plan }) => plan !== null && partsHead(plan)) ? assigned.map(withOwnWeight) : assigned;
   const awq = modifiers.filter(({ name }) => name === 'AWQModifier');
   return {
     document,
@@ -150,6 +161,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     quantization,
     transforms,
     awq: model === null ? [] : awq.map((modifier) => resolveAwqMappings(modifier, model, layers)),
+    rotations,
     layers,
     calibration,
     evaluations,
@@ -166,6 +178,9 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     problems,
   };
 }
+
+const withOwnWeight = (layer: LayerPlan): LayerPlan =>
+  layer.tied_to === null ? layer : { ...layer, tensor: `${layer.name}.weight`, tied_to: null };
 
 async function fileAtOrAbove(dir: string, files: ModelFiles): Promise<string | null> {
   if ((await files.size(dir)) !== null) return dir;

@@ -1,4 +1,4 @@
-// The operations of AWQ's search on a CUDA device: the names of awq.h.
+// AWQ's search and rotations on a CUDA device: the names of awq.h and hadamard.h.
 #pragma once
 #include "cuda/context.h"
 
@@ -8,6 +8,8 @@ void awq_scales(Context&, const Views& in, const Views& out, const Options&);
 void awq_weight_sum_accumulate(Context&, const Views& in, const Views& out, const Options&);
 void column_abs_sum_accumulate(Context&, const Views& in, const Views& out, const Options&);
 void divide_columns(Context&, const Views& in, const Views& out, const Options&);
+void hadamard_transform(Context&, const Views& in, const Views& out, const Options&);
+void rotate(Context&, const Views& in, const Views& out, const Options&);
 void squared_error_accumulate(Context&, const Views& in, const Views& out, const Options&);
 
 }  // namespace bitwright::cuda

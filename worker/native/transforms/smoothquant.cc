@@ -14,6 +14,7 @@
 #include "core/operations.h"
 #include "core/vector-math.h"
 #include "transforms/awq.h"
+#include "transforms/hadamard.h"
 
 namespace bitwright {
 namespace {
@@ -106,7 +107,7 @@ Operation divide_rows_operation() {
 OperationList transform_operations() {
   return {column_absmax_accumulate_operation(), smoothquant_scales_operation(),        multiply_columns_operation(), divide_rows_operation(),
           column_abs_sum_accumulate_operation(), awq_weight_sum_accumulate_operation(), awq_scales_operation(),       divide_columns_operation(),
-          squared_error_accumulate_operation()};
+          squared_error_accumulate_operation(), hadamard_transform_operation(),        rotate_operation()};
 }
 
 }  // namespace bitwright

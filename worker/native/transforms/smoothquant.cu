@@ -70,7 +70,9 @@ KernelList transform_kernels() {
           {"awq_weight_sum_accumulate", awq_weight_sum_accumulate},
           {"awq_scales", awq_scales},
           {"divide_columns", divide_columns},
-          {"squared_error_accumulate", squared_error_accumulate}};
+          {"squared_error_accumulate", squared_error_accumulate},
+          {"hadamard_transform", hadamard_transform},
+          {"rotate", rotate}};
 }
 
 }  // namespace bitwright::cuda

@@ -6,6 +6,7 @@ import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generat
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import type { TokenBatch } from '../models/model.js';
+import { seededRandom } from '../random-numbers.js';
 import type { Device } from '../tensor/tensor.js';
 import { readDatasetRows } from './dataset-rows.js';
 import { openTokenizer, type TextTokenizer } from './tokenizer.js';
@@ -168,16 +169,10 @@ export function packDocuments(documents: readonly Int32Array[], device: Device, 
   };
 }
 
-/** Fisher and Yates with a small generator of 32 bits (mulberry32), so that a seed means the same rows everywhere. */
+/** Fisher and Yates: a seed means the same rows everywhere. */
 function shuffled<T>(items: readonly T[], seed: number): T[] {
   const result = [...items];
-  let state = seed >>> 0;
-  const random = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const random = seededRandom(seed);
   for (let last = result.length - 1; last > 0; last -= 1) {
     const other = Math.floor(random() * (last + 1));
     [result[last], result[other]] = [result[other]!, result[last]!];

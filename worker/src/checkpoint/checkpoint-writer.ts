@@ -134,7 +134,7 @@ async function writeConfig(dir: string, { plan, stored, isUntied }: CheckpointCo
   await writeTextDurably(path.join(dir, 'config.json'), stored.length > 0 ? addToConfig(file, text, entries) : text);
 }
 
-async function copySideFiles(dir: string, { model }: QuantizationPlan): Promise<void> {
+export async function copySideFiles(dir: string, { model }: QuantizationPlan): Promise<void> {
   for (const name of model.side_files) {
     if (name === 'config.json' || name === 'recipe.yaml') continue;
     const source = path.join(model.dir, name);
@@ -150,7 +150,7 @@ async function copySideFiles(dir: string, { model }: QuantizationPlan): Promise<
   }
 }
 
-const readSideFile = (file: string): Promise<string> =>
+export const readSideFile = (file: string): Promise<string> =>
   readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     throw runFailure.fileUnreadable(file, error.message);
   });

@@ -29,7 +29,7 @@ export async function evaluateRun(
   const known = (part: Partial<Quality>): void => keep((quality = { ...quality, ...part }));
   const sides = [
     ['after', file, 'the written checkpoint'],
-    ['before', plan.model, 'the model before'],
+    ['before', context.given.model, 'the model before'],
   ] as const;
   for (const [side, model, what] of sides) {
     // Both are measured on one text: its findings are told once.
@@ -53,7 +53,8 @@ export async function evaluateRun(
     }
   }
   if (kl_divergence !== null) {
-    const compare = (watch: EvaluationWatch) => measureDivergence({ original: plan.model, quantized: file }, kl_divergence, device, watch);
+    const compare = (watch: EvaluationWatch) =>
+      measureDivergence({ original: context.given.model, quantized: file }, kl_divergence, device, watch);
     known({ kl_divergence: await staged(context, 'kl_divergence', 1, 'the written checkpoint against the model before', true, compare) });
   }
 }

@@ -1,18 +1,14 @@
 // Plan → work units in order: embeddings, then the decoder blocks, then what follows them. A unit is written and journalled as one.
-import type {
-  AwqPlan,
-  LayerPlan,
-  QuantizationArgs,
-  QuantizationPlan,
-  SmoothQuantPlan,
-  TransformPlan,
-} from '../../../schemas/src/generated/plan.js';
+import type { AwqPlan, LayerPlan, QuantizationArgs, QuantizationPlan, SmoothQuantPlan } from '../../../schemas/src/generated/plan.js';
 import { isSolved } from '../../../schemas/src/modifiers.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { storageObstacle } from '../checkpoint/formats/compressed-tensors.js';
 import { areInputsKnown } from '../tensor/grid-args.js';
 
-export interface MappingOf<Plan extends TransformPlan> {
+/** Transforms of single blocks; rotations are done before, with the whole model. */
+type ScalingPlan = SmoothQuantPlan | AwqPlan;
+
+export interface MappingOf<Plan extends ScalingPlan> {
   plan: Plan;
   mapping: Plan['mappings'][number];
 }
@@ -48,7 +44,7 @@ export function transformPasses({ transforms }: Pick<WorkUnit, 'transforms'>): T
 }
 
 /** The name of the plan tells which kind of mapping stands beside it. */
-const isOf = <Name extends TransformPlan['name']>(
+const isOf = <Name extends ScalingPlan['name']>(
   name: Name,
   transform: WorkUnit['transforms'][number],
 ): transform is Extract<WorkUnit['transforms'][number], { plan: { name: Name } }> => transform.plan.name === name;
@@ -66,7 +62,7 @@ export function planUnits(plan: QuantizationPlan): WorkUnit[] {
   for (let block = 0; block < n_blocks; block += 1) blockUnit(block);
   for (const layer of quantized) if (layer.block !== null) blockUnit(layer.block).layers.push(layer);
   for (const transform of plan.transforms)
-    for (const one of mappingsOf(transform)) blockUnit(blockOf(plan, one.mapping)).transforms.push(one);
+    if (transform.name !== 'hadamard') for (const one of mappingsOf(transform)) blockUnit(blockOf(plan, one.mapping)).transforms.push(one);
   const outside = quantized.filter((layer) => layer.block === null);
   const single = (place: 'before' | 'after') => (layer: LayerPlan) => ({ block: null, place, layers: [layer], transforms: [] });
   return [
@@ -76,7 +72,7 @@ export function planUnits(plan: QuantizationPlan): WorkUnit[] {
   ].map((unit, index) => ({ index, ...unit }));
 }
 
-const mappingsOf = (plan: TransformPlan): WorkUnit['transforms'] =>
+const mappingsOf = (plan: ScalingPlan): WorkUnit['transforms'] =>
   plan.name === 'awq' ? plan.mappings.map((mapping) => ({ plan, mapping })) : plan.mappings.map((mapping) => ({ plan, mapping }));
 
 /** Layers whose weight the checkpoint holds quantized: GPTQ leaves embeddings alone, and a tied weight is stored once. */
@@ -101,7 +97,7 @@ export function isUntied(plan: QuantizationPlan): boolean {
 
 export const isSkippedEmbedding = (layer: LayerPlan): boolean => layer.kind === 'Embedding' && isSolved(layer);
 
-function blockOf(plan: QuantizationPlan, { smooth_layer, balance_layers }: TransformPlan['mappings'][number]): number {
+function blockOf(plan: QuantizationPlan, { smooth_layer, balance_layers }: ScalingPlan['mappings'][number]): number {
   const blocks = new Set(plan.layers.filter((layer) => balance_layers.includes(layer.name)).map((layer) => layer.block));
   const [block] = blocks;
   if (blocks.size !== 1 || block === null || block === undefined)
@@ -119,8 +115,8 @@ export function checkPlanIsSupported(plan: QuantizationPlan, observers: { weight
     }
   if (plan.transforms.some(({ name }) => name === 'awq') && plan.layers.some(({ scheme }) => scheme?.weights?.type === 'float'))
     faults.push('AWQ searches scales for integers alone, and a layer has weights of floats');
-  if (plan.calibration === null && plan.transforms.length > 0)
-    faults.push(`${plan.transforms[0]?.modifier} needs calibration and the plan has none`);
+  const observed = plan.transforms.find(({ name }) => name !== 'hadamard');
+  if (plan.calibration === null && observed !== undefined) faults.push(`${observed.modifier} needs calibration and the plan has none`);
   if (faults.length > 0) throw runFailure.planInvalid(listed([...new Set(faults)]));
 }
 

@@ -1,7 +1,7 @@
 // report.json: the numbers of a run, from what the run collected. Written before the last event, whatever happened.
 import path from 'node:path';
 import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
-import type { LayerMetrics, RunProblem, RunReport, TransformMetrics } from '../../../schemas/src/generated/report.js';
+import type { LayerMetrics, RotationMetrics, RunProblem, RunReport, TransformMetrics } from '../../../schemas/src/generated/report.js';
 
 export interface RunFacts {
   plan: QuantizationPlan;
@@ -20,6 +20,7 @@ export interface RunFacts {
   peakStage: string;
   places: Pick<RunReport['memory'], 'devices' | 'process_peak_bytes' | 'pinned_peak_bytes' | 'activations'>;
   stages: RunReport['stages'];
+  rotations: RotationMetrics[];
   transforms: TransformMetrics[];
   layers: LayerMetrics[];
   problems: RunProblem[];
@@ -57,6 +58,7 @@ export function makeReport(facts: RunFacts): RunReport {
       ...facts.places,
     },
     stages: facts.stages,
+    ...(facts.rotations.length > 0 ? { rotations: facts.rotations } : {}),
     transforms: facts.transforms,
     layers,
     problems: facts.problems,

@@ -253,6 +253,23 @@ export const squaredErrorAccumulate = (sum: Tensor, a: Tensor, b: Tensor): void 
 /** weight [O, I] / s per column, in the dtype of the weight. */
 export const divideColumns = (weight: Tensor, s: Tensor): Tensor => one(weight.device.enqueue('divide_columns', [weight, s]));
 
+// ---- rotations (Ashkboos et al., arXiv 2404.00456) ---------------------------------------------------------------------------
+
+/** How a weight or a bias is turned: along axis 1 every piece of a row, along axis 0 every piece of a column; the result in `dtype`. */
+export interface RotateArgs {
+  axis: 0 | 1;
+  dtype: DType;
+}
+/**
+ * Every piece v of b elements → v · D · (S ⊗ F) / √b, S Sylvester's matrix: x [O, I] or [O], signs I8 [b] of D, factor I8 [K, K] a Hadamard matrix F with b / K a
+ * power of two. gain [I] or null: multiplied into the columns first (axis 1).
+ */
+export const hadamardTransform = (x: Tensor, gain: Tensor | null, signs: Tensor, factor: Tensor, options: RotateArgs): Tensor =>
+  one(x.device.enqueue('hadamard_transform', [x, gain, signs, factor], { ...options }));
+/** Every piece v of b elements → v · R, R F64 [1 or pieces, b, b]: one for all pieces of a line, or one for each. */
+export const rotate = (x: Tensor, gain: Tensor | null, R: Tensor, options: RotateArgs): Tensor =>
+  one(x.device.enqueue('rotate', [x, gain, R], { ...options }));
+
 // ---- formats (reference: compressed-tensors) -------------------------------------------------------------------------
 
 /** q I8 [O, I] → I32: axis 1 packs along columns [O, ⌈I·b/32⌉], axis 0 along rows [⌈O·b/32⌉, I]. Offset 2^(b−1), low bits first, dense. */

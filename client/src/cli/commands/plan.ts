@@ -38,20 +38,23 @@ export const planCommand: Command = {
   },
 };
 
+function transformText(transform: QuantizationPlan['transforms'][number]): string {
+  if (transform.name === 'hadamard')
+    return `${transform.rotations.map(({ name, size }) => `${name} of size ${size}`).join(', ')}, ${transform.seed === null ? 'without random signs' : `seed ${transform.seed}`}`;
+  const how =
+    transform.name === 'awq'
+      ? `a search over ${counted(transform.n_grid, 'scaling')}, duo_scaling ${transform.duo_scaling}`
+      : `${transform.algorithm}, strength ${transform.smoothing_strength}`;
+  return `${how}, ${counted(transform.mappings.length, 'mapping')}`;
+}
+
 export function planLines(plan: QuantizationPlan): string[] {
   const { model, estimate } = plan;
   const quantized = plan.layers.filter((layer) => layer.scheme !== null);
   const kept = plan.layers.filter((layer) => layer.scheme === null);
   return [
     `Model        ${model.dir} (${model.architecture_name ?? 'architecture unknown'}, ${model.dtype}, ${counted(model.tensors.length, 'tensor')})`,
-    ...plan.transforms.map(
-      (transform) =>
-        `Transform    ${transform.modifier}: ${
-          transform.name === 'awq'
-            ? `a search over ${counted(transform.n_grid, 'scaling')}, duo_scaling ${transform.duo_scaling}`
-            : `${transform.algorithm}, strength ${transform.smoothing_strength}`
-        }, ${counted(transform.mappings.length, 'mapping')}`,
-    ),
+    ...plan.transforms.map((transform) => `Transform    ${transform.modifier}: ${transformText(transform)}`),
     `Quantize     ${thousands(quantized.length)} of ${counted(plan.layers.length, 'layer')}`,
     ...table(
       [
