@@ -11,6 +11,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import {
+  analyzeRequest,
   cancelRequest,
   devicesRequest,
   evaluateProgressNotification,
@@ -22,6 +23,8 @@ import {
   runRequest,
   type CancelParams,
   type DeviceDescription,
+  type AnalyzeParams,
+  type AnalyzeResult,
   type EvaluateParams,
   type EvaluateProgressParams,
   type EvaluateResult,
@@ -72,6 +75,8 @@ export interface WorkerHost {
   /** Resolves when the device is idle and the journal is written. */
   cancel(runId: string): Promise<void>;
   evaluate(params: EvaluateParams, control?: EvaluateControl): Promise<EvaluateResult | { cancelled: true }>;
+  /** Progress and cancelling as of an evaluation; a cancelled analysis continues when it is asked for again. */
+  analyze(params: AnalyzeParams, control?: EvaluateControl): Promise<AnalyzeResult | { cancelled: true }>;
   inspectTensor(params: InspectTensorParams): Promise<InspectTensorResult>;
   /** Ends the process in order: its input closes, and it is killed when it lingers. Resolves when it is gone. */
   dispose(): Promise<void>;
@@ -116,6 +121,15 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHost> {
   connection.listen();
 
   const initialized = await shakeHands(request, child, options);
+  const cancellable = async <Result>(method: string, params: object, control: EvaluateControl): Promise<Result | { cancelled: true }> => {
+    evaluateProgress = control.onProgress;
+    try {
+      return await request<Result>(method, params, control.signal);
+    } catch (error) {
+      if (error instanceof ResponseError && error.code === REQUEST_CANCELLED) return { cancelled: true };
+      throw error;
+    }
+  };
   return {
     initialized,
     pid: child.pid,
@@ -130,15 +144,8 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHost> {
       const params: CancelParams = { run_id };
       await request<unknown>(cancelRequest, params);
     },
-    evaluate: async (params: EvaluateParams, control = {}) => {
-      evaluateProgress = control.onProgress;
-      try {
-        return await request<EvaluateResult>(evaluateRequest, params, control.signal);
-      } catch (error) {
-        if (error instanceof ResponseError && error.code === REQUEST_CANCELLED) return { cancelled: true };
-        throw error;
-      }
-    },
+    evaluate: (params: EvaluateParams, control = {}) => cancellable<EvaluateResult>(evaluateRequest, params, control),
+    analyze: (params: AnalyzeParams, control = {}) => cancellable<AnalyzeResult>(analyzeRequest, params, control),
     inspectTensor: (params: InspectTensorParams) => request<InspectTensorResult>(inspectTensorRequest, params),
     dispose: () => child.stop(),
     kill: () => child.kill(),

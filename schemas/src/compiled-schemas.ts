@@ -4,6 +4,7 @@ import Ajv from 'ajv';
 import type { ValidateFunction } from 'ajv';
 import planSchema from '../plan.schema.json';
 import reportSchema from '../report.schema.json';
+import sensitivitySchema from '../sensitivity.schema.json';
 import { recipeSchemaFiles } from './recipe-schema-files.js';
 
 export type { ErrorObject, ValidateFunction } from 'ajv';
@@ -18,14 +19,20 @@ export const ajv = new Ajv({
   code: { source: true, esm: true },
 });
 ajv.addVocabulary(['x-bitwright']);
-for (const schema of [...Object.values(recipeSchemaFiles.files), planSchema, reportSchema]) ajv.addSchema(schema);
+for (const schema of [...Object.values(recipeSchemaFiles.files), planSchema, reportSchema, sensitivitySchema]) ajv.addSchema(schema);
 
 /** What this module gives, by name; the replacement gives the same. */
-export const schemaIds = { recipeValidator: recipeSchemaFiles.entry, planValidator: planSchema.$id, reportValidator: reportSchema.$id };
+export const schemaIds = {
+  recipeValidator: recipeSchemaFiles.entry,
+  planValidator: planSchema.$id,
+  reportValidator: reportSchema.$id,
+  sensitivityValidator: sensitivitySchema.$id,
+};
 
 export const recipeValidator = (): ValidateFunction => compiled(schemaIds.recipeValidator);
 export const planValidator = (): ValidateFunction => compiled(schemaIds.planValidator);
 export const reportValidator = (): ValidateFunction => compiled(schemaIds.reportValidator);
+export const sensitivityValidator = (): ValidateFunction => compiled(schemaIds.sensitivityValidator);
 
 /** At the first use. */
 function compiled(id: string): ValidateFunction {

@@ -1,8 +1,9 @@
 // Validation against the recipe, plan and report schemas, one function each, with ajv's names hidden.
 import type { ErrorObject, ValidateFunction } from './compiled-schemas.js';
-import { planValidator, recipeValidator, reportValidator } from './compiled-schemas.js';
+import { planValidator, recipeValidator, reportValidator, sensitivityValidator } from './compiled-schemas.js';
 import type { QuantizationPlan } from './generated/plan.js';
 import type { RunReport } from './generated/report.js';
+import type { SensitivityAnalysis } from './generated/sensitivity.js';
 
 /** One finding of a validator, with the library's names hidden. */
 export interface SchemaFinding {
@@ -54,4 +55,9 @@ export function asPlan(value: unknown): { plan: QuantizationPlan } | { error: st
 export function asReport(value: unknown): { report: RunReport } | { error: string } {
   const findings = check(reportValidator(), value);
   return findings.length === 0 ? { report: value as RunReport } : { error: describe(findings) };
+}
+
+export function asSensitivity(value: unknown): { analysis: SensitivityAnalysis } | { error: string } {
+  const findings = check(sensitivityValidator(), value);
+  return findings.length === 0 ? { analysis: value as SensitivityAnalysis } : { error: describe(findings) };
 }

@@ -68,6 +68,7 @@ std::vector<Call> calls_in_order() {
           {"hessian_accumulate", {H, x}, options({{"decay", 0.5}, {"weight", 0.5}})},
           {"hessian_diagonal", {H}, {}},
           {"column_range_accumulate", {{F32, {2, 8}}, x}, {}},
+          {"column_moments_accumulate", {{bitwright::DType::F64, {5, 8}}, x}, {}},
           {"range_accumulate", {{F32, {2}}, x}, {}},
           {"weighted_accumulate", {H, H}, options({{"decay", 0.5}, {"weight", 0.5}})},
           {"activation_scale", {{F32, {2}}}, tokens},

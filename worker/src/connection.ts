@@ -11,6 +11,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import type { RunProblem } from '../../schemas/src/generated/report.js';
 import {
+  analyzeRequest,
   cancelRequest,
   devicesRequest,
   evaluateProgressNotification,
@@ -20,6 +21,8 @@ import {
   NATIVE_CORE_UNAVAILABLE,
   runEventNotification,
   runRequest,
+  type AnalyzeParams,
+  type AnalyzeResult,
   type CancelParams,
   type DeviceDescription,
   type EvaluateParams,
@@ -34,11 +37,13 @@ import {
 import { PROTOCOL_VERSION } from '../../schemas/src/protocol/version.js';
 import { runFailure, type RunFailureError } from '../../schemas/src/run-failure.js';
 import { asPlan } from '../../schemas/src/validate.js';
+import { analyze } from './analyze/analyze.js';
 import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
 import type { NativeCore } from './native-core.js';
 import { Devices } from './open-devices.js';
+import type { Device } from './tensor/tensor.js';
 import { inspectedTensor, tensorStatistics } from './report/inspect-tensor.js';
 import { asRunFailure, idle, isCancellation, RunCancelled, RunContext } from './run-context.js';
 import { run } from './run.js';
@@ -135,6 +140,15 @@ export function listen({ input, output, core, version, onClose }: ConnectionOpti
     },
   );
 
+  connection.onRequest(analyzeRequest, async (params: AnalyzeParams, token: CancellationToken): Promise<AnalyzeResult | ResponseError> => {
+    try {
+      return await oneAtATime(() => analyzePlan(connection, devices, version, params, token));
+    } catch (error) {
+      if (isCancellation(error)) return new ResponseError(REQUEST_CANCELLED, 'The analysis was cancelled.');
+      return { failure: asRunFailure(error) };
+    }
+  });
+
   connection.onRequest(inspectTensorRequest, async (params: InspectTensorParams): Promise<InspectTensorResult> => {
     try {
       return { statistics: await oneAtATime(() => inspect(devices, params)) };
@@ -161,13 +175,43 @@ async function evaluate(
   throwIfCancelled();
   await verifyModelFiles(model);
   const { devices: opened } = devices.open(wanted, null);
+  const onProgress = (fraction: number): void =>
+    void connection.sendNotification(evaluateProgressNotification, { fraction, message: `evaluating ${model.dir}` });
+  const problems: RunProblem[] = [];
+  const onProblem = (problem: RunProblem): void => void problems.push(problem);
+  const watch = { onProgress, onProblem, throwIfCancelled };
+  return cancellable(opened, token, async () => ({ perplexity: await measurePerplexity(model, dataset, opened, watch), problems }));
+}
+
+/** On the first device of the plan's choice. */
+async function analyzePlan(
+  connection: MessageConnection,
+  devices: Devices,
+  version: string,
+  { plan: received, bits, end_to_end }: AnalyzeParams,
+  token: CancellationToken,
+): Promise<AnalyzeResult> {
+  const checked = asPlan(received);
+  if ('error' in checked) throw runFailure.planInvalid(checked.error);
+  const { plan } = checked;
+  const throwIfCancelled = (): void => {
+    if (token.isCancellationRequested) throw new RunCancelled();
+  };
+  throwIfCancelled();
+  const { devices: opened, facts } = devices.open(plan.device, plan.threads);
+  const onProgress = (fraction: number, message: string): void =>
+    void connection.sendNotification(evaluateProgressNotification, { fraction, message });
+  const watch = { onProgress, throwIfCancelled };
+  return cancellable(opened, token, () =>
+    analyze({ plan, bits, endToEnd: end_to_end, device: opened[0]!, kind: facts.kind, version, watch }),
+  );
+}
+
+/** Cancelled devices are empty and take work again afterwards. */
+async function cancellable<T>(opened: readonly Device[], token: CancellationToken, work: () => Promise<T>): Promise<T> {
   const subscription = token.onCancellationRequested(() => opened.forEach(({ native }) => native.cancel()));
   try {
-    const onProgress = (fraction: number): void =>
-      void connection.sendNotification(evaluateProgressNotification, { fraction, message: `evaluating ${model.dir}` });
-    const problems: RunProblem[] = [];
-    const onProblem = (problem: RunProblem): void => void problems.push(problem);
-    return { perplexity: await measurePerplexity(model, dataset, opened, { onProgress, onProblem, throwIfCancelled }), problems };
+    return await work();
   } finally {
     subscription.dispose();
     if (token.isCancellationRequested) await idle(opened);

@@ -3,6 +3,7 @@
 import { RunFailureError } from '../../../schemas/src/run-failure.js';
 import { commandHelp, generalHelp, parseInvocation } from './arguments.js';
 import { exitCode, UsageError, type Command, type ExitCode } from './command.js';
+import { analyzeCommand } from './commands/analyze.js';
 import { checkCommand } from './commands/check.js';
 import { devicesCommand } from './commands/devices.js';
 import { evaluateCommand } from './commands/evaluate.js';
@@ -20,6 +21,7 @@ const commands: readonly Command[] = [
   planCommand,
   quantizeCommand,
   evaluateCommand,
+  analyzeCommand,
   inspectCommand,
   devicesCommand,
   lspCommand,

@@ -73,6 +73,20 @@ export interface EvaluateProgressParams {
   message: string;
 }
 
+/**
+ * Host to worker: what quantizing each layer of the plan alone costs, for every number of bits. Written as sensitivity.json into <output.dir>.analysis,
+ * where an interrupted analysis continues. Cancellable by the request's token; tells its progress as an evaluation does.
+ */
+export const analyzeRequest = 'worker/analyze';
+export interface AnalyzeParams {
+  plan: QuantizationPlan;
+  bits: number[];
+  /** KL divergence and perplexity with each candidate alone, on the text of the plan's evaluation. */
+  end_to_end: boolean;
+}
+/** `resumed`: candidates that an earlier analysis had measured. */
+export type AnalyzeResult = { dir: string; resumed: number; problems: RunProblem[] } | { failure: RunFailure };
+
 /** Host to worker: statistics and histogram of one tensor, for `inspect --layer`. */
 export const inspectTensorRequest = 'worker/inspectTensor';
 export interface InspectTensorParams {

@@ -89,6 +89,12 @@ export class ActivationCache implements Disposable {
     this.entries.set(batch, { place, shape: [...shape], bytes, passed });
   }
 
+  /** Takes a finished tensor over. */
+  put(batch: number, tensor: Tensor, passed: number): Promise<void> {
+    this.stage(batch, tensor, passed);
+    return this.commit(batch);
+  }
+
   /** What was staged and not committed is gone; the batches are what they were. */
   rollBack(): void {
     for (const { tensor, kind } of this.pending.values()) {

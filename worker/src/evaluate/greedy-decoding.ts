@@ -38,8 +38,7 @@ export async function decodeGreedily(input: DecodingInput): Promise<number[][]> 
   checkWeightsFit(model);
   const longest = prompts.reduce((length, prompt) => Math.max(length, prompt.length), 0);
   using decoder = openDecoder(model, device, longest + most, 'Generation');
-  using copies = await partLoader([device], model)(() => true);
-  const weights = copies.first;
+  using weights = await partLoader(device, model)(() => true);
   const facts = model.architecture;
   if (facts === null) throw runFailure.architectureUnknown(model.architecture_name ?? model.dir, 'Generation');
   const together = Math.max(1, Math.min(mostTogether, Math.floor((os.freemem() * cacheShare) / cacheBytes(facts, longest + most))));

@@ -14,7 +14,7 @@ import type { CalibrationRows } from '../calibration/calibrate-block.js';
 import { loadTokenBatches } from '../calibration/token-batches.js';
 import { freeHostMemory } from '../jobs/memory-estimate.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
-import { logitDivergence, narrow } from '../tensor/operations.js';
+import { logitDivergence, narrow, reshape } from '../tensor/operations.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { nextTokens, partLoader, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
 import { predictedTokens } from './perplexity.js';
@@ -50,7 +50,7 @@ export async function measureDivergence(
 }
 
 /** What is kept of each predicted token. */
-class TokenFigures {
+export class TokenFigures {
   private readonly kld: Float64Array;
   private readonly deltaP: Float64Array;
   private readonly logP: Float64Array;
@@ -99,10 +99,17 @@ class TokenFigures {
   }
 }
 
-async function compareHeads(before: CalibrationRows, after: CalibrationRows, models: ComparedModels, kept: TokenFigures): Promise<void> {
-  using copiesP = await partLoader([before.device], models.original)((name) => before.model.headTensors.includes(name));
-  using copiesQ = await partLoader([after.device], models.quantized)((name) => after.model.headTensors.includes(name));
-  const [headP, headQ] = [copiesP.first, copiesQ.first];
+/** Both heads on the last hidden states of both; `replaced` stands in place of a weight of the second head. */
+export async function compareHeads(
+  before: CalibrationRows,
+  after: CalibrationRows,
+  models: ComparedModels,
+  kept: TokenFigures,
+  replaced: { tensorName: string; What: Tensor } | null = null,
+): Promise<void> {
+  using headP = await partLoader(before.device, models.original)((name) => before.model.headTensors.includes(name));
+  using headQ = await partLoader(after.device, models.quantized)((name) => after.model.headTensors.includes(name));
+  if (replaced !== null) headQ.replace(replaced.tensorName, reshape(replaced.What, replaced.What.shape));
   let n_documents = 0;
   for (const [index, batch] of before.batches.entries()) {
     using p = normed(before, index, headP);

@@ -9,6 +9,7 @@ import { embedRows, propagateBlock } from '../calibration/calibrate-block.js';
 import { SpreadRows } from '../calibration/spread-rows.js';
 import type { TokenBatches } from '../calibration/token-batches.js';
 import { modelTensors, openTensorReader } from '../checkpoint/tensor-reader.js';
+import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { loadCopies, type WeightCopies } from '../checkpoint/weight-copies.js';
 import { freeHostMemory } from '../jobs/memory-estimate.js';
 import { activationBudget } from '../memory/activation-budget.js';
@@ -67,7 +68,7 @@ async function passBlocks(
   model: ModelDescription,
   survive: (stage: string, attempt: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  const load = partLoader(rows.devices, model);
+  const load = copiesLoader(rows.devices, model);
   const [{ model: decoder }] = rows.parts;
   await survive('the embedding', async () => {
     using copies = await load((name) => decoder.embeddingTensors.includes(name));
@@ -83,8 +84,14 @@ async function passBlocks(
     });
 }
 
-/** Weights of a folder by the names of tensors, on every device, as any reader of it would get them. */
-export function partLoader(
+/** Weights of a folder by the names of tensors, as any reader of it would get them. */
+export function partLoader(device: Device, model: ModelDescription): (isWanted: (name: string) => boolean) => Promise<LoadedWeights> {
+  const load = copiesLoader([device], model);
+  return async (isWanted) => (await load(isWanted)).first;
+}
+
+/** The same on every device. */
+export function copiesLoader(
   devices: readonly Device[],
   model: ModelDescription,
 ): (isWanted: (name: string) => boolean) => Promise<WeightCopies> {

@@ -115,14 +115,14 @@ async function readAll(readings: readonly Reading[], model: ModelDescription, de
     watch.onProgress(Math.min(1, done / n_steps));
   };
   await withHiddenStates({ model, devices: [device], tokens, onTokens }, async ({ parts: [rows] }) => {
-    using head = await partLoader([device], model)((name) => rows.model.headTensors.includes(name));
+    using head = await partLoader(device, model)((name) => rows.model.headTensors.includes(name));
     let first = 0;
     for (const [index, batch] of rows.batches.entries()) {
       const inBatch = readings.slice(first, (first += batch.offsets.length - 1));
       const asked = inBatch.flatMap((reading, document) =>
         reading.asked.map((one) => ({ ...one, position: one.position + (batch.offsets[document] ?? 0) })),
       );
-      await answer(rows, index, head.first, asked, rowsAtATime(model.architecture?.vocab_size ?? 1));
+      await answer(rows, index, head, asked, rowsAtATime(model.architecture?.vocab_size ?? 1));
       rows.onBatch(batch);
     }
   });

@@ -10,7 +10,7 @@ import { MemoryGovernor } from '../memory/memory-governor.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
 import { crossEntropy, narrow } from '../tensor/operations.js';
 import type { Device } from '../tensor/tensor.js';
-import { nextTokens, partLoader, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
+import { copiesLoader, nextTokens, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
 
 export async function measurePerplexity(
   model: ModelDescription,
@@ -51,7 +51,7 @@ export function predictedTokens({ nTokens, nDocuments }: TokenBatches, { dataset
 async function totalLoss(rows: SpreadRows, model: ModelDescription, logitsAtATime: number): Promise<number> {
   const [{ model: decoder }] = rows.parts;
   const n_rows = rowsAtATime(model.architecture?.vocab_size ?? 1, logitsAtATime);
-  using copies = await partLoader(rows.devices, model)((name) => decoder.headTensors.includes(name));
+  using copies = await copiesLoader(rows.devices, model)((name) => decoder.headTensors.includes(name));
   const found = await rows.onEach(async (part, device) => {
     const losses: { batch: TokenBatch; losses: Float64Array }[] = [];
     for (const [index, batch] of part.batches.entries()) {

@@ -118,6 +118,10 @@ export const hessianDiagonal = (hessian: Tensor): Tensor => one(hessian.device.e
 export const columnRangeAccumulate = (ranges: Tensor, x: Tensor): void => {
   ranges.device.enqueue('column_range_accumulate', [ranges, x]);
 };
+/** Running sums of the first four powers and the largest magnitude per column: moments F64 [5, I] in place (begin at zeros), x F32 [T, I]. */
+export const columnMomentsAccumulate = (moments: Tensor, x: Tensor): void => {
+  moments.device.enqueue('column_moments_accumulate', [moments, x]);
+};
 /** Running extremes of the whole tensor: range F32 [2], x F32 [T, I]. */
 export const rangeAccumulate = (range: Tensor, x: Tensor): void => {
   range.device.enqueue('range_accumulate', [range, x]);

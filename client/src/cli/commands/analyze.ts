@@ -1,0 +1,124 @@
+// `bitwright analyze RECIPE`: what quantizing each layer alone costs, for every number of bits.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { SensitivityAnalysis } from '../../../../schemas/src/generated/sensitivity.js';
+import { RunFailureError } from '../../../../schemas/src/run-failure.js';
+import { asSensitivity } from '../../../../schemas/src/validate.js';
+import { deviceOption, exitCode, outOption, recipeOptions, UsageError, type Command, type Invocation } from '../command.js';
+import { counted, table, type Column } from '../format-text.js';
+import { onInterrupt } from '../interrupt.js';
+import { problemLines, whyNoPlan } from '../problem-text.js';
+import { HostError, startServer, startWorkerProcess } from '../processes.js';
+import { resolveRecipe } from '../recipe-file.js';
+
+export const analyzeCommand: Command = {
+  name: 'analyze',
+  synopsis: 'RECIPE',
+  summary: 'Measure how sensitive each layer is, for every number of bits.',
+  description: `Each layer that the recipe quantizes is quantized alone, with its own method and scheme and each number of bits: weight error, output error on the
+calibration rows and, with --end-to-end, KL divergence and perplexity of the whole model on the text of evaluate (costly: one pass of half the model for
+each candidate). Written to OUTPUT.analysis/sensitivity.json; running again continues, and measures only what is new.`,
+  operands: { least: 1, most: 1 },
+  options: {
+    bits: { value: 'LIST', description: 'numbers of bits from 2 to 8, with commas between (default: 2,3,4,8)' },
+    'end-to-end': { value: null, description: 'also measure the predictions of the whole model with each candidate' },
+    out: outOption,
+    device: deviceOption,
+    ...recipeOptions,
+  },
+  run: async (invocation, terminal) => {
+    const bits = bitsOf(invocation);
+    const server = await startServer();
+    const resolved = await resolveRecipe(server, invocation.operands[0] ?? '', invocation).finally(() => server.stop());
+    for (const problem of resolved.problems) for (const line of problemLines(resolved, problem)) terminal.err(line);
+    const { plan } = resolved;
+    if (plan === null) {
+      terminal.err(`Nothing was analyzed: ${whyNoPlan(resolved.problems)}`);
+      return exitCode.problems;
+    }
+    const worker = await startWorkerProcess(() => undefined);
+    const abort = new AbortController();
+    const progress = terminal.progress();
+    const interrupt = onInterrupt(() => abort.abort(), worker.kill);
+    try {
+      const result = await worker.analyze(
+        { plan, bits, end_to_end: invocation.flag('end-to-end') },
+        { signal: abort.signal, onProgress: ({ fraction, message }) => progress.update(fraction, null, message) },
+      );
+      progress.end();
+      if ('cancelled' in result) {
+        terminal.err('Cancelled. Running again continues after the last finished candidate.');
+        return exitCode.interrupted;
+      }
+      if ('failure' in result) throw new RunFailureError(result.failure);
+      for (const { severity, code, message } of result.problems) terminal.err(`${severity} ${code}  ${message}`);
+      const analysis = await readAnalysis(result.dir);
+      if (invocation.flag('json')) terminal.json(analysis);
+      else for (const line of analysisLines(analysis, result)) terminal.out(line);
+      return exitCode.success;
+    } finally {
+      progress.end();
+      interrupt.dispose();
+      await worker.dispose();
+    }
+  },
+};
+
+function bitsOf(invocation: Invocation): number[] {
+  const text = invocation.text('bits') ?? '2,3,4,8';
+  const bits = text.split(',').map((part) => (/^ *[2-8] *$/.test(part) ? Number(part) : NaN));
+  if (bits.some(Number.isNaN)) throw new UsageError(`--bits ${text} is no list of whole numbers from 2 to 8; write --bits 2,3,4,8.`);
+  return [...new Set(bits)].sort((a, b) => a - b);
+}
+
+/** The analysis of a folder; a HostError in words where there is none. */
+export async function readAnalysis(dir: string): Promise<SensitivityAnalysis> {
+  const file = path.join(dir, 'sensitivity.json');
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new HostError(
+      error.code === 'ENOENT'
+        ? `There is no ${file}. Run bitwright analyze with this recipe first.`
+        : `${file} cannot be read: ${error.message}.`,
+    );
+  });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new HostError(`${file} is not JSON. Run bitwright analyze again.`);
+  }
+  const checked = asSensitivity(value);
+  if ('error' in checked) throw new HostError(`${file} is not an analysis of this version: ${checked.error}. Run bitwright analyze again.`);
+  return checked.analysis;
+}
+
+const shown = (value: number | null | undefined): string =>
+  value === null || value === undefined ? '–' : value === 0 ? '0' : Math.abs(value) < 1e-3 ? value.toExponential(1) : value.toPrecision(3);
+
+function analysisLines(analysis: SensitivityAnalysis, { dir, resumed }: { dir: string; resumed: number }): string[] {
+  const { bits, layers, calibration, end_to_end, not_measured } = analysis;
+  const [title, key] =
+    end_to_end !== null
+      ? (['KL divergence, nats', 'mean_kld'] as const)
+      : calibration !== null
+        ? (['relative output error', 'relative_output_error'] as const)
+        : (['weight MSE', 'weight_mse'] as const);
+  const columns: Column[] = [
+    { title: `${title}`, align: 'left' },
+    ...bits.map((bit): Column => ({ title: `${bit} bit`, align: 'right' })),
+    { title: 'kurtosis', align: 'right' },
+    { title: 'max/median', align: 'right' },
+  ];
+  const rows = layers.map((layer) => [
+    layer.name,
+    ...bits.map((bit) => shown(layer.candidates.find(({ num_bits }) => num_bits === bit)?.[key])),
+    shown(layer.activations?.kurtosis),
+    shown(layer.activations?.max_over_median),
+  ]);
+  return [
+    ...table(columns, rows),
+    '',
+    ...not_measured.map((text) => `Not measured  ${text}`),
+    `Analysis      ${path.join(dir, 'sensitivity.json')}: ${counted(layers.length, 'layer')}, ${bits.join(', ')} bits${resumed > 0 ? `; ${counted(resumed, 'candidate')} known from before` : ''}`,
+  ];
+}

@@ -1,0 +1,171 @@
+// The analysis of a real model: its figures are those of whole runs that quantize the layer alone, and an interrupted one ends the same.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { describeModel } from '../../../schemas/src/model/describe-model.js';
+import { nodeFiles } from '../../../schemas/src/model/model-files.js';
+import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
+import { asSensitivity } from '../../../schemas/src/validate.js';
+import { checkRecipe } from '../../../server/src/checks/check-recipe.js';
+import { analyze, type FinishedAnalysis } from '../../../worker/src/analyze/analyze.js';
+import { outliersOf } from '../../../worker/src/observers/column-moments.js';
+import { failureCode } from '../../support/failures.js';
+import { withDevice } from '../../support/native-device.js';
+import { sharedPath, skipWithoutShared } from '../../support/shared.js';
+import { inTemporaryFolder, runToCompletion } from '../../support/worker-run.js';
+
+const rows = (name: string): string => JSON.stringify(sharedPath('data', 'text', name));
+const gptq = (targets: string, evaluate = true): string => `
+model: ${JSON.stringify(sharedPath('data', 'models', 'stories260K'))}
+output: {dir: out}
+device: cpu
+calibration: {dataset: ${rows('tinystories-calibration.jsonl')}, num_calibration_samples: 6, max_seq_length: 96}
+${evaluate ? `evaluate: {kl_divergence: {dataset: ${rows('tinystories-validation.jsonl')}, num_samples: 4, max_seq_length: 64}}` : ''}
+q_stage:
+  q_modifiers:
+    GPTQModifier:
+      config_groups: {g: {targets: [${targets}], weights: {num_bits: 4, strategy: channel}}}
+      ignore: [lm_head]
+`;
+
+async function planOf(dir: string, recipe: string) {
+  const { plan, problems } = await checkRecipe(recipe, {
+    recipePath: path.join(dir, 'test.quant.yaml'),
+    baseDir: dir,
+    files: nodeFiles,
+    environment: {},
+    describe: (model) => describeModel(model, nodeFiles),
+  });
+  assert.ok(plan, problems.map(({ message }) => message).join('\n'));
+  return structuredClone(plan);
+}
+
+function analyzed(
+  plan: Awaited<ReturnType<typeof planOf>>,
+  bits: number[],
+  endToEnd: boolean,
+  stopAt = Infinity,
+): Promise<FinishedAnalysis & { fractions: number[] }> {
+  return withDevice(async (device) => {
+    const fractions: number[] = [];
+    let asked = 0;
+    const throwIfCancelled = (): void => {
+      if (asked++ === stopAt) throw new Error('stop');
+    };
+    const watch = { onProgress: (fraction: number) => void fractions.push(fraction), throwIfCancelled };
+    return { ...(await analyze({ plan, bits, endToEnd, device, kind: 'cpu', version: 'test', watch })), fractions };
+  });
+}
+
+function read(dir: string): SensitivityAnalysis {
+  const checked = asSensitivity(JSON.parse(readFileSync(path.join(dir, 'sensitivity.json'), 'utf8')));
+  assert.ok('analysis' in checked, 'error' in checked ? checked.error : '');
+  return checked.analysis;
+}
+
+const close = (actual: number | null | undefined, expected: number | null | undefined, what: string, bound = 1e-5): void =>
+  assert.ok(
+    typeof actual === 'number' && typeof expected === 'number' && Math.abs(actual - expected) <= bound * Math.abs(expected),
+    `${what}: ${actual}, not ${expected}`,
+  );
+
+test('each figure is that of a run that quantizes the layer alone', { skip: skipWithoutShared }, () =>
+  inTemporaryFolder(async (dir) => {
+    const plan = await planOf(dir, gptq('"re:.*layers.1.*"'));
+    const { fractions, ...found } = await analyzed(plan, [3, 4], true);
+    assert.equal(fractions.at(-1), 1);
+    const analysis = read(found.dir);
+    assert.equal(analysis.layers.length, 7);
+    assert.ok(analysis.end_to_end && analysis.end_to_end.perplexity > 1 && analysis.metrics.length >= 10);
+    for (const role of ['v_proj', 'down_proj']) {
+      const layer = analysis.layers.find((one) => one.role === role);
+      assert.ok(layer?.activations);
+      const run = await runToCompletion({
+        ...(await planOf(dir, gptq(`"re:${layer.name.replaceAll('.', '[.]')}$"`))),
+        output: { dir: path.join(dir, role), max_shard_bytes: 1e9 },
+      });
+      const [alone] = run.report.layers;
+      const candidate = layer.candidates.find(({ num_bits }) => num_bits === 4);
+      assert.ok(alone && candidate);
+      assert.equal(candidate.bytes, alone.bytes_after);
+      for (const key of ['weight_mse', 'weight_sqnr_db', 'weight_cosine', 'relative_output_error'] as const)
+        close(candidate[key], alone[key], `${role} ${key}`);
+      const divergence = run.report.quality?.kl_divergence;
+      close(candidate.mean_kld, divergence?.mean_kld, `${role} KL`, 1e-4);
+      close(candidate.perplexity_change, divergence && divergence.perplexity - divergence.perplexity_original, `${role} perplexity`, 1e-3);
+      const three = layer.candidates.find(({ num_bits }) => num_bits === 3);
+      assert.ok((three?.relative_output_error ?? 0) > (candidate.relative_output_error ?? 1) && (three?.bytes ?? 0) < candidate.bytes);
+    }
+    const groups = new Map(analysis.layers.map(({ role, group }) => [role, group]));
+    assert.equal(groups.get('q_proj'), groups.get('v_proj'));
+    assert.equal(groups.get('gate_proj'), groups.get('up_proj'));
+    assert.notEqual(groups.get('down_proj'), groups.get('gate_proj'));
+  }),
+);
+
+test(
+  'an interrupted analysis continues and ends with the same figures; more bits measure only what is new',
+  { skip: skipWithoutShared },
+  () =>
+    inTemporaryFolder(async (dir) => {
+      const plan = await planOf(dir, gptq('Linear', false));
+      const first = await analyzed(plan, [2, 4], false);
+      assert.equal(first.resumed, 0);
+      const whole = readFileSync(path.join(first.dir, 'sensitivity.json'), 'utf8');
+      const arrays = readFileSync(path.join(first.dir, 'activations.bin'));
+      // A journal that a kill cut short in the middle of a line.
+      const journal = path.join(first.dir, 'journal.jsonl');
+      const text = readFileSync(journal, 'utf8');
+      writeFileSync(journal, text.slice(0, text.length * 0.6));
+      const again = await analyzed(plan, [2, 4], false);
+      assert.ok(again.resumed > 5 && again.resumed < 70, `${again.resumed}`);
+      assert.equal(readFileSync(path.join(first.dir, 'sensitivity.json'), 'utf8'), whole);
+      assert.deepEqual(readFileSync(path.join(first.dir, 'activations.bin')), arrays);
+      const more = await analyzed(plan, [2, 3, 4], false);
+      assert.equal(more.resumed, 70);
+      assert.deepEqual(
+        read(more.dir).layers[0]?.candidates.map(({ num_bits }) => num_bits),
+        [2, 3, 4],
+      );
+      const fresh = path.join(dir, 'fresh');
+      const other = { ...plan, output: { ...plan.output, dir: fresh } };
+      await assert.rejects(analyzed(other, [2, 4], false, 60), /^Error: stop$/);
+      const resumed = await analyzed(other, [2, 4], false);
+      assert.equal(readFileSync(path.join(resumed.dir, 'sensitivity.json'), 'utf8'), whole);
+    }),
+);
+
+test('what cannot be analyzed is refused with the reason', { skip: skipWithoutShared }, () =>
+  inTemporaryFolder(async (dir) => {
+    const plan = await planOf(dir, gptq('Linear', false));
+    await assert.rejects(analyzed(plan, [9], false), failureCode('plan-invalid', /from 2 to 8, and 9 was given/));
+    await assert.rejects(analyzed(plan, [], false), failureCode('plan-invalid', /none was given/));
+    await assert.rejects(analyzed(plan, [4], true), failureCode('plan-invalid', /the recipe has neither/));
+    await assert.rejects(analyzed({ ...plan, layers: [] }, [4], false), failureCode('plan-invalid', /quantizes no layer/));
+  }),
+);
+
+test('kurtosis and outliers from power sums', () => {
+  // Two channels of three tokens.
+  const values = [
+    [1, -2],
+    [3, 10],
+    [-4, 0],
+  ];
+  const moments = Float64Array.from([
+    ...[1, 2, 3, 4].flatMap((power) => [0, 1].map((column) => values.reduce((sum, row) => sum + row[column]! ** power, 0))),
+    ...[0, 1].map((column) => Math.max(...values.map((row) => Math.abs(row[column]!)))),
+  ]);
+  const flat = values.flat();
+  const mean = flat.reduce((sum, value) => sum + value, 0) / 6;
+  const central = (power: number): number => flat.reduce((sum, value) => sum + (value - mean) ** power, 0) / 6;
+  const { kurtosis, max_over_median, absmax, meanDiagonal } = outliersOf(moments, 3, 1);
+  close(kurtosis, central(4) / central(2) ** 2, 'kurtosis', 1e-12);
+  assert.deepEqual([max_over_median, [...absmax]], [10 / 7, [4, 10]]);
+  assert.equal(
+    meanDiagonal,
+    flat.reduce((sum, value) => sum + value * value, 0),
+  );
+  assert.equal(outliersOf(Float64Array.from([0, 0, 0, 0, 0]), 4, 1).kurtosis, null);
+});

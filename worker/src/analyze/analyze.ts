@@ -1,0 +1,272 @@
+// What quantizing each layer alone costs, for every number of bits: weights, outputs on the calibration rows and, where asked for, the predictions of the
+// whole model. Block by block, as a run goes, but every layer sees the model as it is; transforms of the recipe are not applied.
+//
+// Cost: the rows pass through the model once, each layer is quantized once for every number of bits; end to end, each candidate of block b also costs the
+// blocks from b on, so that a model of B blocks with c candidates in each runs about c · B / 2 times.
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { RunProblem } from '../../../schemas/src/generated/report.js';
+import type { CandidateSensitivity } from '../../../schemas/src/generated/sensitivity.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+import { observers } from '../algorithms.js';
+import { ActivationCache } from '../calibration/activation-cache.js';
+import { BlockStatistics } from '../calibration/block-statistics.js';
+import { embedRows, observeBlock, observeHead, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
+import { loadTokenBatches, type TokenBatches } from '../calibration/token-batches.js';
+import { verifyModelFiles } from '../checkpoint/tensor-reader.js';
+import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
+import { partLoader } from '../evaluate/model-pass.js';
+import { checkPlanIsSupported, isStored, planUnits, type WorkUnit } from '../jobs/layer-jobs.js';
+import { availableMemory } from '../jobs/memory-estimate.js';
+import { hashOfWork } from '../jobs/run-journal.js';
+import { openDecoder } from '../models/open-decoder.js';
+import { ColumnMomentsObserver } from '../observers/column-moments.js';
+import type { ObservedBatch } from '../observers/observer.js';
+import { fusedWith } from '../quantizers/fused-linears.js';
+import { HessianFactors } from '../quantizers/shared-hessian.js';
+import { schemeText } from '../report/layer-metrics.js';
+import { summary } from '../tensor/operations.js';
+import type { Device, Tensor } from '../tensor/tensor.js';
+import { AnalysisJournal, type EndToEndFacts, type LayerFacts } from './analysis-journal.js';
+import { measureCandidate, withBits } from './candidate.js';
+import { EndToEnd } from './end-to-end.js';
+import { writeAnalysis } from './write-analysis.js';
+
+export interface AnalysisInput {
+  plan: QuantizationPlan;
+  bits: readonly number[];
+  endToEnd: boolean;
+  device: Device;
+  kind: 'cpu' | 'cuda';
+  version: string;
+  watch: { onProgress(fraction: number, message: string): void; throwIfCancelled(): void };
+}
+
+export interface FinishedAnalysis {
+  dir: string;
+  resumed: number;
+  problems: RunProblem[];
+}
+
+export const analysisDir = (plan: QuantizationPlan): string => `${plan.output.dir}.analysis`;
+
+export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
+  const { plan, bits, endToEnd, kind, version } = input;
+  const layers = plan.layers.filter(isStored);
+  checkInput(input, layers);
+  await verifyModelFiles(plan.model);
+  const dir = analysisDir(plan);
+  const text = endToEnd ? (plan.evaluate?.kl_divergence ?? plan.evaluate?.perplexity ?? null) : null;
+  const work = createHash('sha256')
+    .update(JSON.stringify([hashOfWork(plan, kind, version), text]))
+    .digest('hex');
+  const journal = await AnalysisJournal.open(dir, work);
+  const analysis = new Analysis(input, layers, journal);
+  const found = await analysis.run(dir, text);
+  await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits });
+  return { dir, resumed: journal.resumed, problems: analysis.problems };
+}
+
+function checkInput({ plan, bits, endToEnd, kind }: AnalysisInput, layers: readonly LayerPlan[]): void {
+  checkPlanIsSupported(plan, observers);
+  if (kind === 'cuda') throw runFailure.deviceUnavailable(kind, 'the statistics of an analysis are not on CUDA yet');
+  const wrong = bits.find((bit) => !Number.isInteger(bit) || bit < 2 || bit > 8);
+  if (wrong !== undefined || bits.length === 0)
+    throw runFailure.planInvalid(`candidates are whole numbers of bits from 2 to 8, and ${wrong ?? 'none'} was given`);
+  if (layers.length === 0) throw runFailure.planInvalid('it quantizes no layer, so that there is nothing to vary');
+  const ofFloats = layers.find(({ scheme }) => scheme?.weights?.type !== 'int');
+  if (ofFloats !== undefined)
+    throw runFailure.planInvalid(
+      `${ofFloats.name} has weights of floats, and an analysis varies the bits of integers; use an integer scheme such as W4A16`,
+    );
+  if (endToEnd && !plan.evaluate?.kl_divergence && !plan.evaluate?.perplexity)
+    throw runFailure.planInvalid(
+      '--end-to-end measures on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither',
+    );
+}
+
+/** Rows on their way through the model, and what is measured at each layer. */
+class Analysis {
+  readonly problems: RunProblem[] = [];
+  private done = 0;
+
+  constructor(
+    private readonly input: AnalysisInput,
+    private readonly layers: readonly LayerPlan[],
+    private readonly journal: AnalysisJournal,
+  ) {}
+
+  async run(dir: string, text: NonNullable<QuantizationPlan['evaluate']>['perplexity']): Promise<EndToEndFacts | null> {
+    const { plan, device, watch } = this.input;
+    const units = planUnits({ ...plan, transforms: [] });
+    const memory = availableMemory(plan) * 0.4;
+    using tokens = plan.calibration === null ? null : await loadTokenBatches(plan.calibration, plan.model, [device]);
+    tokens?.problems.forEach((problem) => this.problems.push(problem));
+    using decoder = tokens && openDecoder(plan.model, device, tokens.longest, 'Calibration');
+    using cache = new ActivationCache(device, path.join(dir, 'activations'), { device: memory / 2, host: 0 });
+    const rows = tokens && decoder && this.rowsOf(decoder, tokens, cache);
+    using endToEnd =
+      text && (await EndToEnd.open(plan.model, text, device, path.join(dir, 'end-to-end'), memory / 2, () => watch.throwIfCancelled()));
+    if (rows !== null) {
+      using weights = await partLoader(device, plan.model)((name) => rows.model.embeddingTensors.includes(name));
+      await embedRows(rows, weights);
+    }
+    for (const unit of units) {
+      watch.throwIfCancelled();
+      await this.unit(unit, rows, endToEnd, text?.dataset ?? '');
+      if (unit.block !== null) await endToEnd?.advance(unit.block);
+    }
+    await cache.removeFiles();
+    return this.journal.endToEnd;
+  }
+
+  private rowsOf(decoder: CalibrationRows['model'], tokens: TokenBatches, cache: ActivationCache): CalibrationRows {
+    const { device, watch } = this.input;
+    return { model: decoder, device, cache, batches: tokens.batches, onBatch: () => watch.throwIfCancelled() };
+  }
+
+  private async unit(unit: WorkUnit, rows: CalibrationRows | null, endToEnd: EndToEnd | null, dataset: string): Promise<void> {
+    const { plan, device, bits } = this.input;
+    const isHead = unit.place === 'after' && unit.layers.some(({ name }) => name === plan.model.architecture?.lm_head);
+    const prefix = `${plan.model.architecture?.layers}.${unit.block}.`;
+    const own = new Set(unit.layers.map(({ tensor }) => tensor));
+    using weights = await partLoader(
+      device,
+      plan.model,
+    )(
+      (name) =>
+        own.has(name) ||
+        (rows !== null && unit.block !== null && name.startsWith(prefix)) ||
+        (rows !== null && isHead && rows.model.headTensors.includes(name)),
+    );
+    const missing = unit.layers.filter(
+      ({ name }) =>
+        !this.journal.layers.has(name) ||
+        bits.some((bit) => this.journal.candidate(name, bit, endToEnd !== null && unit.place !== 'before') === null),
+    );
+    this.done += (unit.layers.length - missing.length) * bits.length;
+    if (missing.length > 0) await this.measure(unit, missing, weights, rows, isHead, endToEnd, dataset);
+    if (rows !== null && unit.block !== null) await propagateBlock(rows, unit.block, weights);
+  }
+
+  private async measure(
+    unit: WorkUnit,
+    missing: LayerPlan[],
+    weights: LoadedWeights,
+    rows: CalibrationRows | null,
+    isHead: boolean,
+    endToEnd: EndToEnd | null,
+    dataset: string,
+  ): Promise<void> {
+    const { device, bits } = this.input;
+    using statistics = new BlockStatistics(device, missing);
+    using moments = new Moments(device, new Set(missing.map(({ name }) => name)));
+    const see = (module: string, input: Tensor, batch: ObservedBatch): void => {
+      statistics.observe(module, input, batch);
+      moments.observe(module, input, batch);
+    };
+    if (rows !== null && unit.block !== null) await observeBlock(rows, unit.block, weights, see);
+    else if (rows !== null && isHead)
+      await observeHead(rows, weights, (input, batch) => missing.forEach(({ name }) => see(name, input, batch)));
+    const shared = statistics.sharedInputs();
+    const alone = missing.filter(({ name }) => !shared.some((modules) => modules.includes(name))).map(({ name }) => [name]);
+    for (const modules of [...shared, ...alone]) {
+      const taken = modules[0] === undefined ? null : (statistics.hessian(modules[0])?.take() ?? null);
+      using hessian = taken && new HessianFactors(taken);
+      for (const layer of missing.filter(({ name }) => modules.includes(name))) {
+        const weight = weights.tensor(layer.tensor);
+        await this.journal.addLayer(await this.factsOf(layer, weight, moments));
+        for (const bit of bits) await this.candidate(layer, bit, weight, hessian, unit.place === 'before' ? null : endToEnd, dataset);
+      }
+    }
+  }
+
+  private async factsOf(layer: LayerPlan, weight: Tensor, moments: Moments): Promise<LayerFacts> {
+    using numbers = summary(weight);
+    const [count = 1, n_nan = 0, n_infinite = 0, , , sum = 0, squares = 0, , first = -1] = await numbers.readDoubles();
+    if (n_nan + n_infinite > 0) throw runFailure.tensorNotFinite(layer.tensor, this.input.plan.model.dir, n_nan + n_infinite, first);
+    const names = this.layers.map(({ name }) => name);
+    const siblings = new Set([layer.name, ...fusedWith(layer.name, names)]);
+    const observed = await moments.of(layer.name);
+    if (observed !== null && !observed.absmax.every(Number.isFinite))
+      throw runFailure.activationNotFinite(layer.name, 'a channel of its input holds NaN or infinity');
+    const { kurtosis = null, max_over_median = null, absmax = [] } = observed ?? {};
+    return {
+      name: layer.name,
+      role: layer.role,
+      block: layer.block,
+      rows: layer.rows,
+      columns: layer.columns,
+      group: names.find((name) => siblings.has(name)) ?? layer.name,
+      bytes_before: weight.bytes,
+      weight_variance: Math.max(0, squares / count - (sum / count) ** 2),
+      hessian_mean_diagonal: observed?.meanDiagonal ?? null,
+      activations: observed && { kurtosis, max_over_median, absmax: [...absmax] },
+    };
+  }
+
+  private async candidate(
+    layer: LayerPlan,
+    num_bits: number,
+    weight: Tensor,
+    hessian: HessianFactors | null,
+    endToEnd: EndToEnd | null,
+    dataset: string,
+  ): Promise<void> {
+    const { watch, bits } = this.input;
+    watch.throwIfCancelled();
+    if (this.journal.candidate(layer.name, num_bits, endToEnd !== null) === null) {
+      const varied = withBits(layer, num_bits);
+      const { metrics, What } = await measureCandidate(varied, weight, hessian);
+      using quantized = What;
+      const figures = endToEnd && (await endToEnd.measure(layer.block, layer.tensor, quantized));
+      if (figures !== null) {
+        await this.journal.setEndToEnd({ dataset, tokens: figures.tokens, perplexity: figures.perplexityBefore });
+      }
+      const candidate: CandidateSensitivity = {
+        num_bits,
+        scheme: schemeText(varied) ?? '',
+        quantizer: layer.quantizer?.name ?? '',
+        bytes: metrics.bytes_after,
+        weight_mse: metrics.weight_mse,
+        weight_sqnr_db: metrics.weight_sqnr_db,
+        weight_cosine: metrics.weight_cosine,
+        relative_output_error: metrics.relative_output_error,
+        mean_kld: figures?.mean_kld ?? null,
+        perplexity_change: figures && figures.perplexity - figures.perplexityBefore,
+      };
+      await this.journal.addCandidate(layer.name, candidate);
+    }
+    this.done += 1;
+    watch.onProgress(Math.min(1, this.done / (this.layers.length * bits.length)), `${layer.name} with ${num_bits} bits`);
+  }
+}
+
+/** Power sums of the inputs; linears that share an input share them. */
+class Moments implements Disposable {
+  private readonly observerOf = new Map<string, ColumnMomentsObserver>();
+  private last: { input: Tensor; observer: ColumnMomentsObserver } | null = null;
+
+  constructor(
+    private readonly device: Device,
+    private readonly wanted: ReadonlySet<string>,
+  ) {}
+
+  observe(module: string, input: Tensor, batch: ObservedBatch): void {
+    if (!this.wanted.has(module)) return;
+    const isSame = this.last?.input === input;
+    const observer = this.observerOf.get(module) ?? (isSame ? this.last?.observer : null) ?? new ColumnMomentsObserver(this.device);
+    this.observerOf.set(module, observer);
+    if (!isSame) observer.observe(input, batch);
+    this.last = { input, observer };
+  }
+
+  of(module: string): ReturnType<ColumnMomentsObserver['statistics']> {
+    return this.observerOf.get(module)?.statistics() ?? Promise.resolve(null);
+  }
+
+  [Symbol.dispose](): void {
+    for (const observer of this.observerOf.values()) observer[Symbol.dispose]();
+  }
+}

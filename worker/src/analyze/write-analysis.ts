@@ -1,0 +1,130 @@
+// sensitivity.json and its arrays, from what the journal holds; with every metric its definition, unit and source.
+import path from 'node:path';
+import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerSensitivity, MetricDefinition, SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
+import { writeDurably, writeTextDurably } from '../checkpoint/durable-file.js';
+import { Sidecar } from '../report/sidecar.js';
+import type { AnalysisJournal, EndToEndFacts } from './analysis-journal.js';
+
+export const analysisFile = 'sensitivity.json';
+
+const definition = (key: string, name: string, text: string, unit: string, source: string): MetricDefinition => ({
+  key,
+  name,
+  definition: text,
+  unit,
+  source,
+});
+
+export const sensitivityMetrics: readonly MetricDefinition[] = [
+  definition('weight_mse', 'Weight MSE', 'Mean of (W − Ŵ)² over the weights of the layer', 'square of a weight', 'definition'),
+  definition('weight_sqnr_db', 'Weight SQNR', '10 log₁₀(Σ W² / Σ (W − Ŵ)²); null: no error at all', 'dB', 'definition'),
+  definition('weight_cosine', 'Weight cosine', 'Σ W Ŵ / sqrt(Σ W² · Σ Ŵ²)', '1', 'definition'),
+  definition(
+    'relative_output_error',
+    'Relative output error',
+    'tr(ΔW H ΔWᵀ) / tr(W H Wᵀ), ΔW = W − Ŵ, H = X Xᵀ of the calibration rows of the unquantized model',
+    'share of the squared output',
+    'objective of GPTQ, Frantar et al., arXiv 2210.17323',
+  ),
+  definition(
+    'mean_kld',
+    'KL divergence',
+    'Mean over the predicted tokens of KL(P ‖ Q), P of the model, Q of the model with this layer alone quantized',
+    'nats',
+    'Kullback and Leibler, 1951; llama.cpp, perplexity tool with --kl-divergence',
+  ),
+  definition(
+    'perplexity_change',
+    'Perplexity change',
+    'Perplexity with this layer alone quantized, minus that of the model, on the same text',
+    '1',
+    'definition',
+  ),
+  definition(
+    'kurtosis',
+    'Kurtosis of the inputs',
+    'E[(x − μ)⁴] / E[(x − μ)²]² over all inputs of the layer; 3 for a normal distribution',
+    '1',
+    'Pearson, 1905',
+  ),
+  definition(
+    'max_over_median',
+    'Largest over median channel',
+    'Largest magnitude of an input channel over the median of the channels’ largest magnitudes',
+    '1',
+    'outlier channels as in Xiao et al., arXiv 2211.10438',
+  ),
+  definition(
+    'weight_variance',
+    'Weight variance',
+    'E[W²] − E[W]²: σ² of the closed form b = ½ log₂(α σ² / λ)',
+    'square of a weight',
+    'definition',
+  ),
+  definition(
+    'hessian_mean_diagonal',
+    'Mean diagonal of H',
+    'Mean over the input channels of 2/n Σ x² over n rows: α of the closed form',
+    'square of an input',
+    'arXiv 2210.17323',
+  ),
+];
+
+interface AnalysisFacts {
+  plan: QuantizationPlan;
+  version: string;
+  dir: string;
+  bits: readonly number[];
+  layers: readonly LayerPlan[];
+  journal: AnalysisJournal;
+  endToEnd: EndToEndFacts | null;
+}
+
+export async function writeAnalysis({ plan, version, dir, bits, layers, journal, endToEnd }: AnalysisFacts): Promise<void> {
+  const sidecar = new Sidecar('activations.bin');
+  const analysis: SensitivityAnalysis = {
+    sensitivity_version: 1,
+    bitwright_version: version,
+    recipe: { path: plan.recipe.path, sha256: plan.recipe.sha256 },
+    model: { dir: plan.model.dir, architecture_name: plan.model.architecture_name, dtype: plan.model.dtype },
+    calibration: plan.calibration?.dataset ?? null,
+    end_to_end: endToEnd,
+    bits: [...bits],
+    metrics: [...sensitivityMetrics],
+    not_measured: notMeasured(plan, endToEnd),
+    layers: layers.map(({ name }) => layerOf(name, journal, bits, sidecar)),
+  };
+  await writeDurably(path.join(dir, sidecar.file), sidecar.chunks, 'the arrays of the analysis');
+  await writeTextDurably(path.join(dir, analysisFile), `${JSON.stringify(analysis, null, 2)}\n`);
+}
+
+function layerOf(name: string, journal: AnalysisJournal, bits: readonly number[], sidecar: Sidecar): LayerSensitivity {
+  const facts = journal.layers.get(name);
+  if (facts === undefined) throw new Error(`The analysis of ${name} is missing in its journal.`);
+  const { activations, ...rest } = facts;
+  return {
+    ...rest,
+    activations: activations && {
+      kurtosis: activations.kurtosis,
+      max_over_median: activations.max_over_median,
+      channel_absmax: sidecar.floats(Float32Array.from(activations.absmax)),
+    },
+    candidates: bits.flatMap((bit) => journal.candidate(name, bit, false) ?? []),
+  };
+}
+
+function notMeasured(plan: QuantizationPlan, endToEnd: EndToEndFacts | null): string[] {
+  return [
+    'fisher_trace and hessian_trace: empirical Fisher information and the trace of the Hessian of the loss (Hutchinson) need gradients, which Bitwright does not compute yet.',
+    ...(plan.transforms.length > 0
+      ? ['transforms: the weights are those of the model; the transforms of the recipe were not applied.']
+      : []),
+    ...(plan.calibration === null
+      ? [
+          'relative_output_error and activations: the plan has no calibration rows, as no modifier of the recipe needs them; GPTQModifier with a calibration does.',
+        ]
+      : []),
+    ...(endToEnd === null ? ['mean_kld and perplexity_change: not asked for; --end-to-end measures them.'] : []),
+  ];
+}
