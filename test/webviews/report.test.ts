@@ -8,6 +8,7 @@ import { placeLayers } from '../../client/webviews/report/layer-places.js';
 import { drawTable, orderOr, sortLayers, tableColumns } from '../../client/webviews/report/layer-table.js';
 import { metrics, metricsOf, secondsText, trim } from '../../client/webviews/report/metrics.js';
 import { drawSummary } from '../../client/webviews/report/summary.js';
+import { drawRotations } from '../../client/webviews/report/rotation-table.js';
 import { drawTransforms } from '../../client/webviews/report/transform-table.js';
 import { drawWeights, readArray } from '../../client/webviews/report/weight-histogram.js';
 import type { LayerMetrics, RunReport } from '../../schemas/src/generated/report.js';
@@ -73,6 +74,13 @@ test('transforms: ratio, scales and gain of a search; without one there is no lo
   );
   assert.ok(!smoothed.includes('→') && !smoothed.includes('%'));
   assert.match(toMarkup(drawTransforms([{ ...awq, loss_before: 0, loss_after: 0 }])), /0 → 0/);
+});
+
+test('the table of rotations says how far each weight stood out before and after', () => {
+  const markup = toMarkup(
+    drawRotations([{ modifier: 'HadamardModifier', tensor: 'lm_head.weight', incoherence_before: 12.5, incoherence_after: 4.25 }]),
+  );
+  for (const part of ['1 turned weight<', 'HadamardModifier', 'lm_head.weight', '12.5 → 4.25']) assert.ok(markup.includes(part), part);
 });
 
 test('one layer, none, and two thousand', () => {

@@ -16,6 +16,7 @@ import type { TableOrder } from './layer-table.js';
 import { metrics, metricsOf } from './metrics.js';
 import type { Metric } from './metrics.js';
 import { drawSummary } from './summary.js';
+import { drawRotations } from './rotation-table.js';
 import { drawTransforms } from './transform-table.js';
 import { drawWeights, readArray } from './weight-histogram.js';
 import type { LayerArrays } from './weight-histogram.js';
@@ -102,9 +103,11 @@ function render(shown: RunReport): void {
             section('weights', 'Weights', logChoice),
           ),
     ),
+    ...(shown.rotations?.length ? [toDom(document, section('rotations', 'Rotations'))] : []),
     ...(shown.transforms?.length ? [toDom(document, section('transforms', 'Transforms'))] : []),
     ...(shown.layers.length === 0 ? [] : [toDom(document, section('table', 'Layers'))]),
   );
+  if (shown.rotations?.length) replace('rotations', drawRotations(shown.rotations));
   if (shown.transforms?.length) replace('transforms', drawTransforms(shown.transforms));
   if (shown.layers.length === 0) return;
   const metricSelect = document.getElementById('metric') as HTMLSelectElement;

@@ -37,6 +37,7 @@ const began = (events: readonly RunEvent[]): EventOf<'run-began'> =>
 
 for (const [method, text] of [
   ['GPTQ over SmoothQuant', recipe],
+  ['a rotation, SmoothQuant and GPTQ', recipe.replace('    SmoothQuantModifier', '    HadamardModifier: {}\n    SmoothQuantModifier')],
   ['AWQ', awqRecipe],
 ] as const)
   test(`${method}: kill -9 in the middle, then the same plan again: the bytes of an unbroken run`, { skip }, () =>
