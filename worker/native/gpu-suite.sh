@@ -90,7 +90,8 @@ if [ -z "$sanitizer" ] && [ -x "$(dirname "$nvcc")/compute-sanitizer" ]; then sa
 # Cases that reach every kind of kernel and stay small: a checked kernel runs many times slower.
 reduced=(--only "attention with heads" --only "gptq_factor at full tiles" --only "by permutation and group table" --only "hessian_accumulate where" --only "packing round-trips"
   --only "the mse search per tensor" --only "columns over many rows" --only "cross_entropy agrees" --only "histogram counts" --only "compare gives sums" --only "rmsnorm agrees" --only "told by the next read"
-  --only "AWQ's sums" --only "awq_scales" --only "inputs on float grids" --only "NVFP4: both levels" --only "4-bit codes and E8M0" --only "identity Hessian" --only "stack_rows puts")
+  --only "AWQ's sums" --only "awq_scales" --only "inputs on float grids" --only "NVFP4: both levels" --only "4-bit codes and E8M0" --only "identity Hessian" --only "stack_rows puts"
+  --only "hadamard_transform is" --only "rotate is")
 if [ -n "$absent" ]; then
   echo "No CUDA device can be used: $absent"
 elif [ -z "$sanitizer" ]; then
