@@ -11,6 +11,7 @@ import { inspectCommand } from './commands/inspect.js';
 import { lspCommand } from './commands/lsp.js';
 import { planCommand } from './commands/plan.js';
 import { quantizeCommand } from './commands/quantize.js';
+import { suggestCommand } from './commands/suggest.js';
 import { endOnInterrupt } from './interrupt.js';
 import { HostError } from './processes.js';
 import { openTerminal, type Terminal } from './terminal.js';
@@ -22,6 +23,7 @@ const commands: readonly Command[] = [
   quantizeCommand,
   evaluateCommand,
   analyzeCommand,
+  suggestCommand,
   inspectCommand,
   devicesCommand,
   lspCommand,

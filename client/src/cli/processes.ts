@@ -3,8 +3,11 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node';
 import {
+  assignBitsRequest,
   describeModelRequest,
   resolvePlanRequest,
+  type AssignBitsParams,
+  type AssignBitsResult,
   type DescribeModelParams,
   type DescribeModelResult,
   type ResolvePlanParams,
@@ -24,6 +27,7 @@ export class HostError extends Error {}
 
 export interface ServerProcess {
   resolvePlan(params: ResolvePlanParams): Promise<ResolvePlanResult>;
+  assignBits(params: AssignBitsParams): Promise<AssignBitsResult>;
   describeModel(params: DescribeModelParams): Promise<DescribeModelResult>;
   stop(): Promise<void>;
 }
@@ -42,6 +46,7 @@ export async function startServer(): Promise<ServerProcess> {
   await connection.sendNotification('initialized', {});
   return {
     resolvePlan: (params) => request<ResolvePlanResult>(resolvePlanRequest, params),
+    assignBits: (params) => request<AssignBitsResult>(assignBitsRequest, params),
     describeModel: (params) => request<DescribeModelResult>(describeModelRequest, params),
     stop: async () => {
       await request('shutdown', {});

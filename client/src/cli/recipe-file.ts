@@ -23,7 +23,7 @@ export function modelArgument(model: string): string {
   return existsSync(model) || !/^[\w.-]+\/[\w.-]+$/.test(model) || model.startsWith('.') ? path.resolve(model) : model;
 }
 
-function overridesOf(invocation: Invocation): NonNullable<ResolvePlanParams['overrides']> {
+export function overridesOf(invocation: Invocation): NonNullable<ResolvePlanParams['overrides']> {
   const model = invocation.text('model');
   const dataset = invocation.text('dataset');
   const out = invocation.text('out');

@@ -22,6 +22,15 @@ export interface ResolvePlanResult {
   problems: ProblemWithRange[];
 }
 
+/** Host to server: the recipe with these bits for these layers, all else as its author wrote it. */
+export const assignBitsRequest = 'bitwright/assignBits';
+export interface AssignBitsParams extends ResolvePlanParams {
+  /** By the full name of the layer. */
+  bits: Record<string, number>;
+}
+/** `reason`: why there is none, in a sentence. */
+export type AssignBitsResult = { text: string } | { reason: string };
+
 /** Host to server: describe a model folder or a hub id in the local cache. */
 export const describeModelRequest = 'bitwright/describeModel';
 export interface DescribeModelParams {

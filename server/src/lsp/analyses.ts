@@ -1,12 +1,15 @@
 // What is known of each open recipe, computed once per version; and the same for a recipe of a custom request.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { TextDocument } from 'vscode-languageserver-textdocument';
 import type { ModelDescription, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import type { Problem } from '../../../schemas/src/problem.js';
 import type {
+  AssignBitsParams,
+  AssignBitsResult,
   DescribeModelResult,
   ProblemWithRange,
   ResolvePlanParams,
@@ -14,6 +17,7 @@ import type {
 } from '../../../schemas/src/protocol/client-server.js';
 import { roomForRun } from '../../../schemas/src/room-for-run.js';
 import { checkRecipe } from '../checks/check-recipe.js';
+import { assignBits } from '../features/assign-bits.js';
 import type { Resolution, ResolveContext } from '../plan/resolution.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { createDatasetCache } from './dataset-cache.js';
@@ -35,6 +39,8 @@ export interface Analyses {
   latest(text: TextDocument): Promise<Analysis>;
   /** Of a recipe named by a request; `openText` is what an editor holds of it. */
   resolve(params: ResolvePlanParams, openText: string | undefined): Promise<ResolvePlanResult>;
+  /** Checked: the new text gives each layer its bits. */
+  assignBits(params: AssignBitsParams, openText: string | undefined): Promise<AssignBitsResult>;
   describe(model: string): Promise<DescribeModelResult>;
   forget(uri: string): void;
   forgetAll(): void;
@@ -86,6 +92,26 @@ export function createAnalyses(): Analyses {
       models.lookAgain(); // a run follows
       const { plan, problems } = await analyse(text, params.uri, params.overrides);
       return { plan, problems };
+    },
+    assignBits: async (params, openText) => {
+      const text = params.text ?? openText ?? (await readRecipe(params.uri));
+      if (typeof text !== 'string') return { reason: text.message };
+      const { resolution } = await analyse(text, params.uri, params.overrides);
+      const assigned = assignBits(resolution, params.bits);
+      if ('reason' in assigned) return assigned;
+      const { plan, problems } = await analyse(assigned.text, params.uri, params.overrides);
+      const error = problems.find(({ severity }) => severity === 'error');
+      if (plan === null)
+        return { reason: `The recipe with these bits is none that runs: ${error?.message ?? 'it names no model or no output.'}` };
+      const wanted = new Map(resolution.layers.map(({ name, scheme }) => [name, { ...scheme?.weights, num_bits: params.bits[name] }]));
+      const wrong = plan.layers.find(
+        ({ name, scheme }) => params.bits[name] !== undefined && !isDeepStrictEqual({ ...scheme?.weights }, wanted.get(name)),
+      );
+      return wrong === undefined
+        ? assigned
+        : {
+            reason: `The recipe with these bits would not give ${wrong.name} its scheme with ${params.bits[wrong.name]} bits; another rule of it comes first.`,
+          };
     },
     describe: async (model) => {
       models.lookAgain();

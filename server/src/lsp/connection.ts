@@ -12,7 +12,9 @@ import {
 import { TextDocument } from 'vscode-languageserver-textdocument';
 import {
   describeModelRequest,
+  assignBitsRequest,
   resolvePlanRequest,
+  type AssignBitsParams,
   type DescribeModelParams,
   type ProblemWithRange,
   type ResolvePlanParams,
@@ -50,6 +52,10 @@ export function serveRecipes(connection: Connection): void {
   connection.onRequest(
     resolvePlanRequest,
     fence.request('resolvePlan', (params: ResolvePlanParams) => analyses.resolve(params, documents.get(params.uri)?.getText())),
+  );
+  connection.onRequest(
+    assignBitsRequest,
+    fence.request('assignBits', (params: AssignBitsParams) => analyses.assignBits(params, documents.get(params.uri)?.getText())),
   );
   connection.onRequest(
     describeModelRequest,
