@@ -11,7 +11,7 @@ import { decodeGreedily } from '../../../worker/src/evaluate/greedy-decoding.js'
 import type { EvaluationWatch } from '../../../worker/src/evaluate/model-pass.js';
 import { measureMultipleChoice } from '../../../worker/src/evaluate/multiple-choice.js';
 import { choicePrompts } from '../../../worker/src/evaluate/task-prompts.js';
-import { readChoices, readQuestions } from '../../../worker/src/evaluate/task-rows.js';
+import { readChoices, readExamples, readQuestions } from '../../../worker/src/evaluate/task-rows.js';
 import { failureCode } from '../../support/failures.js';
 import { describedModel, forwardPass } from '../../support/forward-pass.js';
 import { withDevice } from '../../support/native-device.js';
@@ -168,6 +168,10 @@ test('rows that are no questions are told with their line', async () => {
     failureCode('file-unreadable', /absent\.jsonl/),
   );
   await assert.rejects(readQuestions({ ...written('longer.jsonl', '{}\n'), bytes: 99 }), failureCode('model-file-changed', /had 99/));
+  const one = written('one.csv', 'What?,one,two,B\n');
+  await assert.rejects(readExamples(one, 2, readChoices), failureCode('dataset-invalid', /it has 1 questions, and num_fewshot asks for 2/));
+  assert.equal((await readExamples(one, 1, readChoices)).length, 1);
+  assert.deepEqual(await readExamples(null, 0, readChoices), []);
   assert.deepEqual(await readChoices(written('header.csv', 'question,a,b,answer\nWhat?,one,two,B\n')), [
     { question: 'What?', choices: ['one', 'two'], answer: 1 },
   ]);

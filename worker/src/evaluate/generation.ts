@@ -13,7 +13,7 @@ import { decodeGreedily } from './greedy-decoding.js';
 import type { EvaluationWatch } from './model-pass.js';
 import { meanOf } from './statistics.js';
 import { generationPrompts, generationStops } from './task-prompts.js';
-import { readQuestions } from './task-rows.js';
+import { readExamples, readQuestions } from './task-rows.js';
 
 export async function measureGeneration(
   model: ModelDescription,
@@ -23,7 +23,7 @@ export async function measureGeneration(
 ): Promise<Generation & { answers: string[] }> {
   const began = performance.now();
   const rows = (await readQuestions(plan.dataset)).slice(0, plan.num_samples ?? undefined);
-  const examples = plan.fewshot_dataset === null ? [] : (await readQuestions(plan.fewshot_dataset)).slice(0, plan.num_fewshot);
+  const examples = await readExamples(plan.fewshot_dataset, plan.num_fewshot, readQuestions);
   const tokenizer = await openTokenizer(model.dir);
   const room = (model.architecture?.max_position_embeddings ?? Infinity) - plan.max_gen_toks;
   if (room < 1)

@@ -12,7 +12,7 @@ import type { Device, Tensor } from '../tensor/tensor.js';
 import { partLoader, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
 import { meanOf } from './statistics.js';
 import { choicePrompts, type ChoicePrompt } from './task-prompts.js';
-import { readChoices } from './task-rows.js';
+import { readChoices, readExamples } from './task-rows.js';
 
 /** A document that the model reads, and what is asked of it: the tokens behind some of its positions. */
 interface Reading {
@@ -39,7 +39,7 @@ export async function measureMultipleChoice(
   watch: EvaluationWatch,
 ): Promise<MultipleChoice & { scored: ScoredQuestion[] }> {
   const rows = (await readChoices(plan.dataset)).slice(0, plan.num_samples ?? undefined);
-  const examples = plan.fewshot_dataset === null ? [] : (await readChoices(plan.fewshot_dataset)).slice(0, plan.num_fewshot);
+  const examples = await readExamples(plan.fewshot_dataset, plan.num_fewshot, readChoices);
   const prompts = choicePrompts(rows, examples, plan.description, plan.answers);
   const tokenizer = await openTokenizer(model.dir);
   const limit = model.architecture?.max_position_embeddings ?? Infinity;

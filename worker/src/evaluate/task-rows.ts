@@ -22,6 +22,15 @@ export const readChoices = (file: TaskFile): Promise<ChoiceRow[]> =>
 export const readQuestions = (file: TaskFile): Promise<QuestionRow[]> =>
   readTask(file, 'generation', (path, bytes) => jsonRows(path, bytes, questionOfObject));
 
+/** Solved examples: as many as are asked for, never silently fewer. */
+export async function readExamples<T>(file: TaskFile | null, count: number, read: (file: TaskFile) => Promise<T[]>): Promise<T[]> {
+  if (file === null || count === 0) return [];
+  const rows = await read(file);
+  if (rows.length < count)
+    throw runFailure.datasetInvalid(file.file, null, `it has ${rows.length} questions, and num_fewshot asks for ${count}`);
+  return rows.slice(0, count);
+}
+
 /** Task files are small (all of MMLU is 7 MB), and are read at once. */
 async function readTask<T>(
   { file, bytes }: TaskFile,
