@@ -29,6 +29,10 @@ export const modifierFacts: readonly ModifierFacts[] = [
   of('transform', 'LogarithmicEqualizationModifier', 'smoothquant', true),
   of('transform', 'SpinQuantModifier', 'hadamard', false),
   of('transform', 'HadamardModifier', 'hadamard', false, 'bitwright'),
+  of('quantizer', 'BeaconModifier', 'beacon', true, 'bitwright'),
+  of('quantizer', 'COMQModifier', 'comq', true, 'bitwright'),
+  of('quantizer', 'GPFQModifier', 'gpfq', true, 'bitwright'),
+  of('quantizer', 'QronosModifier', 'qronos', true, 'bitwright'),
   of('quantizer', 'AutoRoundModifier', null, true),
   of('pruning', 'ConstantPruningModifier', null, false),
   of('pruning', 'MagnitudePruningModifier', null, false),
@@ -49,8 +53,17 @@ export interface QuantizerFacts {
 export const quantizerFacts: Readonly<Record<QuantizerPlan['name'], QuantizerFacts>> = {
   rtn: { title: 'round to nearest', modifier: 'QuantizationModifier', solves: false },
   gptq: { title: 'GPTQ', modifier: 'GPTQModifier', solves: true },
+  beacon: { title: 'Beacon', modifier: 'BeaconModifier', solves: true },
+  comq: { title: 'COMQ', modifier: 'COMQModifier', solves: true },
+  gpfq: { title: 'GPFQ', modifier: 'GPFQModifier', solves: true },
+  qronos: { title: 'Qronos', modifier: 'QronosModifier', solves: true },
 };
 
 /** True for a layer whose quantizer solves with the Hessian of its inputs. */
 export const isSolved = ({ quantizer }: { quantizer: QuantizerPlan | null }): boolean =>
   quantizer !== null && quantizerFacts[quantizer.name].solves;
+
+/** True for a layer whose quantizer compares its inputs with those that it has in the unquantized model: rows pass through both. */
+export const needsPairs = ({ quantizer }: { quantizer: QuantizerPlan | null }): boolean =>
+  quantizer !== null &&
+  (quantizer.name === 'gpfq' || quantizer.name === 'qronos' || (quantizer.name === 'beacon' && quantizer.error_correction));

@@ -10,7 +10,11 @@ import reapSchema from '../recipe/pruning/reap.schema.json';
 import sparsegptSchema from '../recipe/pruning/sparsegpt.schema.json';
 import wandaSchema from '../recipe/pruning/wanda.schema.json';
 import autoroundSchema from '../recipe/quantizers/autoround.schema.json';
+import beaconSchema from '../recipe/quantizers/beacon.schema.json';
+import comqSchema from '../recipe/quantizers/comq.schema.json';
+import gpfqSchema from '../recipe/quantizers/gpfq.schema.json';
 import gptqSchema from '../recipe/quantizers/gptq.schema.json';
+import qronosSchema from '../recipe/quantizers/qronos.schema.json';
 import rtnSchema from '../recipe/quantizers/rtn.schema.json';
 import schemeSchema from '../recipe/scheme.schema.json';
 import awqSchema from '../recipe/transforms/awq.schema.json';
@@ -20,7 +24,7 @@ import quipSchema from '../recipe/transforms/quip.schema.json';
 import smoothquantSchema from '../recipe/transforms/smoothquant.schema.json';
 import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
 
-const quantizerParts = [rtnSchema, gptqSchema, autoroundSchema];
+const quantizerParts = [rtnSchema, gptqSchema, beaconSchema, comqSchema, gpfqSchema, qronosSchema, autoroundSchema];
 const transformParts = [smoothquantSchema, awqSchema, hadamardSchema, logEqualizationSchema, quipSchema, spinquantSchema];
 const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
 const recipeParts = [

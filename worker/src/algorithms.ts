@@ -3,7 +3,11 @@ import type { QuantizerPlan, TransformPlan } from '../../schemas/src/generated/p
 import { compressedTensorsFormats } from './checkpoint/formats/compressed-tensors.js';
 import type { Format } from './checkpoint/formats/format.js';
 import { staticRangeObservers } from './observers/static-range.js';
+import { beacon } from './quantizers/beacon.js';
+import { comq } from './quantizers/comq.js';
+import { gpfq } from './quantizers/gpfq.js';
 import { gptq } from './quantizers/gptq.js';
+import { qronos } from './quantizers/qronos.js';
 import type { Quantizer } from './quantizers/quantizer.js';
 import { rtn } from './quantizers/rtn.js';
 import { weightObservers } from './quantizers/weight-observer.js';
@@ -13,7 +17,14 @@ import { smoothquant } from './transforms/smoothquant.js';
 
 type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { name: Name }>;
 
-export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<PlanNamed<Name>> } = { rtn, gptq };
+export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<PlanNamed<Name>> } = {
+  rtn,
+  gptq,
+  beacon,
+  comq,
+  gpfq,
+  qronos,
+};
 /** Each in its own form: SmoothQuant computes its scales at once, AWQ searches for them, rotations are folded into the whole model before. */
 export const transforms = { smoothquant, awq, hadamard } as const satisfies Record<TransformPlan['name'], unknown>;
 export const formats: Readonly<Record<string, Format>> = compressedTensorsFormats;

@@ -1,7 +1,10 @@
 // What a plan asks for and a device cannot compute yet: refused before a run starts, not by the operation that is missing.
-import type { QuantizationArgs, QuantizationPlan } from '../../schemas/src/generated/plan.js';
+import type { QuantizationArgs, QuantizationPlan, QuantizerPlan } from '../../schemas/src/generated/plan.js';
 import { runFailure } from '../../schemas/src/run-failure.js';
 import type { NativeDevice } from './native-core.js';
+
+/** Quantizers whose operations have no kernels. */
+const onProcessor: readonly QuantizerPlan['name'][] = ['beacon', 'comq', 'gpfq', 'qronos'];
 
 /** Throws device-unavailable. */
 export function checkDevice(
@@ -11,6 +14,9 @@ export function checkDevice(
   if (kind !== 'cuda') return;
   for (const name of ['kl_divergence', 'generation'] as const)
     if (evaluate?.[name]) throw runFailure.deviceUnavailable(kind, `evaluate.${name} is not on CUDA yet`);
+  const layer = layers.find(({ quantizer }) => quantizer !== null && onProcessor.includes(quantizer.name));
+  if (layer?.quantizer)
+    throw runFailure.deviceUnavailable(kind, `${layer.quantizer.modifier} is not on CUDA yet, and quantizes ${layer.name}`);
   for (const { name, scheme } of layers) {
     const observer = searchedByProcessor(scheme?.weights ?? null, scheme?.input_activations ?? null);
     if (observer !== null) throw runFailure.deviceUnavailable(kind, `the observer ${observer} of ${name} is not on CUDA yet`);

@@ -4,11 +4,12 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
-import { quantizerFacts } from '../../schemas/src/modifiers.js';
+import { needsPairs, quantizerFacts } from '../../schemas/src/modifiers.js';
 import type { RunFailure, RunOutcome } from '../../schemas/src/run-event.js';
 import { runFailure } from '../../schemas/src/run-failure.js';
 import { observers } from './algorithms.js';
 import { embedRows, propagateBlock } from './calibration/calibrate-block.js';
+import { embedOriginal, propagateOriginal } from './calibration/observe-pairs.js';
 import { SpreadRows } from './calibration/spread-rows.js';
 import { loadTokenBatches } from './calibration/token-batches.js';
 import { checkOutputFolder, writeCheckpoint } from './checkpoint/checkpoint-writer.js';
@@ -186,6 +187,7 @@ async function quantizeUnits(
     model: plan.model,
     purpose: 'Calibration',
     dir: path.join(context.runDir, 'activations'),
+    pairs: plan.layers.some(needsPairs),
     budgetOf: (device, n_used) => activationBudget(device, n_used, plan.model, plan.layers, availableMemory(plan), tokens.largest),
     onBatch: (batch) => {
       context.throwIfCancelled();
@@ -210,6 +212,7 @@ async function quantizeUnits(
         using copies = await loadCopies(rows.devices, readWritten, (name) => model.embeddingTensors.includes(name), written.schemeOf());
         await context.stage('forward', null, 'embedding', () => rows.onEach((part, index) => embedRows(part, copies.on(index))));
       });
+      await survive('the embedding', () => context.stage('forward', null, 'embedding', () => embedOriginal(rows, plan.model)));
       isEmbedded = true;
     }
     [operations, message] = [observeWork(context, unit, tokens.nTokens), `calibrating ${describeUnit(unit)}`];
@@ -234,6 +237,9 @@ async function quantizeUnits(
         }),
       );
     });
+    await survive(describeUnit(unit), () =>
+      context.stage('forward', block, `block ${block}`, () => propagateOriginal(rows, block, plan.model, architecture.layers)),
+    );
   }
   await rows.removeFiles();
 }
@@ -265,7 +271,8 @@ function expectWork(context: RunContext, units: readonly WorkUnit[], n_finished:
     const searches = transformPasses(unit).flatMap((pass) => (pass.name === 'awq' ? pass.mappings : []));
     const searching = searches.reduce((sum, search) => sum + searchOperations(plan, search, n_tokens), 0);
     const work = quantizeOperations(unit.layers) + searching + passesOf(unit) * observeWork(context, unit, n_tokens);
-    total += work + (unit.block === null ? 0 : forwardOperations(plan, unit.block, n_tokens));
+    const passesOfRows = plan.layers.some(needsPairs) ? 2 : 1;
+    total += work + (unit.block === null ? 0 : passesOfRows * forwardOperations(plan, unit.block, n_tokens));
     if (unit.index < n_finished) done += work;
   }
   context.expectOperations(total, done);

@@ -1,4 +1,5 @@
 // Whose field it is: the package and release that it belongs to, what older releases did with it, and the paper behind it.
+import { modifierFacts } from '../../../schemas/src/modifiers.js';
 import type { RecipePath } from '../../../schemas/src/problem.js';
 import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
 import { firstSaid, schemasAt, type SchemaFiles } from './schema-lookup.js';
@@ -15,8 +16,10 @@ export function fieldOrigin(path: RecipePath): string | null {
   const [top, group, modifier, field] = path;
   if (!String(top).endsWith('_stage')) return 'A key of Bitwright; llm-compressor passes over it.';
   if (modifier === undefined || group === undefined) return 'llm-compressor 0.13';
+  const isOurs = modifierFacts.some(({ name, origin }) => name === modifier && origin === 'bitwright');
+  const source = isOurs ? 'Bitwright alone; unknown to llm-compressor' : 'llm-compressor 0.13';
   const isArgs = path.slice(4).some((step) => typeof step === 'string') && (field === 'config_groups' || field === 'kv_cache_scheme');
-  const owner = isArgs ? 'compressed-tensors 0.18' : field === undefined ? 'llm-compressor 0.13' : `${modifier}, llm-compressor 0.13`;
+  const owner = isArgs ? 'compressed-tensors 0.18' : field === undefined ? source : `${modifier}, ${source}`;
   const past = history[`${modifier}.${String(field)}`];
   // The modifier's own text names its paper already.
   const papers = field === undefined || isArgs ? [] : papersOf(path.slice(0, 3));

@@ -7,7 +7,7 @@
 //
 // Measured against the resident size at its peak (Linux, glibc, 2 cores); the table is in test/server/plan/estimate-memory.test.ts.
 import type { ArchitectureFacts, LayerPlan, ModelDescription, TransformPlan } from '../../../schemas/src/generated/plan.js';
-import { isSolved } from '../../../schemas/src/modifiers.js';
+import { isSolved, needsPairs } from '../../../schemas/src/modifiers.js';
 import { sizeOfDtype } from './estimate-size.js';
 
 export interface MemoryStage {
@@ -70,10 +70,14 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
   if (input.calibration === null || architecture === null) add('quantizing a block', unitBytes);
   else {
     const { calibration } = input;
-    const hidden = cachedBytes(architecture, calibration, input.memoryLimit);
+    const pairs = input.layers.some(needsPairs);
+    const hidden = cachedBytes(architecture, calibration, input.memoryLimit / (pairs ? 2 : 1)) * (pairs ? 2 : 1);
     const hessians = largestOf(units, hessianBytes);
     const weights = largestOf(blocksOf(input.layers), blockWeights);
-    add('calibrating a block', hidden + weights + hessians + workingBytes(architecture, calibration));
+    add(
+      'calibrating a block',
+      hidden + weights + hessians + workingBytes(architecture, calibration) + (pairs ? pairBytes(architecture, calibration) : 0),
+    );
     const search = searchBytes(architecture, input);
     if (search > 0) add('searching scales in a block', hidden + weights + search + workingBytes(architecture, calibration));
     // The rest of the block is quantized while its weights, its Hessians and the hidden states wait.
@@ -137,11 +141,18 @@ function blockWeights(members: readonly LayerPlan[]): number {
   return stored + Math.max(0, ...members.map((layer) => (sizeOf(layer) === 4 ? 0 : blocks(1, 4 * elements(layer)))));
 }
 
-/** One H of n² F32 for every input of the unit. Which linears share an input is known by their width; q, k, v and o may share theirs and have two. */
+/** Inputs of the linears of a block in the unquantized model, kept for a batch while those behind quantized blocks are computed: T · (2 d + a + f). */
+function pairBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
+  const { hidden_size: d, intermediate_size: f, num_attention_heads, head_dim } = facts;
+  return blocks(1, 4 * batchOf(rows) * (2 * d + num_attention_heads * head_dim + f));
+}
+
+/** One H of n² F32 for every input of the unit, and a product with the other inputs where they are compared. Which linears share an input is known by their width; q, k, v and o may share theirs and have two. */
 function hessianBytes(unit: readonly LayerPlan[]): number {
   const inputs = new Map<string, number>();
   for (const layer of unit) if (isSolved(layer)) inputs.set(inputOf(layer), layer.columns);
-  return [...inputs.values()].reduce((sum, n) => sum + 4 * n * n, 0);
+  const products = unit.some(needsPairs) ? 2 : 1;
+  return [...inputs.values()].reduce((sum, n) => sum + products * 4 * n * n, 0);
 }
 
 /** Roles that read one and the same tensor in the Llama family. */
@@ -164,7 +175,9 @@ function quantizingBytes(unit: readonly LayerPlan[], { calibration, storedBytes 
     const isTwoLevel = layer.scheme?.weights?.strategy === 'tensor_group';
     const shared = blocks(1, mn) + blocks(1, mn * sizeOf(layer)) + (isTwoLevel ? blocks(1, 4 * mn) + blocks(1, mn / 4) : 0);
     if (!isSolved(layer)) return shared;
-    return shared + blocks(2, 4 * layer.columns ** 2) + blocks(3, 4 * mn);
+    // Other solvers hold one more product of n², and up to two more weights (a corrected one, a second solution).
+    const isGptq = layer.quantizer?.name === 'gptq';
+    return shared + blocks(isGptq ? 2 : 3, 4 * layer.columns ** 2) + blocks(isGptq ? 3 : 5, 4 * mn);
   };
   return own + stored + Math.max(0, ...unit.map(one));
 }

@@ -23,6 +23,13 @@ const awqRecipe = `quant_stage:
     QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, type: int, strategy: group, group_size: 4}}}}
 `;
 
+const pairsRecipe = `quant_stage:
+  quant_modifiers:
+    SmoothQuantModifier: {smoothing_strength: 0.8}
+    QronosModifier: {targets: ['re:.*self_attn.*'], config_groups: {g: {targets: ['re:.*self_attn.*'], weights: {num_bits: 3, type: int, strategy: channel}}}}
+    GPFQModifier: {targets: ['re:.*mlp.*'], config_groups: {g: {targets: ['re:.*mlp.*'], weights: {num_bits: 3, type: int, strategy: channel}}}}
+`;
+
 const stories = (output: string, text = recipe): Promise<QuantizationPlan> =>
   resolvePlan({
     recipe: text,
@@ -39,6 +46,7 @@ for (const [method, text] of [
   ['GPTQ over SmoothQuant', recipe],
   ['a rotation, SmoothQuant and GPTQ', recipe.replace('    SmoothQuantModifier', '    HadamardModifier: {}\n    SmoothQuantModifier')],
   ['AWQ', awqRecipe],
+  ['Qronos and GPFQ, which compare with the unquantized model', pairsRecipe],
 ] as const)
   test(`${method}: kill -9 in the middle, then the same plan again: the bytes of an unbroken run`, { skip }, () =>
     inTemporaryFolder(async (dir) => {

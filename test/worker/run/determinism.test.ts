@@ -9,6 +9,11 @@ import { inTemporaryFolder, resolvePlan, runToCompletion } from '../../support/w
 const recipes = {
   'GPTQ with activation order in groups':
     'GPTQModifier: {ignore: [lm_head], actorder: group, config_groups: {g: {targets: [Linear], weights: {num_bits: 3, type: int, strategy: group, group_size: 4}}}}',
+  'Beacon with a zero point, past the errors of the layers before':
+    'BeaconModifier: {ignore: [lm_head], error_correction: true, config_groups: {g: {targets: [Linear], weights: {num_bits: 2, type: int, strategy: channel, symmetric: false}}}}',
+  'Beacon in groups':
+    'BeaconModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 3, type: int, strategy: group, group_size: 4}}}}',
+  COMQ: 'COMQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 3, type: int, strategy: channel}}}}',
   'GPTQ over SmoothQuant, dynamic inputs':
     '{SmoothQuantModifier: {smoothing_strength: 0.8}, GPTQModifier: {ignore: [lm_head], scheme: W8A8}}',
   'GPTQ over AWQ in groups':

@@ -12,6 +12,7 @@
 #include "core/vector-math.h"
 #include "observers/activation-scale.h"
 #include "observers/column-moments.h"
+#include "observers/cross-hessian.h"
 
 namespace bitwright {
 namespace {
@@ -113,8 +114,8 @@ Operation weighted_accumulate_operation() {
 }  // namespace
 
 OperationList observer_operations() {
-  return {hessian_accumulate_operation(), hessian_diagonal_operation(), column_range_accumulate_operation(), range_accumulate_operation(), weighted_accumulate_operation(), activation_scale_operation(),
-          column_moments_operation()};
+  return {hessian_accumulate_operation(),  hessian_diagonal_operation(),     column_range_accumulate_operation(), range_accumulate_operation(), weighted_accumulate_operation(),
+          activation_scale_operation(),   column_moments_operation(),       cross_hessian_accumulate_operation()};
 }
 
 }  // namespace bitwright

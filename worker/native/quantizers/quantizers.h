@@ -17,5 +17,10 @@ Operation gptq_factor_operation();
 Operation hessian_order_operation();
 Operation dead_columns_operation();
 Operation quantize_gptq_operation();
+Operation quantize_beacon_operation();
+Operation quantize_comq_operation();
+Operation quantize_gpfq_operation();
+Operation corrected_weight_operation();
+Operation qronos_start_operation();
 
 }  // namespace bitwright

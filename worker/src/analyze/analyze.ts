@@ -123,7 +123,7 @@ class Analysis {
 
   private rowsOf(decoder: CalibrationRows['model'], tokens: TokenBatches, cache: ActivationCache): CalibrationRows {
     const { device, watch } = this.input;
-    return { model: decoder, device, cache, batches: tokens.batches, onBatch: () => watch.throwIfCancelled() };
+    return { model: decoder, device, cache, original: null, batches: tokens.batches, onBatch: () => watch.throwIfCancelled() };
   }
 
   private async unit(unit: WorkUnit, rows: CalibrationRows | null, endToEnd: EndToEnd | null, dataset: string): Promise<void> {

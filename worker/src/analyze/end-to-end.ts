@@ -99,7 +99,14 @@ export class EndToEnd implements Disposable {
   }
 
   private rows(cache: ActivationCache): CalibrationRows {
-    return { model: this.decoder, batches: this.tokens.batches, cache, device: this.device, onBatch: () => this.throwIfCancelled() };
+    return {
+      model: this.decoder,
+      batches: this.tokens.batches,
+      cache,
+      original: null,
+      device: this.device,
+      onBatch: () => this.throwIfCancelled(),
+    };
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,6 @@
 // What the calibration rows say about the inputs of a unit's linears: linears that share an input share one set of observers.
 import type { LayerPlan, QuantizationArgs } from '../../../schemas/src/generated/plan.js';
+import { CrossHessianObserver } from '../observers/cross-hessian.js';
 import { HessianObserver } from '../observers/hessian.js';
 import { StaticRangeObserver } from '../observers/static-range.js';
 import type { ObservedBatch } from '../observers/observer.js';
@@ -8,6 +9,8 @@ import type { Device, Tensor } from '../tensor/tensor.js';
 /** Observers of one input. */
 interface InputGroup {
   hessian: HessianObserver;
+  /** Fed where a layer's quantizer asks for it and the rows bring the other input. */
+  cross: CrossHessianObserver;
   ranges: Map<string, StaticRangeObserver>;
 }
 
@@ -24,8 +27,8 @@ export class BlockStatistics implements Disposable {
     this.wanted = new Map(layers.map((layer) => [layer.name, layer]));
   }
 
-  /** To be called with every tapped input, linears with one input right after each other. */
-  observe(module: string, input: Tensor, batch: ObservedBatch): void {
+  /** To be called with every tapped input, linears with one input right after each other; `original` is what the unquantized model gives in its place. */
+  observe(module: string, input: Tensor, batch: ObservedBatch, original: Tensor | null = null): void {
     const layer = this.wanted.get(module);
     if (layer === undefined) return;
     const shared = this.last?.input === input ? this.last : null;
@@ -33,6 +36,7 @@ export class BlockStatistics implements Disposable {
     const current = shared ?? { input, group, ranges: new Set<string>() };
     this.groupOf.set(module, group);
     if (shared === null) group.hessian.observe(input, batch);
+    if (shared === null && original !== null) group.cross.observe(original, input, batch);
     const args = layer.scheme?.input_activations;
     if (args && args.dynamic !== true && !current.ranges.has(keyOf(args))) {
       rangeObserver(this.device, group, args, module).observe(input, batch);
@@ -51,19 +55,25 @@ export class BlockStatistics implements Disposable {
     return this.groupOf.get(module)?.hessian ?? null;
   }
 
+  /** What has seen it beside the input of the unquantized model. */
+  cross(module: string): CrossHessianObserver | null {
+    return this.groupOf.get(module)?.cross ?? null;
+  }
+
   range(module: string, args: QuantizationArgs): StaticRangeObserver | null {
     return this.groupOf.get(module)?.ranges.get(keyOf(args)) ?? null;
   }
 
   private newGroup(): InputGroup {
-    const group = { hessian: new HessianObserver(this.device), ranges: new Map() };
+    const group = { hessian: new HessianObserver(this.device), cross: new CrossHessianObserver(this.device), ranges: new Map() };
     this.groups.push(group);
     return group;
   }
 
   [Symbol.dispose](): void {
-    for (const { hessian, ranges } of this.groups) {
+    for (const { hessian, cross, ranges } of this.groups) {
       hessian[Symbol.dispose]();
+      cross[Symbol.dispose]();
       for (const range of ranges.values()) range[Symbol.dispose]();
     }
   }

@@ -8,12 +8,17 @@ export interface CalibrationRows {
   /** Halved where memory runs out, the hidden states with them. */
   batches: readonly TokenBatch[];
   cache: ActivationCache;
+  /** Hidden states of the unquantized model beside those behind quantized blocks; null unless a quantizer compares them. */
+  original: ActivationCache | null;
   device: Device;
   /** Called when a batch is enqueued: what is enqueued now, the device does not wait for to end the batch. */
   onEnqueued?: (() => void) | null;
   /** Called when the device has finished a batch; throws to stop. */
   onBatch(batch: TokenBatch): void;
 }
+
+export const cachesOf = ({ cache, original }: Pick<CalibrationRows, 'cache' | 'original'>): ActivationCache[] =>
+  original === null ? [cache] : [cache, original];
 
 /** Hidden states before the first block; batches that have them are passed over. */
 export function embedRows(rows: CalibrationRows, weights: WeightSource): Promise<void> {
@@ -73,7 +78,7 @@ export function observeHead(rows: CalibrationRows, weights: WeightSource, see: (
 }
 
 /** The next batch is enqueued while the device works on the last one, so that it never waits for JavaScript; never more, so that a cancel is quick. */
-async function forEachBatch(
+export async function forEachBatch(
   rows: CalibrationRows,
   enqueue: (batch: TokenBatch, index: number) => void,
   isDone: (index: number) => boolean = () => false,

@@ -11,7 +11,7 @@ import type { TokenBatch } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
 import type { Device } from '../tensor/tensor.js';
 import { ActivationCache, type ActivationBudget, type PlacedBytes } from './activation-cache.js';
-import type { CalibrationRows } from './calibrate-block.js';
+import { cachesOf, type CalibrationRows } from './calibrate-block.js';
 import type { TokenBatches } from './token-batches.js';
 
 export interface SpreadRowsInput {
@@ -23,6 +23,8 @@ export interface SpreadRowsInput {
   purpose: string;
   /** Folder for hidden states that do not fit. */
   dir: string;
+  /** Keeps the hidden states of the unquantized model beside those behind quantized blocks; they share the bytes that may stay. */
+  pairs?: boolean;
   /** Bytes of hidden states that may stay in the memory of one of `n_used` devices, and beside it. */
   budgetOf(device: Device, n_used: number): ActivationBudget;
   onBatch(batch: TokenBatch): void;
@@ -52,11 +54,24 @@ export class SpreadRows implements Disposable {
     }
   }
 
-  private partOf({ model, tokens, purpose, dir, budgetOf, onBatch }: SpreadRowsInput, n_used: number, device: Device, index: number) {
+  private partOf(
+    { model, tokens, purpose, dir, pairs = false, budgetOf, onBatch }: SpreadRowsInput,
+    n_used: number,
+    device: Device,
+    index: number,
+  ): CalibrationRows {
     const decoder = openDecoder(model, device, tokens.longest, purpose);
-    const cache = new ActivationCache(device, n_used === 1 ? dir : path.join(dir, `device-${index}`), budgetOf(device, n_used));
-    this.owned.push(decoder, cache);
-    return { model: decoder, device, cache, batches: tokens.batches.filter((_, batch) => batch % n_used === index), onBatch };
+    this.owned.push(decoder);
+    const own = n_used === 1 ? dir : path.join(dir, `device-${index}`);
+    const newCache = (folder: string): ActivationCache => {
+      const { device: onDevice, host } = budgetOf(device, n_used);
+      const cache = new ActivationCache(device, folder, pairs ? { device: onDevice / 2, host: host / 2 } : { device: onDevice, host });
+      this.owned.push(cache);
+      return cache;
+    };
+    const cache = newCache(own);
+    const original = pairs ? newCache(path.join(own, 'original')) : null;
+    return { model: decoder, device, cache, original, batches: tokens.batches.filter((_, batch) => batch % n_used === index), onBatch };
   }
 
   get devices(): Device[] {
@@ -86,12 +101,12 @@ export class SpreadRows implements Disposable {
 
   /** The most hidden states in each place at a time, of all devices together. */
   get peaks(): PlacedBytes {
-    const sum = (kind: keyof PlacedBytes): number => this.parts.reduce((bytes, { cache }) => bytes + cache.peaks[kind], 0);
+    const sum = (kind: keyof PlacedBytes): number => this.parts.flatMap(cachesOf).reduce((bytes, cache) => bytes + cache.peaks[kind], 0);
     return { device: sum('device'), host: sum('host'), disk: sum('disk') };
   }
 
   async removeFiles(): Promise<void> {
-    for (const { cache } of this.parts) await cache.removeFiles();
+    for (const cache of this.parts.flatMap(cachesOf)) await cache.removeFiles();
     await rm(this.dir, { recursive: true, force: true });
   }
 

@@ -6,7 +6,7 @@ import type { Device, Tensor } from '../tensor/tensor.js';
 import type { BlockStatistics } from './block-statistics.js';
 
 export class SpreadStatistics implements Disposable {
-  private merged: { modules: readonly string[]; hessian: Tensor }[] = [];
+  private merged: { modules: readonly string[]; hessian: Tensor; cross: Tensor | null }[] = [];
 
   /** In the order of the devices; taken over. */
   constructor(
@@ -25,18 +25,20 @@ export class SpreadStatistics implements Disposable {
     return lists;
   }
 
-  /** Brings the Hessian of the input of these modules together on `target`. */
+  /** Brings the Hessian of the input of these modules together on `target`, and its product with the other input where pairs were observed. */
   async gather(modules: readonly string[], target: Device): Promise<void> {
     const observers = this.parts.flatMap((part) => (modules[0] === undefined ? [] : (part.hessian(modules[0]) ?? [])));
     const hessian = await mergeHessians(observers, target);
-    if (hessian !== null) this.merged.push({ modules, hessian });
+    if (hessian === null) return;
+    const pairs = this.parts.flatMap((part) => (modules[0] === undefined ? [] : (part.cross(modules[0]) ?? [])));
+    this.merged.push({ modules, hessian, cross: await mergeHessians(pairs, target) });
   }
 
   /** The gathered Hessian of the input of a module, handed over to the caller. */
-  takeHessian(module: string): Tensor | null {
+  takeHessian(module: string): { hessian: Tensor; cross: Tensor | null } | null {
     const found = this.merged.find(({ modules }) => modules.includes(module));
     this.merged = this.merged.filter((other) => other !== found);
-    return found?.hessian ?? null;
+    return found ?? null;
   }
 
   async staticRange(module: string): Promise<[number, number] | null> {
@@ -49,7 +51,10 @@ export class SpreadStatistics implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { hessian } of this.merged) hessian.dispose();
+    for (const { hessian, cross } of this.merged) {
+      hessian.dispose();
+      cross?.dispose();
+    }
     this.merged = [];
     for (const part of this.parts) part[Symbol.dispose]();
   }

@@ -2,8 +2,10 @@
 import path from 'node:path';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
+import { needsPairs } from '../../../schemas/src/modifiers.js';
 import { BlockStatistics } from '../calibration/block-statistics.js';
 import { observeBlock, observeHead } from '../calibration/calibrate-block.js';
+import { observePairs } from '../calibration/observe-pairs.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
 import { SpreadStatistics } from '../calibration/spread-statistics.js';
 import { writeDurably } from '../checkpoint/durable-file.js';
@@ -105,7 +107,9 @@ async function observeUnit({ context, unit }: UnitInput, rows: SpreadRows, copie
     await rows.onEach(async (part, index) => {
       const { block } = unit;
       const [weights, statistics] = [copies.on(index), parts[index]!];
-      if (block !== null) await observeBlock(part, block, weights, (module, tensor, batch) => statistics.observe(module, tensor, batch));
+      if (part.original !== null && unit.layers.some(needsPairs)) await observePairs(part, part.original, unit, head, weights, statistics);
+      else if (block !== null)
+        await observeBlock(part, block, weights, (module, tensor, batch) => statistics.observe(module, tensor, batch));
       else if (head !== undefined && unit.layers.some((layer) => layer.name === head))
         await observeHead(part, weights, (tensor, batch) => statistics.observe(head, tensor, batch));
     });

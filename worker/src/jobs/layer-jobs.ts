@@ -1,5 +1,12 @@
 // Plan → work units in order: embeddings, then the decoder blocks, then what follows them. A unit is written and journalled as one.
-import type { AwqPlan, LayerPlan, QuantizationArgs, QuantizationPlan, SmoothQuantPlan } from '../../../schemas/src/generated/plan.js';
+import type {
+  AwqPlan,
+  LayerPlan,
+  QuantizationArgs,
+  QuantizationPlan,
+  QuantizerPlan,
+  SmoothQuantPlan,
+} from '../../../schemas/src/generated/plan.js';
 import { isSolved } from '../../../schemas/src/modifiers.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { storageObstacle } from '../checkpoint/formats/compressed-tensors.js';
@@ -139,10 +146,21 @@ function schemeFaults(
     if (!observers.weights.includes(weights.observer ?? 'memoryless_minmax'))
       faults.push(`${name}: there is no weight observer ${weights.observer} yet`);
     if (quantizer === null) faults.push(`${name}: it has a scheme and no quantizer`);
+    const unsolvable = solverObstacle(quantizer, weights);
+    if (unsolvable !== null) faults.push(`${name}: ${unsolvable}`);
   }
   if (inputs) faults.push(...inputFaults(name, columns, inputs, observers.inputs));
   if (scheme?.output_activations) faults.push(`${name}: output_activations cannot be calibrated yet`);
   return faults;
+}
+
+/** What a solver cannot choose codes for: all but GPTQ solve for integers, and those that choose scales do so row by row. */
+function solverObstacle(quantizer: QuantizerPlan | null, { type, strategy }: QuantizationArgs): string | null {
+  if (quantizer === null || quantizer.name === 'rtn' || quantizer.name === 'gptq') return null;
+  if (type !== 'int') return `${quantizer.modifier} chooses integers, and its scheme has floats`;
+  if ((quantizer.name === 'beacon' || quantizer.name === 'comq') && strategy !== 'channel' && strategy !== 'group')
+    return `${quantizer.modifier} chooses the scales of each row, and its scheme has strategy ${strategy}; use channel or group`;
+  return null;
 }
 
 function inputFaults(name: string, columns: number, inputs: QuantizationArgs, observers: readonly string[]): string[] {

@@ -1,5 +1,5 @@
 // Multiply-adds of the parts of a run: what progress and the time left are told from.
-import type { AwqPlan, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { AwqPlan, LayerPlan, QuantizationPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import { evaluationKinds, evaluationOperations } from './evaluation-estimate.js';
 import type { MappingOf, WorkUnit } from './layer-jobs.js';
 
@@ -36,11 +36,21 @@ export function searchOperations(plan: QuantizationPlan, { plan: { n_grid }, map
   );
 }
 
-/** GPTQ: factor ⅔ n³ and columns n² · rows. Rounding to nearest touches each weight a few times, packing and measuring included. */
+/** Solvers in units of n² · rows, and whether they factor a Hessian (⅔ n³); about, where sweeps skip what stays. */
+const solverPasses: Readonly<Record<QuantizerPlan['name'], { passes: number; factors: boolean }>> = {
+  rtn: { passes: 0, factors: false },
+  gptq: { passes: 1, factors: true },
+  beacon: { passes: 8, factors: true },
+  comq: { passes: 4, factors: false },
+  gpfq: { passes: 2, factors: false },
+  qronos: { passes: 4, factors: true },
+};
+
+/** Rounding to nearest touches each weight a few times, packing and measuring included. */
 export function quantizeOperations(layers: readonly LayerPlan[]): number {
   return layers.reduce((sum, { rows, columns, quantizer }) => {
-    const solver = quantizer?.name === 'gptq' ? (2 / 3) * columns ** 3 + rows * columns * columns : 0;
-    return sum + solver + 40 * rows * columns;
+    const { passes, factors } = solverPasses[quantizer?.name ?? 'rtn'];
+    return sum + (factors ? (2 / 3) * columns ** 3 : 0) + passes * rows * columns * columns + 40 * rows * columns;
   }, 0);
 }
 

@@ -37,8 +37,8 @@ async function quantizeSharedInput(input: QuantizeUnitInput, modules: readonly s
   const layers = input.layers.filter((layer) => modules.includes(layer.name));
   const [first] = layers;
   const observed = first ? (input.statistics?.takeHessian(first.name) ?? null) : null;
-  using hessian = observed && new HessianFactors(observed);
-  if (first && observed) await checkHessian(first, observed);
+  using hessian = observed && new HessianFactors(observed.hessian, observed.cross);
+  if (first && observed) await checkHessian(first, observed.hessian);
   const tensors: NamedTensor[] = [];
   try {
     const inputs = layers.map((layer) => ({

@@ -5,6 +5,7 @@ import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import type { PlacedBytes } from '../calibration/activation-cache.js';
+import { cachesOf } from '../calibration/calibrate-block.js';
 import { halveBatches } from '../calibration/halve-batches.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
 import { usualBatch, type TokenBatches } from '../calibration/token-batches.js';
@@ -56,7 +57,7 @@ export class MemoryGovernor {
 
   /** Until the answer is disposed, what the rows hold may be given up. */
   hold(held: HeldByRows): Disposable {
-    if (!this.keepsOnDevice) for (const { cache } of held.rows.parts) cache.budget.device = 0;
+    if (!this.keepsOnDevice) for (const cache of held.rows.parts.flatMap(cachesOf)) cache.budget.device = 0;
     this.held = held;
     return { [Symbol.dispose]: () => (this.held = null) };
   }
@@ -71,7 +72,7 @@ export class MemoryGovernor {
         if (missing === null) throw error;
         // What failed behind the first failure failed because of it, and is done again.
         await this.idle();
-        for (const { cache } of this.held?.rows.parts ?? []) cache.rollBack();
+        for (const cache of (this.held?.rows.parts ?? []).flatMap(cachesOf)) cache.rollBack();
         work.rewind?.();
         const step = await this.giveUp(missing, work);
         if (step === null) throw runFailure.memoryTooSmall(bytesText(missing.bytes), this.roomText(missing), work.stage, this.advice());
@@ -86,15 +87,15 @@ export class MemoryGovernor {
     if (missing.where === 'host') {
       // The budget said that there was room, and there is none: what comes now goes to disk.
       if (parts.length === 0) return null;
-      for (const { cache } of parts) cache.budget.host = cache.bytes.host;
+      for (const cache of parts.flatMap(cachesOf)) cache.budget.host = cache.bytes.host;
       return 'No more hidden states go to pinned memory of the host; they go to files.';
     }
     const dropped = this.luxury?.giveUp() ?? 0;
     if (dropped > 0) return `The weights of the next block (${bytesText(dropped)}) are no longer loaded ahead.`;
-    if (parts.some(({ cache }) => cache.bytes.device > 0)) {
+    if (parts.flatMap(cachesOf).some((cache) => cache.bytes.device > 0)) {
       this.keepsOnDevice = false;
       const moved = { device: 0, host: 0, disk: 0 };
-      for (const { cache } of parts) {
+      for (const cache of parts.flatMap(cachesOf)) {
         cache.budget.device = 0;
         const { host, disk } = await cache.moveOut();
         moved.host += host;
@@ -116,7 +117,7 @@ export class MemoryGovernor {
     for (const part of held.rows.parts) {
       const halved = halveBatches(part.batches, part.device);
       if (halved === null) continue;
-      part.cache.split(halved.parts);
+      for (const cache of cachesOf(part)) cache.split(halved.parts);
       part.batches = halved.batches;
       isHalved = true;
     }

@@ -45,7 +45,10 @@ export class HessianObserver implements Observer {
 const stripBytes = 64 * 2 ** 20;
 
 /** What the observers of all devices have seen, on `target` and the caller's; null when that is nothing. The observers hand theirs over. */
-export async function mergeHessians(observers: readonly HessianObserver[], target: Device): Promise<Tensor | null> {
+export async function mergeHessians(
+  observers: readonly Pick<HessianObserver, 'take' | 'documents'>[],
+  target: Device,
+): Promise<Tensor | null> {
   const parts = observers.flatMap((observer) => {
     const hessian = observer.take();
     return hessian === null ? [] : [{ hessian, documents: observer.documents }];

@@ -15,6 +15,8 @@ export interface FactorFindings {
 export interface SharedHessian {
   /** F32 [columns, columns]. */
   readonly hessian: Tensor;
+  /** F32 [columns, columns], XᵀX̃ beside the Hessian of X̃, scaled alike; null where no quantizer asks for it. */
+  readonly cross: Tensor | null;
   /** U8 [columns]: 1 where the column of the input was always zero. */
   readonly dead: Tensor;
   /** F32 [columns]: diag(H), the importance of a column. */

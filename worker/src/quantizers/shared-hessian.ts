@@ -8,14 +8,17 @@ interface Factored {
   findings: FactorFindings;
 }
 
-/** Takes the Hessian over and frees it with the rest. */
+/** Takes the Hessian over, and the product with the other inputs, and frees them with the rest. */
 export class HessianFactors implements SharedHessian, Disposable {
   readonly dead: Tensor;
   private permutation: Tensor | null = null;
   private importance: Tensor | null = null;
   private readonly factors = new Map<string, Factored>();
 
-  constructor(readonly hessian: Tensor) {
+  constructor(
+    readonly hessian: Tensor,
+    readonly cross: Tensor | null = null,
+  ) {
     this.dead = deadColumns(hessian);
   }
 
@@ -52,5 +55,6 @@ export class HessianFactors implements SharedHessian, Disposable {
     this.importance?.dispose();
     this.dead.dispose();
     this.hessian.dispose();
+    this.cross?.dispose();
   }
 }

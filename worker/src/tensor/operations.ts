@@ -114,6 +114,10 @@ export const hessianAccumulate = (hessian: Tensor, x: Tensor, options: { decay: 
 };
 /** diag(H) F32 [I] of H F32 [I, I]: the sum of squares of each input column, up to a common factor. */
 export const hessianDiagonal = (hessian: Tensor): Tensor => one(hessian.device.enqueue('hessian_diagonal', [hessian]));
+/** C ← decay · C + weight · xᵀx̃, C F32 [I, I], x and x̃ F32 [T, I]. */
+export const crossHessianAccumulate = (cross: Tensor, x: Tensor, quantized: Tensor, options: { decay: number; weight: number }): void => {
+  cross.device.enqueue('cross_hessian_accumulate', [cross, x, quantized], options);
+};
 /** Running per-column extremes: ranges F32 [2, I] (minima, maxima; begin at +inf, −inf), x F32 [T, I]. */
 export const columnRangeAccumulate = (ranges: Tensor, x: Tensor): void => {
   ranges.device.enqueue('column_range_accumulate', [ranges, x]);
@@ -219,6 +223,63 @@ export const quantizeGptq = (
   options: WeightArgs & { block_size: number },
 ): [Tensor, Tensor] =>
   two(weight.device.enqueue('quantize_gptq', [weight, factor, scale, zeroPoint, permutation, gIdx, dead], { ...options }));
+
+// ---- Beacon (Zhang and Saab, arXiv 2508.20293), COMQ (arXiv 2403.07134), GPFQ (arXiv 2201.11113), Qronos (arXiv 2505.11695) ----
+
+/**
+ * weight [O, I], H F32 [I, I], factor as gptqFactor's in the original order (null per channel), scale and zero_point of the observer (channel or group), dead U8 [I] or
+ * null, codes I8 [O, I] to begin with in place of the greedy start or null (per channel) → codes I8 [O, I], scale, zero_point I8, and objective F64 [O, n_sweeps + 1]:
+ * how much of ‖Xw‖² the codes explain after the start and after each sweep.
+ */
+export const quantizeBeacon = (
+  weight: Tensor,
+  hessian: Tensor,
+  factor: Tensor | null,
+  scale: Tensor,
+  zeroPoint: Tensor,
+  dead: Tensor | null,
+  codes: Tensor | null,
+  options: WeightArgs & { n_sweeps: number; centering: boolean },
+): [Tensor, Tensor, Tensor, Tensor] => {
+  const [q, found, zero, objective] = weight.device.enqueue('quantize_beacon', [weight, hessian, factor, scale, zeroPoint, dead, codes], {
+    ...options,
+  });
+  return [q!, found!, zero!, objective!];
+};
+/** weight [O, I], H F32 [I, I], scale and zero_point (channel or group) → codes I8 [O, I], scale, and wᵀHw of what is left F64 [O]. */
+export const quantizeComq = (
+  weight: Tensor,
+  hessian: Tensor,
+  scale: Tensor,
+  zeroPoint: Tensor,
+  options: WeightArgs & { n_iters: number },
+): [Tensor, Tensor, Tensor] => {
+  const [q, found, error] = weight.device.enqueue('quantize_comq', [weight, hessian, scale, zeroPoint], { ...options });
+  return [q!, found!, error!];
+};
+/** weight [O, I], H = X̃ᵀX̃ and C = XᵀX̃ F32 [I, I] (null: H), scale, zero_point → codes I8 [O, I]. */
+export const quantizeGpfq = (
+  weight: Tensor,
+  hessian: Tensor,
+  cross: Tensor | null,
+  scale: Tensor,
+  zeroPoint: Tensor,
+  options: WeightArgs,
+): Tensor => one(weight.device.enqueue('quantize_gpfq', [weight, hessian, cross, scale, zeroPoint], { ...options }));
+/** The weight F32 [O, I] that gives on X̃ the closest to XW: H, C and the factor as above, the factor in the original order of columns. */
+export const correctedWeight = (weight: Tensor, hessian: Tensor, cross: Tensor, factor: Tensor): Tensor =>
+  one(weight.device.enqueue('corrected_weight', [weight, hessian, cross, factor]));
+/** Qronos before its walk, which is quantizeGptq's: the corrected weight with its first column on the grid and that column's error spread, F32 [O, I]. */
+export const qronosStart = (
+  weight: Tensor,
+  corrected: Tensor,
+  hessian: Tensor,
+  cross: Tensor,
+  factor: Tensor,
+  scale: Tensor,
+  zeroPoint: Tensor,
+  options: WeightArgs,
+): Tensor => one(weight.device.enqueue('qronos_start', [weight, corrected, hessian, cross, factor, scale, zeroPoint], { ...options }));
 
 // ---- SmoothQuant (Xiao et al., arXiv 2211.10438) ------------------------------------------------------------------------
 

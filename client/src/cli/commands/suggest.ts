@@ -32,7 +32,7 @@ run as one (q, k and v; gate and up) move together. The prediction adds up what 
     metric: {
       value: 'NAME',
       description: `loss to add up: ${lossMetrics.join(', ')} (default: the first that was measured)`,
-      choices: lossMetrics,
+      form: { fits: (value) => (lossMetrics as readonly string[]).includes(value), words: lossMetrics.join(', ') },
     },
     write: { value: null, description: 'change the recipe file' },
     out: outOption,

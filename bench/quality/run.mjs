@@ -1,0 +1,107 @@
+// Every method that chooses codes, at several bit widths, on a model: perplexity of the written file and the output error of each kind of layer.
+//
+//   node bench/quality/run.mjs MODEL CALIBRATION.jsonl VALIDATION.jsonl [--samples 512] [--max-seq-length 512] [--bits 8,4,3,2] [--group-size N] [--asymmetric]
+//                              [--methods rtn,gptq,…] [--text-column text]
+//
+// Runs the command line on a recipe of its own for each, in a temporary folder; prints Markdown. Output error: ‖X̃ (W - Ŵ)‖² / ‖X̃W‖² on the calibration rows, the mean
+// over the layers of a kind; for methods with error correction, which aim at ‖XW - X̃Ŵ‖ instead, it is not what they minimize.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const cli = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../dist/cli/bitwright.js');
+
+/** Name in the table → modifier and its fields. */
+const methods = {
+  rtn: ['QuantizationModifier', {}],
+  gptq: ['GPTQModifier', {}],
+  gpfq: ['GPFQModifier', {}],
+  comq: ['COMQModifier', {}],
+  qronos: ['QronosModifier', {}],
+  'beacon-plain': ['BeaconModifier', { error_correction: false, second_start: false }],
+  beacon: ['BeaconModifier', { error_correction: false }],
+  'beacon-no-centering': ['BeaconModifier', { error_correction: false, centering: false }],
+  'beacon-corrected': ['BeaconModifier', { error_correction: true }],
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    samples: { type: 'string', default: '512' },
+    'max-seq-length': { type: 'string', default: '512' },
+    bits: { type: 'string', default: '8,4,3,2' },
+    'group-size': { type: 'string' },
+    asymmetric: { type: 'boolean', default: false },
+    methods: { type: 'string', default: 'rtn,gptq,gpfq,comq,qronos,beacon-plain,beacon,beacon-corrected' },
+    'text-column': { type: 'string', default: 'text' },
+  },
+});
+const [model, calibration, validation] = positionals.map((name) => path.resolve(name));
+if (validation === undefined) {
+  console.error('usage: node bench/quality/run.mjs MODEL CALIBRATION.jsonl VALIDATION.jsonl [options]');
+  process.exit(2);
+}
+
+function recipeOf(folder, [modifier, fields], num_bits) {
+  const group_size = values['group-size'] === undefined ? null : Number(values['group-size']);
+  const weights = {
+    num_bits,
+    type: 'int',
+    symmetric: !values.asymmetric,
+    strategy: group_size === null ? 'channel' : 'group',
+    ...(group_size === null ? {} : { group_size }),
+  };
+  const dataset = (file) => ({ dataset: file, text_column: values['text-column'], max_seq_length: Number(values['max-seq-length']) });
+  const calibrated =
+    modifier === 'QuantizationModifier'
+      ? {}
+      : { calibration: { ...dataset(calibration), num_calibration_samples: Number(values.samples) } };
+  return {
+    model,
+    ...calibrated,
+    evaluate: { perplexity: dataset(validation) },
+    output: { dir: path.join(folder, 'out') },
+    quant_stage: {
+      quant_modifiers: { [modifier]: { ignore: ['lm_head'], config_groups: { group_0: { targets: ['Linear'], weights } }, ...fields } },
+    },
+  };
+}
+
+function measure(method, num_bits) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'bitwright-quality-'));
+  try {
+    const file = path.join(folder, 'recipe.quant.yaml');
+    // JSON is YAML.
+    writeFileSync(file, JSON.stringify(recipeOf(folder, method, num_bits), null, 2));
+    const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'quantize', file, '--json'], {
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+    });
+    if (status !== 0) throw new Error(`${method[0]} at ${num_bits} bits ended with ${status}: ${stderr}${stdout}`.slice(0, 3000));
+    return JSON.parse(readFileSync(path.join(folder, 'out.run/report.json'), 'utf8'));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const roles = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+const mean = (numbers) => numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
+let before = null;
+const rows = [];
+console.log(`| bits | method | perplexity | ${roles.join(' | ')} |\n| ---: | --- | ---: | ${roles.map(() => '---:').join(' | ')} |`);
+for (const bits of values.bits.split(',').map(Number))
+  for (const name of values.methods.split(',')) {
+    const report = measure(methods[name], bits);
+    before ??= report.quality?.before?.perplexity ?? null;
+    const errorOf = (role) =>
+      report.layers
+        .filter((layer) => layer.role === role && layer.relative_output_error !== null)
+        .map((layer) => layer.relative_output_error);
+    const errors = roles.map((role) => (errorOf(role).length === 0 ? '–' : mean(errorOf(role)).toPrecision(3)));
+    rows.push({ bits, name, report });
+    console.log(`| ${bits} | ${name} | ${report.quality?.after?.perplexity?.toFixed(4)} | ${errors.join(' | ')} |`);
+  }
+console.log(`\nUnquantized: ${before}`);

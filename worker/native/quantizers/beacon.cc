@@ -1,0 +1,231 @@
+// Beacon over all rows of a weight: cells one after the other, tiles of 16 rows side by side. Legend in beacon.h.
+//
+// Per channel a tile goes through its one cell alone. With groups the error of each group is spread over the columns behind it with GPTQ's factor
+// (gptq.h): E = (w - ŵ) · U_gg⁻¹, W_behind -= E · U_g,behind, and S of the group is U_gg⁻¹ U_gg⁻ᵀ.
+#include "quantizers/beacon.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "core/convert.h"
+#include "core/gemm.h"
+#include "quantizers/grid.h"
+#include "quantizers/quantizers.h"
+
+namespace bitwright {
+namespace {
+
+constexpr int64_t row_tile = row_lanes;
+
+/// What all cells of a call share; W and Ŵ's errors are kept transposed, [I × padded rows].
+struct Work {
+  const Views& in;
+  const Views& out;
+  Cells cells;
+  Grid grid;
+  int64_t n_sweeps, padded;
+  bool moves_zero_point;
+  std::vector<uint8_t> pinned;
+  std::vector<float> Wt, E;
+};
+
+float scale_at(const TensorView& scale, int64_t index) {
+  float value = 0;
+  with_weight_type(scale.dtype, [&](auto type) { value = decltype(type)::load(scale.as<typename decltype(type)::Stored>()[index]); });
+  return value;
+}
+
+/// α / β in the type of the scale; where the codes say nothing, or less than the type holds, that of the observer stays.
+float store_scale(const TensorView& scale, int64_t index, double value, float otherwise) {
+  float stored = otherwise;
+  with_weight_type(scale.dtype, [&](auto type) {
+    using T = decltype(type);
+    const float rounded = rounded_to<T>(static_cast<float>(value));
+    if (std::isfinite(rounded) && rounded > 0) stored = rounded;
+    scale.as<typename T::Stored>()[index] = T::store(stored);
+  });
+  return stored;
+}
+
+/// First zero point: the mean of the weights stands in the middle of the grid (centering), else the observer's.
+float first_zero_point(const Work& work, const float* w, int64_t count, float scale, float observed) {
+  if (!work.moves_zero_point) return observed;
+  double mean = 0;
+  for (int64_t k = 0; k < count; ++k) mean += static_cast<double>(w[k * row_tile]);
+  mean /= static_cast<double>(std::max<int64_t>(1, count));
+  const float middle = (work.grid.qmin() + work.grid.qmax()) / 2;
+  return std::clamp(round_half_even(middle - static_cast<float>(mean) / scale), work.grid.qmin(), work.grid.qmax());
+}
+
+/// Rows [16 t, 16 t + 16) of the cell that begins at column `first`.
+void solve_tile(Work& work, int64_t t, int64_t group, int64_t first, const float* S, int64_t ld, const float* column_sums) {
+  const int64_t m = work.cells.group_size, O = work.cells.rows, I = work.cells.columns, first_row = t * row_tile, n_rows = std::min(row_tile, O - first_row);
+  static thread_local std::vector<float> buffer;
+  buffer.resize(static_cast<size_t>(4 * m * row_tile));
+  float* const w = buffer.data();
+  BeaconTile tile;
+  tile.m = m;
+  tile.S = S;
+  tile.ld = ld;
+  tile.w = w;
+  tile.a = w + m * row_tile;
+  tile.b = tile.a + m * row_tile;
+  tile.g = tile.b + m * row_tile;
+  tile.pinned = work.pinned.empty() ? nullptr : work.pinned.data() + first;
+  tile.column_sums = work.moves_zero_point ? column_sums : nullptr;
+  tile.qmin = work.grid.qmin();
+  tile.qmax = work.grid.qmax();
+  for (int64_t k = 0; k < m; ++k) std::copy_n(work.Wt.data() + (first + k) * work.padded + first_row, row_tile, w + k * row_tile);
+  std::fill_n(tile.scale, row_tile, 1.0f);
+  const bool has_codes = work.in[6].present;
+  for (int64_t r = 0; r < n_rows; ++r) {
+    const int64_t index = work.cells.index(first_row + r, group);
+    tile.scale[r] = scale_at(work.in[3], index);
+    const float observed = static_cast<float>(work.in[4].as<int8_t>()[index]);
+    tile.zero_point[r] = has_codes ? observed : first_zero_point(work, w + r, m, tile.scale[r], observed);
+  }
+  if (has_codes) {
+    std::fill_n(tile.a, m * row_tile, 0.0f);
+    for (int64_t k = 0; k < m; ++k)
+      for (int64_t r = 0; r < n_rows; ++r)
+        if (tile.pinned == nullptr || tile.pinned[k] == 0) tile.a[k * row_tile + r] = static_cast<float>(work.in[6].as<int8_t>()[(first_row + r) * I + first + k]) - tile.zero_point[r];
+    beacon_resume(tile);
+  } else {
+    beacon_start(tile);
+  }
+  double* objective = work.out[3].as<double>() + first_row * (work.n_sweeps + 1);
+  bool changes = true;
+  for (int64_t sweep = 0; sweep <= work.n_sweeps; ++sweep) {
+    if (sweep > 0 && changes) changes = beacon_sweep(tile);
+    for (int64_t r = 0; r < n_rows; ++r) {
+      // A NaN goes on into the objective.
+      const double explained = tile.beta[r] <= 0 ? 0.0 : tile.alpha[r] * std::fabs(tile.alpha[r]) / tile.beta[r];
+      objective[r * (work.n_sweeps + 1) + sweep] += explained;
+    }
+  }
+  for (int64_t r = 0; r < n_rows; ++r) {
+    const int64_t index = work.cells.index(first_row + r, group);
+    const float scale = store_scale(work.out[1], index, tile.beta[r] > 0 ? tile.alpha[r] / tile.beta[r] : 0.0, tile.scale[r]);
+    work.out[2].as<int8_t>()[index] = std::isfinite(tile.zero_point[r]) ? static_cast<int8_t>(tile.zero_point[r]) : int8_t{0};
+    for (int64_t k = 0; k < m; ++k) {
+      float& a = tile.a[k * row_tile + r];
+      work.out[0].as<int8_t>()[(first_row + r) * I + first + k] = std::isfinite(a) ? static_cast<int8_t>(a + tile.zero_point[r]) : int8_t{0};
+      a *= scale;
+    }
+  }
+  // The errors w - ŵ, for the columns behind.
+  if (work.E.empty()) return;
+  with_weight_type(work.in[3].dtype, [&](auto type) {
+    for (int64_t k = 0; k < m; ++k)
+      for (int64_t r = 0; r < row_tile; ++r) work.E[static_cast<size_t>(k * work.padded + first_row + r)] = w[k * row_tile + r] - rounded_to<decltype(type)>(tile.a[k * row_tile + r]);
+  });
+}
+
+/// M = U_gg⁻¹ (upper) and S = M Mᵀ of one group, sums in double.
+void group_metric(const float* U, int64_t I, int64_t first, int64_t m, float* M, float* S) {
+  std::vector<double> inverse(static_cast<size_t>(m * m));
+  auto at = [&](int64_t i, int64_t j) -> double& { return inverse[static_cast<size_t>(i * m + j)]; };
+  for (int64_t i = m - 1; i >= 0; --i) {
+    const float* row = U + (first + i) * I + first;
+    const double diagonal = row[i];
+    at(i, i) = 1 / diagonal;
+    for (int64_t k = i + 1; k < m; ++k)
+      for (int64_t j = k; j < m; ++j) at(i, j) -= static_cast<double>(row[k]) * at(k, j);
+    for (int64_t j = i + 1; j < m; ++j) at(i, j) /= diagonal;
+  }
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j <= i; ++j) {
+      double sum = 0;
+      for (int64_t k = i; k < m; ++k) sum += at(i, k) * at(j, k);
+      S[i * m + j] = S[j * m + i] = static_cast<float>(sum);
+    }
+  for (int64_t i = 0; i < m * m; ++i) M[i] = static_cast<float>(inverse[static_cast<size_t>(i)]);
+}
+
+/// Σ_j S_jk over the columns j that are not pinned.
+std::vector<float> sums_of(const float* S, int64_t ld, int64_t m, const uint8_t* pinned) {
+  std::vector<double> sums(static_cast<size_t>(m));
+  for (int64_t j = 0; j < m; ++j)
+    for (int64_t k = 0; k < m && (pinned == nullptr || pinned[j] == 0); ++k) sums[static_cast<size_t>(k)] += static_cast<double>(S[j * ld + k]);
+  return {sums.begin(), sums.end()};
+}
+
+void solve_groups(RunContext& context, Work& work, int64_t n_tiles) {
+  const int64_t m = work.cells.group_size, I = work.cells.columns, n_groups = work.cells.n_groups, padded = work.padded;
+  const float* U = work.in[2].as<float>();
+  std::vector<float> M(static_cast<size_t>(n_groups * m * m)), S(M.size()), spread(static_cast<size_t>(m * padded));
+  context.pool.parallel_for(n_groups, [&](int64_t g) { group_metric(U, I, g * m, m, M.data() + g * m * m, S.data() + g * m * m); });
+  for (int64_t group = 0; group < n_groups && !context.cancelled(); ++group) {
+    const int64_t first = group * m, behind = first + m;
+    const float* metric = S.data() + group * m * m;
+    std::vector<float> sums;
+    if (work.moves_zero_point) sums = sums_of(metric, m, m, work.pinned.empty() ? nullptr : work.pinned.data() + first);
+    context.pool.parallel_for(n_tiles, [&](int64_t t) { solve_tile(work, t, group, first, metric, m, sums.data()); });
+    // E = (w - ŵ) M, transposed: Eᵀ = Mᵀ (w - ŵ)ᵀ.
+    gemm_tn(context.pool, m, padded, m, 1.0f, M.data() + group * m * m, m, work.E.data(), padded, 0.0f, spread.data(), padded);
+    gemm_tn(context.pool, I - behind, padded, m, -1.0f, U + first * I + behind, I, spread.data(), padded, 1.0f, work.Wt.data() + behind * padded, padded);
+  }
+}
+
+}  // namespace
+
+Operation quantize_beacon_operation() {
+  return {"quantize_beacon",
+          [](const Specs& in, const Options& options, Specs& out) {
+            if (in.size() != 7) return mismatch("weight, H, factor, scale, zero_point, dead, codes", in);
+            Cells cells;
+            if (Status status = check_scaled(in, options, 3, cells); !status.ok()) return status;
+            const int64_t I = cells.columns;
+            if (cells.strategy != Cells::Strategy::channel && cells.strategy != Cells::Strategy::group) return Status::error("a scale that follows from codes belongs to one row: strategy channel or group, not " + options.text("strategy"));
+            if (options.text("type") == "float") return Status::error("codes are integers here, not floats");
+            const bool fits = is_weight(in[0].dtype) && in[1].dtype == DType::F32 && in[1].shape == Shape{I, I} && (!in[2].present || (in[2].dtype == DType::F32 && in[2].shape == Shape{I, I})) &&
+                              in[4].present && in[4].dtype == DType::I8 && in[4].count() == in[3].count() && (!in[5].present || (in[5].dtype == DType::U8 && in[5].count() == I)) &&
+                              (!in[6].present || (in[6].dtype == DType::I8 && in[6].shape == in[0].shape));
+            if (!fits) return mismatch("weight [O, I], H F32 [I, I], factor F32 [I, I] or none, scale, zero_point I8, dead U8 [I] or none, codes I8 [O, I] or none", in);
+            if (cells.n_groups > 1 && !in[2].present) return Status::error(std::to_string(cells.n_groups) + " groups need the factor of the inverse Hessian");
+            if (cells.n_groups > 1 && in[6].present) return Status::error("codes to begin with are for one scale per channel");
+            const int64_t n_sweeps = options.integer("n_sweeps", -1);
+            if (n_sweeps < 0 || n_sweeps > 1000) return Status::error("n_sweeps " + std::to_string(n_sweeps) + " is not between 0 and 1000");
+            out = {{DType::I8, in[0].shape}, in[3], in[4], {DType::F64, {cells.rows, n_sweeps + 1}}};
+            return Status::fine();
+          },
+          [](RunContext& context, const Views& in, const Views& out, const Options& options) {
+            Work work{in, out, {}, {}, options.integer("n_sweeps"), 0, false, {}, {}, {}};
+            (void)Cells::from(options, in[0].shape, work.cells);
+            (void)grid_from(options, work.grid);
+            work.moves_zero_point = !work.grid.symmetric && options.flag("centering");
+            const int64_t O = work.cells.rows, I = work.cells.columns, n_tiles = (O + row_tile - 1) / row_tile;
+            work.padded = n_tiles * row_tile;
+            if (in[5].present) work.pinned.assign(in[5].as<uint8_t>(), in[5].as<uint8_t>() + I);
+            work.Wt.resize(static_cast<size_t>(I * work.padded));
+            const FloatView weight(in[0]);
+            for (int64_t i = 0; i < I; ++i)
+              if (!std::isfinite(in[1].as<float>()[i * I + i]) || in[1].as<float>()[i * I + i] < 0) return Status::error("diag(H) at column " + std::to_string(i) + " is " + std::to_string(in[1].as<float>()[i * I + i]));
+            context.pool.parallel_for(n_tiles, [&](int64_t t) {
+              const int64_t last = std::min(row_tile, O - t * row_tile);
+              for (int64_t j = 0; j < I; ++j)
+                for (int64_t r = 0; r < last && (work.pinned.empty() || work.pinned[static_cast<size_t>(j)] == 0); ++r) work.Wt[static_cast<size_t>(j * work.padded + t * row_tile + r)] = weight.data()[(t * row_tile + r) * I + j];
+            });
+            std::fill_n(out[3].as<double>(), O * (work.n_sweeps + 1), 0.0);
+            if (work.cells.n_groups > 1) {
+              work.E.resize(static_cast<size_t>(work.cells.group_size * work.padded));
+              solve_groups(context, work, n_tiles);
+            } else {
+              const float* H = in[1].as<float>();
+              std::vector<float> sums;
+              if (work.moves_zero_point) sums = sums_of(H, I, I, work.pinned.empty() ? nullptr : work.pinned.data());
+              context.pool.parallel_for(n_tiles, [&](int64_t t) {
+                if (!context.cancelled()) solve_tile(work, t, 0, 0, H, I, sums.data());
+              });
+            }
+            if (context.cancelled()) return Status::cancelled();
+            for (int64_t r = 0; r < O; ++r)
+              if (const double last = out[3].as<double>()[r * (work.n_sweeps + 1) + work.n_sweeps]; !std::isfinite(last))
+                return Status::error("the objective of row " + std::to_string(r) + " is " + std::to_string(last) + ": its weights, its scales or the Hessian are not finite");
+            return Status::fine();
+          }};
+}
+
+}  // namespace bitwright

@@ -1,0 +1,95 @@
+// Beacon: codes by the angle between what they give and what the weights gave; the scale follows from the codes.
+// Zhang and Saab, arXiv 2508.20293. The method itself is native (quantize_beacon, legend there); here stand what it aims at and where it begins.
+//
+//   error_correction   aims at W*, the weight that gives on the inputs behind quantized layers the closest to the float layer's output
+//   second_start       per channel: again from GPTQ's codes, at the scale that was found and at the observer's; the layer keeps what explains most of its output
+import type { BeaconPlan } from '../../../schemas/src/generated/plan.js';
+import { correctedWeight, quantizeBeacon, quantizeGptq } from '../tensor/operations.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { FactorFindings, Quantizer, QuantizerInput, SharedHessian } from './quantizer.js';
+import { deadColumnProblems, factorOf, factorProblems, inputsOf } from './solver-problems.js';
+import { layerArgs, observeWeight } from './weight-observer.js';
+
+export const beacon: Quantizer<BeaconPlan> = {
+  quantize: async (input) => {
+    const { layer, plan } = input;
+    const inputs = await inputsOf(input);
+    if ('q' in inputs) return inputs;
+    const { hessian, dead_columns } = inputs;
+    const perChannel = layerArgs(layer).strategy === 'channel';
+    const inverse = perChannel && !plan.second_start && hessian.cross === null ? null : await factorOf(layer, hessian, plan.dampening_frac);
+    using corrected = hessian.cross && inverse && correctedWeight(input.weight, hessian.hessian, hessian.cross, inverse.factor);
+    const target = corrected ?? input.weight;
+    const observed = await observeWeight(input, null);
+    using observedScale = observed.scale;
+    using observedZeroPoint = observed.zeroPoint;
+    let best = solve(input, hessian, target, observed, perChannel ? null : (inverse?.factor ?? null), null);
+    if (perChannel && plan.second_start && inverse !== null) {
+      best = await better(input, hessian, target, best, best, inverse.factor);
+      best = await better(input, hessian, target, best, { scale: observedScale, zeroPoint: observedZeroPoint }, inverse.factor);
+    }
+    best.objective.dispose();
+    const findings: FactorFindings = inverse?.findings ?? { dampening_frac: 0, dead_columns, retries: 0 };
+    return {
+      q: best.q,
+      scale: best.scale,
+      zeroPoint: best.zeroPoint,
+      levels: null,
+      gIdx: null,
+      findings,
+      problems: [
+        ...(inverse === null ? [] : factorProblems(layer, plan.dampening_frac, findings)),
+        ...deadColumnProblems(layer, dead_columns),
+      ],
+    };
+  },
+};
+
+interface Solution {
+  q: Tensor;
+  scale: Tensor;
+  zeroPoint: Tensor;
+  /** F64 [rows, n_sweeps + 1]. */
+  objective: Tensor;
+}
+
+function solve(
+  { layer, plan }: QuantizerInput<BeaconPlan>,
+  { hessian, dead }: SharedHessian,
+  target: Tensor,
+  from: Pick<Solution, 'scale' | 'zeroPoint'>,
+  factor: Tensor | null,
+  codes: Tensor | null,
+): Solution {
+  const options = { ...layerArgs(layer), n_sweeps: plan.n_sweeps, centering: plan.centering };
+  const [q, scale, zeroPoint, objective] = quantizeBeacon(target, hessian, factor, from.scale, from.zeroPoint, dead, codes, options);
+  return { q, scale, zeroPoint, objective };
+}
+
+/** `known`, or what the sweeps make of GPTQ's codes at the scale of `from`; the other is disposed. */
+async function better(
+  input: QuantizerInput<BeaconPlan>,
+  hessian: SharedHessian,
+  target: Tensor,
+  known: Solution,
+  from: Pick<Solution, 'scale' | 'zeroPoint'>,
+  factor: Tensor,
+): Promise<Solution> {
+  const args = { ...layerArgs(input.layer), block_size: 128 };
+  const [codes, loss] = quantizeGptq(target, factor, from.scale, from.zeroPoint, null, null, hessian.dead, args);
+  loss.dispose();
+  using gptqCodes = codes;
+  const again = solve(input, hessian, target, from, null, gptqCodes);
+  const isBetter = (await explained(again)) > (await explained(known));
+  for (const tensor of Object.values(isBetter ? known : again) as Tensor[]) tensor.dispose();
+  return isBetter ? again : known;
+}
+
+/** Sum over the rows behind the last sweep. */
+async function explained({ objective }: Solution): Promise<number> {
+  const values = await objective.readDoubles();
+  const width = objective.shape[1] ?? 1;
+  let sum = 0;
+  for (let last = width - 1; last < values.length; last += width) sum += values[last] ?? NaN;
+  return sum;
+}

@@ -1,0 +1,30 @@
+// Qronos: the first code for the true target, all others by GPTQ's walk on the weights that answer best to it.
+// Zhang, Zhang, Colbert and Saab, arXiv 2505.11695. Native: corrected_weight, qronos_start (legend there) and quantize_gptq. Columns keep their order.
+import type { QronosPlan } from '../../../schemas/src/generated/plan.js';
+import { correctedWeight, qronosStart, quantizeGptq } from '../tensor/operations.js';
+import type { Quantizer } from './quantizer.js';
+import { deadColumnProblems, factorOf, factorProblems, inputsOf } from './solver-problems.js';
+import { layerArgs, observeWeight } from './weight-observer.js';
+
+export const qronos: Quantizer<QronosPlan> = {
+  quantize: async (input) => {
+    const { layer, plan, weight } = input;
+    const inputs = await inputsOf(input);
+    if ('q' in inputs) return inputs;
+    const { hessian, dead } = inputs.hessian;
+    // Where the inputs are those of the unquantized model, as in the first block, the products are one.
+    const cross = inputs.hessian.cross ?? hessian;
+    const { factor, findings } = await factorOf(layer, inputs.hessian, plan.dampening_frac);
+    const scales = await observeWeight(input, null);
+    const args = layerArgs(layer);
+    using corrected = correctedWeight(weight, hessian, cross, factor);
+    using begun = qronosStart(weight, corrected, hessian, cross, factor, scales.scale, scales.zeroPoint, args);
+    const [q, loss] = quantizeGptq(begun, factor, scales.scale, scales.zeroPoint, null, null, dead, {
+      ...args,
+      block_size: plan.block_size,
+    });
+    loss.dispose();
+    const problems = [...factorProblems(layer, plan.dampening_frac, findings), ...deadColumnProblems(layer, inputs.dead_columns)];
+    return { ...scales, q, gIdx: null, findings, problems };
+  },
+};
