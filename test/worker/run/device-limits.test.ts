@@ -6,7 +6,7 @@ import { checkDevice } from '../../../worker/src/device-limits.js';
 
 test('observers that the processor alone has are refused by name; those that CUDA has are not', () => {
   const layer = (weights: object, input_activations: object | null): LayerPlan =>
-    ({ name: 'linear', scheme: { weights: { type: 'int', ...weights }, input_activations } }) as unknown as LayerPlan;
+    ({ name: 'linear', quantizer: null, scheme: { weights: { type: 'int', ...weights }, input_activations } }) as unknown as LayerPlan;
   const inputs = (observer: string): object => ({ type: 'int', strategy: 'tensor', dynamic: false, observer });
   for (const [refused, observer] of [
     [layer({ observer: 'imatrix_mse' }, null), 'imatrix_mse'],
