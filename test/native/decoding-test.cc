@@ -1,5 +1,6 @@
 // What compares and decodes next-token distributions, against float64 loops: divergence of logits, greedy choice, attention over kept keys and values.
 #include <cmath>
+#include <tuple>
 
 #include "runner.h"
 
@@ -61,27 +62,29 @@ const Case cache_cases("store_rows writes the rows named and no other", [] {
   for (int64_t i = 0; i < 18; ++i) reference.push_back(cache.at(i));
   for (int64_t i = 0; i < 3; ++i) reference[static_cast<size_t>(12 + i)] = x.at(0, i), reference[static_cast<size_t>(3 + i)] = x.at(1, i);
   expect_close(run_everywhere("store_rows", {cache, x, ints({2}, {4, 1})}, {}, 1)[0], reference, 0);
+  // Of tokens that name one row the last is kept.
+  const Array many = normal(DType::F32, {70, 3}, 78), kept = run_everywhere("store_rows", {cache, many, ints({70}, std::vector<int32_t>(70, 5))}, {}, 1)[0];
+  for (int64_t i = 0; i < 3; ++i) expect(kept.at(5, i) == many.at(69, i) && kept.at(4, i) == cache.at(4, i), "the last token of a row");
   expect_refused("store_rows", {cache, x, ints({2}, {0, 6})}, {}, "row 6 is outside the cache of 6");
 });
 
 const Case attention_cases("cached_attention is the last row of attention, for groups, windows and unequal lengths", [] {
-  for (double window : {0.0, 3.0})
-    for (double head_dim : {4.0, 40.0}) {
-      const int64_t D = 3, C = 9, width = 2 * static_cast<int64_t>(head_dim);
-      const std::vector<int32_t> lengths{1, 9, 5};
-      const Array q = normal(DType::F32, {D, 2 * width}, 75), k = normal(DType::F32, {D * C, width}, 76), v = normal(DType::F32, {D * C, width}, 77);
-      const Options all = options({{"n_heads", 4.0}, {"n_kv_heads", 2.0}, {"head_dim", head_dim}, {"scale", 0.3}, {"sliding_window", window}});
-      const Array result = run_everywhere("cached_attention", {q, k, v, ints({D}, lengths)}, all)[0];
-      for (int64_t d = 0; d < D; ++d) {
-        const int64_t L = lengths[static_cast<size_t>(d)];
-        const auto part = [&](const Array& from) { return array_of(DType::F32, {L, width}, [&](int64_t i) { return from.at(d * C * width + i); }); };
-        // Of the queries only the last is asked for.
-        const Array queries = array_of(DType::F32, {L, 2 * width}, [&](int64_t i) { return q.at(d, i % (2 * width)); });
-        const Array whole = run("attention", {queries, part(k), part(v), ints({2}, {0, static_cast<int32_t>(L)})}, all, 1)[0];
-        for (int64_t i = 0; i < 2 * width; ++i) expect(std::fabs(result.at(d, i) - whole.at(L - 1, i)) < 2e-6, "the last row of attention");
-      }
-      expect_refused("cached_attention", {q, k, v, ints({D}, {1, 10, 1})}, all, "length 10 is outside 1 to 9");
+  for (const auto& [window, head_dim, C] : {std::tuple{0.0, 4.0, 9}, {0.0, 40.0, 9}, {3.0, 4.0, 9}, {3.0, 40.0, 9}, {0.0, 4.0, 600}, {300.0, 4.0, 600}}) {
+    const int64_t D = 3, width = 2 * static_cast<int64_t>(head_dim);
+    const std::vector<int32_t> lengths{1, C, 5 * C / 9};
+    const Array q = normal(DType::F32, {D, 2 * width}, 75), k = normal(DType::F32, {D * C, width}, 76), v = normal(DType::F32, {D * C, width}, 77);
+    const Options all = options({{"n_heads", 4.0}, {"n_kv_heads", 2.0}, {"head_dim", head_dim}, {"scale", 0.3}, {"sliding_window", window}});
+    const Array result = run_everywhere("cached_attention", {q, k, v, ints({D}, lengths)}, all)[0];
+    for (int64_t d = 0; d < D; ++d) {
+      const int64_t L = lengths[static_cast<size_t>(d)];
+      const auto part = [&](const Array& from) { return array_of(DType::F32, {L, width}, [&](int64_t i) { return from.at(d * C * width + i); }); };
+      // Of the queries only the last is asked for.
+      const Array queries = array_of(DType::F32, {L, 2 * width}, [&](int64_t i) { return q.at(d, i % (2 * width)); });
+      const Array whole = run("attention", {queries, part(k), part(v), ints({2}, {0, static_cast<int32_t>(L)})}, all, 1)[0];
+      for (int64_t i = 0; i < 2 * width; ++i) expect(std::fabs(result.at(d, i) - whole.at(L - 1, i)) < 2e-6, "the last row of attention");
     }
+    expect_refused("cached_attention", {q, k, v, ints({D}, {1, C + 1, 1})}, all, "length " + std::to_string(C + 1) + " is outside 1 to " + std::to_string(C));
+  }
 });
 
 }  // namespace

@@ -37,17 +37,22 @@ const Case weighted_cases("weighted_accumulate: decay · sum + weight · x, each
 });
 
 const Case moment_cases("column_moments_accumulate: four power sums and the largest magnitude of every column, added to what was there", [] {
-  const int64_t T = 37, I = 130;
-  const Array x = normal(DType::F32, {T, I}, 61, 3);
-  const Array before = array_of(DType::F64, {5, I}, [](int64_t i) { return static_cast<double>(i % 7); });
-  std::vector<double> reference;
-  for (int64_t power = 1; power <= 5; ++power)
-    for (int64_t i = 0; i < I; ++i) {
-      double sum = before.at(power - 1, i);
-      for (int64_t t = 0; t < T; ++t) sum = power == 5 ? std::fmax(sum, std::fabs(x.at(t, i))) : sum + std::pow(x.at(t, i), static_cast<double>(power));
-      reference.push_back(sum);
-    }
-  expect_close(run_everywhere("column_moments_accumulate", {before, x}, {}, 1)[0], reference, 1e-12);
+  for (const int64_t T : {37, 1100}) {
+    const int64_t I = 130;
+    const Array x = normal(DType::F32, {T, I}, 61, 3);
+    const Array before = array_of(DType::F64, {5, I}, [](int64_t i) { return static_cast<double>(i % 7); });
+    std::vector<double> reference;
+    for (int64_t power = 1; power <= 5; ++power)
+      for (int64_t i = 0; i < I; ++i) {
+        double sum = before.at(power - 1, i);
+        for (int64_t t = 0; t < T; ++t) sum = power == 5 ? std::fmax(sum, std::fabs(x.at(t, i))) : sum + std::pow(x.at(t, i), static_cast<double>(power));
+        reference.push_back(sum);
+      }
+    expect_close(run_everywhere("column_moments_accumulate", {before, x}, {}, 1)[0], reference, 1e-12);
+  }
+  const Array nothing = array_of(DType::F64, {5, 2}, [](int64_t) { return 0.0; }), poisoned = array_of(DType::F32, {600, 2}, [](int64_t i) { return i == 801 ? NAN : 1.0; });
+  const Array found = run_everywhere("column_moments_accumulate", {nothing, poisoned}, {}, 1)[0];
+  expect(found.at(4, 0) == 1 && std::isnan(found.at(4, 1)), "the NaN was lost");
 });
 
 const Case range_cases("ranges are those of all columns, and a NaN stays visible", [] {

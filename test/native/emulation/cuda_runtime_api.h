@@ -82,6 +82,10 @@ T atomicMin(T* at, T value) {
   return std::exchange(*at, value < *at ? value : *at);
 }
 template <class T>
+T atomicMax(T* at, T value) {
+  return std::exchange(*at, value > *at ? value : *at);
+}
+template <class T>
 T atomicAdd(T* at, T value) {
   return std::exchange(*at, *at + value);
 }

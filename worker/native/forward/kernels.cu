@@ -9,7 +9,8 @@ KernelList forward_kernels() {
   return {{"embedding", embedding}, {"linear", linear},       {"rmsnorm", rmsnorm},     {"add", add},
           {"silu_mul", silu_mul},   {"rope", rope},           {"attention", attention}, {"cross_entropy", cross_entropy},
           {"fake_quantize_dynamic", fake_quantize_dynamic},   {"fake_quantize_local", fake_quantize_local},
-          {"fake_quantize_static", fake_quantize_static}};
+          {"fake_quantize_static", fake_quantize_static},     {"logit_divergence", logit_divergence},
+          {"argmax", argmax},       {"store_rows", store_rows}, {"cached_attention", cached_attention}};
 }
 
 }  // namespace bitwright::cuda

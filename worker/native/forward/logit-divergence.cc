@@ -6,25 +6,14 @@
 // Rows with target -1 are zeros. Differences of logits are taken before they are weighed, so that two near models lose no digits; sums of 4096 in
 // float lanes, then double. Cost: 2 · T · V exponentials more than two cross entropies.
 #include <algorithm>
-#include <cmath>
 
 #include "core/vector-math.h"
+#include "forward/divergence.h"
 #include "forward/forward.h"
 #include "forward/log-sum-exp.h"
 
 namespace bitwright {
 namespace {
-
-/// d + e^(-d) - 1 ≥ 0, of small d by its series, since the parts cancel.
-inline float curved(float d, float e) {
-  const float series = d * d * (0.5f - d * (1.0f / 6.0f - d * (1.0f / 24.0f - d * (1.0f / 120.0f - d * (1.0f / 720.0f - d * (1.0f / 5040.0f))))));
-  return d > -0.5f && d < 0.5f ? series : d + (e - 1.0f);
-}
-
-struct Weighed {
-  /// With w = e^(p - peak) and d = (p - q) - offset: Σ w, Σ w d, Σ w e^(-d), Σ w (d + e^(-d) - 1).
-  double total, difference, other, curved;
-};
 
 BITWRIGHT_VECTOR void weigh(const float* p, const float* q, int64_t n, float peak, double offset, Weighed& sums) {
   const float shift = static_cast<float>(offset);
@@ -59,18 +48,11 @@ BITWRIGHT_VECTOR void weigh(const float* p, const float* q, int64_t n, float pea
   sums.difference += (static_cast<double>(shift) - offset) * sums.total;
 }
 
-/// With offset = log Σ e^p - log Σ e^q, Σ P e^(-d) is Σ Q = 1, so that KL = Σ P d = Σ P (d + e^(-d) - 1): the second has no part that cancels, and what the
-/// offset errs by enters it squared. Where Q has mass at logits that P's exponentials lose, its sum shows it, and the first is taken.
-double divergence(const Weighed& sums) {
-  const bool is_whole = std::fabs(sums.other / sums.total - 1) < 1e-5;
-  return (is_whole ? sums.curved : sums.difference) / sums.total;
-}
-
-/// The first of the largest; a NaN is larger than all, so that it is seen.
+/// The first of the largest.
 int64_t largest_at(const float* row, int64_t n) {
   int64_t best = 0;
   for (int64_t i = 1; i < n; ++i)
-    if (row[i] > row[best] || (row[i] != row[i] && row[best] == row[best])) best = i;
+    if (is_larger(row[i], row[best])) best = i;
   return best;
 }
 

@@ -8,6 +8,7 @@
 #include "core/split-bf16.h"
 #include "cuda/columns.cuh"
 #include "cuda/operations.h"
+#include "observers/kernels.h"
 #include "quantizers/grid.h"
 
 namespace bitwright::cuda {
@@ -145,7 +146,7 @@ void activation_scale(Context& context, const Views& in, const Views& out, const
 }  // namespace
 
 KernelList observer_kernels() {
-  return {{"hessian_accumulate", hessian_accumulate}, {"hessian_diagonal", hessian_diagonal}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"weighted_accumulate", weighted_accumulate}, {"activation_scale", activation_scale}};
+  return {{"hessian_accumulate", hessian_accumulate}, {"hessian_diagonal", hessian_diagonal}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"weighted_accumulate", weighted_accumulate}, {"activation_scale", activation_scale}, {"column_moments_accumulate", column_moments_accumulate}};
 }
 
 }  // namespace bitwright::cuda
