@@ -7,13 +7,8 @@ import type { NativeDevice } from './native-core.js';
 const onProcessor: readonly QuantizerPlan['name'][] = ['beacon', 'comq', 'gpfq', 'qronos'];
 
 /** Throws device-unavailable. */
-export function checkDevice(
-  { layers, evaluate }: Pick<QuantizationPlan, 'layers'> & Partial<Pick<QuantizationPlan, 'evaluate'>>,
-  kind: NativeDevice['kind'],
-): void {
+export function checkDevice({ layers }: Pick<QuantizationPlan, 'layers'>, kind: NativeDevice['kind']): void {
   if (kind !== 'cuda') return;
-  for (const name of ['kl_divergence', 'generation'] as const)
-    if (evaluate?.[name]) throw runFailure.deviceUnavailable(kind, `evaluate.${name} is not on CUDA yet`);
   const layer = layers.find(({ quantizer }) => quantizer !== null && onProcessor.includes(quantizer.name));
   if (layer?.quantizer)
     throw runFailure.deviceUnavailable(kind, `${layer.quantizer.modifier} is not on CUDA yet, and quantizes ${layer.name}`);

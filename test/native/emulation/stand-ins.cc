@@ -69,7 +69,7 @@ void DeviceMemory::release_all() {}
 uint64_t DeviceMemory::last_use(const void*) const { return 0; }
 int64_t DeviceMemory::left(int64_t free_on_device) const {
   std::lock_guard lock(mutex_);
-  return limit_ == 0 ? free_on_device : limit_ - held_bytes_;
+  return limit_ == 0 ? free_on_device : std::max<int64_t>(0, limit_ - held_bytes_);
 }
 
 void* DeviceMemory::take(int64_t bytes) {

@@ -10,6 +10,7 @@ import { asSensitivity } from '../../../schemas/src/validate.js';
 import { checkRecipe } from '../../../server/src/checks/check-recipe.js';
 import { analyze, type FinishedAnalysis } from '../../../worker/src/analyze/analyze.js';
 import { outliersOf } from '../../../worker/src/observers/column-moments.js';
+import type { Device } from '../../../worker/src/tensor/tensor.js';
 import { failureCode } from '../../support/failures.js';
 import { withDevice } from '../../support/native-device.js';
 import { sharedPath, skipWithoutShared } from '../../support/shared.js';
@@ -46,16 +47,18 @@ function analyzed(
   bits: number[],
   endToEnd: boolean,
   stopAt = Infinity,
+  kind: 'cpu' | 'cuda' = 'cpu',
 ): Promise<FinishedAnalysis & { fractions: number[] }> {
-  return withDevice(async (device) => {
+  const onDevice = async (device: Device) => {
     const fractions: number[] = [];
     let asked = 0;
     const throwIfCancelled = (): void => {
       if (asked++ === stopAt) throw new Error('stop');
     };
     const watch = { onProgress: (fraction: number) => void fractions.push(fraction), throwIfCancelled };
-    return { ...(await analyze({ plan, bits, endToEnd, device, kind: 'cpu', version: 'test', watch })), fractions };
-  });
+    return { ...(await analyze({ plan, bits, endToEnd, device, kind, version: 'test', watch })), fractions };
+  };
+  return withDevice(onDevice, 2, kind);
 }
 
 function read(dir: string): SensitivityAnalysis {
@@ -101,6 +104,35 @@ test('each figure is that of a run that quantizes the layer alone', { skip: skip
     assert.equal(groups.get('q_proj'), groups.get('v_proj'));
     assert.equal(groups.get('gate_proj'), groups.get('up_proj'));
     assert.notEqual(groups.get('down_proj'), groups.get('gate_proj'));
+  }),
+);
+
+test('the (emulated) CUDA backend finds the same figures; an observer that it lacks is refused', { skip: skipWithoutShared }, () =>
+  inTemporaryFolder(async (dir) => {
+    const recipe = gptq('"re:.*layers.1.*(v|down)_proj$"').replaceAll(/samples: \d/g, 'samples: 2');
+    const plan = await planOf(dir, recipe);
+    const on = async (kind: 'cpu' | 'cuda') =>
+      read((await analyzed({ ...plan, output: { ...plan.output, dir: path.join(dir, kind) } }, [3], true, Infinity, kind)).dir);
+    const [cpu, cuda] = [await on('cpu'), await on('cuda')];
+    assert.equal(cuda.layers.length, 2);
+    for (const [index, layer] of cuda.layers.entries()) {
+      const expected = cpu.layers[index];
+      close(layer.activations?.kurtosis, expected?.activations?.kurtosis, `${layer.name} kurtosis`, 1e-4);
+      close(layer.activations?.max_over_median, expected?.activations?.max_over_median, `${layer.name} outliers`, 1e-4);
+      const [candidate, other] = [layer.candidates[0], expected?.candidates[0]];
+      assert.equal(candidate?.bytes, other?.bytes);
+      // GPTQ spreads every rounding error: a code that falls the other way changes all behind it in its row.
+      for (const key of ['weight_mse', 'relative_output_error', 'mean_kld'] as const)
+        close(candidate?.[key], other?.[key], `${layer.name} ${key}`, 0.05);
+    }
+    const searched = plan.layers.map(({ scheme, ...layer }) => ({
+      ...layer,
+      scheme: scheme && { ...scheme, weights: scheme.weights && { ...scheme.weights, observer: 'imatrix_mse' } },
+    }));
+    await assert.rejects(
+      analyzed({ ...plan, layers: searched }, [3], false, Infinity, 'cuda'),
+      failureCode('device-unavailable', /the observer imatrix_mse of .* is not on CUDA yet/),
+    );
   }),
 );
 

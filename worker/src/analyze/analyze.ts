@@ -13,13 +13,15 @@ import { observers } from '../algorithms.js';
 import { ActivationCache } from '../calibration/activation-cache.js';
 import { BlockStatistics } from '../calibration/block-statistics.js';
 import { embedRows, observeBlock, observeHead, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
-import { loadTokenBatches, type TokenBatches } from '../calibration/token-batches.js';
+import { loadTokenBatches, usualBatch, type TokenBatches } from '../calibration/token-batches.js';
 import { verifyModelFiles } from '../checkpoint/tensor-reader.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
+import { checkDevice } from '../device-limits.js';
 import { partLoader } from '../evaluate/model-pass.js';
 import { checkPlanIsSupported, isStored, planUnits, type WorkUnit } from '../jobs/layer-jobs.js';
 import { availableMemory } from '../jobs/memory-estimate.js';
 import { hashOfWork } from '../jobs/run-journal.js';
+import { activationBudget, partOf } from '../memory/activation-budget.js';
 import { openDecoder } from '../models/open-decoder.js';
 import { ColumnMomentsObserver } from '../observers/column-moments.js';
 import type { ObservedBatch } from '../observers/observer.js';
@@ -70,7 +72,7 @@ export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
 
 function checkInput({ plan, bits, endToEnd, kind }: AnalysisInput, layers: readonly LayerPlan[]): void {
   checkPlanIsSupported(plan, observers);
-  if (kind === 'cuda') throw runFailure.deviceUnavailable(kind, 'the statistics of an analysis are not on CUDA yet');
+  checkDevice(plan, kind);
   const wrong = bits.find((bit) => !Number.isInteger(bit) || bit < 2 || bit > 8);
   if (wrong !== undefined || bits.length === 0)
     throw runFailure.planInvalid(`candidates are whole numbers of bits from 2 to 8, and ${wrong ?? 'none'} was given`);
@@ -100,14 +102,15 @@ class Analysis {
   async run(dir: string, text: NonNullable<QuantizationPlan['evaluate']>['perplexity']): Promise<EndToEndFacts | null> {
     const { plan, device, watch } = this.input;
     const units = planUnits({ ...plan, transforms: [] });
-    const memory = availableMemory(plan) * 0.4;
     using tokens = plan.calibration === null ? null : await loadTokenBatches(plan.calibration, plan.model, [device]);
     tokens?.problems.forEach((problem) => this.problems.push(problem));
     using decoder = tokens && openDecoder(plan.model, device, tokens.longest, 'Calibration');
-    using cache = new ActivationCache(device, path.join(dir, 'activations'), { device: memory / 2, host: 0 });
+    // The rows of the calibration take one half, those of the measurement end to end the other.
+    const budget = partOf(activationBudget(device, 1, plan.model, plan.layers, availableMemory(plan), tokens?.largest ?? usualBatch), 2);
+    using cache = new ActivationCache(device, path.join(dir, 'activations'), budget);
     const rows = tokens && decoder && this.rowsOf(decoder, tokens, cache);
     using endToEnd =
-      text && (await EndToEnd.open(plan.model, text, device, path.join(dir, 'end-to-end'), memory / 2, () => watch.throwIfCancelled()));
+      text && (await EndToEnd.open(plan.model, text, device, path.join(dir, 'end-to-end'), budget, () => watch.throwIfCancelled()));
     if (rows !== null) {
       using weights = await partLoader(device, plan.model)((name) => rows.model.embeddingTensors.includes(name));
       await embedRows(rows, weights);

@@ -2,12 +2,13 @@
 // that a candidate of block b costs the blocks from b on and the head, not the whole model.
 import path from 'node:path';
 import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
-import { ActivationCache } from '../calibration/activation-cache.js';
+import { ActivationCache, type ActivationBudget } from '../calibration/activation-cache.js';
 import { embedRows, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
 import { loadTokenBatches, type TokenBatches } from '../calibration/token-batches.js';
 import { compareHeads, TokenFigures } from '../evaluate/kl-divergence.js';
 import { partLoader } from '../evaluate/model-pass.js';
 import { predictedTokens } from '../evaluate/perplexity.js';
+import { partOf } from '../memory/activation-budget.js';
 import { openDecoder } from '../models/open-decoder.js';
 import { reshape } from '../tensor/operations.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
@@ -30,17 +31,17 @@ export class EndToEnd implements Disposable {
     private readonly throwIfCancelled: () => void,
   ) {}
 
-  /** Runs the model once; `memory` bytes may be taken by hidden states, three of every row. */
+  /** Runs the model once; `budget` is for hidden states, three of every row. */
   static async open(
     model: ModelDescription,
     dataset: DatasetPlan,
     device: Device,
     dir: string,
-    memory: number,
+    budget: ActivationBudget,
     throwIfCancelled: () => void,
   ): Promise<EndToEnd> {
     const tokens = await loadTokenBatches(dataset, model, [device], { recipePath: ['evaluate'] });
-    const cache = (name: string): ActivationCache => new ActivationCache(device, path.join(dir, name), { device: memory / 3, host: 0 });
+    const cache = (name: string): ActivationCache => new ActivationCache(device, path.join(dir, name), partOf(budget, 3));
     const caches = { here: cache('here'), last: cache('last'), candidate: cache('candidate') };
     const endToEnd = new EndToEnd(
       model,

@@ -3,12 +3,12 @@
 //
 // Cost: P prompt tokens and G generated ones cost (P + G) passes of a token, and reading the kept keys and values: 2 · layers · kept · kv width numbers a step.
 // Memory: all weights of the model, and 8 · layers · capacity · kv width bytes for each prompt of a group.
-import os from 'node:os';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { ArchitectureFacts, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { packDocuments } from '../calibration/token-batches.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
+import { freeHostMemory } from '../jobs/memory-estimate.js';
 import type { AttentionOptions, DecoderModel, TokenBatch } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
 import { argmax, attention, cachedAttention, embedding, storeRows } from '../tensor/operations.js';
@@ -35,13 +35,13 @@ const mostTogether = 64;
 /** New tokens of every prompt. */
 export async function decodeGreedily(input: DecodingInput): Promise<number[][]> {
   const { model, device, prompts, most } = input;
-  checkWeightsFit(model);
+  checkWeightsFit(model, device);
   const longest = prompts.reduce((length, prompt) => Math.max(length, prompt.length), 0);
   using decoder = openDecoder(model, device, longest + most, 'Generation');
   using weights = await partLoader(device, model)(() => true);
   const facts = model.architecture;
   if (facts === null) throw runFailure.architectureUnknown(model.architecture_name ?? model.dir, 'Generation');
-  const together = Math.max(1, Math.min(mostTogether, Math.floor((os.freemem() * cacheShare) / cacheBytes(facts, longest + most))));
+  const together = Math.max(1, Math.min(mostTogether, Math.floor((freeBytes(device) * cacheShare) / cacheBytes(facts, longest + most))));
   const answers: number[][] = [];
   for (let begin = 0; begin < prompts.length; begin += together) {
     const group = prompts.slice(begin, begin + together);
@@ -54,13 +54,19 @@ export async function decodeGreedily(input: DecodingInput): Promise<number[][]> 
 const cacheBytes = ({ num_hidden_layers, num_key_value_heads, head_dim }: ArchitectureFacts, capacity: number): number =>
   8 * num_hidden_layers * capacity * num_key_value_heads * head_dim;
 
-function checkWeightsFit(model: ModelDescription): void {
+/** Where weights, keys and values lie: in the memory of the device, and that of the processor is the host's. */
+function freeBytes(device: Device): number {
+  const { free_bytes } = device.native.memory();
+  return Math.min(free_bytes ?? Infinity, device.native.kind === 'cpu' ? freeHostMemory() : Infinity);
+}
+
+function checkWeightsFit(model: ModelDescription, device: Device): void {
   const quantized = new Map(Object.entries(model.quantization?.layers ?? {}));
   const stored = model.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   // A quantized weight is dequantized when it is loaded: 16 bits for what is stored in 2 to 8.
   const needed = quantized.size > 0 ? 4 * stored : stored;
-  if (needed > os.freemem())
-    throw runFailure.memoryTooSmall(bytesText(needed), bytesText(os.freemem()), 'generating, which keeps all weights in memory,');
+  const free = freeBytes(device);
+  if (needed > free) throw runFailure.memoryTooSmall(bytesText(needed), bytesText(free), 'generating, which keeps all weights in memory,');
 }
 
 interface Group {

@@ -31,6 +31,9 @@ export function activationBudget(
   return { device: Math.max(0, (free_bytes ?? 0) - spare * workBytes(model, layers, T)), host: (hostShare * available) / n_devices };
 }
 
+/** For one of `n` caches beside each other. */
+export const partOf = ({ device, host }: ActivationBudget, n: number): ActivationBudget => ({ device: device / n, host: host / n });
+
 /**
  * What the largest block takes beside its hidden states, from above: its weights, and those of the next one; for GPTQ a Hessian for every layer
  * (n² F32), its factor and the working copies of one (3 n² F64), the weight in solving order with its errors (4 m n F32); the activations of a batch;
