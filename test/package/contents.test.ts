@@ -95,5 +95,6 @@ test('the bundles stay small', (context) => {
     `package ${file.toFixed(2)} MB, unpacked ${all.toFixed(2)} MB; its bundles ${compressed.toFixed(2)} MB, unpacked ${unpacked.toFixed(2)} MB`,
   );
   assert.ok(compressed < 0.6, `bundles, compressed: ${compressed.toFixed(2)} MB`);
-  assert.ok(unpacked < 2.1, `bundles: ${unpacked.toFixed(2)} MB`);
+  // The validators of recipe and plan are 0.5 MB of it in three processes, and grow with every modifier.
+  assert.ok(unpacked < 2.5, `bundles: ${unpacked.toFixed(2)} MB`);
 });

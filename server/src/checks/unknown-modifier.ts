@@ -1,4 +1,4 @@
-// A modifier name that llm-compressor does not know: it fails at parse.
+// A modifier name that neither llm-compressor nor Bitwright knows: it fails at parse.
 import type { Check } from './check.js';
 import { knownModifiers } from '../plan/read-modifiers.js';
 import { nearestName } from '../recipe/did-you-mean.js';
@@ -15,7 +15,7 @@ export const unknownModifier: Check = {
           severity: 'error',
           path,
           at: 'key',
-          message: `${name} is no modifier of llm-compressor 0.13${near === null ? `; there are ${knownModifiers.join(', ')}.` : `; did you mean ${near}?`}`,
+          message: `${name} is no modifier of llm-compressor 0.13 or of Bitwright${near === null ? `; there are ${knownModifiers.join(', ')}.` : `; did you mean ${near}?`}`,
           ...(near === null
             ? {}
             : { fixes: [{ title: `Rename to ${near}`, preferred: true, edits: [{ kind: 'replace-key' as const, path, text: near }] }] }),
