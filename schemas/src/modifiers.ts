@@ -24,6 +24,7 @@ const of = (
 export const modifierFacts: readonly ModifierFacts[] = [
   of('quantizer', 'QuantizationModifier', 'rtn', false),
   of('quantizer', 'GPTQModifier', 'gptq', true),
+  of('quantizer', 'HQQModifier', 'hqq', false, 'bitwright'),
   of('transform', 'SmoothQuantModifier', 'smoothquant', true),
   of('transform', 'AWQModifier', 'awq', true),
   of('transform', 'LogarithmicEqualizationModifier', 'smoothquant', true),
@@ -53,6 +54,7 @@ export interface QuantizerFacts {
 export const quantizerFacts: Readonly<Record<QuantizerPlan['name'], QuantizerFacts>> = {
   rtn: { title: 'round to nearest', modifier: 'QuantizationModifier', solves: false },
   gptq: { title: 'GPTQ', modifier: 'GPTQModifier', solves: true },
+  hqq: { title: 'HQQ', modifier: 'HQQModifier', solves: false },
   beacon: { title: 'Beacon', modifier: 'BeaconModifier', solves: true },
   comq: { title: 'COMQ', modifier: 'COMQModifier', solves: true },
   gpfq: { title: 'GPFQ', modifier: 'GPFQModifier', solves: true },

@@ -14,6 +14,7 @@ import beaconSchema from '../recipe/quantizers/beacon.schema.json';
 import comqSchema from '../recipe/quantizers/comq.schema.json';
 import gpfqSchema from '../recipe/quantizers/gpfq.schema.json';
 import gptqSchema from '../recipe/quantizers/gptq.schema.json';
+import hqqSchema from '../recipe/quantizers/hqq.schema.json';
 import qronosSchema from '../recipe/quantizers/qronos.schema.json';
 import rtnSchema from '../recipe/quantizers/rtn.schema.json';
 import schemeSchema from '../recipe/scheme.schema.json';
@@ -24,7 +25,7 @@ import quipSchema from '../recipe/transforms/quip.schema.json';
 import smoothquantSchema from '../recipe/transforms/smoothquant.schema.json';
 import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
 
-const quantizerParts = [rtnSchema, gptqSchema, beaconSchema, comqSchema, gpfqSchema, qronosSchema, autoroundSchema];
+const quantizerParts = [rtnSchema, gptqSchema, hqqSchema, beaconSchema, comqSchema, gpfqSchema, qronosSchema, autoroundSchema];
 const transformParts = [smoothquantSchema, awqSchema, hadamardSchema, logEqualizationSchema, quipSchema, spinquantSchema];
 const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
 const recipeParts = [

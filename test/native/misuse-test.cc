@@ -73,6 +73,8 @@ std::vector<Call> calls_in_order() {
           {"weighted_accumulate", {H, H}, options({{"decay", 0.5}, {"weight", 0.5}})},
           {"activation_scale", {{F32, {2}}}, tokens},
           {"weight_scales", {W, absent}, grid},
+          {"hqq_scales", {W, scale, zero_point}, grid},
+          {"histogram_accumulate", {{DType::I64, {8}}, {DType::F64, {4}}, x}, {}},
           {"search_scales", {W, absent, s}, grid},
           {"activation_ranges", {x}, grid},
           {"quantize_rtn", {W, scale, zero_point, per_column}, grid},

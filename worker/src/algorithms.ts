@@ -2,11 +2,13 @@
 import type { QuantizerPlan, TransformPlan } from '../../schemas/src/generated/plan.js';
 import { compressedTensorsFormats } from './checkpoint/formats/compressed-tensors.js';
 import type { Format } from './checkpoint/formats/format.js';
+import { histogramObservers } from './observers/histogram.js';
 import { staticRangeObservers } from './observers/static-range.js';
 import { beacon } from './quantizers/beacon.js';
 import { comq } from './quantizers/comq.js';
 import { gpfq } from './quantizers/gpfq.js';
 import { gptq } from './quantizers/gptq.js';
+import { hqq } from './quantizers/hqq.js';
 import { qronos } from './quantizers/qronos.js';
 import type { Quantizer } from './quantizers/quantizer.js';
 import { rtn } from './quantizers/rtn.js';
@@ -20,6 +22,7 @@ type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { na
 export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<PlanNamed<Name>> } = {
   rtn,
   gptq,
+  hqq,
   beacon,
   comq,
   gpfq,
@@ -29,4 +32,4 @@ export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<P
 export const transforms = { smoothquant, awq, hadamard } as const satisfies Record<TransformPlan['name'], unknown>;
 export const formats: Readonly<Record<string, Format>> = compressedTensorsFormats;
 /** Observers by the names that schemes carry. */
-export const observers = { weights: weightObservers, inputs: staticRangeObservers };
+export const observers = { weights: weightObservers, inputs: [...staticRangeObservers, ...histogramObservers] };

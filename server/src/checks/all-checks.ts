@@ -16,6 +16,7 @@ import { fieldMissing } from './field-missing.js';
 import { fieldWithoutEffect } from './field-without-effect.js';
 import { fusedSiblingsDiffer } from './fused-siblings-differ.js';
 import { groupSizeIndivisible } from './group-size-indivisible.js';
+import { hqqNotForScheme } from './hqq-not-for-scheme.js';
 import { ignoreMatchesNothing } from './ignore-matches-nothing.js';
 import { inputStrategyUnsupported } from './input-strategy-unsupported.js';
 import { invalidRegularExpression } from './invalid-regular-expression.js';
@@ -58,6 +59,7 @@ import { valueOutOfRange } from './value-out-of-range.js';
 import { wrongLength } from './wrong-length.js';
 
 export const allChecks: readonly Check[] = [
+  hqqNotForScheme,
   recipeYieldsNoModifier,
   unknownKey,
   unknownModifier,

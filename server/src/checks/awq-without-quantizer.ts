@@ -1,8 +1,9 @@
 // AWQModifier with no quantization modifier behind it: it only scales, and llm-compressor refuses the recipe.
 import { coerceTo, mappingOf } from '../recipe/coerce.js';
+import { schemeModifiers } from '../plan/read-modifiers.js';
 import type { Check } from './check.js';
 
-const quantizers = ['QuantizationModifier', 'GPTQModifier', 'AutoRoundModifier'];
+const quantizers = schemeModifiers;
 /** What AWQModifier had until 0.10. */
 const moved = ['scheme', 'targets', 'ignore', 'config_groups'];
 

@@ -54,6 +54,9 @@ function inputObstacle(inputs: QuantizationArgs): string | null {
   const strategies = inputs.type === 'int' ? ['token', 'tensor'] : ['token', 'tensor', 'group'];
   if (dynamic === true && !strategies.includes(strategy)) return `inputs at run time with strategy ${strategy}`;
   if (dynamic === 'local' && !isNvfp4(inputs)) return `inputs with dynamic: local of ${inputs.num_bits} bits of type ${inputs.type}`;
+  if (inputs.type === 'float' && (observer === 'entropy' || observer === 'histogram'))
+    return `inputs of floats with the observer ${observer}, which is for integers`;
+  if (!inputs.symmetric && observer === 'entropy') return 'asymmetric inputs with the observer entropy, which is for symmetric ones';
   return observer !== null && !inputObservers.includes(observer) ? `the input observer ${observer}` : null;
 }
 

@@ -21,6 +21,8 @@ function inSchemes({ modifier, groups }: ResolvedModifier): Problem[] {
       const said = saidObserver(modifier, group, place);
       const args = group.scheme?.[place] ?? null;
       if (said === null || args === null || args.observer === null) return [];
+      const own = observerFacts.find(({ name, origin }) => origin === 'bitwright' && name === args.observer);
+      if (own !== undefined && place === 'input_activations') return [ours(said.text, own.does, said.path)];
       if (!observers.includes(args.observer)) return [unknown(said.text, said.path)];
       const isUnseen = place === 'weights' && args.observer === 'imatrix_mse' && said.text !== 'imatrix_mse';
       return isUnseen && modifier.name !== 'GPTQModifier' ? [unseen(said.text, said.path)] : [];
@@ -49,6 +51,15 @@ function unknown(text: string, path: RecipePath): Problem {
       : { fixes: [{ title: `Change to ${near}`, preferred: true, edits: [{ kind: 'replace-value', path, text: near }] }] }),
   };
 }
+
+/** Not a fault: the recipe runs here, and whoever shares it should know that it does not run elsewhere. */
+const ours = (text: string, does: string, path: RecipePath): Problem => ({
+  code: 'unknown-observer',
+  severity: 'information',
+  path,
+  at: 'value',
+  message: `${text} is an observer of Bitwright's own (${does}); llm-compressor does not have it and fails when it starts to calibrate.`,
+});
 
 const unseen = (text: string, path: RecipePath): Problem => ({
   code: 'unknown-observer',

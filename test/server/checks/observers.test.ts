@@ -51,3 +51,22 @@ test('weights by any observer that searches have a plan and no problem', async (
     assert.equal(plan?.calibration === null, observer !== 'imatrix_mse');
   }
 });
+
+test("percentile, histogram and entropy are said to be Bitwright's own and run; for weights they are unknown", async () => {
+  for (const observer of ['percentile', 'histogram', 'entropy']) {
+    const { problems, plan } = await checked(observer);
+    assert.deepEqual(
+      problems.map(({ code, severity }) => [code, severity]),
+      [['unknown-observer', 'information']],
+      observer,
+    );
+    assert.match(
+      problems[0]?.message ?? '',
+      new RegExp(`^${observer} is an observer of Bitwright's own .* llm-compressor does not have it`),
+    );
+    assert.ok(plan);
+    const inWeights = await checked(observer, 'weights');
+    assert.ok(inWeights.problems.some(({ code, severity }) => code === 'unknown-observer' && severity === 'error'));
+    assert.equal(inWeights.plan, null);
+  }
+});

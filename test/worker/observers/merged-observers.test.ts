@@ -5,6 +5,8 @@ import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { ChannelMeanObserver, mergeMeans } from '../../../worker/src/observers/channel-mean.js';
 import { ChannelRangeObserver, mergeRanges } from '../../../worker/src/observers/channel-range.js';
 import { HessianObserver, mergeHessians } from '../../../worker/src/observers/hessian.js';
+import { histogramFinding, HistogramObserver, histogramObservers, histogramRange } from '../../../worker/src/observers/histogram.js';
+import { mergeHistograms, type Histogram } from '../../../worker/src/observers/histogram-range.js';
 import type { Observer } from '../../../worker/src/observers/observer.js';
 import { StaticRangeObserver, staticRange } from '../../../worker/src/observers/static-range.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
@@ -49,6 +51,65 @@ for (const name of ['static_minmax', 'minmax', 'memoryless_minmax'])
       assert.deepEqual(await range(3), one);
       assert.equal(await staticRange([new StaticRangeObserver(devices[0]!, args(name), 'linear')], args(name)), null);
     }));
+
+for (const name of histogramObservers)
+  test(`the range of ${name} is the same on one, two and three devices, and so is what it says of too few rows`, () =>
+    withDevices(3, async (devices) => {
+      const ofInt8 = { ...args(name), num_bits: 8, type: 'int', symmetric: true } as QuantizationArgs;
+      const told = async (n: number): Promise<{ range: [number, number] | null; finding: string | null }> => {
+        const observers = devices.slice(0, n).map((device) => new HistogramObserver(device));
+        observeAll(observers, devices, 4);
+        const [range, finding] = [await histogramRange(observers, ofInt8, 'linear'), await histogramFinding(observers, ofInt8)];
+        for (const observer of observers) observer[Symbol.dispose]();
+        return { range, finding };
+      };
+      const one = await told(1);
+      assert.ok(one.range !== null && one.range[0] < one.range[1]);
+      if (name === 'entropy') assert.match(one.finding ?? '', /distributions of 260 values/);
+      else assert.equal(one.finding, null);
+      for (const n of [2, 3]) assert.deepEqual(await told(n), one);
+      assert.equal(await histogramRange([new HistogramObserver(devices[0]!)], ofInt8, 'linear'), null);
+    }));
+
+test('histograms of several devices: one that has seen nothing, one of zeros alone, one with an infinity', () =>
+  withDevices(3, async (devices) => {
+    const ofInt8 = { ...args('percentile'), num_bits: 8, type: 'int', symmetric: true } as QuantizationArgs;
+    const rangeOf = async (...values: number[][]): Promise<[number, number] | null> => {
+      const observers = values.map((_, i) => new HistogramObserver(devices[i]!));
+      for (const [i, batch] of values.entries()) {
+        if (batch.length === 0) continue;
+        using input = devices[i]!.fromFloats([1, batch.length], Float32Array.from(batch));
+        observers[i]!.observe(input);
+      }
+      const range = await histogramRange(observers, ofInt8, 'linear');
+      for (const observer of observers) observer[Symbol.dispose]();
+      return range;
+    };
+    const values = Array.from({ length: 300 }, (_, i) => i / 100 - 1);
+    assert.deepEqual(await rangeOf([], values, []), await rangeOf(values));
+    assert.deepEqual(await rangeOf([0, 0], values, [0]), await rangeOf([...values, 0, 0, 0]));
+    assert.deepEqual(await rangeOf([0], [0]), [0, 0]);
+    assert.deepEqual(await rangeOf(values, [1, -Infinity]), [NaN, NaN]);
+    assert.equal(await rangeOf([], []), null);
+  }));
+
+test('the bins of several devices, of three widths, become those of one that has seen all values', () =>
+  withDevices(1, async ([device]) => {
+    const seen = async (values: number[]): Promise<Histogram> => {
+      using observer = new HistogramObserver(device!);
+      using input = device!.fromFloats([1, values.length], Float32Array.from(values));
+      observer.observe(input);
+      const histogram = await observer.seen();
+      assert.ok(histogram !== null && histogram !== 'not finite');
+      return histogram;
+    };
+    const random = seededRandom(3);
+    const parts = [1, 0.01, 40].map((size) => Array.from({ length: 5000 }, () => (random.next() - 0.5) * size));
+    const histograms = await Promise.all(parts.map(seen));
+    assert.equal(new Set(histograms.map(({ width }) => width)).size, 3);
+    assert.deepEqual(mergeHistograms(histograms), await seen(parts.flat()));
+    assert.equal(mergeHistograms([]), null);
+  }));
 
 for (const steps of [null, 1, 4, 100])
   test(`channel ranges over ${steps ?? 'all'} rows are the same on one, two and three devices`, () =>

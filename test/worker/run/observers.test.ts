@@ -85,3 +85,13 @@ for (const [observer, isLastRow] of [
         if (isLastRow) assert.match(told[0]?.message ?? '', new RegExp(`observer is ${observer}\\. Write observer: mse`));
       }
     }));
+
+for (const observer of ['percentile', 'histogram', 'entropy'])
+  test(`calibrated inputs by ${observer}, Bitwright's own: a run${observer === 'entropy' ? ', which says that these rows are too few' : ''}`, () =>
+    inTemporaryFolder(async (dir) => {
+      const body = `QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, type: int, strategy: channel}, input_activations: {num_bits: 8, type: int, strategy: tensor, dynamic: false, observer: ${observer}}}}}`;
+      const { problems } = await reportOf(dir, 'out', body);
+      const told = problems.filter(({ code }) => code === 'input-range-uncertain');
+      assert.equal(told.length, observer === 'entropy' ? 7 * tinyLlama.blocks : 0);
+      assert.ok(told.every(({ recipe_path }) => recipe_path?.includes('QuantizationModifier')));
+    }));

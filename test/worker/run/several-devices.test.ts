@@ -72,6 +72,8 @@ const exact = {
     '{QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, type: int, strategy: channel}, input_activations: {num_bits: 8, type: int, strategy: tensor, observer: minmax}}}}}',
   'the range of the last row':
     '{QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, type: int, strategy: channel}, input_activations: {num_bits: 8, type: int, strategy: tensor, symmetric: false, observer: memoryless_minmax}}}}}',
+  'a histogram of all rows':
+    '{QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, type: int, strategy: channel}, input_activations: {num_bits: 8, type: int, strategy: tensor, observer: entropy}}}}}',
 };
 
 for (const [name, modifiers] of Object.entries(exact))

@@ -5,5 +5,6 @@
 namespace bitwright::cuda {
 
 void column_moments_accumulate(Context&, const Views& in, const Views& out, const Options&);
+void histogram_accumulate(Context&, const Views& in, const Views& out, const Options&);
 
 }  // namespace bitwright::cuda

@@ -8,23 +8,12 @@
 #include <vector>
 
 #include "core/convert.h"
+#include "quantizers/activation-ranges.h"
 #include "quantizers/quantizers.h"
 #include "quantizers/range-search.h"
 
 namespace bitwright {
 namespace {
-
-Status cells_of(const Options& options, const Shape& x, Cells& cells) {
-  const int64_t T = x[0], I = x[1], group_size = options.integer("group_size");
-  cells.rows = T;
-  cells.columns = I;
-  if (group_size < 0 || (group_size > 0 && I % group_size != 0)) return Status::error("group_size " + std::to_string(group_size) + " does not divide " + std::to_string(I) + " columns");
-  cells.strategy = group_size == 0 ? Cells::Strategy::tensor : Cells::Strategy::block;
-  cells.cell_rows = std::max<int64_t>(1, T);
-  cells.group_size = group_size == 0 ? I : group_size;
-  cells.n_groups = group_size == 0 ? 1 : I / group_size;
-  return Status::fine();
-}
 
 template <class T>
 bool has_only_numbers(const TensorView& x) {
@@ -46,7 +35,7 @@ Operation activation_ranges_operation() {
             if (in.size() != 1 || !is_weight(in[0].dtype) || in[0].shape.size() != 2) return mismatch("x [T, I] in BF16, F16 or F32", in);
             if (in[0].count() == 0) return mismatch("x with a token and a column", in);
             if (Status status = grid_from(options, grid); !status.ok()) return status;
-            if (Status status = cells_of(options, in[0].shape, cells); !status.ok()) return status;
+            if (Status status = input_cells(options, in[0].shape, cells); !status.ok()) return status;
             if (Status status = ShrinkSearch::from(options, search); !status.ok()) return status;
             out = {{DType::F32, {2, cells.n_groups}}};
             return Status::fine();
@@ -56,7 +45,7 @@ Operation activation_ranges_operation() {
             Grid grid;
             ShrinkSearch search;
             (void)grid_from(options, grid);
-            (void)cells_of(options, in[0].shape, cells);
+            (void)input_cells(options, in[0].shape, cells);
             (void)ShrinkSearch::from(options, search);
             const bool is_finite = with_weight_type(in[0].dtype, [&](auto type) { return has_only_numbers<decltype(type)>(in[0]); });
             if (!is_finite) {

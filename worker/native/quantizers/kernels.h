@@ -4,6 +4,7 @@
 
 namespace bitwright::cuda {
 
+void activation_ranges(Context&, const Views& in, const Views& out, const Options&);
 void clipped_share(Context&, const Views& in, const Views& out, const Options&);
 void dead_columns(Context&, const Views& in, const Views& out, const Options&);
 void dequantize(Context&, const Views& in, const Views& out, const Options&);
@@ -11,8 +12,10 @@ void effective_scales(Context&, const Views& in, const Views& out, const Options
 void global_scale(Context&, const Views& in, const Views& out, const Options&);
 void gptq_factor(Context&, const Views& in, const Views& out, const Options&);
 void hessian_order(Context&, const Views& in, const Views& out, const Options&);
+void hqq_scales(Context&, const Views& in, const Views& out, const Options&);
 void quantize_gptq(Context&, const Views& in, const Views& out, const Options&);
 void quantize_rtn(Context&, const Views& in, const Views& out, const Options&);
+void search_scales(Context&, const Views& in, const Views& out, const Options&);
 void tensor_group_scales(Context&, const Views& in, const Views& out, const Options&);
 void weight_scales(Context&, const Views& in, const Views& out, const Options&);
 

@@ -5,6 +5,7 @@
 namespace bitwright {
 
 Operation weight_scales_operation();
+Operation hqq_scales_operation();
 Operation search_scales_operation();
 Operation activation_ranges_operation();
 Operation quantize_rtn_operation();

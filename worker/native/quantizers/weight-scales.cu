@@ -1,179 +1,73 @@
-// Scales and zero points of a weight on a CUDA device: see weight-scales.cc. One block per cell; the shrink search is one launch per step, and a word on the
-// device says when `patience` steps in a row have improved no cell, so that nothing waits for the host. A cell of a whole tensor is taken row by row.
-#include "cuda/launch.cuh"
-#include "quantizers/grid.h"
+// Scales and zero points of a weight on a CUDA device: see weight-scales.cc.
+#include <limits>
+
 #include "quantizers/kernels.h"
+#include "quantizers/range-search.cuh"
 
 namespace bitwright::cuda {
 namespace {
 
-struct Extremes {
-  float mn, mx, difference;  // difference: 0 while every value was finite, NaN afterwards
-};
-struct Wider {
-  __device__ Extremes operator()(const Extremes& a, const Extremes& b) const { return {b.mn < a.mn ? b.mn : a.mn, b.mx > a.mx ? b.mx : a.mx, a.difference + b.difference}; }
-};
-__device__ constexpr Extremes nothing{INFINITY, -INFINITY, 0};
-
-/// The search as it goes: steps without an improvement, whether this step had one, whether it is over.
-struct Progress {
-  int n_idle, has_improved, is_over;
-};
-
-/// A part is what one block reads: a cell, or one row where the cell is the whole tensor.
-template <class T>
-struct Parts {
-  const typename T::Stored* weight;
-  const int32_t* permutation;
-  int64_t rows, columns, part_rows, group_size, n_groups;
-
-  /// Calls fn(weight) for those of this thread. Parts at the lower and right edge may be smaller.
-  template <class Fn>
-  __device__ void over_own(int64_t part, const Fn& fn) const {
-    const int64_t first_row = part / n_groups * part_rows, first_column = part % n_groups * group_size;
-    const uint32_t height = static_cast<uint32_t>(first_row + part_rows < rows ? part_rows : rows - first_row);
-    const uint32_t width = static_cast<uint32_t>(first_column + group_size < columns ? group_size : columns - first_column);
-    for (uint32_t i = threadIdx.x; i < height * width; i += blockDim.x) {
-      const uint32_t row = height == 1 ? 0 : i / width;
-      const int64_t column = first_column + i - row * width;
-      fn(T::load(weight[(first_row + row) * columns + (permutation != nullptr ? inside(permutation[column], columns) : column)]));
-    }
-  }
-};
-
-template <class T>
-__global__ void __launch_bounds__(block_threads) find_extremes(Parts<T> parts, Extremes* extremes) {
-  __shared__ Extremes shared[block_threads / warp_threads];
-  Extremes own = nothing;
-  parts.over_own(blockIdx.x, [&](float x) { own = {x < own.mn ? x : own.mn, x > own.mx ? x : own.mx, own.difference + (x - x)}; });
-  own = over_block(own, shared, Wider{});
-  if (threadIdx.x == 0) extremes[blockIdx.x] = own;
-}
-
-__global__ void __launch_bounds__(block_threads) merge_extremes(Extremes* extremes, int64_t n) {
-  __shared__ Extremes shared[block_threads / warp_threads];
-  Extremes own = nothing;
-  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) own = Wider{}(own, extremes[i]);
-  own = over_block(own, shared, Wider{});
-  if (threadIdx.x == 0) extremes[0] = own;
-}
-
-/// What a weight adds to the error of its cell, as llm-compressor rounds it.
 template <class T, class Codes>
-__device__ double error_of(float x, const CellScale<T>& cell, const Grid& grid, float exponent) {
-  const float z = cell.zero_point, q = code_of<T, Codes>(x, cell.scale, z, grid.qmin(), grid.qmax());
-  const float back = rounded_to<T>(rounded_to<T>(q - z) * cell.scale);
-  return rounded_to<T>(powf(fabsf(rounded_to<T>(back - x)), exponent));
-}
-
-/// errors[part] with the range of its cell times p.
-template <class T, class Codes>
-__global__ void __launch_bounds__(block_threads) find_errors(Parts<T> parts, const Extremes* full, bool per_tensor, Grid grid, float p, float exponent, const Progress* progress, double* errors) {
-  __shared__ double shared[block_threads / warp_threads];
-  if (progress->is_over) return;
-  const Extremes range = full[per_tensor ? 0 : blockIdx.x];
-  const CellScale<T> cell = scale_of_range<T>(grid, rounded_to<T>(range.mn * p), rounded_to<T>(range.mx * p));
-  double sum = 0;
-  parts.over_own(blockIdx.x, [&](float x) { sum += error_of<T, Codes>(x, cell, grid, exponent); });
-  sum = over_block(sum, shared, Sum{});
-  if (threadIdx.x == 0) errors[blockIdx.x] = sum;
-}
-
-__global__ void __launch_bounds__(block_threads) merge_errors(double* errors, int64_t n) {
-  __shared__ double shared[block_threads / warp_threads];
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) sum += errors[i];
-  sum = over_block(sum, shared, Sum{});
-  if (threadIdx.x == 0) errors[0] = sum;
-}
-
-/// Keeps the better range of every cell.
-template <class T>
-void keep_better(Context& context, int64_t n_cells, const double* errors, const Extremes* full, float p, float* best, Extremes* kept, Progress* progress) {
-  for_each(context, n_cells, [=] __device__(int64_t i) {
-    if (progress->is_over) return;
-    const float error = rounded_to<T>(static_cast<float>(errors[i]));
-    if (!(error < best[i])) return;
-    best[i] = error;
-    kept[i].mn = rounded_to<T>(full[i].mn * p);
-    kept[i].mx = rounded_to<T>(full[i].mx * p);
-    atomicExch(&progress->has_improved, 1);
-  });
-}
-
-template <class T, class Codes>
-void find_scales(Context& context, const Views& in, const Views& out, const Options& options, const Grid& grid) {
+void find_scales(Context& context, const Views& in, const float* importance, const Views& out, const Options& options, const Grid& grid) {
   Cells cells;
+  ShrinkSearch shrink;
   (void)Cells::from(options, in[0].shape, cells);
-  // The search weighs the scale that a cell would have without a second level, as llm-compressor does.
-  Grid searched = grid;
-  if (grid.scale == Grid::Scale::largest) searched.scale = Grid::Scale::plain;
+  (void)ShrinkSearch::from(options, shrink);
   const bool per_tensor = cells.strategy == Cells::Strategy::tensor;
-  const int64_t n_cells = count_of(cells.scale_shape()), part_rows = per_tensor ? 1 : cells.cell_rows, n_parts = per_tensor ? cells.rows : n_cells, n_groups = cells.n_groups;
+  const int64_t n_cells = count_of(cells.scale_shape()), part_rows = per_tensor ? 1 : cells.cell_rows, n_groups = cells.n_groups;
   if (n_cells == 0) return;
-  const Parts<T> parts{in[0].as<typename T::Stored>(), ints_or_null(in[1]), cells.rows, cells.columns, part_rows, cells.group_size, n_groups};
-  const int64_t part_size = part_rows * cells.group_size;
-  const int threads = part_size > 256 ? block_threads : part_size > 64 ? 64 : warp_threads;
-  const Scratch<Extremes> full_ranges = context.scratch<Extremes>(n_parts + 1), kept_ranges = context.scratch<Extremes>(n_cells);
-  Extremes *full = full_ranges.data(), *kept = kept_ranges.data();
-  if (n_parts > 0) launch(context, static_cast<unsigned>(n_parts), threads, 0, find_extremes<T>, parts, full);
-  if (per_tensor) launch(context, 1, block_threads, 0, merge_extremes, full, n_parts);
+  const Scratch<Extremes> kept_ranges = context.scratch<Extremes>(n_cells);
+  Extremes* kept = kept_ranges.data();
+  find_ranges<T, Codes>(context, in[0], ints_or_null(in[1]), importance, cells, grid, shrink, kept);
   FaultSlot* slot = context.fault([per_tensor, part_rows, n_groups](uint32_t cell, uint32_t) {
     const std::string place = part_rows == 1 ? " in row " : " in the block that begins with row ";
     return "the weight has a value that is NaN or infinite" + (per_tensor ? std::string() : place + std::to_string(cell / n_groups * part_rows));
   });
-  for_each(context, n_cells, [=] __device__(int64_t i) {
-    kept[i] = full[i];
-    if (full[i].difference != 0) report(slot, i, 0);
-  });
-
-  if (options.text("observer") == "mse" && n_parts > 0) {
-    const double steps_of_grid = options.number("grid", 100);
-    const int64_t n_steps = static_cast<int64_t>(options.number("maxshrink", 0.2) * steps_of_grid);
-    const int patience = static_cast<int>(options.integer("patience", 5));
-    // PyTorch rounds the exponent to the dtype too.
-    const float exponent = rounded_to<T>(static_cast<float>(options.number("norm", 2.4)));
-    const Scratch<double> part_errors = context.scratch<double>(n_parts);
-    const Scratch<float> best_errors = context.scratch<float>(n_cells);
-    const Scratch<Progress> search = context.scratch<Progress>(1);
-    double* errors = part_errors.data();
-    float* best = best_errors.data();
-    Progress* progress = search.data();
-    for_each(context, n_cells, [=] __device__(int64_t i) {
-      best[i] = INFINITY;
-      if (i == 0) *progress = {0, 0, patience <= 0};
-    });
-    for (int64_t step = 0; step < n_steps; ++step) {
-      const float p = static_cast<float>(1.0 - static_cast<double>(step) / steps_of_grid);
-      launch(context, static_cast<unsigned>(n_parts), threads, 0, find_errors<T, Codes>, parts, full, per_tensor, searched, p, exponent, progress, errors);
-      if (per_tensor) launch(context, 1, block_threads, 0, merge_errors, errors, n_parts);
-      keep_better<T>(context, n_cells, errors, full, p, best, kept, progress);
-      for_each(context, 1, [=] __device__(int64_t) {
-        progress->n_idle = progress->has_improved ? 0 : progress->n_idle + 1;
-        progress->has_improved = 0;
-        if (progress->n_idle >= patience) progress->is_over = 1;
-      });
-    }
-  }
-
   auto* scale = out[0].as<typename T::Stored>();
   int8_t* zero_point = out[1].as<int8_t>();
   FaultSlot* no_scale = context.fault([](uint32_t, uint32_t bits) { return "a weight of " + std::to_string(float_of(bits)) + " has no finite scale"; });
   for_each(context, n_cells, [=] __device__(int64_t i) {
+    if (kept[i].difference != 0) report(slot, i, 0);
     const CellScale<T> cell = scale_of_range<T>(grid, kept[i].mn, kept[i].mx);
-    if (!isfinite(cell.scale)) report(no_scale, i, bits_of(std::max(-kept[i].mn, kept[i].mx)));
+    if (kept[i].difference == 0 && !isfinite(cell.scale)) report(no_scale, i, bits_of(std::max(-kept[i].mn, kept[i].mx)));
     scale[i] = T::store(cell.scale);
     zero_point[i] = cell.zero_point;
   });
 }
 
-}  // namespace
-
-void weight_scales(Context& context, const Views& in, const Views& out, const Options& options) {
+void find_any_scales(Context& context, const Views& in, const float* importance, const Views& out, const Options& options) {
   Grid grid;
   (void)grid_from(options, grid);
   check_permutation(context, in[1], in[0].extent(1));
-  with_weight_type(in[0].dtype, [&](auto type) { with_codes(grid, [&](auto codes) { find_scales<decltype(type), decltype(codes)>(context, in, out, options, grid); }); });
+  with_weight_type(in[0].dtype, [&](auto type) { with_codes(grid, [&](auto codes) { find_scales<decltype(type), decltype(codes)>(context, in, importance, out, options, grid); }); });
+}
+
+/// importance over its mean, by one block, so that the sum has one order.
+__global__ void __launch_bounds__(block_threads) divide_by_mean(const float* given, int64_t n, float* importance, FaultSlot* slot) {
+  __shared__ double shared[block_threads / warp_threads];
+  __shared__ float mean;
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
+    if (!(given[i] >= 0 && isfinite(given[i]))) report(slot, i, bits_of(given[i]));
+    sum += given[i];
+  }
+  sum = over_block(sum, shared, Sum{});
+  if (threadIdx.x == 0) mean = static_cast<float>(sum / static_cast<double>(n)) + 1.17549435e-38f;
+  __syncthreads();
+  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) importance[i] = given[i] / mean;
+}
+
+}  // namespace
+
+void weight_scales(Context& context, const Views& in, const Views& out, const Options& options) { find_any_scales(context, in, nullptr, out, options); }
+
+void search_scales(Context& context, const Views& in, const Views& out, const Options& options) {
+  const int64_t n = in[2].present ? in[2].count() : 0;
+  if (n == 0) return find_any_scales(context, in, nullptr, out, options);
+  const Scratch<float> weights = context.scratch<float>(n);
+  FaultSlot* slot = context.fault([](uint32_t column, uint32_t bits) { return "the importance of column " + std::to_string(column) + " is " + std::to_string(float_of(bits)); });
+  launch(context, 1, block_threads, 0, divide_by_mean, in[2].as<float>(), n, weights.data(), slot);
+  find_any_scales(context, in, weights.data(), out, options);
 }
 
 }  // namespace bitwright::cuda

@@ -2,7 +2,7 @@
 import type { LayerPlan, QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { CrossHessianObserver } from '../observers/cross-hessian.js';
 import { HessianObserver } from '../observers/hessian.js';
-import { StaticRangeObserver } from '../observers/static-range.js';
+import { newRangeObserver, type RangeObserver } from '../observers/input-range.js';
 import type { ObservedBatch } from '../observers/observer.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 
@@ -11,7 +11,7 @@ interface InputGroup {
   hessian: HessianObserver;
   /** Fed where a layer's quantizer asks for it and the rows bring the other input. */
   cross: CrossHessianObserver;
-  ranges: Map<string, StaticRangeObserver>;
+  ranges: Map<string, RangeObserver>;
 }
 
 export class BlockStatistics implements Disposable {
@@ -60,7 +60,7 @@ export class BlockStatistics implements Disposable {
     return this.groupOf.get(module)?.cross ?? null;
   }
 
-  range(module: string, args: QuantizationArgs): StaticRangeObserver | null {
+  range(module: string, args: QuantizationArgs): RangeObserver | null {
     return this.groupOf.get(module)?.ranges.get(keyOf(args)) ?? null;
   }
 
@@ -81,8 +81,8 @@ export class BlockStatistics implements Disposable {
 
 const keyOf = (args: QuantizationArgs): string => JSON.stringify(args);
 
-function rangeObserver(device: Device, group: InputGroup, args: QuantizationArgs, module: string): StaticRangeObserver {
-  const observer = group.ranges.get(keyOf(args)) ?? new StaticRangeObserver(device, args, module);
+function rangeObserver(device: Device, group: InputGroup, args: QuantizationArgs, module: string): RangeObserver {
+  const observer = group.ranges.get(keyOf(args)) ?? newRangeObserver(device, args, module);
   group.ranges.set(keyOf(args), observer);
   return observer;
 }

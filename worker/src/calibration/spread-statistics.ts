@@ -1,7 +1,7 @@
 // The statistics of a unit from all devices as one: the Hessian of an input on the device where its linears are quantized, ranges as numbers.
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { mergeHessians } from '../observers/hessian.js';
-import { staticRange } from '../observers/static-range.js';
+import { inputRange, inputRangeFinding, type RangeObserver } from '../observers/input-range.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { BlockStatistics } from './block-statistics.js';
 
@@ -42,12 +42,19 @@ export class SpreadStatistics implements Disposable {
   }
 
   async staticRange(module: string): Promise<[number, number] | null> {
-    const args = this.layers.find(({ name }) => name === module)?.scheme?.input_activations;
-    if (!args) return null;
-    return staticRange(
-      this.parts.flatMap((part) => part.range(module, args) ?? []),
-      args,
-    );
+    const { args, observers } = this.rangeObservers(module);
+    return args ? inputRange(observers, args, module) : null;
+  }
+
+  /** What the observers of a module's inputs have to say of the rows. */
+  async rangeFinding(module: string): Promise<string | null> {
+    const { args, observers } = this.rangeObservers(module);
+    return args ? inputRangeFinding(observers, args) : null;
+  }
+
+  private rangeObservers(module: string): { args: QuantizationArgs | null; observers: RangeObserver[] } {
+    const args = this.layers.find(({ name }) => name === module)?.scheme?.input_activations ?? null;
+    return { args, observers: args ? this.parts.flatMap((part) => part.range(module, args) ?? []) : [] };
   }
 
   [Symbol.dispose](): void {

@@ -40,17 +40,19 @@ export function searchOperations(plan: QuantizationPlan, { plan: { n_grid }, map
 const solverPasses: Readonly<Record<QuantizerPlan['name'], { passes: number; factors: boolean }>> = {
   rtn: { passes: 0, factors: false },
   gptq: { passes: 1, factors: true },
+  hqq: { passes: 0, factors: false },
   beacon: { passes: 8, factors: true },
   comq: { passes: 4, factors: false },
   gpfq: { passes: 2, factors: false },
   qronos: { passes: 4, factors: true },
 };
 
-/** Rounding to nearest touches each weight a few times, packing and measuring included. */
+/** Rounding to nearest touches each weight a few times, packing and measuring included; a step of HQQ, which takes two powers, about as often. */
 export function quantizeOperations(layers: readonly LayerPlan[]): number {
   return layers.reduce((sum, { rows, columns, quantizer }) => {
     const { passes, factors } = solverPasses[quantizer?.name ?? 'rtn'];
-    return sum + (factors ? (2 / 3) * columns ** 3 : 0) + passes * rows * columns * columns + 40 * rows * columns;
+    const roundings = 1 + (quantizer?.name === 'hqq' ? quantizer.iters : 0);
+    return sum + (factors ? (2 / 3) * columns ** 3 : 0) + passes * rows * columns * columns + 40 * roundings * rows * columns;
   }, 0);
 }
 

@@ -74,7 +74,8 @@ export async function storeLayer(
     };
     const metrics = await measureLayer(measured, input.sidecar);
     const missing = await missingImportance({ layer, hessian });
-    input.onLayer(layer, metrics, [...problems, ...importanceProblems(layer, missing), ...inputProblems(layer)]);
+    const finding = (await input.statistics?.rangeFinding(layer.name)) ?? null;
+    input.onLayer(layer, metrics, [...problems, ...importanceProblems(layer, missing), ...inputProblems(layer, finding)]);
     return tensors;
   } catch (error) {
     for (const { tensor } of tensors) tensor.dispose();
@@ -124,7 +125,17 @@ const overAllRows: Readonly<Record<string, string>> = {
   imatrix_mse: 'mse',
 };
 
-function inputProblems(layer: LayerPlan): RunProblem[] {
+function inputProblems(layer: LayerPlan, finding: string | null): RunProblem[] {
+  if (finding !== null)
+    return [
+      {
+        code: 'input-range-uncertain',
+        severity: 'warning',
+        message: `The input range of ${layer.name}: ${finding}.`,
+        layer: layer.name,
+        recipe_path: layer.quantizer?.recipe_path ?? null,
+      },
+    ];
   const args = layer.scheme?.input_activations;
   const observer = args?.observer ?? 'memoryless_minmax';
   const instead = overAllRows[observer];

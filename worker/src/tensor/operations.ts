@@ -135,6 +135,14 @@ export const weightedAccumulate = (sum: Tensor, x: Tensor, options: { decay: num
   sum.device.enqueue('weighted_accumulate', [sum, x], options);
 };
 
+/**
+ * Running histogram of x F32 [T, I] in bins around zero whose width doubles as it must: counts I64 [2 B] and facts F64 [4] (width of a bin, smallest, largest, values that
+ * are not finite) in place; they begin at 0 and at 0, +inf, −inf, 0.
+ */
+export const histogramAccumulate = (counts: Tensor, facts: Tensor, x: Tensor): void => {
+  counts.device.enqueue('histogram_accumulate', [counts, facts, x]);
+};
+
 // ---- scales, quantize, dequantize (compressed-tensors arithmetic: every step rounded to the dtype of the weight) -----
 
 export interface WeightArgs extends GridArgs {
@@ -196,6 +204,21 @@ export const dequantize = (q: Tensor, scale: Tensor, zeroPoint: Tensor | null, g
 /** Scale [1] F32 and zero point I8 [1] of static activations from a range F32 [2]. */
 export const activationScale = (range: Tensor, options: GridArgs & { scale_dtype: DType }): [Tensor, Tensor] =>
   two(range.device.enqueue('activation_scale', [range], { ...options }));
+
+// ---- HQQ (Badri and Shaji, 2023) ----------------------------------------------------------------------------------------
+
+export interface HqqArgs {
+  lp_norm: number;
+  beta: number;
+  kappa: number;
+  iters: number;
+}
+/**
+ * Scales (shape and dtype of those given) that make Σ |x̂ − x|^lp_norm per cell of weight [O, I] small under the zero points given, and F64 [3]: cells whose scale moved, the
+ * sum before and after. Integers per channel or group.
+ */
+export const hqqScales = (weight: Tensor, scale: Tensor, zeroPoint: Tensor, options: WeightArgs & HqqArgs): [Tensor, Tensor] =>
+  two(weight.device.enqueue('hqq_scales', [weight, scale, zeroPoint], { ...options }));
 
 // ---- GPTQ (Frantar et al., arXiv 2210.17323) --------------------------------------------------------------------------
 

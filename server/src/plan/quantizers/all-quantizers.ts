@@ -5,6 +5,7 @@ import { beaconPlan } from './beacon.js';
 import { comqPlan } from './comq.js';
 import { gpfqPlan } from './gpfq.js';
 import { gptqPlan } from './gptq.js';
+import { hqqPlan } from './hqq.js';
 import { qronosPlan } from './qronos.js';
 import type { QuantizerFields } from './quantizer-plan.js';
 import { rtnPlan } from './rtn.js';
@@ -14,6 +15,7 @@ type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { na
 const fields: { readonly [Name in QuantizerPlan['name']]: QuantizerFields<PlanNamed<Name>> } = {
   rtn: rtnPlan,
   gptq: gptqPlan,
+  hqq: hqqPlan,
   beacon: beaconPlan,
   comq: comqPlan,
   gpfq: gpfqPlan,
