@@ -107,7 +107,7 @@ test('each figure is that of a run that quantizes the layer alone', { skip: skip
   }),
 );
 
-test('the (emulated) CUDA backend finds the same figures; an observer that it lacks is refused', { skip: skipWithoutShared }, () =>
+test('the (emulated) CUDA backend finds the same figures; a quantizer that it lacks is refused', { skip: skipWithoutShared }, () =>
   inTemporaryFolder(async (dir) => {
     const recipe = gptq('"re:.*layers.1.*(v|down)_proj$"').replaceAll(/samples: \d/g, 'samples: 2');
     const plan = await planOf(dir, recipe);
@@ -125,13 +125,10 @@ test('the (emulated) CUDA backend finds the same figures; an observer that it la
       for (const key of ['weight_mse', 'relative_output_error', 'mean_kld'] as const)
         close(candidate?.[key], other?.[key], `${layer.name} ${key}`, 0.05);
     }
-    const searched = plan.layers.map(({ scheme, ...layer }) => ({
-      ...layer,
-      scheme: scheme && { ...scheme, weights: scheme.weights && { ...scheme.weights, observer: 'imatrix_mse' } },
-    }));
+    const solved = plan.layers.map((layer) => ({ ...layer, quantizer: { ...layer.quantizer, name: 'comq', modifier: 'COMQModifier' } }));
     await assert.rejects(
-      analyzed({ ...plan, layers: searched }, [3], false, Infinity, 'cuda'),
-      failureCode('device-unavailable', /the observer imatrix_mse of .* is not on CUDA yet/),
+      analyzed({ ...plan, layers: solved as typeof plan.layers }, [3], false, Infinity, 'cuda'),
+      failureCode('device-unavailable', /COMQModifier is not on CUDA yet, and quantizes /),
     );
   }),
 );
