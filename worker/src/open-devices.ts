@@ -79,7 +79,7 @@ export function factsOf(infos: readonly NativeDeviceInfo[], natives: readonly Na
     const n_same = names.filter((other) => other === name).length;
     return n_same === 1 ? name : `${n_same} × ${name}`;
   });
-  const devices = natives.map(({ name }, index) => ({ id: idOf(infos[index]!), name, peak_bytes: 0 }));
+  const devices = natives.map(({ name }, index) => ({ id: idOf(infos[index]!), name }));
   return {
     kind: infos[0]!.kind,
     name: counted.join(', '),

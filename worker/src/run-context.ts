@@ -65,13 +65,6 @@ export class RunContext {
     return this.devices[0]!;
   }
 
-  /** With what each of several devices has held at most. */
-  deviceReport(): RunReport['device'] {
-    const { devices, ...facts } = this.deviceFacts;
-    const peak = (index: number): number => this.devices[index]?.native.memory().peak_bytes ?? 0;
-    return devices === undefined ? facts : { ...facts, devices: devices.map((one, index) => ({ ...one, peak_bytes: peak(index) })) };
-  }
-
   /** Devices that the calibration rows are spread over: their number decides the order of sums. */
   get workDevice(): string {
     const { kind } = this.device.native;

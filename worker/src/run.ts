@@ -143,7 +143,7 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     outcome,
     startedAt: context.startedAt,
     finishedAt: new Date(),
-    device: context.deviceReport(),
+    device: context.deviceFacts,
     output_dir: reached.outputDir,
     weightsBytesAfter: reached.weightsBytes,
     quality: reached.quality,

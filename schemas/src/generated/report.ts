@@ -19,7 +19,7 @@ export interface RunReport {
     name: string;
     threads: number;
     /**
-     * Where there were several: each of them, in the order of their use.
+     * Where there were several: each of them, in the order of their use, which is that of memory.devices.
      */
     devices?: {
       name: string;
@@ -27,10 +27,6 @@ export interface RunReport {
        * As in a recipe: cuda:0.
        */
       id: string;
-      /**
-       * The most that it held in its own memory.
-       */
-      peak_bytes: number;
     }[];
   };
   model: {

@@ -49,9 +49,9 @@ test('a report names one device by its name and several by number and name', () 
     name: '2 × Card 0, Card 1',
     threads: 4,
     devices: [
-      { id: 'cuda:0', name: 'Card 0', peak_bytes: 0 },
-      { id: 'cuda:1', name: 'Card 1', peak_bytes: 0 },
-      { id: 'cuda:2', name: 'Card 0', peak_bytes: 0 },
+      { id: 'cuda:0', name: 'Card 0' },
+      { id: 'cuda:1', name: 'Card 1' },
+      { id: 'cuda:2', name: 'Card 0' },
     ],
   });
 });

@@ -90,7 +90,7 @@ for (const [name, modifiers] of Object.entries(exact))
         assert.deepEqual(more.report.transforms, one.report.transforms);
         assert.deepEqual(more.arrays, one.arrays);
         assert.deepEqual(
-          more.report.device.devices?.map(({ id, peak_bytes }) => [id, peak_bytes > 0]),
+          more.report.device.devices?.map(({ id }, index) => [id, (more.report.memory.devices?.[index]?.peak_bytes ?? 0) > 0]),
           Array.from({ length: devices }, (_, index) => [`cpu:${index}`, true]),
         );
         assert.match(more.report.device.name, new RegExp(`^${devices} × `));
