@@ -21,6 +21,7 @@ import {
   NATIVE_CORE_UNAVAILABLE,
   runEventNotification,
   runRequest,
+  searchBitsRequest,
   type CancelParams,
   type DeviceDescription,
   type AnalyzeParams,
@@ -34,6 +35,8 @@ import {
   type InspectTensorResult,
   type RunParams,
   type RunResult,
+  type SearchBitsParams,
+  type SearchBitsResult,
 } from '../../schemas/src/protocol/client-worker.js';
 import { PROTOCOL_VERSION } from '../../schemas/src/protocol/version.js';
 import type { RunEvent, RunFailure } from '../../schemas/src/run-event.js';
@@ -77,6 +80,8 @@ export interface WorkerHost {
   evaluate(params: EvaluateParams, control?: EvaluateControl): Promise<EvaluateResult | { cancelled: true }>;
   /** Progress and cancelling as of an evaluation; a cancelled analysis continues when it is asked for again. */
   analyze(params: AnalyzeParams, control?: EvaluateControl): Promise<AnalyzeResult | { cancelled: true }>;
+  /** As an analysis; what was measured is known to the next search. */
+  searchBits(params: SearchBitsParams, control?: EvaluateControl): Promise<SearchBitsResult | { cancelled: true }>;
   inspectTensor(params: InspectTensorParams): Promise<InspectTensorResult>;
   /** Ends the process in order: its input closes, and it is killed when it lingers. Resolves when it is gone. */
   dispose(): Promise<void>;
@@ -146,6 +151,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHost> {
     },
     evaluate: (params: EvaluateParams, control = {}) => cancellable<EvaluateResult>(evaluateRequest, params, control),
     analyze: (params: AnalyzeParams, control = {}) => cancellable<AnalyzeResult>(analyzeRequest, params, control),
+    searchBits: (params: SearchBitsParams, control = {}) => cancellable<SearchBitsResult>(searchBitsRequest, params, control),
     inspectTensor: (params: InspectTensorParams) => request<InspectTensorResult>(inspectTensorRequest, params),
     dispose: () => child.stop(),
     kill: () => child.kill(),

@@ -90,8 +90,18 @@ export class ParetoCurve {
     return { bytes: bytes[index] ?? NaN, loss: loss[index] ?? NaN, choices: choices.reverse() };
   }
 
+  bytesAt(index: number): number {
+    return this.last.bytes[index] ?? NaN;
+  }
+
   /** The least loss within the budget; null where even the smallest schemes take more. */
   best(budgetBytes: number): Allocation | null {
+    const index = this.indexWithin(budgetBytes);
+    return index < 0 ? null : this.at(index);
+  }
+
+  /** Of the last point that takes at most so much; −1: none does. */
+  indexWithin(budgetBytes: number): number {
     const { bytes } = this.last;
     let [low, high] = [0, bytes.length];
     while (low < high) {
@@ -99,7 +109,7 @@ export class ParetoCurve {
       if ((bytes[middle] ?? Infinity) <= budgetBytes) low = middle + 1;
       else high = middle;
     }
-    return low === 0 ? null : this.at(low - 1);
+    return low - 1;
   }
 
   /** At most `count` points, evenly in bytes, the first and the last among them. */

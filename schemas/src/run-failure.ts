@@ -48,6 +48,12 @@ export const runFailure = {
     ),
   headerInvalid: (file: string, detail: string) =>
     fail('safetensors-header-invalid', file, `${file} is not a sound safetensors file: ${detail}. Download or export it again.`),
+  analysisMissing: (dir: string, detail: string) =>
+    fail(
+      'analysis-missing',
+      dir,
+      `${dir} holds no analysis that can be searched: ${detail}. Run bitwright analyze with --keep-weights and this recipe first.`,
+    ),
   tensorNotFinite: (tensor: string, file: string, count: number, index: number) =>
     fail(
       'tensor-not-finite',

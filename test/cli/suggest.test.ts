@@ -5,6 +5,7 @@ import path from 'node:path';
 import { before, test } from 'node:test';
 import type { RunReport } from '../../schemas/src/generated/report.js';
 import type { SensitivityAnalysis } from '../../schemas/src/generated/sensitivity.js';
+import type { BitSearch } from '../../schemas/src/protocol/client-worker.js';
 import type { Suggestion } from '../../schemas/src/suggest-bits.js';
 import { requireBuild, runBitwright } from '../support/bitwright-process.js';
 import { temporaryFolder, tinyLlama, writeTinyLlama } from '../support/tiny-llama-folder.js';
@@ -61,4 +62,34 @@ test('analyze, suggest, write, quantize: the bytes are those predicted', async (
   const impossible = await run('suggest', 'r.quant.yaml', '--budget', '1bpw');
   assert.equal(impossible.code, 1);
   assert.match(impossible.stderr, /the smallest schemes take \d\.\d{3} bits per weight/);
+});
+
+test('a limit on the quality is searched for in kept weights, with a bounded number of evaluations', async () => {
+  writeFileSync(path.join(folder, 'r.quant.yaml'), recipe);
+  const search = (...args: string[]) => run('suggest', 'r.quant.yaml', '--max-kld', ...args);
+  const both = await search('0.1', '--budget', '4bpw');
+  assert.deepEqual([both.code, both.stderr.includes('suggest needs one of')], [2, true], both.stderr);
+  assert.match((await search('0')).stderr, /--max-kld takes a number above 0; 0 is none of them/);
+  assert.match((await run('suggest', 'r.quant.yaml', '--budget', '4bpw', '--evaluations', '3')).stderr, /--evaluations belongs to/);
+  const without = await search('0.1');
+  assert.equal(without.code, 1);
+  assert.match(without.stderr, /with \d bits was not kept\. Run bitwright analyze with --keep-weights and this recipe first\./);
+  const kept = await run('analyze', 'r.quant.yaml', '--keep-weights', '--bits', '2,4,8');
+  assert.equal(kept.code, 0, kept.stderr);
+  // Between what 8 bits lose on this model and what 2 bits lose.
+  const found = await search('1e-8', '--evaluations', '5', '--json');
+  assert.equal(found.code, 0, found.stderr);
+  const { search: measured, ...suggestion } = JSON.parse(found.stdout) as Suggestion & { search: BitSearch; recipe: string };
+  assert.ok(measured.measured.length === 5 && measured.chosen !== null);
+  assert.equal(suggestion.bytes, measured.measured[measured.chosen]?.bytes);
+  for (const { holds, mean_kld } of measured.measured) assert.equal(holds, mean_kld <= 1e-8);
+  assert.equal(new Set(measured.measured.map(({ mean_kld }) => mean_kld)).size, 5, 'each choice was measured itself');
+  const text = await search('1e-8', '--evaluations', '5');
+  assert.match(text.stdout, /^ *measured on .*rows\.jsonl +KL divergence, nats/m);
+  const impossible = await search('1e-30');
+  assert.equal(impossible.code, 1);
+  assert.match(
+    impossible.stderr,
+    /^Nothing was suggested: with the most bits of the analysis \(10\.000 per weight\) the model has a KL divergence of/m,
+  );
 });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import { checkRecipe } from '../../server/src/checks/check-recipe.js';
@@ -75,4 +76,11 @@ export async function checkMarked(marked: string, setting: RecipeSetting = {}): 
     }
     return checked;
   });
+}
+
+/** The plan of a recipe without errors. */
+export async function planIn(dir: string, text: string): Promise<QuantizationPlan> {
+  const { plan, problems } = await checkIn(dir, text);
+  assert.ok(plan, problems.map(({ message }) => message).join('\n'));
+  return structuredClone(plan);
 }

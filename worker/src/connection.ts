@@ -9,6 +9,7 @@ import {
   type CancellationToken,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
+import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../schemas/src/generated/report.js';
 import {
   analyzeRequest,
@@ -21,6 +22,7 @@ import {
   NATIVE_CORE_UNAVAILABLE,
   runEventNotification,
   runRequest,
+  searchBitsRequest,
   type AnalyzeParams,
   type AnalyzeResult,
   type CancelParams,
@@ -33,11 +35,14 @@ import {
   type InspectTensorResult,
   type RunParams,
   type RunResult,
+  type SearchBitsParams,
+  type SearchBitsResult,
 } from '../../schemas/src/protocol/client-worker.js';
 import { PROTOCOL_VERSION } from '../../schemas/src/protocol/version.js';
 import { runFailure, type RunFailureError } from '../../schemas/src/run-failure.js';
 import { asPlan } from '../../schemas/src/validate.js';
 import { analyze } from './analyze/analyze.js';
+import { searchBits } from './analyze/search-bits.js';
 import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
@@ -149,6 +154,18 @@ export function listen({ input, output, core, version, onClose }: ConnectionOpti
     }
   });
 
+  connection.onRequest(
+    searchBitsRequest,
+    async (params: SearchBitsParams, token: CancellationToken): Promise<SearchBitsResult | ResponseError> => {
+      try {
+        return await oneAtATime(() => searchPlan(connection, devices, version, params, token));
+      } catch (error) {
+        if (isCancellation(error)) return new ResponseError(REQUEST_CANCELLED, 'The search was cancelled.');
+        return { failure: asRunFailure(error) };
+      }
+    },
+  );
+
   connection.onRequest(inspectTensorRequest, async (params: InspectTensorParams): Promise<InspectTensorResult> => {
     try {
       return { statistics: await oneAtATime(() => inspect(devices, params)) };
@@ -183,14 +200,40 @@ async function evaluate(
   return cancellable(opened, token, async () => ({ perplexity: await measurePerplexity(model, dataset, opened, watch), problems }));
 }
 
-/** On the first device of the plan's choice. */
 async function analyzePlan(
   connection: MessageConnection,
   devices: Devices,
   version: string,
-  { plan: received, bits, end_to_end }: AnalyzeParams,
+  { plan, bits, end_to_end, keep_weights }: AnalyzeParams,
   token: CancellationToken,
 ): Promise<AnalyzeResult> {
+  return onFirstDevice(connection, devices, plan, token, (opened) =>
+    analyze({ ...opened, bits, endToEnd: end_to_end, keepWeights: keep_weights, version }),
+  );
+}
+
+async function searchPlan(
+  connection: MessageConnection,
+  devices: Devices,
+  version: string,
+  { plan, criterion, evaluations, metric }: SearchBitsParams,
+  token: CancellationToken,
+): Promise<SearchBitsResult> {
+  return onFirstDevice(connection, devices, plan, token, async (opened) => ({
+    search: await searchBits({ ...opened, criterion, evaluations, metric, version }),
+  }));
+}
+
+type OnDevice = Pick<Parameters<typeof analyze>[0], 'plan' | 'device' | 'kind' | 'watch'>;
+
+/** Work on the first device of the plan's choice that tells its progress as an evaluation does. */
+async function onFirstDevice<T>(
+  connection: MessageConnection,
+  devices: Devices,
+  received: QuantizationPlan,
+  token: CancellationToken,
+  work: (opened: OnDevice) => Promise<T>,
+): Promise<T> {
   const checked = asPlan(received);
   if ('error' in checked) throw runFailure.planInvalid(checked.error);
   const { plan } = checked;
@@ -201,10 +244,7 @@ async function analyzePlan(
   const { devices: opened, facts } = devices.open(plan.device, plan.threads);
   const onProgress = (fraction: number, message: string): void =>
     void connection.sendNotification(evaluateProgressNotification, { fraction, message });
-  const watch = { onProgress, throwIfCancelled };
-  return cancellable(opened, token, () =>
-    analyze({ plan, bits, endToEnd: end_to_end, device: opened[0]!, kind: facts.kind, version, watch }),
-  );
+  return cancellable(opened, token, () => work({ plan, device: opened[0]!, kind: facts.kind, watch: { onProgress, throwIfCancelled } }));
 }
 
 /** Cancelled devices are empty and take work again afterwards. */

@@ -2,6 +2,7 @@
 import type { DatasetPlan, ModelDescription, QuantizationPlan } from '../generated/plan.js';
 import type { Perplexity, RunProblem } from '../generated/report.js';
 import type { RunEvent, RunFailure } from '../run-event.js';
+import type { LossMetric } from '../suggest-bits.js';
 
 /** Host to worker, first message. The worker refuses a different protocol number. */
 export const initializeRequest = 'worker/initialize';
@@ -83,9 +84,48 @@ export interface AnalyzeParams {
   bits: number[];
   /** KL divergence and perplexity with each candidate alone, on the text of the plan's evaluation. */
   end_to_end: boolean;
+  /** Each quantized weight stays in the folder, for a search. */
+  keep_weights: boolean;
 }
 /** `resumed`: candidates that an earlier analysis had measured. */
 export type AnalyzeResult = { dir: string; resumed: number; problems: RunProblem[] } | { failure: RunFailure };
+
+/**
+ * Host to worker: the fewest bits, along the Pareto curve of an analysis with kept weights, with which the whole model still meets a criterion on the text
+ * of the plan's evaluation. Cancellable as an analysis is; what was measured is known to the next search.
+ */
+export const searchBitsRequest = 'worker/searchBits';
+export interface BitCriterion {
+  metric: 'mean_kld' | 'perplexity_change';
+  /** Nats, or perplexity above that of the model. */
+  most: number;
+}
+export interface SearchBitsParams {
+  plan: QuantizationPlan;
+  criterion: BitCriterion;
+  /** At most so many choices are measured. */
+  evaluations: number;
+  /** Loss that the curve adds up; null: what tells most of those that were measured. */
+  metric: LossMetric | null;
+}
+/** A point of the curve, measured. */
+export interface MeasuredBits {
+  bytes: number;
+  bits_per_weight: number;
+  predicted_loss: number;
+  mean_kld: number;
+  perplexity: number;
+  perplexity_change: number;
+  holds: boolean;
+}
+/** `chosen`: index of the smallest that holds, null where none does; `exhausted`: a smaller one may hold, and was not measured. */
+export interface BitSearch {
+  dataset: string;
+  measured: MeasuredBits[];
+  chosen: number | null;
+  exhausted: boolean;
+}
+export type SearchBitsResult = { search: BitSearch } | { failure: RunFailure };
 
 /** Host to worker: statistics and histogram of one tensor, for `inspect --layer`. */
 export const inspectTensorRequest = 'worker/inspectTensor';

@@ -3,16 +3,15 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { describeModel } from '../../../schemas/src/model/describe-model.js';
-import { nodeFiles } from '../../../schemas/src/model/model-files.js';
+import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import { asSensitivity } from '../../../schemas/src/validate.js';
-import { checkRecipe } from '../../../server/src/checks/check-recipe.js';
 import { analyze, type FinishedAnalysis } from '../../../worker/src/analyze/analyze.js';
 import { outliersOf } from '../../../worker/src/observers/column-moments.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
 import { failureCode } from '../../support/failures.js';
 import { withDevice } from '../../support/native-device.js';
+import { planIn } from '../../support/recipe-fixture.js';
 import { sharedPath, skipWithoutShared } from '../../support/shared.js';
 import { inTemporaryFolder, runToCompletion } from '../../support/worker-run.js';
 
@@ -30,24 +29,13 @@ q_stage:
       ignore: [lm_head]
 `;
 
-async function planOf(dir: string, recipe: string) {
-  const { plan, problems } = await checkRecipe(recipe, {
-    recipePath: path.join(dir, 'test.quant.yaml'),
-    baseDir: dir,
-    files: nodeFiles,
-    environment: {},
-    describe: (model) => describeModel(model, nodeFiles),
-  });
-  assert.ok(plan, problems.map(({ message }) => message).join('\n'));
-  return structuredClone(plan);
-}
-
 function analyzed(
-  plan: Awaited<ReturnType<typeof planOf>>,
+  plan: QuantizationPlan,
   bits: number[],
   endToEnd: boolean,
   stopAt = Infinity,
   kind: 'cpu' | 'cuda' = 'cpu',
+  keepWeights = false,
 ): Promise<FinishedAnalysis & { fractions: number[] }> {
   const onDevice = async (device: Device) => {
     const fractions: number[] = [];
@@ -56,7 +44,7 @@ function analyzed(
       if (asked++ === stopAt) throw new Error('stop');
     };
     const watch = { onProgress: (fraction: number) => void fractions.push(fraction), throwIfCancelled };
-    return { ...(await analyze({ plan, bits, endToEnd, device, kind, version: 'test', watch })), fractions };
+    return { ...(await analyze({ plan, bits, endToEnd, keepWeights, device, kind, version: 'test', watch })), fractions };
   };
   return withDevice(onDevice, 2, kind);
 }
@@ -75,7 +63,7 @@ const close = (actual: number | null | undefined, expected: number | null | unde
 
 test('each figure is that of a run that quantizes the layer alone', { skip: skipWithoutShared }, () =>
   inTemporaryFolder(async (dir) => {
-    const plan = await planOf(dir, gptq('"re:.*layers.1.*"'));
+    const plan = await planIn(dir, gptq('"re:.*layers.1.*"'));
     const { fractions, ...found } = await analyzed(plan, [3, 4], true);
     assert.equal(fractions.at(-1), 1);
     const analysis = read(found.dir);
@@ -85,7 +73,7 @@ test('each figure is that of a run that quantizes the layer alone', { skip: skip
       const layer = analysis.layers.find((one) => one.role === role);
       assert.ok(layer?.activations);
       const run = await runToCompletion({
-        ...(await planOf(dir, gptq(`"re:${layer.name.replaceAll('.', '[.]')}$"`))),
+        ...(await planIn(dir, gptq(`"re:${layer.name.replaceAll('.', '[.]')}$"`))),
         output: { dir: path.join(dir, role), max_shard_bytes: 1e9 },
       });
       const [alone] = run.report.layers;
@@ -110,7 +98,7 @@ test('each figure is that of a run that quantizes the layer alone', { skip: skip
 test('the (emulated) CUDA backend finds the same figures; a quantizer that it lacks is refused', { skip: skipWithoutShared }, () =>
   inTemporaryFolder(async (dir) => {
     const recipe = gptq('"re:.*layers.1.*(v|down)_proj$"').replaceAll(/samples: \d/g, 'samples: 2');
-    const plan = await planOf(dir, recipe);
+    const plan = await planIn(dir, recipe);
     const on = async (kind: 'cpu' | 'cuda') =>
       read((await analyzed({ ...plan, output: { ...plan.output, dir: path.join(dir, kind) } }, [3], true, Infinity, kind)).dir);
     const [cpu, cuda] = [await on('cpu'), await on('cuda')];
@@ -138,7 +126,7 @@ test(
   { skip: skipWithoutShared },
   () =>
     inTemporaryFolder(async (dir) => {
-      const plan = await planOf(dir, gptq('Linear', false));
+      const plan = await planIn(dir, gptq('Linear', false));
       const first = await analyzed(plan, [2, 4], false);
       assert.equal(first.resumed, 0);
       const whole = readFileSync(path.join(first.dir, 'sensitivity.json'), 'utf8');
@@ -167,7 +155,7 @@ test(
 
 test('what cannot be analyzed is refused with the reason', { skip: skipWithoutShared }, () =>
   inTemporaryFolder(async (dir) => {
-    const plan = await planOf(dir, gptq('Linear', false));
+    const plan = await planIn(dir, gptq('Linear', false));
     await assert.rejects(analyzed(plan, [9], false), failureCode('plan-invalid', /from 2 to 8, and 9 was given/));
     await assert.rejects(analyzed(plan, [], false), failureCode('plan-invalid', /none was given/));
     await assert.rejects(analyzed(plan, [4], true), failureCode('plan-invalid', /the recipe has neither/));

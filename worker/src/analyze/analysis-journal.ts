@@ -4,6 +4,7 @@ import { open, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { CandidateSensitivity, LayerSensitivity } from '../../../schemas/src/generated/sensitivity.js';
 import { makeFolder, syncDirectory, writeAll, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
+import type { KeptWeight } from './kept-weights.js';
 
 export type LayerFacts = Omit<LayerSensitivity, 'candidates' | 'activations'> & {
   activations: { kurtosis: number | null; max_over_median: number | null; absmax: number[] } | null;
@@ -16,11 +17,27 @@ export interface EndToEndFacts {
   perplexity: number;
 }
 
-type Line = { layer: LayerFacts } | { name: string; candidate: CandidateSensitivity } | { endToEnd: EndToEndFacts };
+/** What the whole model loses with a choice of bits for every layer, measured on the text of `key`. */
+export interface MeasuredMix {
+  /** Hash of the choice and of the text. */
+  key: string;
+  mean_kld: number;
+  perplexity: number;
+  perplexity_change: number;
+}
+
+type Line =
+  | { layer: LayerFacts }
+  | { name: string; candidate: CandidateSensitivity }
+  | { endToEnd: EndToEndFacts }
+  | { kept: KeptWeight }
+  | { mix: MeasuredMix };
 
 export class AnalysisJournal {
   readonly layers = new Map<string, LayerFacts>();
   private readonly candidates = new Map<string, CandidateSensitivity>();
+  private readonly keptWeights = new Map<string, KeptWeight>();
+  readonly mixes = new Map<string, MeasuredMix>();
   endToEnd: EndToEndFacts | null = null;
   /** Candidates that were there when it was opened. */
   resumed = 0;
@@ -35,10 +52,18 @@ export class AnalysisJournal {
     });
     const identity = path.join(dir, 'analysis.json');
     const text = await readOrNull(identity);
-    if (text === JSON.stringify({ analysis_version: 1, work })) journal.read((await readOrNull(journal.file)) ?? '');
+    if (text === identityOf(work)) journal.read((await readOrNull(journal.file)) ?? '');
     await writeTextDurably(journal.file, journal.lines());
-    await writeTextDurably(identity, JSON.stringify({ analysis_version: 1, work }));
+    await writeTextDurably(identity, identityOf(work));
     journal.resumed = journal.candidates.size;
+    return journal;
+  }
+
+  /** The folder as it is; null where it holds no analysis of this work. */
+  static async find(dir: string, work: string): Promise<AnalysisJournal | null> {
+    if ((await readOrNull(path.join(dir, 'analysis.json'))) !== identityOf(work)) return null;
+    const journal = new AnalysisJournal(dir);
+    journal.read((await readOrNull(journal.file)) ?? '');
     return journal;
   }
 
@@ -64,6 +89,20 @@ export class AnalysisJournal {
     await this.append({ name, candidate });
   }
 
+  kept(name: string, num_bits: number): KeptWeight | null {
+    return this.keptWeights.get(`${name} ${num_bits}`) ?? null;
+  }
+
+  async addKept(kept: KeptWeight): Promise<void> {
+    this.keptWeights.set(`${kept.name} ${kept.num_bits}`, kept);
+    await this.append({ kept });
+  }
+
+  async addMix(mix: MeasuredMix): Promise<void> {
+    this.mixes.set(mix.key, mix);
+    await this.append({ mix });
+  }
+
   private get file(): string {
     return path.join(this.dir, 'journal.jsonl');
   }
@@ -80,6 +119,8 @@ export class AnalysisJournal {
       }
       if ('layer' in line) this.layers.set(line.layer.name, line.layer);
       else if ('endToEnd' in line) this.endToEnd = line.endToEnd;
+      else if ('kept' in line) this.keptWeights.set(`${line.kept.name} ${line.kept.num_bits}`, line.kept);
+      else if ('mix' in line) this.mixes.set(line.mix.key, line.mix);
       else this.candidates.set(`${line.name} ${line.candidate.num_bits}`, line.candidate);
     }
   }
@@ -88,7 +129,9 @@ export class AnalysisJournal {
     const layers = [...this.layers.values()].map((layer): Line => ({ layer }));
     const candidates = [...this.candidates].map(([key, candidate]): Line => ({ name: key.slice(0, key.lastIndexOf(' ')), candidate }));
     const endToEnd: Line[] = this.endToEnd === null ? [] : [{ endToEnd: this.endToEnd }];
-    return [...endToEnd, ...layers, ...candidates].map((line) => `${JSON.stringify(line)}\n`).join('');
+    const kept = [...this.keptWeights.values()].map((one): Line => ({ kept: one }));
+    const mixes = [...this.mixes.values()].map((mix): Line => ({ mix }));
+    return [...endToEnd, ...layers, ...candidates, ...kept, ...mixes].map((line) => `${JSON.stringify(line)}\n`).join('');
   }
 
   private async append(line: Line): Promise<void> {
@@ -106,6 +149,8 @@ export class AnalysisJournal {
     }
   }
 }
+
+const identityOf = (work: string): string => JSON.stringify({ analysis_version: 1, work });
 
 async function readOrNull(file: string): Promise<string | null> {
   return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {

@@ -5,7 +5,7 @@
 // blocks from b on, so that a model of B blocks with c candidates in each runs about c · B / 2 times.
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { DatasetPlan, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import type { CandidateSensitivity } from '../../../schemas/src/generated/sensitivity.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
@@ -15,6 +15,7 @@ import { BlockStatistics } from '../calibration/block-statistics.js';
 import { embedRows, observeBlock, observeHead, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
 import { loadTokenBatches, usualBatch, type TokenBatches } from '../calibration/token-batches.js';
 import { verifyModelFiles } from '../checkpoint/tensor-reader.js';
+import type { NamedTensor } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { checkDevice } from '../device-limits.js';
 import { partLoader } from '../evaluate/model-pass.js';
@@ -33,12 +34,15 @@ import type { Device, Tensor } from '../tensor/tensor.js';
 import { AnalysisJournal, type EndToEndFacts, type LayerFacts } from './analysis-journal.js';
 import { measureCandidate, withBits } from './candidate.js';
 import { EndToEnd } from './end-to-end.js';
+import { isThere, keepWeight } from './kept-weights.js';
 import { writeAnalysis } from './write-analysis.js';
 
 export interface AnalysisInput {
   plan: QuantizationPlan;
   bits: readonly number[];
   endToEnd: boolean;
+  /** Keep each quantized weight, so that any mix of them can be measured at once. */
+  keepWeights: boolean;
   device: Device;
   kind: 'cpu' | 'cuda';
   version: string;
@@ -59,16 +63,23 @@ export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
   checkInput(input, layers);
   await verifyModelFiles(plan.model);
   const dir = analysisDir(plan);
-  const text = endToEnd ? (plan.evaluate?.kl_divergence ?? plan.evaluate?.perplexity ?? null) : null;
-  const work = createHash('sha256')
-    .update(JSON.stringify([hashOfWork(plan, kind, version), text]))
-    .digest('hex');
-  const journal = await AnalysisJournal.open(dir, work);
+  const text = endToEnd ? measuredText(plan) : null;
+  const journal = await AnalysisJournal.open(dir, analysisWork(plan, text, kind, version));
   const analysis = new Analysis(input, layers, journal);
   const found = await analysis.run(dir, text);
   await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits });
   return { dir, resumed: journal.resumed, problems: analysis.problems };
 }
+
+/** What end to end is measured on; null: the recipe has no such text. */
+export const measuredText = (plan: QuantizationPlan): DatasetPlan | null =>
+  plan.evaluate?.kl_divergence ?? plan.evaluate?.perplexity ?? null;
+
+/** Hash of what decides the figures of an analysis. */
+export const analysisWork = (plan: QuantizationPlan, text: DatasetPlan | null, kind: 'cpu' | 'cuda', version: string): string =>
+  createHash('sha256')
+    .update(JSON.stringify([hashOfWork(plan, kind, version), text]))
+    .digest('hex');
 
 function checkInput({ plan, bits, endToEnd, kind }: AnalysisInput, layers: readonly LayerPlan[]): void {
   checkPlanIsSupported(plan, observers);
@@ -82,7 +93,7 @@ function checkInput({ plan, bits, endToEnd, kind }: AnalysisInput, layers: reado
     throw runFailure.planInvalid(
       `${ofFloats.name} has weights of floats, and an analysis varies the bits of integers; use an integer scheme such as W4A16`,
     );
-  if (endToEnd && !plan.evaluate?.kl_divergence && !plan.evaluate?.perplexity)
+  if (endToEnd && measuredText(plan) === null)
     throw runFailure.planInvalid(
       '--end-to-end measures on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither',
     );
@@ -99,7 +110,7 @@ class Analysis {
     private readonly journal: AnalysisJournal,
   ) {}
 
-  async run(dir: string, text: NonNullable<QuantizationPlan['evaluate']>['perplexity']): Promise<EndToEndFacts | null> {
+  async run(dir: string, text: DatasetPlan | null): Promise<EndToEndFacts | null> {
     const { plan, device, watch } = this.input;
     const units = planUnits({ ...plan, transforms: [] });
     using tokens = plan.calibration === null ? null : await loadTokenBatches(plan.calibration, plan.model, [device]);
@@ -143,14 +154,24 @@ class Analysis {
         (rows !== null && unit.block !== null && name.startsWith(prefix)) ||
         (rows !== null && isHead && rows.model.headTensors.includes(name)),
     );
-    const missing = unit.layers.filter(
-      ({ name }) =>
-        !this.journal.layers.has(name) ||
-        bits.some((bit) => this.journal.candidate(name, bit, endToEnd !== null && unit.place !== 'before') === null),
-    );
+    const missing: LayerPlan[] = [];
+    for (const layer of unit.layers) if (await this.isMissing(layer, endToEnd !== null && unit.place !== 'before')) missing.push(layer);
     this.done += (unit.layers.length - missing.length) * bits.length;
     if (missing.length > 0) await this.measure(unit, missing, weights, rows, isHead, endToEnd, dataset);
     if (rows !== null && unit.block !== null) await propagateBlock(rows, unit.block, weights);
+  }
+
+  private async isMissing({ name }: LayerPlan, endToEnd: boolean): Promise<boolean> {
+    if (!this.journal.layers.has(name)) return true;
+    for (const bit of this.input.bits) if (!(await this.isKnown(name, bit, endToEnd))) return true;
+    return false;
+  }
+
+  /** A weight that is to be kept, and whose file is gone, is quantized again. */
+  private async isKnown(name: string, num_bits: number, endToEnd: boolean): Promise<boolean> {
+    if (this.journal.candidate(name, num_bits, endToEnd) === null) return false;
+    const kept = this.journal.kept(name, num_bits);
+    return !this.input.keepWeights || (kept !== null && (await isThere(analysisDir(this.input.plan), kept)));
   }
 
   private async measure(
@@ -219,9 +240,11 @@ class Analysis {
   ): Promise<void> {
     const { watch, bits } = this.input;
     watch.throwIfCancelled();
-    if (this.journal.candidate(layer.name, num_bits, endToEnd !== null) === null) {
+    if (!(await this.isKnown(layer.name, num_bits, endToEnd !== null))) {
       const varied = withBits(layer, num_bits);
-      const { metrics, What } = await measureCandidate(varied, weight, hessian);
+      const keep = async (stored: readonly NamedTensor[]): Promise<void> =>
+        this.journal.addKept(await keepWeight(analysisDir(this.input.plan), this.layers.indexOf(layer), varied, stored));
+      const { metrics, What } = await measureCandidate(varied, weight, hessian, this.input.keepWeights ? keep : null);
       using quantized = What;
       const figures = endToEnd && (await endToEnd.measure(layer.block, layer.tensor, quantized));
       if (figures !== null) {

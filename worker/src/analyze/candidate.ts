@@ -4,12 +4,11 @@ import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { formats, quantizers } from '../algorithms.js';
 import { weightAsRead } from '../checkpoint/formats/floats.js';
-import type { Quantizer } from '../quantizers/quantizer.js';
-import type { SharedHessian } from '../quantizers/quantizer.js';
+import { weightBytes, type NamedTensor } from '../checkpoint/formats/format.js';
+import type { Quantizer, SharedHessian } from '../quantizers/quantizer.js';
 import { layerArgs } from '../quantizers/weight-observer.js';
 import { measureLayer } from '../report/layer-metrics.js';
 import { Sidecar } from '../report/sidecar.js';
-import { summary } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** The layer with another number of bits: strategy, groups and symmetry as the recipe says; its inputs stay as they are. */
@@ -19,11 +18,12 @@ export function withBits(layer: LayerPlan, num_bits: number): LayerPlan {
   return { ...layer, scheme: { ...layer.scheme, format: 'pack-quantized', input_activations: null, weights: { ...weights, num_bits } } };
 }
 
-/** The caller disposes `What`. */
+/** `keep` gets the tensors of the layer in a checkpoint, as long as it runs. The caller disposes `What`. */
 export async function measureCandidate(
   layer: LayerPlan,
   weight: Tensor,
   hessian: SharedHessian | null,
+  keep: ((stored: readonly NamedTensor[]) => Promise<void>) | null,
 ): Promise<{ metrics: LayerMetrics & { weight_mse: number }; What: Tensor }> {
   const plan = layer.quantizer;
   const format = formats[layer.scheme?.format ?? ''];
@@ -44,13 +44,15 @@ export async function measureCandidate(
   levels?.global.dispose();
   const quantized = { q, scale, zeroPoint, levels: null, gIdx, input: null };
   const stored = format.store(layer, quantized);
-  const bytesAfter = stored.filter(({ name }) => !name.endsWith('.weight_shape')).reduce((sum, { tensor }) => sum + tensor.bytes, 0);
-  for (const { tensor } of stored) tensor.dispose();
+  const bytesAfter = weightBytes(stored);
+  try {
+    await keep?.(stored);
+  } finally {
+    for (const { tensor } of stored) tensor.dispose();
+  }
   const args = layerArgs(layer);
   const What = weightAsRead(quantized, args);
   try {
-    using numbers = summary(weight);
-    const [, , , min = 0, max = 0] = await numbers.readDoubles();
     const seconds = (performance.now() - began) / 1000;
     // The picture of a run is not drawn here: the arrays of the measurement are dropped.
     const sidecar = new Sidecar('');
@@ -64,7 +66,6 @@ export async function measureCandidate(
         scale,
         zeroPoint,
         gIdx,
-        range: { min, max },
         bytesAfter,
         seconds,
         findings,

@@ -5,10 +5,12 @@ import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generat
 import { ActivationCache, type ActivationBudget } from '../calibration/activation-cache.js';
 import { embedRows, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
 import { loadTokenBatches, type TokenBatches } from '../calibration/token-batches.js';
+import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { compareHeads, TokenFigures } from '../evaluate/kl-divergence.js';
 import { partLoader } from '../evaluate/model-pass.js';
 import { predictedTokens } from '../evaluate/perplexity.js';
 import { partOf } from '../memory/activation-budget.js';
+import type { DecoderModel } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
 import { reshape } from '../tensor/operations.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
@@ -20,12 +22,17 @@ export interface EndToEndFigures {
   tokens: number;
 }
 
+interface ReplacedWeight {
+  tensorName: string;
+  What: Tensor;
+}
+
 export class EndToEnd implements Disposable {
   private constructor(
     private readonly model: ModelDescription,
     private readonly dataset: DatasetPlan,
     private readonly tokens: TokenBatches,
-    private readonly decoder: ReturnType<typeof openDecoder>,
+    private readonly decoder: DecoderModel & Disposable,
     private readonly device: Device,
     private readonly caches: { here: ActivationCache; last: ActivationCache; candidate: ActivationCache },
     private readonly throwIfCancelled: () => void,
@@ -53,12 +60,8 @@ export class EndToEnd implements Disposable {
       throwIfCancelled,
     );
     try {
-      const here = endToEnd.rows(caches.here);
-      {
-        using weights = await partLoader(device, model)((name) => here.model.embeddingTensors.includes(name));
-        await embedRows(here, weights);
-      }
-      await endToEnd.passFrom(0, caches.last, null);
+      await endToEnd.embed(model, endToEnd.rows(caches.here));
+      await endToEnd.passBlocks(model, 0, await endToEnd.begin(caches.last, 0), null);
       return endToEnd;
     } catch (error) {
       endToEnd[Symbol.dispose]();
@@ -68,40 +71,63 @@ export class EndToEnd implements Disposable {
 
   /** The rows pass through a block as it is: the next candidates are of the block behind it. */
   async advance(block: number): Promise<void> {
-    using weights = await this.loadBlock(block);
+    using weights = await this.loadBlock(this.model, block);
     await propagateBlock(this.rows(this.caches.here), block, weights);
   }
 
   /** The model with `What` in place of a weight; block null: the weight is the head's. */
   async measure(block: number | null, tensorName: string, What: Tensor): Promise<EndToEndFigures> {
     const replaced = { tensorName, What };
-    if (block !== null) await this.passFrom(block, this.caches.candidate, replaced);
+    if (block === null) return await this.compare(this.rows(this.caches.last), this.model, replaced);
+    const rows = await this.begin(this.caches.candidate, block);
+    await this.passBlocks(this.model, block, rows, replaced);
+    return await this.compare(rows, this.model, null);
+  }
+
+  /** Another model of the same shape, as a whole. */
+  async measureModel(model: ModelDescription): Promise<EndToEndFigures> {
+    using decoder = openDecoder(model, this.device, this.tokens.longest, 'Analysis');
+    const rows = this.rows(this.caches.candidate, decoder);
+    await this.caches.candidate.clear();
+    await this.embed(model, rows);
+    await this.passBlocks(model, 0, rows, null);
+    return await this.compare(rows, model, null);
+  }
+
+  private async compare(rows: CalibrationRows, quantized: ModelDescription, replaced: ReplacedWeight | null): Promise<EndToEndFigures> {
     const kept = new TokenFigures(predictedTokens(this.tokens, this.dataset));
-    const quantized = this.rows(block === null ? this.caches.last : this.caches.candidate);
-    const head = { original: this.model, quantized: this.model };
-    await compareHeads(this.rows(this.caches.last), quantized, head, kept, block === null ? replaced : null);
+    await compareHeads(this.rows(this.caches.last), rows, { original: this.model, quantized }, kept, replaced);
     const { mean_kld, perplexity, perplexity_original } = kept.summary();
     return { mean_kld, perplexity, perplexityBefore: perplexity_original, tokens: kept.count };
   }
 
-  private async passFrom(block: number, cache: ActivationCache, replaced: { tensorName: string; What: Tensor } | null): Promise<void> {
+  private async embed(model: ModelDescription, rows: CalibrationRows): Promise<void> {
+    using weights = await partLoader(this.device, model)((name) => rows.model.embeddingTensors.includes(name));
+    await embedRows(rows, weights);
+  }
+
+  /** Hidden states that wait at `here`, for rows of their own. */
+  private async begin(cache: ActivationCache, block: number): Promise<CalibrationRows> {
     for (const index of this.tokens.batches.keys()) await cache.put(index, this.caches.here.get(index), block);
-    const rows = this.rows(cache);
-    for (let at = block; at < rows.model.nBlocks; at += 1) {
-      using weights = await this.loadBlock(at);
+    return this.rows(cache);
+  }
+
+  private async passBlocks(model: ModelDescription, first: number, rows: CalibrationRows, replaced: ReplacedWeight | null): Promise<void> {
+    for (let block = first; block < rows.model.nBlocks; block += 1) {
+      using weights = await this.loadBlock(model, block);
       if (replaced !== null && weights.has(replaced.tensorName))
         weights.replace(replaced.tensorName, reshape(replaced.What, replaced.What.shape));
-      await propagateBlock(rows, at, weights);
+      await propagateBlock(rows, block, weights);
     }
   }
 
-  private loadBlock(block: number) {
-    return partLoader(this.device, this.model)((name) => name.startsWith(`${this.model.architecture?.layers}.${block}.`));
+  private loadBlock(model: ModelDescription, block: number): Promise<LoadedWeights> {
+    return partLoader(this.device, model)((name) => name.startsWith(`${model.architecture?.layers}.${block}.`));
   }
 
-  private rows(cache: ActivationCache): CalibrationRows {
+  private rows(cache: ActivationCache, decoder: DecoderModel = this.decoder): CalibrationRows {
     return {
-      model: this.decoder,
+      model: decoder,
       batches: this.tokens.batches,
       cache,
       original: null,

@@ -137,6 +137,13 @@ export class ActivationCache implements Disposable {
     this.entries = entries;
   }
 
+  /** No batch is embedded any more. */
+  async clear(): Promise<void> {
+    this.rollBack();
+    for (const entry of this.entries.values()) await this.drop(entry);
+    this.entries.clear();
+  }
+
   async removeFiles(): Promise<void> {
     await rm(this.dir, { recursive: true, force: true });
   }

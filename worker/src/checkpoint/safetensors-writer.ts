@@ -1,5 +1,7 @@
 // safetensors files: header with padding, tensors wide types first and then by name, written once from front to back.
+import { createHash } from 'node:crypto';
 import type { ModelTensor } from '../../../schemas/src/generated/plan.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { writeDurably, type WrittenFile } from './durable-file.js';
 
 export interface TensorToWrite {
@@ -9,6 +11,13 @@ export interface TensorToWrite {
   bytes: number;
   /** The bytes, in order, in as many pieces as they come. */
   read(): AsyncIterable<Uint8Array>;
+}
+
+export function fromDevice({ name, tensor }: { name: string; tensor: Tensor }): TensorToWrite {
+  async function* read(): AsyncIterable<Uint8Array> {
+    yield await tensor.read();
+  }
+  return { name, dtype: tensor.dtype, shape: tensor.shape, bytes: tensor.bytes, read };
 }
 
 /** The order of the reference writer: element width falling, so that every tensor is aligned to its width, then name. */
@@ -62,6 +71,10 @@ export function placeTensors(file: string, tensors: readonly Omit<TensorToWrite,
     return placed;
   });
 }
+
+/** SHA-256 (hex) of the header that `writeSafetensors` writes, as in a model's fingerprint. */
+export const headerHashOf = (tensors: readonly Omit<TensorToWrite, 'read'>[]): string =>
+  createHash('sha256').update(layOutTensors(tensors).header).digest('hex');
 
 export function writeSafetensors(file: string, tensors: readonly TensorToWrite[], needed: string): Promise<WrittenFile> {
   const { header, order } = layOutTensors(tensors);

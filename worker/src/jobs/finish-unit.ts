@@ -11,11 +11,10 @@ import { SpreadStatistics } from '../calibration/spread-statistics.js';
 import { writeDurably } from '../checkpoint/durable-file.js';
 import type { NamedTensor } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
-import { placeTensors, writeSafetensors, type TensorToWrite } from '../checkpoint/safetensors-writer.js';
+import { fromDevice, placeTensors, writeSafetensors } from '../checkpoint/safetensors-writer.js';
 import { loadCopies, type ReaderOn, type WeightCopies } from '../checkpoint/weight-copies.js';
 import { Sidecar } from '../report/sidecar.js';
 import type { RunContext } from '../run-context.js';
-import type { Tensor } from '../tensor/tensor.js';
 import type { WorkUnit } from './layer-jobs.js';
 import { quantizeOperations } from './operations-estimate.js';
 import { checkFinite } from './quantize-unit.js';
@@ -128,19 +127,9 @@ function transformedTensors(unit: WorkUnit, weights: LoadedWeights): NamedTensor
 
 async function writeShard({ context, unit }: UnitInput, tensors: readonly NamedTensor[], sidecar: Sidecar): Promise<FinishedUnit['shard']> {
   const file = `blocks/${threeDigits(unit.index)}.safetensors`;
-  const toWrite = tensors.map(({ name, tensor }): TensorToWrite => ({
-    name,
-    dtype: tensor.dtype,
-    shape: tensor.shape,
-    bytes: tensor.bytes,
-    read: () => readTensor(tensor),
-  }));
+  const toWrite = tensors.map(fromDevice);
   const needed = `${tensors.reduce((sum, { tensor }) => sum + tensor.bytes, 0)} bytes for this block`;
   await writeDurably(path.join(context.runDir, sidecar.file), sidecar.chunks, needed);
   const { sha256 } = await writeSafetensors(path.join(context.runDir, file), toWrite, needed);
   return { file, sha256, tensors: placeTensors(file, toWrite) };
-}
-
-async function* readTensor(tensor: Tensor): AsyncIterable<Uint8Array> {
-  yield await tensor.read();
 }

@@ -5,13 +5,13 @@ import { runFailure } from '../../../schemas/src/run-failure.js';
 import { formats } from '../algorithms.js';
 import type { SpreadStatistics } from '../calibration/spread-statistics.js';
 import { weightAsRead } from '../checkpoint/formats/floats.js';
-import type { NamedTensor, QuantizedLayer } from '../checkpoint/formats/format.js';
+import { weightBytes, type NamedTensor, type QuantizedLayer } from '../checkpoint/formats/format.js';
 import type { QuantizedWeight, QuantizerInput } from '../quantizers/quantizer.js';
 import { layerArgs, missingImportance } from '../quantizers/weight-observer.js';
 import { measureLayer } from '../report/layer-metrics.js';
 import type { Sidecar } from '../report/sidecar.js';
 import { gridArgs } from '../tensor/grid-args.js';
-import { activationScale, globalScale, summary } from '../tensor/operations.js';
+import { activationScale, globalScale } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export interface StoreLayerInput {
@@ -35,7 +35,6 @@ export async function storeLayer(
   using scale = chosen.scale;
   using zeroPoint = chosen.zeroPoint;
   using gIdx = chosen.gIdx;
-  const { min, max } = await summarize(weight);
   const calibrated = await inputScale(input, layer, weight);
   using inputScaleTensor = calibrated?.scale;
   using inputZeroPoint = calibrated?.zeroPoint;
@@ -55,9 +54,6 @@ export async function storeLayer(
     using What = weightAsRead(quantized, args);
     await weight.device.sync();
     const seconds = secondsBefore + (performance.now() - began) / 1000;
-    const bytesAfter = tensors
-      .filter(({ name }) => !/\.(weight_shape|input_\w+)$/.test(name))
-      .reduce((sum, { tensor }) => sum + tensor.bytes, 0);
     const measured = {
       layer,
       args,
@@ -67,8 +63,7 @@ export async function storeLayer(
       scale,
       zeroPoint,
       gIdx,
-      range: { min, max },
-      bytesAfter,
+      bytesAfter: weightBytes(tensors),
       seconds,
       findings,
     };
@@ -81,12 +76,6 @@ export async function storeLayer(
     for (const { tensor } of tensors) tensor.dispose();
     throw error;
   }
-}
-
-async function summarize(weight: Tensor): Promise<{ min: number; max: number }> {
-  using numbers = summary(weight);
-  const [, , , min = 0, max = 0] = await numbers.readDoubles();
-  return { min, max };
 }
 
 async function inputScale({ statistics }: StoreLayerInput, layer: LayerPlan, weight: Tensor): Promise<QuantizedLayer['input']> {

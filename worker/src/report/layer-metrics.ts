@@ -5,7 +5,7 @@
 //   H     Hessian of the calibration inputs
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
-import { clippedShare, compare, hessianError, histogram, type WeightArgs } from '../tensor/operations.js';
+import { clippedShare, compare, hessianError, histogram, summary, type WeightArgs } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Sidecar } from './sidecar.js';
 
@@ -20,19 +20,19 @@ export interface MeasuredLayer {
   scale: Tensor;
   zeroPoint: Tensor;
   gIdx: Tensor | null;
-  /** Of W: smallest and largest value. */
-  range: { min: number; max: number };
   bytesAfter: number;
   seconds: number;
   findings: { dampening_frac: number; dead_columns: number } | null;
 }
 
 export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): Promise<LayerMetrics> {
-  const { layer, args, W, What, H, scale, zeroPoint, gIdx, range, bytesAfter, findings } = measured;
+  const { layer, args, W, What, H, scale, zeroPoint, gIdx, bytesAfter, findings } = measured;
+  using numbers = summary(W);
+  const [, , , min = 0, max = 0] = await numbers.readDoubles();
   using sums = compare(W, What);
   using errors = H && hessianError(W, What, H);
   using clipped = clippedShare(W, scale, zeroPoint, gIdx, args);
-  const width = range.max > range.min ? range : { min: range.min - 0.5, max: range.max + 0.5 };
+  const width = max > min ? { min, max } : { min: min - 0.5, max: max + 0.5 };
   using counts = histogram(W, { ...width, n_bins });
   const [squaresBefore = 0, squaresAfter = 0, squaredError = 0, product = 0] = await sums.readDoubles();
   const [outputError = 0, output = 0] = errors ? await errors.readDoubles() : [];

@@ -22,6 +22,7 @@ each candidate). Written to OUTPUT.analysis/sensitivity.json; running again cont
   options: {
     bits: { value: 'LIST', description: 'numbers of bits from 2 to 8, with commas between (default: 2,3,4,8)' },
     'end-to-end': { value: null, description: 'also measure the predictions of the whole model with each candidate' },
+    'keep-weights': { value: null, description: 'keep each quantized weight beside the analysis, for suggest --max-kld' },
     out: outOption,
     device: deviceOption,
     ...recipeOptions,
@@ -42,7 +43,7 @@ each candidate). Written to OUTPUT.analysis/sensitivity.json; running again cont
     const interrupt = onInterrupt(() => abort.abort(), worker.kill);
     try {
       const result = await worker.analyze(
-        { plan, bits, end_to_end: invocation.flag('end-to-end') },
+        { plan, bits, end_to_end: invocation.flag('end-to-end'), keep_weights: invocation.flag('keep-weights') },
         { signal: abort.signal, onProgress: ({ fraction, message }) => progress.update(fraction, null, message) },
       );
       progress.end();

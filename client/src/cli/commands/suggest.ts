@@ -1,9 +1,11 @@
-// `bitwright suggest RECIPE --budget 4.25bpw`: the bits of every layer that lose least within a budget, as an edit of the recipe.
+// `bitwright suggest RECIPE`: the bits of every layer that lose least within a budget, or the fewest with which the model still meets a criterion, as an
+// edit of the recipe.
 import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AllocationError } from '../../../../schemas/src/allocate-bits.js';
 import { bytesText } from '../../../../schemas/src/bytes-text.js';
+import type { BitCriterion, BitSearch } from '../../../../schemas/src/protocol/client-worker.js';
 import {
   budgetBytes,
   lossMetrics,
@@ -13,22 +15,35 @@ import {
   type LossMetric,
   type Suggestion,
 } from '../../../../schemas/src/suggest-bits.js';
-import { exitCode, outOption, recipeOptions, UsageError, type Command, type ExitCode } from '../command.js';
+import { bytesChosen, searchBits, searchLines } from '../bit-search.js';
+import { deviceOption, exitCode, outOption, recipeOptions, UsageError, type Command, type ExitCode, type Invocation } from '../command.js';
 import { counted, table } from '../format-text.js';
 import { problemLines, whyNoPlan } from '../problem-text.js';
 import { HostError, startServer } from '../processes.js';
 import { overridesOf, resolveRecipe } from '../recipe-file.js';
 import { readAnalysis } from './analyze.js';
 
+const positive = { fits: (value: string): boolean => /^\d*\.?\d+(e-?\d+)?$/i.test(value) && Number(value) > 0, words: 'a number above 0' };
+
 export const suggestCommand: Command = {
   name: 'suggest',
-  synopsis: 'RECIPE --budget SIZE',
-  summary: 'Choose the bits of every layer that lose least within a budget.',
+  synopsis: 'RECIPE (--budget SIZE | --max-kld NATS | --max-perplexity-change P)',
+  summary: 'Choose the bits of every layer: what loses least within a budget, or the fewest that keep the quality.',
   description: `Reads the analysis of this recipe (bitwright analyze), chooses exactly, and prints the edit of the recipe and the predicted loss. Layers that servers
-run as one (q, k and v; gate and up) move together. The prediction adds up what each layer loses alone; a run with evaluate tells the truth.`,
+run as one (q, k and v; gate and up) move together. The prediction adds up what each layer loses alone; a run with evaluate tells the truth.
+With --max-kld or --max-perplexity-change the whole model is measured, on the text of evaluate, with one choice after the other from the weights that
+bitwright analyze --keep-weights has kept: bits go down until the limit is passed.`,
   operands: { least: 1, most: 1 },
   options: {
     budget: { value: 'SIZE', description: 'bits per weight of the quantized layers (4.25bpw), or their bytes (300MB, 280MiB)' },
+    'max-kld': { value: 'NATS', description: 'KL divergence from the model that may be reached, such as 0.05', form: positive },
+    'max-perplexity-change': {
+      value: 'P',
+      description: 'perplexity above that of the model that may be reached, such as 0.1',
+      form: positive,
+    },
+    evaluations: { value: 'N', description: 'choices that are measured at most (default: 8)', count: { most: 1000 } },
+    device: deviceOption,
     metric: {
       value: 'NAME',
       description: `loss to add up: ${lossMetrics.join(', ')} (default: the first that was measured)`,
@@ -39,8 +54,7 @@ run as one (q, k and v; gate and up) move together. The prediction adds up what 
     ...recipeOptions,
   },
   run: async (invocation, terminal) => {
-    const budget = invocation.text('budget');
-    if (budget === undefined) throw new UsageError('suggest needs --budget SIZE, such as --budget 4.25bpw.');
+    const aim = aimOf(invocation);
     const server = await startServer();
     try {
       const file = invocation.operands[0] ?? '';
@@ -56,9 +70,21 @@ run as one (q, k and v; gate and up) move together. The prediction adds up what 
         terminal.err(
           'note  The recipe has changed since it was analyzed. Analyze it again where its method, scheme or calibration changed.',
         );
-      const bytes = budgetBytes(budget, weightCount(analysis.layers));
-      if (bytes === null || !(bytes > 0)) throw new UsageError(`--budget ${budget} is no size; write --budget 4.25bpw, 300MB or 280MiB.`);
-      const suggestion = solved(() => suggestBits(analysis, bytes, invocation.text('metric') as LossMetric | undefined));
+      const metric = invocation.text('metric') as LossMetric | undefined;
+      let search: BitSearch | null = null;
+      let bytes: number | null;
+      if ('criterion' in aim) {
+        const evaluations = invocation.count('evaluations') ?? 8;
+        search = await searchBits({ plan, criterion: aim.criterion, evaluations, metric: metric ?? null }, terminal);
+        if (search === null) return exitCode.interrupted;
+        bytes = bytesChosen(search, aim.criterion, terminal);
+        if (bytes === null) return exitCode.problems;
+      } else {
+        bytes = budgetBytes(aim.budget, weightCount(analysis.layers));
+        if (bytes === null || !(bytes > 0))
+          throw new UsageError(`--budget ${aim.budget} is no size; write --budget 4.25bpw, 300MB or 280MiB.`);
+      }
+      const suggestion = solved(() => suggestBits(analysis, bytes, metric));
       const bits = Object.fromEntries(suggestion.groups.flatMap(({ layers, num_bits }) => layers.map((name) => [name, num_bits])));
       const uri = pathToFileURL(path.resolve(file)).href;
       const assigned = await server.assignBits({ uri, text: source, overrides: overridesOf(invocation), bits });
@@ -66,14 +92,43 @@ run as one (q, k and v; gate and up) move together. The prediction adds up what 
         terminal.err(`The recipe cannot be written so: ${assigned.reason}`);
         return exitCode.problems;
       }
-      if (invocation.flag('json')) terminal.json({ ...suggestion, recipe: assigned.text });
-      else for (const line of [...suggestionLines(suggestion), '', ...diffLines(source, assigned.text, file)]) terminal.out(line);
+      if (invocation.flag('json')) terminal.json({ ...suggestion, search, recipe: assigned.text });
+      else
+        for (const line of [
+          ...suggestionLines(suggestion),
+          ...(search ? ['', ...searchLines(search)] : []),
+          '',
+          ...diffLines(source, assigned.text, file),
+        ])
+          terminal.out(line);
       return await finish(invocation.flag('write'), file, assigned.text, terminal.err);
     } finally {
       await server.stop();
     }
   },
 };
+
+type Aim = { budget: string } | { criterion: BitCriterion };
+
+/** One of the three, and no option that belongs to another. */
+function aimOf(invocation: Invocation): Aim {
+  const budget = invocation.text('budget') ?? null;
+  const criteria = (
+    [
+      ['max-kld', 'mean_kld'],
+      ['max-perplexity-change', 'perplexity_change'],
+    ] as const
+  ).flatMap(([option, metric]) => {
+    const value = invocation.text(option);
+    return value === undefined ? [] : [{ metric, most: Number(value) }];
+  });
+  if (criteria.length + (budget === null ? 0 : 1) !== 1)
+    throw new UsageError('suggest needs one of --budget SIZE (such as 4.25bpw), --max-kld NATS and --max-perplexity-change P.');
+  if (budget !== null && invocation.count('evaluations') !== undefined)
+    throw new UsageError('--evaluations belongs to --max-kld and --max-perplexity-change: with --budget nothing is measured.');
+  const [criterion] = criteria;
+  return criterion === undefined ? { budget: budget ?? '' } : { criterion };
+}
 
 /** What has no solution is a sentence and exit code 1. */
 function solved(solve: () => Suggestion): Suggestion {

@@ -24,6 +24,10 @@ export interface NamedTensor {
   tensor: Tensor;
 }
 
+/** What the weight of a layer takes: codes, scales and zero points, without its shape and without what quantizes inputs. */
+export const weightBytes = (stored: readonly NamedTensor[]): number =>
+  stored.filter(({ name }) => !/\.(weight_shape|input_\w+)$/.test(name)).reduce((sum, { tensor }) => sum + tensor.bytes, 0);
+
 export interface Format {
   /** New tensors of the layer, by their names in the checkpoint; the caller disposes them. */
   store(layer: LayerPlan, quantized: QuantizedLayer): NamedTensor[];
