@@ -2,6 +2,7 @@
 import recipeSchema from '../recipe.schema.json';
 import calibrationSchema from '../recipe/calibration.schema.json';
 import evaluateSchema from '../recipe/evaluate.schema.json';
+import gatesSchema from '../recipe/gates.schema.json';
 import modifierFieldsSchema from '../recipe/modifier-fields.schema.json';
 import outputSchema from '../recipe/output.schema.json';
 import constantPruningSchema from '../recipe/pruning/constant.schema.json';
@@ -31,6 +32,7 @@ const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, cons
 const recipeParts = [
   calibrationSchema,
   evaluateSchema,
+  gatesSchema,
   outputSchema,
   schemeSchema,
   modifierFieldsSchema,

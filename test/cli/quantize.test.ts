@@ -162,3 +162,28 @@ test('a worker that is killed: the run is failed, exit 1, and it says how the wo
   assert.match(stderr, /killed by SIGKILL/);
   assert.ok(!existsSync(path.join(folder, 'long')));
 });
+
+test('a gate that does not hold: exit code 1, the figure in the report, the checkpoint stays', async () => {
+  const gates = 'gates: {max_bits_per_weight: 8, max_perplexity_change: -1000}\n';
+  writeFileSync(path.join(folder, 'gates.quant.yaml'), gates + recipe('rows.jsonl', 'gated'));
+  const { code, stdout, stderr } = await run('quantize', 'gates.quant.yaml');
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /^Gates {7}holds {2}max_bits_per_weight 8: [0-9.]+\n {12}FAILS {2}max_perplexity_change -1000: /m);
+  assert.match(
+    stderr,
+    /error gate-failed {2}max_perplexity_change: the change of the perplexity is .* at most -1000 is wanted\. The checkpoint stands/,
+  );
+  assert.match(stderr, /^1 gate of the recipe does not hold: max_perplexity_change\.$/m);
+  assert.ok(existsSync(path.join(folder, 'gated', 'model.safetensors')));
+  const report = JSON.parse(readFileSync(path.join(folder, 'gated.run', 'report.json'), 'utf8')) as RunReport;
+  assert.deepEqual(
+    report.gates?.map(({ gate, holds }) => [gate, holds]),
+    [
+      ['max_bits_per_weight', true],
+      ['max_perplexity_change', false],
+    ],
+  );
+  assert.deepEqual(report.problems.find((problem) => problem.code === 'gate-failed')?.recipe_path, ['gates', 'max_perplexity_change']);
+  writeFileSync(path.join(folder, 'gates.quant.yaml'), gates.replace('-1000', '1000') + recipe('rows.jsonl', 'gated'));
+  assert.equal((await run('quantize', 'gates.quant.yaml')).code, 0);
+});

@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import { quantizerFacts } from '../../schemas/src/modifiers.js';
+import { gateText, judgeGates } from '../../schemas/src/quality-gates.js';
 import type { RunFailure, RunOutcome } from '../../schemas/src/run-event.js';
 import { runFailure } from '../../schemas/src/run-failure.js';
 import { observers } from './algorithms.js';
@@ -21,7 +22,7 @@ import { passedOverProblems } from './jobs/scaled-mapping.js';
 import { WrittenModel } from './jobs/written-model.js';
 import { MemoryGovernor } from './memory/memory-governor.js';
 import { memoryPlaces } from './memory/memory-places.js';
-import { makeReport, reportFile } from './report/run-report.js';
+import { makeReport, reportFile, sizeOf } from './report/run-report.js';
 import { asRunFailure, idle, isCancellation, type RunContext } from './run-context.js';
 
 /** What a run has reached, kept here so that the report of a failed run tells it too. */
@@ -136,8 +137,19 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
 }
 
 async function writeReport(context: RunContext, outcome: RunOutcome, reached: Reached): Promise<string> {
+  const made = { plan: context.given, weightsBytesAfter: reached.weightsBytes, layers: context.layers };
+  const gates = outcome === 'completed' ? judgeGates(context.given.gates, { size: sizeOf(made), quality: reached.quality }) : [];
+  for (const gate of gates)
+    if (!gate.holds)
+      context.problem({
+        code: 'gate-failed',
+        severity: 'error',
+        message: `${gateText(gate)}. The checkpoint stands in ${context.given.output.dir}, and the gate does not hold for it: change what the run does, or the gate.`,
+        layer: null,
+        recipe_path: ['gates', gate.facts.key],
+      });
   const report = makeReport({
-    plan: context.given,
+    ...made,
     run_id: context.runId,
     bitwright_version: context.version,
     outcome,
@@ -145,7 +157,7 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     finishedAt: new Date(),
     device: context.deviceFacts,
     output_dir: reached.outputDir,
-    weightsBytesAfter: reached.weightsBytes,
+    gates,
     quality: reached.quality,
     measured_peak_bytes: Math.max(...context.devices.map(({ native }) => native.memory().peak_bytes), residentPeakBytes()),
     peakStage: context.peakStage,
@@ -153,7 +165,6 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     stages: [...context.stageSeconds].map(([name, seconds]) => ({ name, seconds })),
     rotations: context.rotations,
     transforms: context.transforms,
-    layers: context.layers,
     problems: context.problems,
   });
   await writeTextDurably(reportFile(context.runDir), `${JSON.stringify(report, null, 2)}\n`);

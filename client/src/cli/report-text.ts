@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
+import { gateFacts } from '../../../schemas/src/quality-gates.js';
 import { qualityMetrics, type Quality } from '../../../schemas/src/quality-metrics.js';
 import { change, counted, table, type Column } from './format-text.js';
 import { duration } from './terminal.js';
@@ -20,6 +21,7 @@ export function reportLines(
     ...beforeAfter(report),
     '',
     ...worstLayers(quantized),
+    ...gateLines(report),
     ...problemSummary(report),
     `Memory      ${bytesText(report.memory.measured_peak_bytes)} at most (estimated ${bytesText(report.memory.estimated_peak_bytes)})`,
     ...memoryPlaces(report),
@@ -73,6 +75,14 @@ function worstLayers(layers: readonly LayerMetrics[]): string[] {
     ),
     '',
   ];
+}
+
+function gateLines({ gates = [] }: RunReport): string[] {
+  return gates.map(({ gate, limit, value, holds }, at) => {
+    const facts = gateFacts.find(({ key }) => key === gate);
+    const format = facts?.format ?? String;
+    return `${at === 0 ? 'Gates       ' : '            '}${holds ? 'holds' : 'FAILS'}  ${gate} ${format(limit)}: ${format(value)}`;
+  });
 }
 
 /** What a reader of `Memory` would not expect: another device than the CPU, a cap, hidden states elsewhere than on the device. */

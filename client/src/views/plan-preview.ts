@@ -5,6 +5,7 @@ import { l10n } from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import type { DatasetPlan, LayerPlan, QuantizationArgs, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { gatesText } from '../../../schemas/src/quality-gates.js';
 import { roleOrder } from '../../../schemas/src/role-order.js';
 import { PLAN_SCHEME } from '../manifest.js';
 
@@ -79,6 +80,7 @@ export function planText(plan: QuantizationPlan): string {
     `- ${l10n.t('Model: {0} ({1}, {2}, {3} tensors)', shown(model.dir), model.architecture_name ?? l10n.t('unknown architecture'), model.dtype, model.tensors.length)}`,
     `- ${calibration === null ? l10n.t('Calibration: none needed') : calibrationText(calibration)}`,
     `- ${evaluationText(evaluate)}`,
+    ...(plan.gates === null ? [] : [`- ${l10n.t('Gates: {0}', gatesText(plan.gates))}`]),
     `- ${l10n.t('Output: {0}', shown(output.dir))}`,
     `- ${l10n.t('Device: {0}', deviceText(plan.device))}`,
     '',

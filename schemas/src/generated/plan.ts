@@ -26,6 +26,10 @@ export interface QuantizationPlan {
     multiple_choice: MultipleChoicePlan | null;
     generation: GenerationPlan | null;
   } | null;
+  /**
+   * What the result must meet.
+   */
+  gates: GatesPlan | null;
   output: {
     /**
      * Absolute folder of the checkpoint; the run folder is <dir>.run beside it.
@@ -566,6 +570,20 @@ export interface GenerationPlan {
    */
   fewshot_dataset: TaskFile | null;
   max_gen_toks: number;
+}
+/**
+ * Each null where the recipe does not set it.
+ */
+export interface GatesPlan {
+  /**
+   * Bytes.
+   */
+  max_size: number | null;
+  max_bits_per_weight: number | null;
+  max_perplexity: number | null;
+  max_perplexity_change: number | null;
+  max_mean_kld: number | null;
+  min_same_top: number | null;
 }
 export interface PlanEstimate {
   weights_bytes_before: number;

@@ -79,6 +79,10 @@ export interface RunReport {
      */
     activations?: ActivationPlaces | null;
   };
+  /**
+   * What the recipe demanded of the result, and what it is; absent where it demanded nothing or nothing was written.
+   */
+  gates?: GateResult[];
   stages: {
     name: string;
     seconds: number;
@@ -215,6 +219,12 @@ export interface ActivationPlaces {
    */
   host_bytes: number;
   disk_bytes: number;
+}
+export interface GateResult {
+  gate: 'max_size' | 'max_bits_per_weight' | 'max_perplexity' | 'max_perplexity_change' | 'max_mean_kld' | 'min_same_top';
+  limit: number;
+  value: number;
+  holds: boolean;
 }
 /**
  * One matrix that was turned, and how far its entries stand out: max |W| · √(m n) / ‖W‖, 1 where all are alike (incoherence, arXiv 2307.13304).

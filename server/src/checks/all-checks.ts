@@ -15,6 +15,8 @@ import { doubleBos } from './double-bos.js';
 import { fieldMissing } from './field-missing.js';
 import { fieldWithoutEffect } from './field-without-effect.js';
 import { fusedSiblingsDiffer } from './fused-siblings-differ.js';
+import { gateCannotHold } from './gate-cannot-hold.js';
+import { gateWithoutMeasure } from './gate-without-measure.js';
 import { groupSizeIndivisible } from './group-size-indivisible.js';
 import { hqqNotForScheme } from './hqq-not-for-scheme.js';
 import { ignoreMatchesNothing } from './ignore-matches-nothing.js';
@@ -113,6 +115,8 @@ export const allChecks: readonly Check[] = [
   outputNotAFolder,
   memoryAboveMachine,
   notEnoughDisk,
+  gateWithoutMeasure,
+  gateCannotHold,
   runtimeCannotLoad,
   kernelDoesNotFit,
   tensorParallelCutsGroup,

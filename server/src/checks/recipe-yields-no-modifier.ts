@@ -9,6 +9,7 @@ const ownKeys = [
   'model',
   'calibration',
   'evaluate',
+  'gates',
   'output',
   'device',
   'threads',

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import os from 'node:os';
 import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
-import type { AwqPlan, PlanEstimate, QuantizationPlan, SmoothQuantPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import type { AwqPlan, GatesPlan, PlanEstimate, QuantizationPlan, SmoothQuantPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import { gateFacts, type GateKey } from '../../../schemas/src/quality-gates.js';
 import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
 import { estimatePlan } from './estimate-plan.js';
 import type { EstimateInput } from './estimate-plan.js';
@@ -29,6 +30,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     transforms: transformPlans(resolution),
     calibration,
     evaluate: evaluatePlan(resolution),
+    gates: gatesPlan(document),
     output: { dir: outputDir, max_shard_bytes: bytesOf(mappingOf(value['output'])['max_shard_size']) ?? 20_000_000_000 },
     device: parseDeviceChoice(device) === null ? 'auto' : device,
     seed: calibration?.seed ?? 42,
@@ -44,6 +46,16 @@ function evaluatePlan({ evaluations, tasks }: Resolution): QuantizationPlan['eva
   if (evaluations.length === 0 && multiple_choice === null && generation === null) return null;
   const textOfKey = (key: string): ResolvedDataset['plan'] | null => evaluations.find(({ path }) => path[1] === key)?.plan ?? null;
   return { perplexity: textOfKey('perplexity'), kl_divergence: textOfKey('kl_divergence'), multiple_choice, generation };
+}
+
+export function gatesPlan({ value }: Resolution['document']): GatesPlan | null {
+  const gates = mappingOf(value['gates']);
+  const limit = (key: GateKey): number | null => {
+    const number = key === 'max_size' ? bytesOf(gates[key]) : coerceTo('number', gates[key]);
+    return typeof number === 'number' ? number : null;
+  };
+  const limits = gateFacts.map(({ key }) => [key, limit(key)] as const);
+  return limits.some(([, value]) => value !== null) ? (Object.fromEntries(limits) as unknown as GatesPlan) : null;
 }
 
 /** The least that a row of a dataset can be: {"text":"…"} of a short sentence. */

@@ -2,6 +2,7 @@
 import path from 'node:path';
 import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RotationMetrics, RunProblem, RunReport, TransformMetrics } from '../../../schemas/src/generated/report.js';
+import type { JudgedGate } from '../../../schemas/src/quality-gates.js';
 
 export interface RunFacts {
   plan: QuantizationPlan;
@@ -19,6 +20,8 @@ export interface RunFacts {
   measured_peak_bytes: number;
   peakStage: string;
   places: Pick<RunReport['memory'], 'devices' | 'process_peak_bytes' | 'pinned_peak_bytes' | 'activations'>;
+  /** Empty where the recipe has none, or the run did not get to its end. */
+  gates: readonly JudgedGate[];
   stages: RunReport['stages'];
   rotations: RotationMetrics[];
   transforms: TransformMetrics[];
@@ -28,11 +31,19 @@ export interface RunFacts {
 
 export const reportFile = (runDir: string): string => path.join(runDir, 'report.json');
 
-export function makeReport(facts: RunFacts): RunReport {
-  const { plan, startedAt, finishedAt, layers } = facts;
-  const weights_bytes_before = plan.model.tensors.reduce((sum: number, tensor: ModelTensor) => sum + tensor.bytes, 0);
+/** What was not written is estimated. */
+export function sizeOf({ plan, weightsBytesAfter, layers }: Pick<RunFacts, 'plan' | 'weightsBytesAfter' | 'layers'>): RunReport['size'] {
   const n_weights = layers.reduce((sum, layer) => sum + layer.rows * layer.columns, 0);
   const n_bits = layers.reduce((sum, layer) => sum + layer.bytes_after * 8, 0);
+  return {
+    weights_bytes_before: plan.model.tensors.reduce((sum: number, tensor: ModelTensor) => sum + tensor.bytes, 0),
+    weights_bytes_after: weightsBytesAfter ?? plan.estimate.weights_bytes_after,
+    bits_per_weight: n_weights > 0 ? n_bits / n_weights : plan.estimate.bits_per_weight,
+  };
+}
+
+export function makeReport(facts: RunFacts): RunReport {
+  const { plan, startedAt, finishedAt, layers, gates } = facts;
   return {
     report_version: 1,
     run_id: facts.run_id,
@@ -45,11 +56,7 @@ export function makeReport(facts: RunFacts): RunReport {
     model: { dir: plan.model.dir, architecture_name: plan.model.architecture_name, dtype: plan.model.dtype },
     recipe: plan.recipe,
     output_dir: facts.output_dir,
-    size: {
-      weights_bytes_before,
-      weights_bytes_after: facts.weightsBytesAfter ?? plan.estimate.weights_bytes_after,
-      bits_per_weight: n_weights > 0 ? n_bits / n_weights : plan.estimate.bits_per_weight,
-    },
+    size: sizeOf(facts),
     quality: facts.quality,
     memory: {
       estimated_peak_bytes: plan.estimate.peak_memory_bytes,
@@ -57,6 +64,7 @@ export function makeReport(facts: RunFacts): RunReport {
       stage: facts.peakStage,
       ...facts.places,
     },
+    ...(gates.length > 0 ? { gates: gates.map(({ facts: { key }, limit, value, holds }) => ({ gate: key, limit, value, holds })) } : {}),
     stages: facts.stages,
     ...(facts.rotations.length > 0 ? { rotations: facts.rotations } : {}),
     transforms: facts.transforms,

@@ -24,6 +24,7 @@ export const quantizeCommand: Command = {
   synopsis: 'RECIPE',
   summary: 'Quantize a model as the recipe says, measure the result, write the report.',
   description: `Running again after an interruption resumes after the last finished block, to the same bytes.
+Exit code 1 where a gate of the recipe does not hold; the checkpoint stays.
 Ctrl-C cancels in order (exit code 130), a second Ctrl-C ends the worker at once.
 With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "problems", "report"} at the end; progress stays on stderr.`,
   operands: { least: 1, most: 1 },
@@ -68,7 +69,7 @@ With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "probl
       const { outcome, run_id, output_dir, report_dir, failure } = ended;
       terminal.json({ outcome, run_id, output_dir, report_dir, failure, problems, report });
     } else if (ended.outcome === 'completed' && report !== null) for (const line of reportLines(report, ended)) terminal.out(line);
-    return closingCode(ended, terminal);
+    return closingCode(ended, report, terminal);
   },
 };
 
@@ -134,8 +135,15 @@ function showEvent(event: Exclude<RunEvent, RunEnded>, progress: Progress): void
   }
 }
 
-function closingCode(ended: RunEnded, terminal: Terminal): ExitCode {
-  if (ended.outcome === 'completed') return exitCode.success;
+function closingCode(ended: RunEnded, report: RunReport | null, terminal: Terminal): ExitCode {
+  if (ended.outcome === 'completed') {
+    const failed = (report?.gates ?? []).filter(({ holds }) => !holds);
+    if (failed.length === 0) return exitCode.success;
+    terminal.err(
+      `${counted(failed.length, 'gate')} of the recipe ${failed.length === 1 ? 'does' : 'do'} not hold: ${failed.map(({ gate }) => gate).join(', ')}.`,
+    );
+    return exitCode.problems;
+  }
   if (ended.outcome === 'cancelled') {
     terminal.err('Cancelled. Running again resumes after the last finished block.');
     return exitCode.interrupted;
