@@ -137,6 +137,66 @@ def quantize_gptq(weight, factor, scale, group, bits=4, block=128):
     return codes
 
 
+# ---- solvers beside GPTQ: GPFQ (arXiv 2201.11113), COMQ (2403.07134), Qronos (2505.11695), error correction -------------------
+
+
+def corrected_weight(weight, hessian, cross, factor):
+    W = weight.float()
+    return W + W @ (cross - hessian) @ factor.T @ factor
+
+
+def qronos_start(weight, corrected, hessian, cross, factor, scale, bits=4):
+    """The first code for the true target, its error spread over the row."""
+    W = weight.float()
+    target = W[:, 0] + W @ (cross[:, 0] - hessian[:, 0]) / hessian[0, 0]
+    s = scale[:, 0].float()
+    value = (target / s).round().clamp(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * s
+    begun = corrected - ((corrected[:, 0] - value) / factor[0, 0])[:, None] * factor[0][None, :]
+    begun[:, 0] = value
+    return begun
+
+
+def quantize_gpfq(weight, hessian, cross, scale, group, bits=4, block=128):
+    """Codes of a weight [O, I]; P holds what the columns before leave for each column."""
+    W, scale = weight.float(), scale.float()
+    columns = W.shape[1]
+    P = torch.zeros_like(W)
+    codes = torch.empty(W.shape, dtype=torch.int8, device=W.device)
+    V = torch.empty_like(W)
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    for begin in range(0, columns, block):
+        end = min(begin + block, columns)
+        for t in range(begin, end):
+            s = scale[:, t // group]
+            q = ((P[:, t] + W[:, t] * cross[t, t]) / hessian[t, t] / s).round().clamp(low, high)
+            codes[:, t] = q.to(torch.int8)
+            V[:, t] = q * s
+            P[:, t + 1 : end] += W[:, t, None] * cross[t, t + 1 : end] - V[:, t, None] * hessian[t, t + 1 : end]
+        P[:, end:] += W[:, begin:end] @ cross[begin:end, end:] - V[:, begin:end] @ hessian[begin:end, end:]
+    return codes
+
+
+def quantize_comq(weight, hessian, scale, bits=4, block=128):
+    """One pass over all columns, then the scale of each row."""
+    W, scale = weight.float(), scale.float().flatten()
+    order = torch.argsort(W.pow(2).sum(0) * torch.diagonal(hessian), descending=True)
+    V, rest, codes = W.clone(), torch.zeros_like(W), torch.empty(W.shape, dtype=torch.int8, device=W.device)
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    for begin in range(0, W.shape[1], block):
+        columns = order[begin : begin + block]
+        H, part, changes = hessian[columns][:, columns], rest[:, columns], torch.empty_like(W[:, : len(columns)])
+        for k, t in enumerate(columns.tolist()):
+            q = ((V[:, t] + part[:, k] / H[k, k]) / scale).round().clamp(low, high)
+            codes[:, t] = q.to(torch.int8)
+            changes[:, k] = V[:, t] - q * scale
+            V[:, t] = q * scale
+            part += changes[:, k, None] * H[k]
+        rest += changes @ hessian[columns]
+    products = W @ hessian
+    target, left = (V * products).sum(1), (V * rest).sum(1)
+    return codes, scale * target / (target - left)
+
+
 # ---- floats ------------------------------------------------------------------------------------------------------------
 
 E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
@@ -324,6 +384,28 @@ def rungs(sizes, device):
     for rows, n in ((O, I), (I, O)):
         rung("gptq_factor", str(n), of(gptq_factor, lambda n=n: hessian(n)))
         rung("quantize_gptq", f"4 bits, group {group}, {by(rows, n)}", gptq(rows, n))
+
+    # ---- the other solvers
+    def solver(fn):
+        """fn(weight, H, C, U, group scales, row scales) → what is timed."""
+
+        def make():
+            w, rows = weight(), noise(max(2 * I, T), I)
+            H, C = rows.T @ rows, rows.T @ (0.9 * rows)
+            return fn(w, H, C, gptq_factor(H), group_scales(w, group), group_scales(w, I))
+
+        return make
+
+    rung("cross_hessian_accumulate", by(T, I), of(lambda C, a, b: C.addmm_(a.T, b, beta=0), lambda: noise(I, I), x, x), "in F32")
+    rung("corrected_weight", by(O, I), solver(lambda w, H, C, U, *_: lambda: corrected_weight(w, H, C, U)))
+
+    def qronos(w, H, C, U, scale, _):
+        corrected = corrected_weight(w, H, C, U)
+        return lambda: qronos_start(w, corrected, H, C, U, scale)
+
+    rung("qronos_start", by(O, I), solver(qronos))
+    rung("quantize_gpfq", f"4 bits, group {group}, {by(O, I)}", solver(lambda w, H, C, U, scale, _: lambda: quantize_gpfq(w, H, C, scale, group)))
+    rung("quantize_comq", f"4 bits per row, one pass, {by(O, I)}", solver(lambda w, H, C, U, _, scale: lambda: quantize_comq(w, H, scale)))
     return all_rungs
 
 

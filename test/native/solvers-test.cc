@@ -14,11 +14,15 @@ struct Pair {
   Array weight, X, Xt, H, C;
 };
 
+struct Size {
+  int64_t O, n, T;
+};
+
 /// Inputs of a float model, and the same with an error as quantized layers leave it.
-Pair pair_of(double error, uint32_t seed = 81) {
-  const Array X = tokens_of(n, T, seed, 0.15), noise = normal(DType::F32, {T, n}, seed + 5, error);
-  const Array Xt = array_of(DType::F32, {T, n}, [&](int64_t i) { return X.at(i) + noise.at(i); });
-  return {normal(DType::F32, {O, n}, seed + 9), X, Xt, gram(Xt, Xt), gram(X, Xt)};
+Pair pair_of(double error, uint32_t seed = 81, const Size& size = {O, n, T}) {
+  const Array X = tokens_of(size.n, size.T, seed, 0.15), noise = normal(DType::F32, {size.T, size.n}, seed + 5, error);
+  const Array Xt = array_of(DType::F32, {size.T, size.n}, [&](int64_t i) { return X.at(i) + noise.at(i); });
+  return {normal(DType::F32, {size.O, size.n}, seed + 9), X, Xt, gram(Xt, Xt), gram(X, Xt)};
 }
 
 double code_at(double value, double scale, double zero_point, int num_bits) {
@@ -28,15 +32,17 @@ double code_at(double value, double scale, double zero_point, int num_bits) {
 
 /// A value within F32's error of a border takes the other code, and what follows it in its row goes another way: rows are compared, and a few may.
 bool is_same_row(const Array& codes, const std::vector<double>& reference, int64_t r) {
-  for (int64_t t = 0; t < n; ++t)
-    if (codes.at(r, t) != reference[static_cast<size_t>(r * n + t)]) return false;
+  const int64_t n_columns = codes.spec.shape[1];
+  for (int64_t t = 0; t < n_columns; ++t)
+    if (codes.at(r, t) != reference[static_cast<size_t>(r * n_columns + t)]) return false;
   return true;
 }
 
 void expect_same_codes(const Array& codes, const std::vector<double>& reference, const std::string& what) {
+  const int64_t n_rows = codes.spec.shape[0];
   int64_t n_different = 0;
-  for (int64_t r = 0; r < O; ++r) n_different += !is_same_row(codes, reference, r);
-  expect(n_different <= 2, what + ": " + std::to_string(n_different) + " of " + std::to_string(O) + " rows differ");
+  for (int64_t r = 0; r < n_rows; ++r) n_different += !is_same_row(codes, reference, r);
+  expect(n_different <= 2, what + ": " + std::to_string(n_different) + " of " + std::to_string(n_rows) + " rows differ");
 }
 
 const Case cross_cases("cross_hessian_accumulate is the running xᵀx̃", [] {
@@ -48,15 +54,31 @@ const Case cross_cases("cross_hessian_accumulate is the running xᵀx̃", [] {
   expect_close(result, expected, 1e-5);
 });
 
+const Case cross_part_cases("cross_hessian_accumulate where it is summed from rounded parts stays within their bound of every sum", [] {
+  const int64_t n_tokens = 70, n_columns = 150;
+  const Array x = normal(DType::F32, {n_tokens, n_columns}, 91), x_tilde = normal(DType::F32, {n_tokens, n_columns}, 92, 3), before = normal(DType::F32, {n_columns, n_columns}, 93);
+  for (const double decay : {0.0, 0.5}) {
+    const Array result = run_everywhere("cross_hessian_accumulate", {before, x, x_tilde}, options({{"decay", decay}, {"weight", 0.25}}), 1)[0];
+    for (int64_t i = 0; i < n_columns; ++i)
+      for (int64_t j = 0; j < n_columns; ++j) {
+        double sum = 0, magnitude = 0;
+        for (int64_t t = 0; t < n_tokens; ++t) sum += x.at(t, i) * x_tilde.at(t, j), magnitude += std::fabs(x.at(t, i) * x_tilde.at(t, j));
+        const double expected = decay * before.at(i, j) + 0.25 * sum;
+        // 3.1e-5 of the parts, and the rounding of sums in F32.
+        expect(std::fabs(result.at(i, j) - expected) <= 0.25 * magnitude * (3.1e-5 + 1e-5) + 1e-6 * std::fabs(expected), "element " + std::to_string(i) + ", " + std::to_string(j) + " is " + std::to_string(result.at(i, j)) + ", expected " + std::to_string(expected));
+      }
+  }
+});
+
 const Case corrected_cases("corrected_weight solves the damped least squares of the two inputs, and changes nothing where they are one", [] {
-  for (const double error : {0.0, 0.3}) {
-    const Pair pair = pair_of(error);
+  for (const int64_t n_rows : {O, 2 * n + 1}) for (const double error : {0.0, 0.3}) {
+    const Pair pair = pair_of(error, 81, {n_rows, n, T});
     const Array U = run("gptq_factor", {pair.H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
     const Array result = run_everywhere("corrected_weight", {pair.weight, pair.H, error == 0 ? pair.H : pair.C, U}, {})[0];
     const double damping = 0.01 * mean_diagonal(pair.H);
     std::vector<double> A(static_cast<size_t>(n * n)), expected;
     for (int64_t i = 0; i < n * n; ++i) A[static_cast<size_t>(i)] = pair.H.at(i) + (i % (n + 1) == 0 ? damping : 0);
-    for (int64_t r = 0; r < O; ++r) {
+    for (int64_t r = 0; r < n_rows; ++r) {
       std::vector<double> right(static_cast<size_t>(n));
       for (int64_t t = 0; t < n; ++t) {
         double sum = damping * pair.weight.at(r, t);
@@ -67,7 +89,7 @@ const Case corrected_cases("corrected_weight solves the damped least squares of 
       expected.insert(expected.end(), solved.begin(), solved.end());
     }
     expect_close(result, expected, 1e-4);
-    for (int64_t i = 0; error == 0 && i < O * n; ++i) expect(result.at(i) == pair.weight.at(i), "a weight changed with X = X̃");
+    for (int64_t i = 0; error == 0 && i < n_rows * n; ++i) expect(result.at(i) == pair.weight.at(i), "a weight changed with X = X̃");
   }
 });
 
@@ -108,10 +130,33 @@ const Case gpfq_cases("quantize_gpfq follows u of the paper, with and without an
   expect(n_different <= 24, std::to_string(n_different) + " codes differ behind the first block");
 });
 
+const Case gpfq_block_cases("quantize_gpfq over several blocks of columns and tiles of rows is its sums over Gram matrices in float64", [] {
+  const Size size{70, 290, 600};
+  const Pair pair = pair_of(0.3, 95, size);
+  const Options all = grid_options(3, false, "group", 58);
+  const std::vector<Array> scales = run("weight_scales", {pair.weight, none()}, all, 1);
+  for (const bool has_cross : {false, true}) {
+    const Array codes = run_everywhere("quantize_gpfq", {pair.weight, pair.H, has_cross ? pair.C : none(), scales[0], scales[1]}, all)[0];
+    const Array& C = has_cross ? pair.C : pair.H;
+    std::vector<double> expected;
+    for (int64_t r = 0; r < size.O; ++r) {
+      std::vector<double> P(static_cast<size_t>(size.n));
+      for (int64_t t = 0; t < size.n; ++t) {
+        const double w = pair.weight.at(r, t), s = scales[0].at(r, t / 58), z = scales[1].at(r, t / 58), q = code_at((P[static_cast<size_t>(t)] + w * C.at(t, t)) / pair.H.at(t, t), s, z, 3);
+        expected.push_back(q);
+        for (int64_t k = t + 1; k < size.n; ++k) P[static_cast<size_t>(k)] += w * C.at(t, k) - (q - z) * s * pair.H.at(t, k);
+      }
+    }
+    expect_same_codes(codes, expected, "GPFQ over blocks");
+  }
+});
+
 const Case comq_cases("quantize_comq descends along each code and then along the scale, as in float64", [] {
-  for (const auto& [strategy, group_size] : {std::pair{std::string("channel"), int64_t{0}}, {std::string("group"), int64_t{8}}})
-    for (const bool symmetric : {true, false}) {
-      const Pair pair = pair_of(0.0, 101);
+  // One tile of rows and one block of columns; several, none of them full.
+  for (const Size& size : {Size{20, 24, 160}, Size{70, 264, 600}}) {
+    const Pair pair = pair_of(0.0, 101, size);
+    const int64_t O = size.O, n = size.n;
+    for (const auto& [strategy, group_size] : {std::pair{std::string("channel"), int64_t{0}}, {std::string("group"), int64_t{8}}}) for (const bool symmetric : {true, false}) {
       Options all = grid_options(4, symmetric, strategy, group_size);
       all.set("n_iters", 3.0);
       const std::vector<Array> scales = run("weight_scales", {pair.weight, none()}, all, 1);
@@ -151,6 +196,7 @@ const Case comq_cases("quantize_comq descends along each code and then along the
       }
       expect_same_codes(result[0], expected, "COMQ " + strategy);
     }
+  }
 });
 
 const Case comq_better_cases("COMQ's output error is below round to nearest's and falls with its passes", [] {

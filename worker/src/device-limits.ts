@@ -4,7 +4,7 @@ import { runFailure } from '../../schemas/src/run-failure.js';
 import type { NativeDevice } from './native-core.js';
 
 /** Quantizers whose operations have no kernels. */
-const onProcessor: readonly QuantizerPlan['name'][] = ['beacon', 'comq', 'gpfq', 'qronos'];
+const onProcessor: readonly QuantizerPlan['name'][] = ['beacon'];
 
 /** Throws device-unavailable. */
 export function checkDevice({ layers }: Pick<QuantizationPlan, 'layers'>, kind: NativeDevice['kind']): void {

@@ -113,10 +113,13 @@ test('the (emulated) CUDA backend finds the same figures; a quantizer that it la
       for (const key of ['weight_mse', 'relative_output_error', 'mean_kld'] as const)
         close(candidate?.[key], other?.[key], `${layer.name} ${key}`, 0.05);
     }
-    const solved = plan.layers.map((layer) => ({ ...layer, quantizer: { ...layer.quantizer, name: 'comq', modifier: 'COMQModifier' } }));
+    const solved = plan.layers.map((layer) => ({
+      ...layer,
+      quantizer: { ...layer.quantizer, name: 'beacon', modifier: 'BeaconModifier' },
+    }));
     await assert.rejects(
       analyzed({ ...plan, layers: solved as typeof plan.layers }, [3], false, Infinity, 'cuda'),
-      failureCode('device-unavailable', /COMQModifier is not on CUDA yet, and quantizes /),
+      failureCode('device-unavailable', /BeaconModifier is not on CUDA yet, and quantizes /),
     );
   }),
 );

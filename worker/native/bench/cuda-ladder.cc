@@ -49,6 +49,24 @@ void climb_awq(Ladder& ladder, const Tensor& x, const Tensor& weight, int64_t T,
   ladder.time("stack_rows", "twice " + text(O, I), {weight, weight}, {}, 4 * w_bytes);
 }
 
+/// Solvers without a factor of their own, and error correction; `grid` has groups.
+void climb_solvers(Ladder& ladder, const Tensor& x, const Tensor& weight, const Tensor& H, const Options& grid, int64_t T, int64_t I, int64_t O, int64_t group) {
+  const double x_bytes = 4 * d(T) * d(I), w_bytes = 2 * d(O) * d(I), square = d(I) * d(I);
+  const Tensor x_tilde = ladder.noise(DType::F32, {T, I}, 0.9), C = ladder.zeros(DType::F32, {I, I});
+  ladder.time("cross_hessian_accumulate", text(T, I), {C, x, x_tilde}, options({{"decay", 0.0}, {"weight", 1.0}}), 2 * x_bytes, 2 * d(T) * square);
+  const Tensor U = ladder.call("gptq_factor", {H, nullptr}, options({{"dampening_frac", 0.01}}))[0];
+  const Tensor corrected = ladder.call("corrected_weight", {weight, H, C, U}, {})[0];
+  ladder.time("corrected_weight", text(O, I), {weight, H, C, U}, {}, 3 * w_bytes, 0, std::min(6 * square * d(O), 4 * square * d(I) + 2 * square * d(O)));
+  const std::vector<Tensor> scales = ladder.call("weight_scales", {weight, nullptr}, grid);
+  ladder.time("qronos_start", text(O, I), {weight, corrected, H, C, U, scales[0], scales[1]}, grid, 5 * w_bytes);
+  ladder.time("quantize_gpfq", "4 bits, group " + std::to_string(group) + ", " + text(O, I), {weight, H, C, scales[0], scales[1]}, grid, 1.5 * w_bytes, 0, 2 * square * d(O));
+  Options per_row = grid;
+  per_row.set("strategy", std::string("channel"));
+  per_row.set("n_iters", 1.0);
+  const std::vector<Tensor> row_scales = ladder.call("weight_scales", {weight, nullptr}, per_row);
+  ladder.time("quantize_comq", "4 bits per row, one pass, " + text(O, I), {weight, H, row_scales[0], row_scales[1]}, per_row, 1.5 * w_bytes, 0, 4 * square * d(O));
+}
+
 void climb(Ladder& ladder) {
   const int64_t T = ladder.name("T", ladder.size(8192)), I = ladder.name("I", ladder.size(4096)), O = ladder.name("O", ladder.size(14336)), V = ladder.name("V", ladder.size(128256));
   const int64_t group = ladder.name("group", ladder.is_small() ? 32 : 128);
@@ -119,6 +137,7 @@ void climb(Ladder& ladder) {
     ladder.time("gptq_factor", std::to_string(n), {hessian, nullptr}, damping, 8 * d(n) * d(n), 0, 2.0 / 3 * d(n) * d(n) * d(n));
     ladder.time("quantize_gptq", "4 bits, group " + std::to_string(group) + ", " + text(rows, n), {matrix, U, scale[0], scale[1], nullptr, nullptr, nullptr}, grid, 3 * d(rows) * d(n), 0, d(rows) * d(n) * d(n));
   }
+  climb_solvers(ladder, x, weight, H, grid, T, I, O, group);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 namespace bitwright::cuda {
 
 void column_moments_accumulate(Context&, const Views& in, const Views& out, const Options&);
+void cross_hessian_accumulate(Context&, const Views& in, const Views& out, const Options&);
 void histogram_accumulate(Context&, const Views& in, const Views& out, const Options&);
 
 }  // namespace bitwright::cuda

@@ -5,17 +5,14 @@
 // in two products that add in F32, and the result is symmetric to the bit. |Δ_ij| ≤ 2^-15 · Σ_t |x_ti x_tj| = 3.1e-5 · Σ: what is dropped are middleᵀ middle
 // (2^-16) and the rest of x beside middle (twice 2^-17). On normal values it is below 1e-5 · Σ, and the diagonal is 2e-6 too small (test/native,
 // "products of rounded parts"). Small Hessians are computed in F32.
-#include "core/split-bf16.h"
 #include "cuda/columns.cuh"
 #include "cuda/operations.h"
 #include "observers/kernels.h"
+#include "observers/split-parts.cuh"
 #include "quantizers/grid.h"
 
 namespace bitwright::cuda {
 namespace {
-
-/// Below this a product is too small for tensor cores to matter.
-constexpr int64_t least_columns = 128, least_tokens = 16;
 
 constexpr int transpose_tile = 32, transpose_rows = 8;
 
@@ -35,21 +32,15 @@ __global__ void __launch_bounds__(transpose_tile* transpose_rows) add_symmetric(
 }
 
 void hessian_accumulate(Context& context, const Views& in, const Views&, const Options& options) {
-  const int64_t T = in[1].extent(0), I = in[1].extent(1), n = T * I;
+  const int64_t T = in[1].extent(0), I = in[1].extent(1);
   if (I == 0) return;
   const float* x = in[1].as<float>();
   const Scratch<float> sums = context.scratch<float>(I * I);
   float* S = sums.data();
-  if (context.has_bf16() && I >= least_columns && T >= least_tokens) {
-    const Scratch<uint16_t> parts = context.scratch<uint16_t>(2 * n);
-    uint16_t *high = parts.data(), *middle = high + n;
-    for_each(context, n, [=] __device__(int64_t i) {
-      const RoundedParts split = split_rounded(x[i]);
-      high[i] = split.high;
-      middle[i] = split.middle;
-    });
-    context.gemm(DType::BF16, true, false, I, I, T, 1, high, I, middle, I, 0, S, I);
-    context.gemm(DType::BF16, true, false, I, I, T, 0.5, high, I, high, I, 1, S, I);
+  if (sums_by_parts(context, T, I)) {
+    const SplitInput parts(context, x, T * I);
+    context.gemm(DType::BF16, true, false, I, I, T, 1, parts.high(), I, parts.middle(), I, 0, S, I);
+    context.gemm(DType::BF16, true, false, I, I, T, 0.5, parts.high(), I, parts.high(), I, 1, S, I);
   } else {
     context.gemm(DType::F32, true, false, I, I, T, 0.5, x, I, x, I, 0, S, I);
   }
@@ -146,7 +137,7 @@ void activation_scale(Context& context, const Views& in, const Views& out, const
 }  // namespace
 
 KernelList observer_kernels() {
-  return {{"hessian_accumulate", hessian_accumulate}, {"hessian_diagonal", hessian_diagonal}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"weighted_accumulate", weighted_accumulate}, {"activation_scale", activation_scale}, {"histogram_accumulate", histogram_accumulate}, {"column_moments_accumulate", column_moments_accumulate}};
+  return {{"hessian_accumulate", hessian_accumulate}, {"hessian_diagonal", hessian_diagonal}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"weighted_accumulate", weighted_accumulate}, {"activation_scale", activation_scale}, {"histogram_accumulate", histogram_accumulate}, {"column_moments_accumulate", column_moments_accumulate}, {"cross_hessian_accumulate", cross_hessian_accumulate}};
 }
 
 }  // namespace bitwright::cuda

@@ -6,28 +6,14 @@
 #include "cuda/launch.cuh"
 #include "quantizers/gptq-column.h"
 #include "quantizers/kernels.h"
+#include "quantizers/solver.cuh"
 
 namespace bitwright::cuda {
 namespace {
 
-constexpr int block_columns = 128, block_rows = 32, sub_block = 16, n_warps = 8;
+constexpr int block_columns = 128, block_rows = tile_rows, sub_block = 16, n_warps = 8;
 /// One more than the rows: reading along rows and along columns both stay clear of bank conflicts.
 constexpr int tile_stride = block_rows + 1;
-
-/// Wt[j, row] ← weight[row, column of j], 0 for dead columns and for rows behind the last.
-__global__ void __launch_bounds__(32 * n_warps) transpose_weight(AnyFloat weight, int64_t O, int64_t I, int64_t padded, const int32_t* permutation, const uint8_t* dead, float* Wt) {
-  __shared__ float tile[32][33];
-  const int64_t first_column = static_cast<int64_t>(blockIdx.x) * 32, first_row = static_cast<int64_t>(blockIdx.y) * 32;
-  const int64_t j = first_column + threadIdx.x;
-  const int64_t column = j < I ? inside(column_at(permutation, j), I) : 0;
-  for (int r = static_cast<int>(threadIdx.y); r < 32; r += n_warps) {
-    const bool is_zero = j >= I || first_row + r >= O || (dead != nullptr && dead[column] != 0);
-    tile[r][threadIdx.x] = is_zero ? 0.0f : weight.value((first_row + r) * I + column);
-  }
-  __syncthreads();
-  for (int c = static_cast<int>(threadIdx.y); c < 32; c += n_warps)
-    if (first_column + c < I) Wt[(first_column + c) * padded + first_row + threadIdx.x] = tile[threadIdx.x][c];
-}
 
 struct Solve {
   Cells cells;
@@ -122,7 +108,7 @@ void quantize_gptq(Context& context, const Views& in, const Views& out, const Op
   context.clear(out[1].data, out[1].bytes());
   if (O == 0 || I == 0) return;
   // How many columns are solved before the rest is updated changes the order of sums alone; a wider block is taken in parts.
-  const int64_t block_size = std::min<int64_t>(options.integer("block_size"), block_columns), padded = (O + block_rows - 1) / block_rows * block_rows;
+  const int64_t block_size = std::min<int64_t>(options.integer("block_size"), block_columns), padded = padded_rows(O);
   const FloatCopy scale(context, in[2]);
   const Scratch<float> weights = context.scratch<float>(I * padded), errors = context.scratch<float>(block_size * padded);
   solve.U = in[1].as<float>();
@@ -138,7 +124,7 @@ void quantize_gptq(Context& context, const Views& in, const Views& out, const Op
   solve.qmin = grid.qmin();
   solve.qmax = grid.qmax();
   const uint8_t* dead = in[6].present ? in[6].as<uint8_t>() : nullptr;
-  launch(context, dim3(static_cast<unsigned>((I + 31) / 32), static_cast<unsigned>(padded / 32)), dim3(32, n_warps), 0, transpose_weight, AnyFloat(in[0]), O, I, padded, solve.permutation, dead, solve.Wt);
+  transpose_weight(context, in[0], padded, solve.permutation, dead, solve.Wt);
   for (int64_t begin = 0; begin < I; begin += block_size) {
     const int64_t end = std::min(I, begin + block_size);
     solve.begin = begin;

@@ -5,6 +5,7 @@
 namespace bitwright::cuda {
 
 void activation_ranges(Context&, const Views& in, const Views& out, const Options&);
+void corrected_weight(Context&, const Views& in, const Views& out, const Options&);
 void clipped_share(Context&, const Views& in, const Views& out, const Options&);
 void dead_columns(Context&, const Views& in, const Views& out, const Options&);
 void dequantize(Context&, const Views& in, const Views& out, const Options&);
@@ -13,6 +14,9 @@ void global_scale(Context&, const Views& in, const Views& out, const Options&);
 void gptq_factor(Context&, const Views& in, const Views& out, const Options&);
 void hessian_order(Context&, const Views& in, const Views& out, const Options&);
 void hqq_scales(Context&, const Views& in, const Views& out, const Options&);
+void qronos_start(Context&, const Views& in, const Views& out, const Options&);
+void quantize_comq(Context&, const Views& in, const Views& out, const Options&);
+void quantize_gpfq(Context&, const Views& in, const Views& out, const Options&);
 void quantize_gptq(Context&, const Views& in, const Views& out, const Options&);
 void quantize_rtn(Context&, const Views& in, const Views& out, const Options&);
 void search_scales(Context&, const Views& in, const Views& out, const Options&);
