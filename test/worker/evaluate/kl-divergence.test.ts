@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
+import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { measureDivergence } from '../../../worker/src/evaluate/kl-divergence.js';
 import type { EvaluationWatch } from '../../../worker/src/evaluate/model-pass.js';
 import { meanOf, percentilesOf } from '../../../worker/src/evaluate/statistics.js';
@@ -94,6 +95,55 @@ test('a model against itself: zero, and the same token always', async () => {
   const dataset = writeDataset(path.join(folder, 'itself.jsonl'), rows);
   const answer = await withDevice((device) => measureDivergence({ original, quantized: original }, dataset, device, quiet));
   assert.deepEqual([answer.mean_kld, answer.kld.max, answer.rms_delta_p, answer.same_top, answer.mean_ln_ratio], [0, 0, 0, 1, 0]);
+});
+
+/** What the emulated device has for cuBLAS. */
+const workspaceBytes = 32 << 20;
+
+for (const kind of ['cpu', 'cuda'] as const)
+  test(`where memory runs out on ${kind === 'cpu' ? 'the processor' : 'the (emulated) CUDA device'} both models give up together, and the figures stay`, async () => {
+    const models = await twoModels(`capped-${kind}`);
+    const dataset = writeDataset(path.join(folder, `capped-${kind}.jsonl`), rows);
+    let peak = 0;
+    const measured = (limit: number, problems: RunProblem[]) =>
+      withDevice(
+        async (device) => {
+          device.native.limitMemory(limit);
+          const watch = { ...quiet, onProblem: (problem: RunProblem) => void problems.push(problem) };
+          const answer = await measureDivergence(models, dataset, device, watch);
+          peak = device.native.memory().peak_bytes;
+          return answer;
+        },
+        2,
+        kind,
+      );
+    const unlimited: RunProblem[] = [];
+    const expected = await measured(0, unlimited);
+    assert.deepEqual(unlimited, []);
+    const limit = Math.floor(peak / 10) + (kind === 'cuda' ? workspaceBytes : 0);
+    const told: RunProblem[] = [];
+    const answer = await measured(limit, told);
+    assert.ok(peak <= limit, `${peak} of ${limit} bytes`);
+    assert.deepEqual([...new Set(told.map(({ code }) => code))], ['memory-degraded']);
+    const messages = told.map(({ message }) => message);
+    assert.ok(
+      messages.some((message) => message.includes('The rows now pass in')),
+      messages.join('\n'),
+    );
+    assert.deepEqual([answer.tokens, answer.documents], [expected.tokens, expected.documents]);
+    // Rows pass in other batches, whose products are rounded in another order.
+    for (const key of ['mean_kld', 'rms_delta_p', 'perplexity', 'perplexity_original'] as const)
+      assert.ok(Math.abs(answer[key] / expected[key] - 1) < 1e-4, `${key}: ${answer[key]}, with enough memory ${expected[key]}`);
+    assert.deepEqual(readdirSync(scratch), []);
+  });
+
+test('what is less than one document and one row of logits need is told with the stage', async () => {
+  const models = await twoModels('too-small');
+  const dataset = writeDataset(path.join(folder, 'too-small.jsonl'), rows);
+  await withDevice(async (device) => {
+    device.native.limitMemory(1e5);
+    await assert.rejects(measureDivergence(models, dataset, device, quiet), failureCode('memory-too-small'));
+  });
 });
 
 test('a weight that is not a number is told with the document', async () => {

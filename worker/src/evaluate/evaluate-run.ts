@@ -54,7 +54,7 @@ export async function evaluateRun(
   }
   if (kl_divergence !== null) {
     const compare = (watch: EvaluationWatch) =>
-      measureDivergence({ original: context.given.model, quantized: file }, kl_divergence, device, watch);
+      measureDivergence({ original: context.given.model, quantized: file }, kl_divergence, device, watch, governor, available);
     known({ kl_divergence: await staged(context, 'kl_divergence', 1, 'the written checkpoint against the model before', true, compare) });
   }
 }

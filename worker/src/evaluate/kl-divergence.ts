@@ -12,7 +12,7 @@ import type { KlDivergence } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import type { CalibrationRows } from '../calibration/calibrate-block.js';
 import { loadTokenBatches } from '../calibration/token-batches.js';
-import { freeHostMemory } from '../jobs/memory-estimate.js';
+import { manyLogits, MemoryGovernor } from '../memory/memory-governor.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
 import { logitDivergence, narrow, reshape } from '../tensor/operations.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
@@ -31,20 +31,34 @@ export async function measureDivergence(
   dataset: DatasetPlan,
   device: Device,
   watch: EvaluationWatch,
+  governor = new MemoryGovernor([device], (problem) => watch.onProblem(problem)),
+  availableBytes?: number,
 ): Promise<KlDivergence> {
-  using tokens = await loadTokenBatches(dataset, original, [device], { recipePath: ['evaluate', 'kl_divergence'] });
+  using tokens = await loadTokenBatches(dataset, original, [device], {
+    batchTokens: governor.batchTokens,
+    recipePath: ['evaluate', 'kl_divergence'],
+  });
   tokens.problems.forEach((problem) => watch.onProblem(problem));
   const kept = new TokenFigures(predictedTokens(tokens, dataset));
-  const n_steps = (2 * (original.architecture?.num_hidden_layers ?? 0) + 1) * tokens.nTokens;
+  const n_passed = 2 * (original.architecture?.num_hidden_layers ?? 0) * tokens.nTokens;
+  const n_steps = n_passed + tokens.nTokens;
   let done = 0;
   const onTokens = (n: number): void => {
     watch.throwIfCancelled();
     done += n;
     watch.onProgress(Math.min(1, done / n_steps));
   };
-  const input = { devices: [device], tokens, onTokens, availableBytes: freeHostMemory() / 2 };
+  const rewind = (): void => {
+    done = n_passed;
+    kept.count = 0;
+  };
+  const input = { devices: [device], tokens, governor, availableBytes, n_heads: 2, onTokens };
   await withHiddenStates({ ...input, model: original }, ({ parts: [before] }) =>
-    withHiddenStates({ ...input, model: quantized }, ({ parts: [after] }) => compareHeads(before, after, { original, quantized }, kept)),
+    withHiddenStates({ ...input, model: quantized }, ({ parts: [after] }) =>
+      governor.survive({ stage: 'both heads', hasLogits: true, rewind }, () =>
+        compareHeads(before, after, { original, quantized }, kept, null, governor.logitsAtATime),
+      ),
+    ),
   );
   return { dataset: dataset.dataset, tokens: kept.count, documents: tokens.nDocuments, ...kept.summary() };
 }
@@ -106,6 +120,7 @@ export async function compareHeads(
   models: ComparedModels,
   kept: TokenFigures,
   replaced: { tensorName: string; What: Tensor } | null = null,
+  logitsAtATime = manyLogits,
 ): Promise<void> {
   using headP = await partLoader(before.device, models.original)((name) => before.model.headTensors.includes(name));
   using headQ = await partLoader(after.device, models.quantized)((name) => after.model.headTensors.includes(name));
@@ -118,7 +133,7 @@ export async function compareHeads(
       [before, p, headP],
       [after, q, headQ],
       batch,
-      rowsAtATime(models.original.architecture?.vocab_size ?? 1),
+      rowsAtATime(models.original.architecture?.vocab_size ?? 1, logitsAtATime),
       kept,
     );
     if (wrong !== null) {

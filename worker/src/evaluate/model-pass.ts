@@ -37,13 +37,15 @@ export interface PassInput {
   governor?: MemoryGovernor;
   /** Bytes of the host that the pass may use; all that is free where it is left out. */
   availableBytes?: number | undefined;
+  /** Models whose hidden states are compared, and whose heads work together; one where it is left out. */
+  n_heads?: number;
   /** Called with the tokens of every batch that a step has finished; throws to stop. */
   onTokens(n: number): void;
 }
 
 /** Hidden states after the last block, while `use` runs; in memory or in files that are gone afterwards. */
 export async function withHiddenStates<T>(input: PassInput, use: (rows: SpreadRows) => Promise<T>): Promise<T> {
-  const { model, devices, tokens, governor, availableBytes = freeHostMemory() } = input;
+  const { model, devices, tokens, governor, availableBytes = freeHostMemory(), n_heads = 1 } = input;
   const dir = await mkdtemp(path.join(os.tmpdir(), 'bitwright-evaluate-'));
   try {
     using rows = new SpreadRows({
@@ -52,7 +54,7 @@ export async function withHiddenStates<T>(input: PassInput, use: (rows: SpreadRo
       model,
       purpose: 'Evaluation',
       dir,
-      budgetOf: (device, n_used) => activationBudget(device, n_used, model, [], availableBytes, tokens.largest),
+      budgetOf: (device, n_used) => activationBudget(device, n_used, model, [], availableBytes / n_heads, tokens.largest, n_heads),
       onBatch: (batch) => input.onTokens(batch.nTokens),
     });
     using _ = governor?.hold({ tokens, rows });

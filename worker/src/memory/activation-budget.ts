@@ -17,7 +17,10 @@ const logitBytes = 64 * 2 ** 20;
 /** A quantized weight takes two bytes an element when it is loaded; words and bytes may hold codes of 4 bits. */
 const dequantizedFactor: Readonly<Partial<Record<TensorDtype, number>>> = { I32: 4, U8: 4, I8: 2, F8_E4M3: 2 };
 
-/** Of one of `n_devices`, which share the host. `available`: bytes of the host that the run may use. `T`: tokens of the largest batch. */
+/**
+ * Of one of `n_devices`, which share the host. `available`: bytes of the host that the run may use. `T`: tokens of the largest batch. `n_heads`: how many
+ * models compute logits at the same time.
+ */
 export function activationBudget(
   device: Device,
   n_devices: number,
@@ -25,10 +28,14 @@ export function activationBudget(
   layers: QuantizationPlan['layers'],
   available: number,
   T: number,
+  n_heads = 1,
 ): ActivationBudget {
   const { free_bytes } = device.native.memory();
   if (device.native.kind === 'cpu') return { device: (hostShare * Math.min(available, free_bytes ?? Infinity)) / n_devices, host: 0 };
-  return { device: Math.max(0, (free_bytes ?? 0) - spare * workBytes(model, layers, T)), host: (hostShare * available) / n_devices };
+  return {
+    device: Math.max(0, (free_bytes ?? 0) - spare * workBytes(model, layers, T, n_heads)),
+    host: (hostShare * available) / n_devices,
+  };
 }
 
 /** For one of `n` caches beside each other. */
@@ -39,7 +46,7 @@ export const partOf = ({ device, host }: ActivationBudget, n: number): Activatio
  * (n² F32), its factor and the working copies of one (3 n² F64), the weight in solving order with its errors (4 m n F32); the activations of a batch;
  * or the head with its logits.
  */
-function workBytes({ tensors, architecture }: ModelDescription, layers: QuantizationPlan['layers'], T: number): number {
+function workBytes({ tensors, architecture }: ModelDescription, layers: QuantizationPlan['layers'], T: number, n_heads: number): number {
   if (architecture === null) return 0;
   const { hidden_size: d } = architecture;
   const blocks = new Map<string, number>();
@@ -54,7 +61,7 @@ function workBytes({ tensors, architecture }: ModelDescription, layers: Quantiza
   const [first] = solved;
   const hessians = solved.filter(({ block }) => block === first?.block).reduce((sum, { columns }) => sum + 4 * columns ** 2, 0);
   const solving = solved.reduce((most, { rows, columns }) => Math.max(most, 24 * columns ** 2 + 16 * rows * columns), 0);
-  return Math.max(2 * weights + hessians + Math.max(solving, passingBytes(architecture, T)), outside + logitBytes + 8 * T * d);
+  return Math.max(2 * weights + hessians + Math.max(solving, passingBytes(architecture, T)), n_heads * (outside + logitBytes + 8 * T * d));
 }
 
 /** Activations of a batch of T tokens in a block, in F32 and, of one, in the three BF16 parts of a product. */

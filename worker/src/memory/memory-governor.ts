@@ -5,7 +5,7 @@ import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import type { PlacedBytes } from '../calibration/activation-cache.js';
-import { cachesOf } from '../calibration/calibrate-block.js';
+import { cachesOf, type CalibrationRows } from '../calibration/calibrate-block.js';
 import { halveBatches } from '../calibration/halve-batches.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
 import { usualBatch, type TokenBatches } from '../calibration/token-batches.js';
@@ -46,7 +46,7 @@ export class MemoryGovernor {
   /** Tokens of a batch, about. */
   batchTokens = usualBatch;
   luxury: Luxury | null = null;
-  private held: HeldByRows | null = null;
+  private held: readonly HeldByRows[] = [];
   private keepsOnDevice = true;
 
   /** `tell` gets a problem for every step. */
@@ -55,11 +55,11 @@ export class MemoryGovernor {
     private readonly tell: (problem: RunProblem) => void,
   ) {}
 
-  /** Until the answer is disposed, what the rows hold may be given up. */
+  /** Until the answer is disposed, what the rows hold may be given up. Rows of two models on the same tokens keep the same batches. */
   hold(held: HeldByRows): Disposable {
     if (!this.keepsOnDevice) for (const cache of held.rows.parts.flatMap(cachesOf)) cache.budget.device = 0;
-    this.held = held;
-    return { [Symbol.dispose]: () => (this.held = null) };
+    this.held = [...this.held, held];
+    return { [Symbol.dispose]: () => (this.held = this.held.filter((other) => other !== held)) };
   }
 
   /** The work's answer, after as many attempts as it takes; throws memory-too-small when there is nothing left to give up. */
@@ -72,7 +72,7 @@ export class MemoryGovernor {
         if (missing === null) throw error;
         // What failed behind the first failure failed because of it, and is done again.
         await this.idle();
-        for (const cache of (this.held?.rows.parts ?? []).flatMap(cachesOf)) cache.rollBack();
+        for (const cache of this.parts.flatMap(cachesOf)) cache.rollBack();
         work.rewind?.();
         const step = await this.giveUp(missing, work);
         if (step === null) throw runFailure.memoryTooSmall(bytesText(missing.bytes), this.roomText(missing), work.stage, this.advice());
@@ -83,7 +83,7 @@ export class MemoryGovernor {
 
   /** What was done, as a sentence; null when nothing is left. */
   private async giveUp(missing: MissingMemory, { hasLogits = false }: GovernedWork): Promise<string | null> {
-    const parts = this.held?.rows.parts ?? [];
+    const { parts } = this;
     if (missing.where === 'host') {
       // The budget said that there was room, and there is none: what comes now goes to disk.
       if (parts.length === 0) return null;
@@ -111,19 +111,24 @@ export class MemoryGovernor {
   }
 
   private async halve(): Promise<string | null> {
-    const { held } = this;
-    if (held === null) return null;
+    const [first] = this.held;
+    if (first === undefined) return null;
+    const { tokens, rows } = first;
+    // All pass the same batches: what lies in each cache is cut where they are.
+    const alike = this.held.filter((other) => other.tokens === tokens).map((other) => other.rows.parts);
     let isHalved = false;
-    for (const part of held.rows.parts) {
-      const halved = halveBatches(part.batches, part.device);
+    for (const [index, { batches, device }] of rows.parts.entries()) {
+      const halved = halveBatches(batches, device);
       if (halved === null) continue;
-      for (const cache of cachesOf(part)) cache.split(halved.parts);
-      part.batches = halved.batches;
+      for (const part of alike.flatMap((parts) => parts[index] ?? [])) {
+        for (const cache of cachesOf(part)) cache.split(halved.parts);
+        part.batches = halved.batches;
+      }
       isHalved = true;
     }
     if (!isHalved) return null;
-    const batches = held.rows.parts.flatMap((part) => part.batches);
-    held.tokens.batches = batches;
+    const batches = rows.parts.flatMap((part) => part.batches);
+    tokens.batches = batches;
     await this.idle();
     this.batchTokens = batches.reduce((tokens, batch) => Math.max(tokens, batch.nTokens), 0);
     return `The rows now pass in ${batches.length} batches of ${this.batchTokens} tokens at most; sums over them are rounded in another order, which can change the last bits of a result.`;
@@ -132,6 +137,10 @@ export class MemoryGovernor {
   /** What a failure has left in the queues is told once, by the work that failed. */
   private async idle(): Promise<void> {
     for (const device of this.devices) await device.sync().catch(() => undefined);
+  }
+
+  private get parts(): readonly CalibrationRows[] {
+    return this.held.flatMap(({ rows }) => rows.parts);
   }
 
   private get isCpu(): boolean {
