@@ -1,8 +1,9 @@
 // Times one GPTQ layer: Hessian, factor, scales, quantize; against the floor that its operations and the measured peak of the machine give.
 //
-//   gptq-bench [--rows O] [--columns I] [--tokens T] [--bits B] [--group-size G] [--repeats N] [--threads A,B] [--inputs DIR] [--json]
+//   gptq-bench [--rows O] [--columns I] [--tokens T] [--bits B] [--group-size G] [--repeats N] [--threads A,B] [--sweeps K] [--inputs DIR] [--json]
 //
 // Defaults: 2048 × 2048, 4096 tokens, 4 bits, groups of 128, 5 repeats, 1 and 2 threads. Prints a Markdown table, or with --json one line per repeat.
+// --sweeps: Beacon with K sweeps too, in turn with GPTQ's step on the same Hessian, factor and scales.
 // --inputs: a folder with weight.f32 [O, I] and activations.f32 [T, I], little-endian and without header, so that another program times the same numbers.
 #include <algorithm>
 #include <chrono>
@@ -27,7 +28,7 @@ using bitwright::Tensor;
 
 struct Settings {
   int64_t rows = 2048, columns = 2048, tokens = 4096;
-  int bits = 4, repeats = 5;
+  int bits = 4, repeats = 5, sweeps = 0;
   int64_t group_size = 128;
   std::vector<int> threads = {1, 2};
   std::string inputs;
@@ -60,6 +61,7 @@ Settings parse(int n_arguments, char** arguments) {
     else if (name == "--bits") settings.bits = static_cast<int>(number());
     else if (name == "--group-size") settings.group_size = number();
     else if (name == "--repeats") settings.repeats = static_cast<int>(number());
+    else if (name == "--sweeps") settings.sweeps = static_cast<int>(number());
     else if (name == "--inputs") settings.inputs = value;
     else if (name == "--threads") {
       settings.threads.clear();
@@ -115,13 +117,14 @@ std::vector<Tensor> enqueue(bitwright::Device& device, const char* name, const s
   return results;
 }
 
-const char* const step_names[] = {"Hessian", "factor", "scales", "quantize"};
+const char* const step_names[] = {"Hessian", "factor", "scales", "quantize", "Beacon"};
+/// GPTQ's; Beacon's stands behind them.
 constexpr size_t n_steps = 4;
 
 struct LayerTimes {
-  double steps[n_steps];
-  double relative_error;
-  double total() const { return steps[0] + steps[1] + steps[2] + steps[3]; }
+  double steps[n_steps + 1];
+  double relative_error, beacon_error;
+  double total(size_t solver = 3) const { return steps[0] + steps[1] + steps[2] + steps[solver]; }
 };
 
 /// As a run does it for one linear, from the inputs of the layer to its integers.
@@ -151,16 +154,27 @@ LayerTimes time_layer(bitwright::Device& device, const Settings& settings, const
   step(1, [&] { factor = enqueue(device, "gptq_factor", {H, nullptr}, damping); });
   step(2, [&] { scales = enqueue(device, "weight_scales", {weight, nullptr}, observed); });
   step(3, [&] { quantized = enqueue(device, "quantize_gptq", {weight, factor[0], scales[0], scales[1], nullptr, nullptr, nullptr}, solved); });
-  const Tensor restored = enqueue(device, "dequantize", {quantized[0], scales[0], scales[1], nullptr}, grid)[0];
-  const Tensor error = enqueue(device, "hessian_error", {weight, restored, H}, {})[0];
-  std::promise<std::vector<uint8_t>> promise;
-  device.read(error, [&](bitwright::Status status, std::vector<uint8_t> bytes) {
-    if (!status.ok()) give_up(status.message);
-    promise.set_value(std::move(bytes));
-  });
-  double parts[2];
-  std::memcpy(parts, promise.get_future().get().data(), sizeof parts);
-  times.relative_error = parts[0] / parts[1];
+  auto error_of = [&](const Tensor& codes, const Tensor& scale, const Tensor& zero_point) {
+    const Tensor restored = enqueue(device, "dequantize", {codes, scale, zero_point, nullptr}, grid)[0];
+    const Tensor error = enqueue(device, "hessian_error", {weight, restored, H}, {})[0];
+    std::promise<std::vector<uint8_t>> promise;
+    device.read(error, [&](bitwright::Status status, std::vector<uint8_t> bytes) {
+      if (!status.ok()) give_up(status.message);
+      promise.set_value(std::move(bytes));
+    });
+    double parts[2];
+    std::memcpy(parts, promise.get_future().get().data(), sizeof parts);
+    return parts[0] / parts[1];
+  };
+  times.relative_error = error_of(quantized[0], scales[0], scales[1]);
+  if (settings.sweeps > 0) {
+    Options swept = grid;
+    swept.set("n_sweeps", static_cast<double>(settings.sweeps));
+    swept.set("centering", true);
+    std::vector<Tensor> found;
+    step(n_steps, [&] { found = enqueue(device, "quantize_beacon", {weight, H, factor[0], scales[0], scales[1], nullptr, nullptr}, swept); });
+    times.beacon_error = error_of(found[0], found[1], found[2]);
+  }
   return times;
 }
 
@@ -197,7 +211,9 @@ std::map<std::string, Work> work_of(const Settings& settings) {
   return {{"Hessian", {T * I * I, 4 * (T * I + I * I)}},
           {"factor", {2.0 / 3 * I * I * I, 4 * (I * I + I * I)}},
           {"scales", {3 * O * I, 4 * O * I + scales}},
-          {"quantize", {O * I * I, 4 * (O * I + I * I) + O * I + scales}}};
+          {"quantize", {O * I * I, 4 * (O * I + I * I) + O * I + scales}},
+          // Inside of a group, m multiply-adds for each weight: S w and S a once, and M once; the sweeps change few codes. Behind it GPTQ's.
+          {"Beacon", {O * I * I + 2 * 3 * O * I * static_cast<double>(settings.group_size), 4 * (O * I + I * I) + O * I + scales}}};
 }
 
 void print_table(const Settings& settings, int n_threads, const std::vector<LayerTimes>& times) {
@@ -222,6 +238,15 @@ void print_table(const Settings& settings, int n_threads, const std::vector<Laye
     row(step_names[step], least.operations, floor, median(values));
   }
   row("layer", all_operations, all_floors, median(totals));
+  if (settings.sweeps == 0) return;
+  std::vector<double> beacon, layers;
+  for (const LayerTimes& one : times) {
+    beacon.push_back(one.steps[n_steps]);
+    layers.push_back(one.total(n_steps));
+  }
+  const Work& least = work.at("Beacon");
+  row("Beacon", least.operations, std::max(least.operations / operations_per_second, least.bytes / bytes_per_second), median(beacon));
+  std::printf("\nBeacon's layer over GPTQ's: %.2f (%.1f ms over %.1f ms); relative error %.6g, GPTQ %.6g\n", median(layers) / median(totals), median(layers) * 1e3, median(totals) * 1e3, times.back().beacon_error, times.back().relative_error);
 }
 
 }  // namespace
@@ -244,7 +269,7 @@ int main(int n_arguments, char** arguments) {
       times.push_back(time_layer(device, settings, W, X));
       if (!settings.json) continue;
       std::printf("{\"threads\":%d", n_threads);
-      for (size_t step = 0; step < n_steps; ++step) std::printf(",\"%s\":%.6f", step_names[step], times.back().steps[step]);
+      for (size_t step = 0; step < n_steps + (settings.sweeps > 0); ++step) std::printf(",\"%s\":%.6f", step_names[step], times.back().steps[step]);
       std::printf(",\"layer\":%.6f,\"relative_error\":%.6g}\n", times.back().total(), times.back().relative_error);
     }
     if (!settings.json) print_table(settings, n_threads, times);

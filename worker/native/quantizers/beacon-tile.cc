@@ -1,9 +1,11 @@
 // Beacon's steps on 16 rows of a cell: see beacon.h for the legend.
 //
-// α and β are double, b and g float. What a column changes reaches its block of columns at once and the rest of the cell with the block.
+// Decisions are float, sums over a cell double. What a column changes reaches its 16 neighbours at once, its block of 128 columns behind the 16, and the rest of
+// the cell behind the block.
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "core/vector-math.h"
 #include "quantizers/beacon.h"
@@ -14,29 +16,121 @@ namespace bitwright {
 namespace {
 
 constexpr int64_t n_rows = row_lanes;
-/// A code changes when cos² grows by more than this part of itself: below it is the rounding of g.
-constexpr double least_gain = 1e-7;
+/// No direction below this ‖Xv‖².
+constexpr float no_length = 1e-30f;
+/// A code changes when the gain is more than this part of d² S_tt: below it is the rounding of e.
+constexpr float least_gain = 1e-5f;
 
-/// cos² with its sign, times ‖Xw‖²; no direction counts as the worst.
-inline __attribute__((always_inline)) double merit(double alpha, double beta) { return beta > 1e-30 ? alpha * std::fabs(alpha) / beta : -1e300; }
+/// What the step of one coordinate is chosen from; arrays of one value for each row.
+struct Coordinate {
+  const float *from, *b, *e, *lo, *hi;
+  /// Where there is no direction yet.
+  const float* nearest;
+  float S;
+};
 
-/// The step δ of one coordinate for each row, α and β behind it. `from` is the value now, `lo` and `hi` the ends of its grid.
-BITWRIGHT_VECTOR void choose_steps(double* alpha, double* beta, const float* from, const float* b, const float* g, float s, const float* lo, const float* hi, const float* nearest, float* delta) {
+/// Steps of the codes of one coordinate, ‖Xv‖² and D behind them.
+struct Steps {
+  float codes[n_rows], B[n_rows], D[n_rows];
+};
+
+/// Rows whose angle is narrow, or that have no direction yet. False when a row's angle is wide.
+inline __attribute__((always_inline)) bool choose_narrow(const Coordinate& at, const BeaconTile& tile, Steps& steps) {
+  const float *__restrict from = at.from, *__restrict bs = at.b, *__restrict es = at.e, *__restrict lo = at.lo, *__restrict hi = at.hi, *__restrict first = at.nearest;
+  const float *__restrict Bs = tile.B, *__restrict Ds = tile.D, *__restrict units = tile.unit;
+  const float S = at.S;
+  uint32_t wide = 0;
   for (int64_t r = 0; r < n_rows; ++r) {
-    const double A = alpha[r], B = beta[r], bt = b[r], gt = g[r], S = s, now = from[r], low = lo[r], high = hi[r];
-    const double denominator = A * S - bt * gt, numerator = bt * B - A * gt;
-    const double end = numerator > 0 ? high : low;
-    const double best = denominator > 0 ? now + numerator / denominator : end;
-    const double inside = best > low ? (best < high ? best : high) : low;
-    const double below = std::floor(inside), above = std::ceil(inside);
-    const double d1 = below - now, d2 = above - now;
-    const double m0 = merit(A, B), m1 = merit(A + d1 * bt, B + 2 * d1 * gt + d1 * d1 * S), m2 = merit(A + d2 * bt, B + 2 * d2 * gt + d2 * d2 * S);
-    const double d = m1 > m2 ? d1 : d2, m = m1 > m2 ? m1 : m2;
-    const double step = B > 1e-30 ? (m > m0 + least_gain * std::fabs(m0) ? d : 0.0) : nearest[r] - now;
-    delta[r] = static_cast<float>(step);
-    alpha[r] = A + step * bt;
-    beta[r] = B + 2 * step * gt + step * step * S;
+    const float B = Bs[r], D = Ds[r], b = bs[r], e = es[r], h = b - e, now = from[r], low = lo[r], high = hi[r], unit = units[r];
+    const float length = B > no_length ? B : 1.0f, inverse = 1.0f / length, away = D * inverse, c = 1.0f - away, left = e + away * h;
+    const float slope = c * S - b * h * inverse, bend = b * b * inverse - c * c * S;
+    const float end = left > 0 ? high : low, inner = now + left / (slope * unit), best = slope > 0 ? inner : end;
+    const float bounded = best > low ? best : low, inside = bounded < high ? bounded : high;
+    const float nearest = round_half_even(inside), below = nearest - (nearest > inside ? 1.0f : 0.0f), above = below + (below < inside ? 1.0f : 0.0f);
+    const float d1 = (below - now) * unit, d2 = (above - now) * unit;
+    // (cos²(d) - cos²(0)) ‖Xw‖² times ‖Xv‖² behind the step over that before it; what turns away counts as the worst.
+    const float gain1 = c * B + d1 * b > 0 ? d1 * (2 * c * left + d1 * bend) : -1e30f, length1 = B + d1 * (2 * h + d1 * S);
+    const float gain2 = c * B + d2 * b > 0 ? d2 * (2 * c * left + d2 * bend) : -1e30f, length2 = B + d2 * (2 * h + d2 * S);
+    const float cross1 = gain1 * length2, cross2 = gain2 * length1;
+    const float d = cross1 > cross2 ? d1 : d2, gain = cross1 > cross2 ? gain1 : gain2, chosen = cross1 > cross2 ? below : above;
+    const float better = gain > least_gain * c * c * d * d * S ? chosen : now, to = B > no_length ? better : first[r];
+    const float moved = (to - now) * unit, is_wide = c > 0 ? 0.0f : length;
+    steps.codes[r] = to - now;
+    steps.B[r] = B + moved * (2 * h + moved * S);
+    steps.D[r] = D + moved * (h - e + moved * S);
+    wide |= bits_of(B > no_length ? is_wide : 0.0f);
   }
+  return wide == 0;
+}
+
+/// What stays the same from one change of a row to its next: 1 / B, D / B, and α / β in units; `limit` is 0 for a row without direction, whose codes stay.
+struct Angle {
+  float inverse[n_rows], away[n_rows], c[n_rows], limit[n_rows];
+};
+
+inline __attribute__((always_inline)) void find_angle(const BeaconTile& tile, Angle& angle) {
+  for (int64_t r = 0; r < n_rows; ++r) {
+    const float length = tile.B[r] > no_length ? tile.B[r] : 1.0f, inverse = 1.0f / length, away = tile.D[r] * inverse;
+    angle.inverse[r] = inverse;
+    angle.away[r] = away;
+    angle.c[r] = 1.0f - away;
+    angle.limit[r] = tile.B[r] > no_length ? 1.0f : 0.0f;
+  }
+}
+
+/// True when in no row the next code up or down is better; nothing else can be, since the cosine has one top along a coordinate. Most columns of late sweeps.
+inline __attribute__((always_inline)) bool all_stay(const Coordinate& at, const BeaconTile& tile, const Angle& angle) {
+  const float *__restrict from = at.from, *__restrict bs = at.b, *__restrict es = at.e, *__restrict lo = at.lo, *__restrict hi = at.hi;
+  uint32_t any = 0;
+  for (int64_t r = 0; r < n_rows; ++r) {
+    const float b = bs[r], c = angle.c[r], left = es[r] + angle.away[r] * (b - es[r]), bend = b * b * angle.inverse[r] - c * c * at.S;
+    const float up = hi[r] - from[r], down = from[r] - lo[r], room = left > 0 ? up : down, pull = 2 * c * std::fabs(left);
+    const float gain = ((room > 0 ? pull : 0.0f) + bend * tile.unit[r]) * angle.limit[r], moves = gain <= 0 ? 0.0f : 1.0f;
+    any |= bits_of(c > 0 ? moves : angle.limit[r]);
+  }
+  return any == 0;
+}
+
+/// cos² with its sign, times ‖Xw‖².
+double merit(double alpha, double beta) { return beta > static_cast<double>(no_length) ? alpha * std::fabs(alpha) / beta : -1e300; }
+
+/// The same for any angle, row by row in double: the first columns of a start, and rows whose inputs are nearly dependent.
+void choose_any(const Coordinate& at, BeaconTile& tile, float* step) {
+  for (int64_t r = 0; r < n_rows; ++r) {
+    const double unit = tile.unit[r], B = tile.B[r], A = B - static_cast<double>(tile.D[r]), b = at.b[r], h = b - static_cast<double>(at.e[r]), S = at.S, now = at.from[r], low = at.lo[r], high = at.hi[r];
+    const double slope = A * S - b * h, rise = b * B - A * h;
+    const double best = slope > 0 ? now + rise / slope / unit : rise > 0 ? high : low;
+    const double inside = best > low ? (best < high ? best : high) : low;
+    double to = now, value = merit(A, B);
+    for (const double p : {std::floor(inside), std::ceil(inside)}) {
+      const double d = (p - now) * unit, one = merit(A + d * b, B + 2 * d * h + d * d * S);
+      if (!(one > value)) continue;
+      to = p;
+      value = one;
+    }
+    if (!(B > static_cast<double>(no_length))) to = static_cast<double>(at.nearest[r]);
+    const double moved = (to - now) * unit;
+    step[r] = static_cast<float>(to - now);
+    tile.B[r] = static_cast<float>(B + moved * (2 * h + moved * S));
+    tile.D[r] = static_cast<float>(static_cast<double>(tile.D[r]) + moved * (2 * h - b + moved * S));
+  }
+}
+
+/// Chooses the step of one coordinate and takes it in B and D.
+inline __attribute__((always_inline)) void take_step(const Coordinate& at, BeaconTile& tile, float* step) {
+  Steps steps;
+  if (!choose_narrow(at, tile, steps)) return choose_any(at, tile, step);
+  std::copy_n(steps.codes, n_rows, step);
+  std::copy_n(steps.B, n_rows, tile.B);
+  std::copy_n(steps.D, n_rows, tile.D);
+}
+
+BITWRIGHT_VECTOR void choose_step(const Coordinate& at, BeaconTile& tile, float* step) { take_step(at, tile, step); }
+
+/// add_columns of one column for the few of a sub-block.
+inline __attribute__((always_inline)) void add_column(float* g, int64_t begin, int64_t end, const float* s, const float* delta) {
+  const Rows change = rows_at(delta);
+  for (int64_t k = begin; k < end; ++k) rows_at(g + k * n_rows) += s[k] * change;
 }
 
 bool is_pinned(const BeaconTile& tile, int64_t t) { return tile.pinned != nullptr && tile.pinned[t] != 0; }
@@ -48,41 +142,114 @@ void bounds(const BeaconTile& tile, float* lo, float* hi) {
   }
 }
 
-/// α and β from the codes, as the objective is told.
-void measure(BeaconTile& tile) {
-  inner_products(tile.a, tile.b, tile.m, tile.alpha);
-  inner_products(tile.a, tile.g, tile.m, tile.beta);
+/// y = S x over the columns of the cell.
+void multiply(const BeaconTile& tile, const float* x, float* y) {
+  std::fill_n(y, tile.m * n_rows, 0.0f);
+  int64_t columns[column_block];
+  for (int64_t begin = 0; begin < tile.m; begin += column_block) {
+    const int64_t count = std::min(tile.m, begin + column_block) - begin;
+    for (int64_t c = 0; c < count; ++c) columns[c] = begin + c;
+    add_columns(y, 0, tile.m, tile.S, tile.ld, columns, count, x + begin * n_rows);
+  }
+}
+
+/// B, D and what is explained, in double from b, e and the codes.
+BITWRIGHT_VECTOR void measure(BeaconTile& tile) {
+  double lengths[n_rows] = {}, away[n_rows] = {}, left[n_rows] = {}, target[n_rows] = {};
+  for (int64_t k = 0; k < tile.m; ++k)
+    for (int64_t r = 0; r < n_rows; ++r) {
+      const int64_t i = k * n_rows + r;
+      const double w = tile.w[i], v = tile.a[i] * tile.unit[r], b = tile.b[i], e = tile.e[i];
+      target[r] += w * b;
+      lengths[r] += v * (b - e);
+      away[r] -= v * e;
+      left[r] += (w - v) * e;
+    }
+  for (int64_t r = 0; r < n_rows; ++r) {
+    const double B = lengths[r], D = away[r];
+    tile.B[r] = static_cast<float>(B);
+    tile.D[r] = static_cast<float>(D);
+    // A NaN goes on into what is explained.
+    const double alpha = B - D;
+    tile.explained[r] = B <= 0 ? 0.0 : alpha > 0 ? target[r] - (left[r] - D * D / B) : -alpha * alpha / B;
+    tile.scale[r] = B > 0 ? static_cast<double>(tile.unit[r]) * (1 - D / B) : 0.0;
+  }
 }
 
 /// The zero point as one more coordinate: all values of a row move by one and the same step.
 bool move_zero_points(BeaconTile& tile) {
-  float b[n_rows], g[n_rows], from[n_rows] = {}, lo[n_rows], hi[n_rows], delta[n_rows];
-  double b_sums[n_rows] = {}, g_sums[n_rows] = {}, total = 0;
+  float b[n_rows], e[n_rows], from[n_rows] = {}, lo[n_rows], hi[n_rows], step[n_rows];
+  double b_sums[n_rows] = {}, e_sums[n_rows] = {}, total = 0;
   for (int64_t k = 0; k < tile.m; ++k) {
     if (is_pinned(tile, k)) continue;
     total += static_cast<double>(tile.column_sums[k]);
     for (int64_t r = 0; r < n_rows; ++r) {
       b_sums[r] += static_cast<double>(tile.b[k * n_rows + r]);
-      g_sums[r] += static_cast<double>(tile.g[k * n_rows + r]);
+      e_sums[r] += static_cast<double>(tile.e[k * n_rows + r]);
     }
   }
   for (int64_t r = 0; r < n_rows; ++r) {
     b[r] = static_cast<float>(b_sums[r]);
-    g[r] = static_cast<float>(g_sums[r]);
+    e[r] = static_cast<float>(e_sums[r]);
     lo[r] = tile.zero_point[r] - tile.qmax;
     hi[r] = tile.zero_point[r] - tile.qmin;
   }
-  choose_steps(tile.alpha, tile.beta, from, b, g, static_cast<float>(total), lo, hi, from, delta);
+  choose_step({from, b, e, lo, hi, from, static_cast<float>(total)}, tile, step);
   bool moved = false;
-  for (int64_t r = 0; r < n_rows; ++r) moved |= delta[r] != 0;
+  for (int64_t r = 0; r < n_rows; ++r) moved |= step[r] != 0;
   if (!moved) return false;
   for (int64_t k = 0; k < tile.m; ++k)
     for (int64_t r = 0; r < n_rows; ++r) {
-      if (!is_pinned(tile, k)) tile.a[k * n_rows + r] += delta[r];
-      tile.g[k * n_rows + r] += delta[r] * tile.column_sums[k];
+      if (!is_pinned(tile, k)) tile.a[k * n_rows + r] += step[r];
+      tile.e[k * n_rows + r] -= step[r] * tile.unit[r] * tile.column_sums[k];
     }
-  for (int64_t r = 0; r < n_rows; ++r) tile.zero_point[r] -= delta[r];
+  for (int64_t r = 0; r < n_rows; ++r) tile.zero_point[r] -= step[r];
   return true;
+}
+
+/// The start's columns [begin, end) of a sub-block.
+BITWRIGHT_VECTOR void start_columns(BeaconTile& tile, int64_t begin, int64_t end, const float* lo, const float* hi, ColumnChanges& targets, ColumnChanges& rests) {
+  float e[n_rows], nearest[n_rows], rest[n_rows], D[n_rows];
+  for (int64_t t = begin; t < end; ++t) {
+    if (is_pinned(tile, t)) continue;
+    const float *__restrict w = tile.w + t * n_rows, *__restrict S = tile.S + t * tile.ld, *__restrict b = tile.b + t * n_rows, *__restrict e_before = tile.e + t * n_rows;
+    float* a = tile.a + t * n_rows;
+    const float S_tt = S[t];
+    // The target grows by w_t X_t, then the codes by a_t X_t.
+    for (int64_t r = 0; r < n_rows; ++r) {
+      const float code = round_half_even(w[r] / tile.unit[r]), bounded = code > lo[r] ? code : lo[r];
+      D[r] = tile.D[r] - w[r] * (b[r] - e_before[r]);
+      e[r] = e_before[r] + w[r] * S_tt;
+      nearest[r] = bounded < hi[r] ? bounded : hi[r];
+    }
+    std::copy_n(D, n_rows, tile.D);
+    add_column(tile.b, begin, end, S, w);
+    take_step({a, b, e, lo, hi, nearest, S_tt}, tile, a);
+    for (int64_t r = 0; r < n_rows; ++r) rest[r] = w[r] - a[r] * tile.unit[r];
+    add_column(tile.e, begin, end, S, rest);
+    targets.add(t, w);
+    rests.add(t, rest);
+  }
+}
+
+/// A sweep's columns [begin, end) of a sub-block.
+BITWRIGHT_VECTOR void sweep_columns(BeaconTile& tile, int64_t begin, int64_t end, const float* lo, const float* hi, ColumnChanges& codes) {
+  float step[n_rows], change[n_rows];
+  Angle angle;
+  find_angle(tile, angle);
+  for (int64_t t = begin; t < end; ++t) {
+    if (is_pinned(tile, t)) continue;
+    float* a = tile.a + t * n_rows;
+    const float* S = tile.S + t * tile.ld;
+    const Coordinate at{a, tile.b + t * n_rows, tile.e + t * n_rows, lo, hi, a, S[t]};
+    if (all_stay(at, tile, angle)) continue;
+    take_step(at, tile, step);
+    find_angle(tile, angle);
+    for (int64_t r = 0; r < n_rows; ++r) change[r] = -step[r] * tile.unit[r];
+    if (!codes.add(t, change)) continue;
+    for (int64_t r = 0; r < n_rows; ++r) a[r] += step[r];
+    add_column(tile.e, begin, end, S, change);
+  }
 }
 
 }  // namespace
@@ -91,68 +258,56 @@ void beacon_start(BeaconTile& tile) {
   const int64_t m = tile.m;
   std::fill_n(tile.a, m * n_rows, 0.0f);
   std::fill_n(tile.b, m * n_rows, 0.0f);
-  std::fill_n(tile.g, m * n_rows, 0.0f);
-  std::fill_n(tile.alpha, n_rows, 0.0);
-  std::fill_n(tile.beta, n_rows, 0.0);
-  float lo[n_rows], hi[n_rows], nearest[n_rows], delta[n_rows];
+  std::fill_n(tile.e, m * n_rows, 0.0f);
+  std::fill_n(tile.B, n_rows, 0.0f);
+  std::fill_n(tile.D, n_rows, 0.0f);
+  float lo[n_rows], hi[n_rows];
   bounds(tile, lo, hi);
-  ColumnChanges codes, weights;
+  ColumnChanges targets, rests;
   for (int64_t begin = 0; begin < m; begin += column_block) {
     const int64_t end = std::min(m, begin + column_block);
-    codes.count = weights.count = 0;
-    for (int64_t t = begin; t < end; ++t) {
-      if (is_pinned(tile, t)) continue;
-      const float *w = tile.w + t * n_rows, *g = tile.g + t * n_rows;
-      // The target grows by w_t X_t, then the codes by a_t X_t.
-      for (int64_t r = 0; r < n_rows; ++r) tile.alpha[r] += static_cast<double>(w[r]) * static_cast<double>(g[r]);
-      if (weights.add(t, w)) add_columns(tile.b, begin, end, tile.S, tile.ld, &t, 1, w);
-      for (int64_t r = 0; r < n_rows; ++r) nearest[r] = std::clamp(round_half_even(w[r] / tile.scale[r]), lo[r], hi[r]);
-      choose_steps(tile.alpha, tile.beta, tile.a + t * n_rows, tile.b + t * n_rows, g, tile.S[t * tile.ld + t], lo, hi, nearest, delta);
-      if (!codes.add(t, delta)) continue;
-      for (int64_t r = 0; r < n_rows; ++r) tile.a[t * n_rows + r] = delta[r];
-      add_columns(tile.g, begin, end, tile.S, tile.ld, &t, 1, delta);
+    targets.count = rests.count = 0;
+    for (int64_t sub = begin; sub < end; sub += column_sub_block) {
+      const int64_t sub_end = std::min(end, sub + column_sub_block), first_target = targets.count, first_rest = rests.count;
+      start_columns(tile, sub, sub_end, lo, hi, targets, rests);
+      for (const auto& [from, to] : {std::pair{begin, sub}, {sub_end, end}}) {
+        targets.reach(tile.b, from, to, tile.S, tile.ld, first_target);
+        rests.reach(tile.e, from, to, tile.S, tile.ld, first_rest);
+      }
     }
     for (const auto& [from, to] : {std::pair{int64_t{0}, begin}, {end, m}}) {
-      add_columns(tile.b, from, to, tile.S, tile.ld, weights.columns, weights.count, weights.deltas);
-      add_columns(tile.g, from, to, tile.S, tile.ld, codes.columns, codes.count, codes.deltas);
+      targets.reach(tile.b, from, to, tile.S, tile.ld);
+      rests.reach(tile.e, from, to, tile.S, tile.ld);
     }
   }
   measure(tile);
 }
 
 void beacon_resume(BeaconTile& tile) {
-  const int64_t m = tile.m;
-  std::fill_n(tile.b, m * n_rows, 0.0f);
-  std::fill_n(tile.g, m * n_rows, 0.0f);
-  int64_t columns[column_block];
-  for (int64_t begin = 0; begin < m; begin += column_block) {
-    const int64_t count = std::min(m, begin + column_block) - begin;
-    for (int64_t c = 0; c < count; ++c) columns[c] = begin + c;
-    add_columns(tile.b, 0, m, tile.S, tile.ld, columns, count, tile.w + begin * n_rows);
-    add_columns(tile.g, 0, m, tile.S, tile.ld, columns, count, tile.a + begin * n_rows);
-  }
+  std::vector<float> rest(static_cast<size_t>(tile.m * n_rows));
+  for (int64_t i = 0; i < tile.m * n_rows; ++i) rest[static_cast<size_t>(i)] = tile.w[i] - tile.a[i] * tile.unit[i % n_rows];
+  multiply(tile, tile.w, tile.b);
+  multiply(tile, rest.data(), tile.e);
   measure(tile);
 }
 
 bool beacon_sweep(BeaconTile& tile) {
   const int64_t m = tile.m;
-  float lo[n_rows], hi[n_rows], delta[n_rows];
+  float lo[n_rows], hi[n_rows];
   bounds(tile, lo, hi);
   bool changed = false;
   ColumnChanges codes;
   for (int64_t begin = 0; begin < m; begin += column_block) {
     const int64_t end = std::min(m, begin + column_block);
     codes.count = 0;
-    for (int64_t t = begin; t < end; ++t) {
-      if (is_pinned(tile, t)) continue;
-      float* a = tile.a + t * n_rows;
-      choose_steps(tile.alpha, tile.beta, a, tile.b + t * n_rows, tile.g + t * n_rows, tile.S[t * tile.ld + t], lo, hi, a, delta);
-      if (!codes.add(t, delta)) continue;
-      for (int64_t r = 0; r < n_rows; ++r) a[r] += delta[r];
-      add_columns(tile.g, begin, end, tile.S, tile.ld, &t, 1, delta);
+    for (int64_t sub = begin; sub < end; sub += column_sub_block) {
+      const int64_t sub_end = std::min(end, sub + column_sub_block), first = codes.count;
+      sweep_columns(tile, sub, sub_end, lo, hi, codes);
+      codes.reach(tile.e, begin, sub, tile.S, tile.ld, first);
+      codes.reach(tile.e, sub_end, end, tile.S, tile.ld, first);
     }
-    add_columns(tile.g, 0, begin, tile.S, tile.ld, codes.columns, codes.count, codes.deltas);
-    add_columns(tile.g, end, m, tile.S, tile.ld, codes.columns, codes.count, codes.deltas);
+    codes.reach(tile.e, 0, begin, tile.S, tile.ld);
+    codes.reach(tile.e, end, m, tile.S, tile.ld);
     changed |= codes.count > 0;
   }
   measure(tile);

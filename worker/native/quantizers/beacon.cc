@@ -1,16 +1,18 @@
 // Beacon over all rows of a weight: cells one after the other, tiles of 16 rows side by side. Legend in beacon.h.
 //
 // Per channel a tile goes through its one cell alone. With groups the error of each group is spread over the columns behind it with GPTQ's factor
-// (gptq.h): E = (w - ŵ) · U_gg⁻¹, W_behind -= E · U_g,behind, and S of the group is U_gg⁻¹ U_gg⁻ᵀ.
+// (gptq.h): with M = U_gg⁻¹, W_behind -= (w - ŵ) · M U_g,behind, and S of the group is M Mᵀ. The product with M is taken where it is the smaller one.
 #include "quantizers/beacon.h"
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/convert.h"
 #include "core/gemm.h"
+#include "core/vector-math.h"
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
 
@@ -28,7 +30,8 @@ struct Work {
   int64_t n_sweeps, padded;
   bool moves_zero_point;
   std::vector<uint8_t> pinned;
-  std::vector<float> Wt, E;
+  /// Written by tiles before they are read; E is there with groups.
+  std::unique_ptr<float[]> Wt, E;
 };
 
 float scale_at(const TensorView& scale, int64_t index) {
@@ -59,6 +62,14 @@ float first_zero_point(const Work& work, const float* w, int64_t count, float sc
   return std::clamp(round_half_even(middle - static_cast<float>(mean) / scale), work.grid.qmin(), work.grid.qmax());
 }
 
+/// A NaN, which the objective tells, becomes some code.
+BITWRIGHT_VECTOR void store_codes(const float* __restrict a, const float* __restrict zero_point, int8_t* __restrict codes) {
+  for (int64_t r = 0; r < row_tile; ++r) {
+    const float code = a[r] + zero_point[r], least = code > -128.0f ? code : -128.0f;
+    codes[r] = static_cast<int8_t>(static_cast<int32_t>(least < 127.0f ? least : 127.0f));
+  }
+}
+
 /// Rows [16 t, 16 t + 16) of the cell that begins at column `first`.
 void solve_tile(Work& work, int64_t t, int64_t group, int64_t first, const float* S, int64_t ld, const float* column_sums) {
   const int64_t m = work.cells.group_size, O = work.cells.rows, I = work.cells.columns, first_row = t * row_tile, n_rows = std::min(row_tile, O - first_row);
@@ -72,19 +83,20 @@ void solve_tile(Work& work, int64_t t, int64_t group, int64_t first, const float
   tile.w = w;
   tile.a = w + m * row_tile;
   tile.b = tile.a + m * row_tile;
-  tile.g = tile.b + m * row_tile;
+  tile.e = tile.b + m * row_tile;
   tile.pinned = work.pinned.empty() ? nullptr : work.pinned.data() + first;
   tile.column_sums = work.moves_zero_point ? column_sums : nullptr;
   tile.qmin = work.grid.qmin();
   tile.qmax = work.grid.qmax();
-  for (int64_t k = 0; k < m; ++k) std::copy_n(work.Wt.data() + (first + k) * work.padded + first_row, row_tile, w + k * row_tile);
-  std::fill_n(tile.scale, row_tile, 1.0f);
+  for (int64_t k = 0; k < m; ++k) std::copy_n(work.Wt.get() + (first + k) * work.padded + first_row, row_tile, w + k * row_tile);
+  std::fill_n(tile.unit, row_tile, 1.0f);
+  float observed_scale[row_tile];
   const bool has_codes = work.in[6].present;
   for (int64_t r = 0; r < n_rows; ++r) {
     const int64_t index = work.cells.index(first_row + r, group);
-    tile.scale[r] = scale_at(work.in[3], index);
+    observed_scale[r] = tile.unit[r] = scale_at(work.in[3], index);
     const float observed = static_cast<float>(work.in[4].as<int8_t>()[index]);
-    tile.zero_point[r] = has_codes ? observed : first_zero_point(work, w + r, m, tile.scale[r], observed);
+    tile.zero_point[r] = has_codes ? observed : first_zero_point(work, w + r, m, tile.unit[r], observed);
   }
   if (has_codes) {
     std::fill_n(tile.a, m * row_tile, 0.0f);
@@ -99,27 +111,23 @@ void solve_tile(Work& work, int64_t t, int64_t group, int64_t first, const float
   bool changes = true;
   for (int64_t sweep = 0; sweep <= work.n_sweeps; ++sweep) {
     if (sweep > 0 && changes) changes = beacon_sweep(tile);
-    for (int64_t r = 0; r < n_rows; ++r) {
-      // A NaN goes on into the objective.
-      const double explained = tile.beta[r] <= 0 ? 0.0 : tile.alpha[r] * std::fabs(tile.alpha[r]) / tile.beta[r];
-      objective[r * (work.n_sweeps + 1) + sweep] += explained;
-    }
+    for (int64_t r = 0; r < n_rows; ++r) objective[r * (work.n_sweeps + 1) + sweep] += tile.explained[r];
   }
+  float scale[row_tile] = {};
   for (int64_t r = 0; r < n_rows; ++r) {
     const int64_t index = work.cells.index(first_row + r, group);
-    const float scale = store_scale(work.out[1], index, tile.beta[r] > 0 ? tile.alpha[r] / tile.beta[r] : 0.0, tile.scale[r]);
+    scale[r] = store_scale(work.out[1], index, tile.scale[r], observed_scale[r]);
     work.out[2].as<int8_t>()[index] = std::isfinite(tile.zero_point[r]) ? static_cast<int8_t>(tile.zero_point[r]) : int8_t{0};
-    for (int64_t k = 0; k < m; ++k) {
-      float& a = tile.a[k * row_tile + r];
-      work.out[0].as<int8_t>()[(first_row + r) * I + first + k] = std::isfinite(a) ? static_cast<int8_t>(a + tile.zero_point[r]) : int8_t{0};
-      a *= scale;
-    }
+  }
+  for (int64_t k = 0; k < m; ++k) {
+    int8_t codes[row_tile];
+    store_codes(tile.a + k * row_tile, tile.zero_point, codes);
+    for (int64_t r = 0; r < n_rows; ++r) work.out[0].as<int8_t>()[(first_row + r) * I + first + k] = codes[r];
   }
   // The errors w - ŵ, for the columns behind.
-  if (work.E.empty()) return;
-  with_weight_type(work.in[3].dtype, [&](auto type) {
+  if (work.E != nullptr) with_weight_type(work.in[3].dtype, [&](auto type) {
     for (int64_t k = 0; k < m; ++k)
-      for (int64_t r = 0; r < row_tile; ++r) work.E[static_cast<size_t>(k * work.padded + first_row + r)] = w[k * row_tile + r] - rounded_to<decltype(type)>(tile.a[k * row_tile + r]);
+      for (int64_t r = 0; r < row_tile; ++r) work.E[static_cast<size_t>(k * work.padded + first_row + r)] = w[k * row_tile + r] - rounded_to<decltype(type)>(tile.a[k * row_tile + r] * scale[r]);
   });
 }
 
@@ -155,7 +163,10 @@ std::vector<float> sums_of(const float* S, int64_t ld, int64_t m, const uint8_t*
 void solve_groups(RunContext& context, Work& work, int64_t n_tiles) {
   const int64_t m = work.cells.group_size, I = work.cells.columns, n_groups = work.cells.n_groups, padded = work.padded;
   const float* U = work.in[2].as<float>();
-  std::vector<float> M(static_cast<size_t>(n_groups * m * m)), S(M.size()), spread(static_cast<size_t>(m * padded));
+  // Eᵀ = Mᵀ (w - ŵ)ᵀ for all rows, or M U_g,behind for all columns behind.
+  const bool spreads_rows = padded < I / 2;
+  std::vector<float> M(static_cast<size_t>(n_groups * m * m)), S(M.size());
+  const std::unique_ptr<float[]> product = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(m * (spreads_rows ? padded : I)));
   context.pool.parallel_for(n_groups, [&](int64_t g) { group_metric(U, I, g * m, m, M.data() + g * m * m, S.data() + g * m * m); });
   for (int64_t group = 0; group < n_groups && !context.cancelled(); ++group) {
     const int64_t first = group * m, behind = first + m;
@@ -163,9 +174,14 @@ void solve_groups(RunContext& context, Work& work, int64_t n_tiles) {
     std::vector<float> sums;
     if (work.moves_zero_point) sums = sums_of(metric, m, m, work.pinned.empty() ? nullptr : work.pinned.data() + first);
     context.pool.parallel_for(n_tiles, [&](int64_t t) { solve_tile(work, t, group, first, metric, m, sums.data()); });
-    // E = (w - ŵ) M, transposed: Eᵀ = Mᵀ (w - ŵ)ᵀ.
-    gemm_tn(context.pool, m, padded, m, 1.0f, M.data() + group * m * m, m, work.E.data(), padded, 0.0f, spread.data(), padded);
-    gemm_tn(context.pool, I - behind, padded, m, -1.0f, U + first * I + behind, I, spread.data(), padded, 1.0f, work.Wt.data() + behind * padded, padded);
+    const float* const m_inverse = M.data() + group * m * m;
+    if (spreads_rows) {
+      gemm_tn(context.pool, m, padded, m, 1.0f, m_inverse, m, work.E.get(), padded, 0.0f, product.get(), padded);
+      gemm_tn(context.pool, I - behind, padded, m, -1.0f, U + first * I + behind, I, product.get(), padded, 1.0f, work.Wt.get() + behind * padded, padded);
+    } else {
+      gemm_nn(context.pool, m, I - behind, m, 1.0f, m_inverse, m, U + first * I + behind, I, 0.0f, product.get(), I);
+      gemm_tn(context.pool, I - behind, padded, m, -1.0f, product.get(), I, work.E.get(), padded, 1.0f, work.Wt.get() + behind * padded, padded);
+    }
   }
 }
 
@@ -199,18 +215,21 @@ Operation quantize_beacon_operation() {
             const int64_t O = work.cells.rows, I = work.cells.columns, n_tiles = (O + row_tile - 1) / row_tile;
             work.padded = n_tiles * row_tile;
             if (in[5].present) work.pinned.assign(in[5].as<uint8_t>(), in[5].as<uint8_t>() + I);
-            work.Wt.resize(static_cast<size_t>(I * work.padded));
+            work.Wt = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(I * work.padded));
             const FloatView weight(in[0]);
             for (int64_t i = 0; i < I; ++i)
               if (!std::isfinite(in[1].as<float>()[i * I + i]) || in[1].as<float>()[i * I + i] < 0) return Status::error("diag(H) at column " + std::to_string(i) + " is " + std::to_string(in[1].as<float>()[i * I + i]));
             context.pool.parallel_for(n_tiles, [&](int64_t t) {
               const int64_t last = std::min(row_tile, O - t * row_tile);
-              for (int64_t j = 0; j < I; ++j)
-                for (int64_t r = 0; r < last && (work.pinned.empty() || work.pinned[static_cast<size_t>(j)] == 0); ++r) work.Wt[static_cast<size_t>(j * work.padded + t * row_tile + r)] = weight.data()[(t * row_tile + r) * I + j];
+              for (int64_t j = 0; j < I; ++j) {
+                float* const to = work.Wt.get() + j * work.padded + t * row_tile;
+                const int64_t n_used = work.pinned.empty() || work.pinned[static_cast<size_t>(j)] == 0 ? last : 0;
+                for (int64_t r = 0; r < row_tile; ++r) to[r] = r < n_used ? weight.data()[(t * row_tile + r) * I + j] : 0.0f;
+              }
             });
             std::fill_n(out[3].as<double>(), O * (work.n_sweeps + 1), 0.0);
             if (work.cells.n_groups > 1) {
-              work.E.resize(static_cast<size_t>(work.cells.group_size * work.padded));
+              work.E = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(work.cells.group_size * work.padded));
               solve_groups(context, work, n_tiles);
             } else {
               const float* H = in[1].as<float>();

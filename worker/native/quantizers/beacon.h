@@ -6,24 +6,34 @@
 //   A         a          m       codes as values of the unscaled grid: q - zero_point
 //   X w, X q  –          –       never formed: with the Gram matrix S = Xᵀ X all that is asked for are inner products
 //   –         S          m × m   Gram matrix of the inputs (R of the paper's QR gives the same: S = Rᵀ R)
-//   –         b, g       m       S w and S a
-//   –         α, β       1       ⟨Xw, Xq⟩ = bᵀa and ‖Xq‖² = aᵀg, so that cos² ∠(Xw, Xq) = α² / (β ‖Xw‖²)
-//   c         scale      1       ⟨Xw, Xq⟩ / ‖Xq‖² = α / β, when the codes are found
+//   –         unit       1       u, the scale that a row begins with (the observer's); v = u a are the codes in the units of w
+//   –         b, e       m       S w, and S (w - v): what is left, kept by itself because at 8 bits it is the little difference of two large numbers
+//   –         B, D       1       ‖Xv‖² and ‖Xv‖² - ⟨Xw, Xv⟩, so that cos² ∠(Xw, Xv) = (B - D)² / (B ‖Xw‖²), and h = S v = b - e
+//   c         scale      1       ⟨Xw, Xq⟩ / ‖Xq‖² = u (1 - D / B), when the codes are found
 //   K         n_sweeps   –       cyclic sweeps
 //
 //   start:   for t = 1 … m:  a_t = argmax over the grid of cos ∠(Σ_{j≤t} w_j X_j, Σ_{j<t} a_j X_j + a_t X_t)
 //   sweep:   for t = 1 … m:  a_t = argmax over the grid of cos ∠(Xw, Xq), the other codes as they are
 //
-// Along one coordinate the cosine rises to one place and falls behind it, δ* = (b_t β - α g_t) / (α S_tt - b_t g_t), so that of the whole grid only its two
-// neighbours are compared. A code changes only when the cosine grows: the objective never decreases, and a sweep without a change is the last.
+// Along one coordinate the cosine rises to one place and falls behind it, so that of the whole grid only its two neighbours are compared. With c = 1 - D / B
+// and what is left at the best scale, l = e_t + (D / B) h_t, a step d of v_t
+//
+//   has its best place at     d* = l / (c S_tt - b_t h_t / B)                        (at the end of the grid towards l where the denominator is not positive)
+//   adds to cos² ‖Xw‖²        d (2 c l + d (b_t² / B - c² S_tt)) · B / B'            with B' = B + 2 d h_t + d² S_tt, and cos must stay positive
+//   leaves                    B', D' = D + d (h_t - e_t + d S_tt), e' = e - d S_:t
+//
+// No large numbers are subtracted there, so float decides. A code changes only when the gain is above 1e-5 of d² c² S_tt; the lower neighbour is taken when it is
+// better by itself, else the upper; a sweep without a change is the last. Rows without a direction (B = 0) take the observer's rounding in the start and stay in
+// sweeps; where the angle is wide (B ≤ D, the first columns of a start) the same comparison is made of α |α| / β in double. A column of 16 rows in which
+// neither the next code up nor down gains is passed over. Behind every sweep B, D and the objective ‖Xw‖² - ‖X (w - c v)‖² are summed anew in double.
 //
 // Differences from the paper. The grid is that of the scheme, -2^(b-1) … 2^(b-1)-1, so that the result is stored as other integers are; the paper's is symmetric.
 // While all codes are zero there is no angle yet, and the observer's scale rounds the first weights. Asymmetric: the paper takes the mean off the weights and
 // stores it; here the zero point is an integer of the grid, first the one that puts the mean in the middle (centering), then one more coordinate of every sweep.
 // Groups: the paper has one scale for each channel. A group is a cell of its own, solved one after the other; its S is what is left of H when the columns behind
 // it answer in the best way (the inverse of the block of H⁻¹, as in GPTQ), and its error is spread over them by GPTQ's step. With one group that is the paper's method.
-// Cost: 2 m² operations per row each for b and g and at most 2 m² per sweep (columns whose codes stay cost nothing); with groups of m columns I · O · m of
-// these, and GPTQ's I² · O.
+// Cost: 2 m² operations per row each for b and e and at most 2 m² per sweep (columns in which none of 16 rows changes cost nothing: half of the first sweep at
+// 4 bits, five of six in the fourth); with groups of m columns I · O · m of these, and GPTQ's I² · O.
 #pragma once
 #include <cstdint>
 
@@ -41,16 +51,17 @@ struct BeaconTile {
   /// Σ_j S_jk over the columns that are not pinned, and Σ_k of these: what a step of the zero point changes. Null without centering.
   const float* column_sums = nullptr;
   const float* w = nullptr;
-  float *a = nullptr, *b = nullptr, *g = nullptr;
-  double alpha[row_lanes] = {}, beta[row_lanes] = {};
-  /// Of the observer; and the zero point, which a sweep may move.
-  float scale[row_lanes] = {}, zero_point[row_lanes] = {};
+  float *a = nullptr, *b = nullptr, *e = nullptr;
+  float unit[row_lanes] = {}, zero_point[row_lanes] = {};
+  float B[row_lanes] = {}, D[row_lanes] = {};
+  /// Behind the start and every sweep: α² / β, and the scale α / β of the codes (0 where they say nothing).
+  double explained[row_lanes] = {}, scale[row_lanes] = {};
   float qmin = 0, qmax = 0;
 };
 
-/// The greedy start: fills a, b, g, α and β.
+/// The greedy start.
 void beacon_start(BeaconTile& tile);
-/// b, g, α and β of codes that are there.
+/// From codes that are there.
 void beacon_resume(BeaconTile& tile);
 /// One cyclic sweep; false when no code and no zero point changed.
 bool beacon_sweep(BeaconTile& tile);

@@ -7,8 +7,13 @@
 namespace bitwright {
 
 inline constexpr int64_t row_lanes = 16;
-/// Columns whose changes reach the rest together.
-inline constexpr int64_t column_block = 128;
+/// Columns whose changes reach the rest together; and those whose changes reach the others of these together.
+inline constexpr int64_t column_block = 128, column_sub_block = 16;
+
+/// One value of each row; compared, a mask that chooses by ?: in each lane.
+using Rows = float __attribute__((vector_size(row_lanes * sizeof(float)), aligned(alignof(float)), may_alias));
+inline __attribute__((always_inline)) Rows& rows_at(float* values) { return *reinterpret_cast<Rows*>(values); }
+inline __attribute__((always_inline)) const Rows& rows_at(const float* values) { return *reinterpret_cast<const Rows*>(values); }
 
 /// g[k] += Σ_c S[columns[c]][k] · deltas[c] for k in [begin, end).
 void add_columns(float* g, int64_t begin, int64_t end, const float* S, int64_t ld, const int64_t* columns, int64_t count, const float* deltas);
@@ -23,11 +28,17 @@ struct ColumnChanges {
 
   /// False where nothing changes.
   bool add(int64_t column, const float* delta) {
-    if (std::all_of(delta, delta + row_lanes, [](float value) { return value == 0; })) return false;
+    bool any = false;
+    for (int64_t r = 0; r < row_lanes; ++r) any |= delta[r] != 0;
+    if (!any) return false;
     columns[count] = column;
     std::copy_n(delta, row_lanes, deltas + count * row_lanes);
     ++count;
     return true;
+  }
+  /// Those from `first` on reach [begin, end) of g.
+  void reach(float* g, int64_t begin, int64_t end, const float* S, int64_t ld, int64_t first = 0) const {
+    add_columns(g, begin, end, S, ld, columns + first, count - first, deltas + first * row_lanes);
   }
 };
 
