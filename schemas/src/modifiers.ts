@@ -1,11 +1,12 @@
 // Every modifier that a recipe may name: whose it is, what it is for, whether it runs here, and what it needs of calibration rows.
-import type { QuantizerPlan, TransformPlan } from './generated/plan.js';
+import type { AwqPlan, HadamardPlan, QuantizerPlan, SmoothQuantPlan, TransformPlan } from './generated/plan.js';
 
 export interface ModifierFacts {
   name: string;
   /** Those of bitwright alone have fields in llm-compressor's style, and are unknown to it. */
   origin: 'llm-compressor' | 'bitwright';
-  kind: 'quantizer' | 'transform' | 'pruning';
+  /** Transforms come before the quantizers and keep the function; corrections work on what these have made. */
+  kind: 'quantizer' | 'transform' | 'correction' | 'pruning';
   /** Its name in a plan; null: it does not run in this version. */
   stem: QuantizerPlan['name'] | TransformPlan['name'] | null;
   /** It never runs without data. */
@@ -30,6 +31,8 @@ export const modifierFacts: readonly ModifierFacts[] = [
   of('transform', 'LogarithmicEqualizationModifier', 'smoothquant', true),
   of('transform', 'SpinQuantModifier', 'hadamard', false),
   of('transform', 'HadamardModifier', 'hadamard', false, 'bitwright'),
+  of('correction', 'BiasCorrectionModifier', 'bias-correction', true, 'bitwright'),
+  of('correction', 'VarianceCorrectionModifier', 'variance-correction', false, 'bitwright'),
   of('quantizer', 'BeaconModifier', 'beacon', true, 'bitwright'),
   of('quantizer', 'COMQModifier', 'comq', true, 'bitwright'),
   of('quantizer', 'GPFQModifier', 'gpfq', true, 'bitwright'),
@@ -69,3 +72,16 @@ export const isSolved = ({ quantizer }: { quantizer: QuantizerPlan | null }): bo
 export const needsPairs = ({ quantizer }: { quantizer: QuantizerPlan | null }): boolean =>
   quantizer !== null &&
   (quantizer.name === 'gpfq' || quantizer.name === 'qronos' || (quantizer.name === 'beacon' && quantizer.error_correction));
+
+/** Transforms of single blocks, mapping by mapping, from what the rows show there. */
+export type ScalingPlan = SmoothQuantPlan | AwqPlan;
+export const isScaling = (transform: TransformPlan): transform is ScalingPlan =>
+  transform.name === 'smoothquant' || transform.name === 'awq';
+
+/** Done once with the whole model, before all else. */
+export type RotationPlan = HadamardPlan;
+export const isRotation = (transform: TransformPlan): transform is RotationPlan => transform.name === 'hadamard';
+
+/** Work on what a quantizer has made of a layer. */
+export type CorrectionPlan = Exclude<TransformPlan, ScalingPlan | RotationPlan>;
+export const isCorrection = (transform: TransformPlan): transform is CorrectionPlan => !isScaling(transform) && !isRotation(transform);

@@ -14,8 +14,10 @@ import type { Quantizer } from './quantizers/quantizer.js';
 import { rtn } from './quantizers/rtn.js';
 import { weightObservers } from './quantizers/weight-observer.js';
 import * as awq from './transforms/awq.js';
+import * as biasCorrection from './transforms/bias-correction.js';
 import * as hadamard from './transforms/hadamard.js';
 import { smoothquant } from './transforms/smoothquant.js';
+import * as varianceCorrection from './transforms/variance-correction.js';
 
 type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { name: Name }>;
 
@@ -28,8 +30,14 @@ export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<P
   gpfq,
   qronos,
 };
-/** Each in its own form: SmoothQuant computes its scales at once, AWQ searches for them, rotations are folded into the whole model before. */
-export const transforms = { smoothquant, awq, hadamard } as const satisfies Record<TransformPlan['name'], unknown>;
+/** Each in its own form: SmoothQuant computes its scales at once, AWQ searches for them, rotations are folded into the whole model before, corrections come behind a quantizer. */
+export const transforms = {
+  smoothquant,
+  awq,
+  hadamard,
+  'bias-correction': biasCorrection,
+  'variance-correction': varianceCorrection,
+} as const satisfies Record<TransformPlan['name'], unknown>;
 export const formats: Readonly<Record<string, Format>> = compressedTensorsFormats;
 /** Observers by the names that schemes carry. */
 export const observers = { weights: weightObservers, inputs: [...staticRangeObservers, ...histogramObservers] };

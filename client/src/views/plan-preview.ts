@@ -107,6 +107,8 @@ function transformText(transform: QuantizationPlan['transforms'][number]): strin
     const rotations = transform.rotations.map(({ name, size }) => `${name} (${size})`).join(', ');
     return l10n.t('{0}: rotations {1}, seed {2}', transform.modifier, rotations, transform.seed ?? l10n.t('none'));
   }
+  if (transform.name === 'bias-correction' || transform.name === 'variance-correction')
+    return l10n.t('{0}: {1} layers', transform.modifier, transform.layers.length);
   if (transform.name === 'awq')
     return l10n.t(
       '{0}: {1} mappings, n_grid {2}, duo_scaling {3}',

@@ -325,6 +325,20 @@ export interface LayerMetrics {
    * Representable values of the first scale group in sight; see report docs.
    */
   grid: SidecarArray | null;
+  /**
+   * Smallest and largest factor that the scales of its channels were multiplied by to keep their variance; absent without such a correction.
+   */
+  variance_gain?: {
+    min: number;
+    max: number;
+  };
+  /**
+   * What the biases of its outputs took: root mean square and largest magnitude over the channels; absent without such a correction.
+   */
+  bias_shift?: {
+    rms: number;
+    largest: number;
+  };
 }
 /**
  * Little-endian array beside the report.

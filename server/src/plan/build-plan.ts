@@ -111,11 +111,11 @@ export function memoryLimit({ document }: Resolution): number {
 }
 
 /** In the order of the recipe. */
-function transformPlans({ modifiers, transforms, awq, rotations }: Resolution): TransformPlan[] {
+function transformPlans({ modifiers, transforms, awq, rotations, corrections }: Resolution): TransformPlan[] {
   return modifiers.flatMap((modifier): TransformPlan[] => [
     ...transforms.filter((transform) => transform.modifier === modifier).map(smoothquantPlan),
     ...awq.filter((transform) => transform.modifier === modifier).map(awqPlan),
-    ...rotations.flatMap(({ modifier: by, plan }) => (by === modifier && plan !== null ? [plan] : [])),
+    ...[...rotations, ...corrections].flatMap(({ modifier: by, plan }) => (by === modifier && plan !== null ? [plan] : [])),
   ]);
 }
 

@@ -7,7 +7,7 @@
 //
 // Measured against the resident size at its peak (Linux, glibc, 2 cores); the table is in test/server/plan/estimate-memory.test.ts.
 import type { ArchitectureFacts, LayerPlan, ModelDescription, TransformPlan } from '../../../schemas/src/generated/plan.js';
-import { isSolved, needsPairs } from '../../../schemas/src/modifiers.js';
+import { isRotation, isSolved, needsPairs } from '../../../schemas/src/modifiers.js';
 import { sizeOfDtype } from './estimate-size.js';
 
 export interface MemoryStage {
@@ -64,7 +64,7 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
   const stages: MemoryStage[] = [];
   const add = (name: string, bytes: number): void => void stages.push({ name, bytes: Math.ceil(always + bytes) });
   const quantized = input.layers.filter((layer) => layer.scheme?.weights);
-  if (input.transforms.some(({ name }) => name === 'hadamard')) add('folding rotations into the weights', rotatingBytes(input.layers));
+  if (input.transforms.some(isRotation)) add('folding rotations into the weights', rotatingBytes(input.layers));
   const units = unitsOf(quantized);
   const unitBytes = largestOf(units, (unit) => quantizingBytes(unit, input));
   if (input.calibration === null || architecture === null) add('quantizing a block', unitBytes);

@@ -7,7 +7,7 @@ import type {
   QuantizationScheme,
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
-import { isSolved } from '../../../schemas/src/modifiers.js';
+import { isRotation, isScaling, isSolved } from '../../../schemas/src/modifiers.js';
 import { memoryStages, type RowsEstimate } from './estimate-memory.js';
 import { inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
 
@@ -27,7 +27,7 @@ export function estimatePlan({ model, layers, calibration, evaluation, transform
   const before = model.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const quantized = layers.filter((layer) => layer.scheme?.weights);
   const stored = (layer: LayerPlan): number => storedBytes(layer, layer.scheme as QuantizationScheme, sizeOfDtype(layer.dtype));
-  const rotation = transforms.find(({ name }) => name === 'hadamard');
+  const rotation = transforms.find(isRotation);
   const facts = model.architecture;
   // The head gets a matrix of its own; the folder of the rotated model stands beside the blocks until the end.
   const parted = rotation !== undefined && facts?.tie_word_embeddings === true && layers.some(isOwnHead(facts.lm_head));
@@ -93,7 +93,7 @@ function transformOperations(
 ): number {
   const weightsOf = (some: readonly LayerPlan[]): number => some.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
   const N = calibration?.totalTokens ?? 0;
-  const passing = transforms.filter(({ name }) => name !== 'hadamard');
+  const passing = transforms.filter(isScaling);
   let total = passing.length * N * weightsOf(layers.filter(({ block }) => block !== null));
   for (const transform of transforms)
     if (transform.name === 'awq')

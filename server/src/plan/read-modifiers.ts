@@ -20,6 +20,8 @@ export const quantizationModifiers: ReadonlyMap<string, QuantizerPlan['name']> =
 export const schemeModifiers = names(({ kind }) => kind === 'quantizer');
 /** Transforms that run. */
 export const transformModifiers = names(({ kind, stem }) => kind === 'transform' && stem !== null);
+/** Corrections of what quantizers have made. */
+export const correctionModifiers = names(({ kind, stem }) => kind === 'correction' && stem !== null);
 /** Modifiers with SmoothQuant's mappings. */
 export const smoothingModifiers: readonly string[] = ['SmoothQuantModifier', 'LogarithmicEqualizationModifier'];
 export const calibratedModifiers = names(({ calibrated }) => calibrated);

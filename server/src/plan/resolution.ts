@@ -17,13 +17,15 @@ import type { ModifierGroups } from './assign-layers.js';
 import { expandScheme } from './expand-scheme.js';
 import { matchesOf, modulesAndNormsOf, modulesOf } from './pattern-matches.js';
 import type { ModelModule } from './pattern-matches.js';
-import { calibratedModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
+import { calibratedModifiers, correctionModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import { resolveTasks } from './resolve-tasks.js';
 import type { ResolvedTasks } from './resolve-tasks.js';
 import { saidObserver } from './said-observers.js';
 import { resolveAwqMappings } from './resolve-awq-mappings.js';
 import type { ResolvedAwq } from './resolve-awq-mappings.js';
+import { resolveCorrection } from './resolve-corrections.js';
+import type { ResolvedCorrection } from './resolve-corrections.js';
 import { resolveMappings } from './resolve-mappings.js';
 import type { ResolvedMapping } from './resolve-mappings.js';
 import { partsHead, resolveRotation, rotationModifiers } from './resolve-rotations.js';
@@ -90,6 +92,7 @@ export interface Resolution {
   transforms: readonly ResolvedTransform[];
   awq: readonly ResolvedAwq[];
   rotations: readonly ResolvedRotation[];
+  corrections: readonly ResolvedCorrection[];
   layers: readonly LayerPlan[];
   calibration: ResolvedDataset | null;
   /** The texts of evaluate: of perplexity and of kl_divergence, where the recipe names them. */
@@ -151,6 +154,13 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   problems.push(...rotations.flatMap((rotation) => rotation.problems));
   const assigned = model === null ? [] : assignLayers(model, quantization);
   const layers = rotations.some(({ plan }) => plan !== null && partsHead(plan)) ? assigned.map(withOwnWeight) : assigned;
+  // Of a scheme that is not understood it is not known what its layers get.
+  const isSettled = quantization.every(({ groups }) => groups.every(({ scheme }) => scheme !== null));
+  const corrections =
+    model === null || !isSettled
+      ? []
+      : modifiers.filter(({ name }) => correctionModifiers.includes(name)).map((modifier) => resolveCorrection(modifier, model, layers));
+  problems.push(...corrections.flatMap((correction) => correction.problems));
   const awq = modifiers.filter(({ name }) => name === 'AWQModifier');
   return {
     document,
@@ -162,6 +172,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     transforms,
     awq: model === null ? [] : awq.map((modifier) => resolveAwqMappings(modifier, model, layers)),
     rotations,
+    corrections,
     layers,
     calibration,
     evaluations,
@@ -304,5 +315,12 @@ export function needsCalibration(resolution: Resolution): RecipeModifier | null 
         ((scheme.input_activations !== null && scheme.input_activations.dynamic !== true) || scheme.output_activations?.dynamic === false),
     );
   const needing = resolution.quantization.filter(byScheme).map(({ modifier }) => modifier);
-  return resolution.modifiers.find((modifier) => calibratedModifiers.includes(modifier.name) || needing.includes(modifier)) ?? null;
+  // The norm of a row is known without rows of data, the variance of its output is not.
+  const keepsOutputs = ({ name, body }: RecipeModifier): boolean =>
+    name === 'VarianceCorrectionModifier' && textOf(body['statistic'], 'weights') === 'outputs';
+  return (
+    resolution.modifiers.find(
+      (modifier) => calibratedModifiers.includes(modifier.name) || needing.includes(modifier) || keepsOutputs(modifier),
+    ) ?? null
+  );
 }

@@ -1,4 +1,4 @@
-// AWQ's search and rotations on a CUDA device: the names of awq.h and hadamard.h.
+// AWQ's search, rotations and corrections on a CUDA device: the names of awq.h, hadamard.h and corrections.h.
 #pragma once
 #include "cuda/context.h"
 
@@ -9,7 +9,9 @@ void awq_weight_sum_accumulate(Context&, const Views& in, const Views& out, cons
 void column_abs_sum_accumulate(Context&, const Views& in, const Views& out, const Options&);
 void divide_columns(Context&, const Views& in, const Views& out, const Options&);
 void hadamard_transform(Context&, const Views& in, const Views& out, const Options&);
+void output_shift(Context&, const Views& in, const Views& out, const Options&);
 void rotate(Context&, const Views& in, const Views& out, const Options&);
 void squared_error_accumulate(Context&, const Views& in, const Views& out, const Options&);
+void variance_sums(Context&, const Views& in, const Views& out, const Options&);
 
 }  // namespace bitwright::cuda

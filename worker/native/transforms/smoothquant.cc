@@ -14,6 +14,7 @@
 #include "core/operations.h"
 #include "core/vector-math.h"
 #include "transforms/awq.h"
+#include "transforms/corrections.h"
 #include "transforms/hadamard.h"
 
 namespace bitwright {
@@ -107,7 +108,8 @@ Operation divide_rows_operation() {
 OperationList transform_operations() {
   return {column_absmax_accumulate_operation(), smoothquant_scales_operation(),        multiply_columns_operation(), divide_rows_operation(),
           column_abs_sum_accumulate_operation(), awq_weight_sum_accumulate_operation(), awq_scales_operation(),       divide_columns_operation(),
-          squared_error_accumulate_operation(), hadamard_transform_operation(),        rotate_operation()};
+          squared_error_accumulate_operation(), hadamard_transform_operation(),        rotate_operation(),           output_shift_operation(),
+          variance_sums_operation()};
 }
 
 }  // namespace bitwright

@@ -72,7 +72,9 @@ KernelList transform_kernels() {
           {"divide_columns", divide_columns},
           {"squared_error_accumulate", squared_error_accumulate},
           {"hadamard_transform", hadamard_transform},
-          {"rotate", rotate}};
+          {"rotate", rotate},
+          {"output_shift", output_shift},
+          {"variance_sums", variance_sums}};
 }
 
 }  // namespace bitwright::cuda

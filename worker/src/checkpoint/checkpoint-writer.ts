@@ -130,7 +130,12 @@ function fromFile({ tensor, file }: PlacedTensor, onChunk: (bytes: number) => vo
 async function writeConfig(dir: string, { plan, stored, isUntied }: CheckpointContent): Promise<void> {
   const file = path.join(plan.model.dir, 'config.json');
   const text = plan.model.side_files.includes('config.json') ? await readSideFile(file) : '{}';
-  const entries = { quantization_config: makeQuantizationConfig(plan.layers, stored), ...(isUntied ? { tie_word_embeddings: false } : {}) };
+  const switches = plan.transforms.flatMap((transform) => (transform.name === 'bias-correction' ? transform.switches : []));
+  const entries = {
+    quantization_config: makeQuantizationConfig(plan.layers, stored),
+    ...(isUntied ? { tie_word_embeddings: false } : {}),
+    ...Object.fromEntries(switches.map((name) => [name, true])),
+  };
   await writeTextDurably(path.join(dir, 'config.json'), stored.length > 0 ? addToConfig(file, text, entries) : text);
 }
 

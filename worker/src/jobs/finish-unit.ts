@@ -15,6 +15,7 @@ import { fromDevice, placeTensors, writeSafetensors } from '../checkpoint/safete
 import { loadCopies, type ReaderOn, type WeightCopies } from '../checkpoint/weight-copies.js';
 import { Sidecar } from '../report/sidecar.js';
 import type { RunContext } from '../run-context.js';
+import { layersWithNewBias, zeroBiases } from './correct-layer.js';
 import type { WorkUnit } from './layer-jobs.js';
 import { quantizeOperations } from './operations-estimate.js';
 import { checkFinite } from './quantize-unit.js';
@@ -33,7 +34,7 @@ export interface UnitInput {
 
 export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
   const { context, unit, source } = input;
-  if (unit.layers.length === 0 && unit.transforms.length === 0)
+  if (unit.layers.length === 0 && unit.transforms.length === 0 && zerosIn(input).length === 0)
     return { unit: unit.index, shard: null, layers: [], transforms: [], problems: [] };
   // Rows need every weight on every device; without them a device holds what it quantizes.
   const devices = input.rows?.devices ?? context.devices;
@@ -64,16 +65,20 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
     context.throwIfCancelled();
   };
   const quantized = await context.stage('quantize', unit.block, detail(unit), () =>
-    quantizeSpread({ layers: unit.layers, groups, devices, copies, statistics, sidecar, onLayer }),
+    quantizeSpread({ layers: unit.layers, groups, devices, copies, statistics, transforms: context.plan.transforms, sidecar, onLayer }),
   );
+  const zeros = zeroBiases(zerosIn(input), quantized, copies.first);
   try {
-    const tensors = [...quantized, ...transformedTensors(unit, copies.first)];
+    const tensors = [...quantized, ...zeros, ...transformedTensors(unit, copies.first, quantized)];
     const shard = await context.stage('write', unit.block, detail(unit), () => writeShard(input, tensors, sidecar));
     return { unit: unit.index, shard, layers, transforms: transformed.metrics, problems };
   } finally {
-    for (const { tensor } of quantized) tensor.dispose();
+    for (const { tensor } of [...quantized, ...zeros]) tensor.dispose();
   }
 }
+
+/** Layers of the unit that get a bias. */
+const zerosIn = ({ context, unit }: UnitInput): LayerPlan[] => layersWithNewBias(context.plan, unit.block);
 
 const detail = (unit: WorkUnit): string =>
   unit.block === null ? unit.layers.map((layer) => layer.name).join(', ') : `block ${unit.block}`;
@@ -100,7 +105,8 @@ function wantedTensors(
 }
 
 async function observeUnit({ context, unit }: UnitInput, rows: SpreadRows, copies: WeightCopies): Promise<SpreadStatistics> {
-  const parts = rows.parts.map(({ device }) => new BlockStatistics(device, unit.layers));
+  const corrected = new Set(context.plan.transforms.flatMap((plan) => (plan.name === 'bias-correction' ? plan.layers : [])));
+  const parts = rows.parts.map(({ device }) => new BlockStatistics(device, unit.layers, corrected));
   const head = context.plan.model.architecture?.lm_head;
   try {
     await rows.onEach(async (part, index) => {
@@ -120,8 +126,8 @@ async function observeUnit({ context, unit }: UnitInput, rows: SpreadRows, copie
 }
 
 /** Transformed tensors that stay unquantized: norms, biases, balance layers without a scheme. */
-function transformedTensors(unit: WorkUnit, weights: LoadedWeights): NamedTensor[] {
-  const quantized = new Set(unit.layers.map((layer) => layer.tensor));
+function transformedTensors(unit: WorkUnit, weights: LoadedWeights, written: readonly NamedTensor[]): NamedTensor[] {
+  const quantized = new Set([...unit.layers.map((layer) => layer.tensor), ...written.map(({ name }) => name)]);
   return [...weights.replaced].filter((name) => !quantized.has(name)).map((name) => ({ name, tensor: weights.tensor(name) }));
 }
 

@@ -6,14 +6,12 @@ import type {
   QuantizationPlan,
   QuantizerPlan,
   SmoothQuantPlan,
+  TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
-import { isSolved } from '../../../schemas/src/modifiers.js';
+import { isScaling, isSolved, type ScalingPlan } from '../../../schemas/src/modifiers.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { storageObstacle } from '../checkpoint/formats/compressed-tensors.js';
 import { areInputsKnown } from '../tensor/grid-args.js';
-
-/** Transforms of single blocks; rotations are done before, with the whole model. */
-type ScalingPlan = SmoothQuantPlan | AwqPlan;
 
 export interface MappingOf<Plan extends ScalingPlan> {
   plan: Plan;
@@ -68,8 +66,8 @@ export function planUnits(plan: QuantizationPlan): WorkUnit[] {
   };
   for (let block = 0; block < n_blocks; block += 1) blockUnit(block);
   for (const layer of quantized) if (layer.block !== null) blockUnit(layer.block).layers.push(layer);
-  for (const transform of plan.transforms)
-    if (transform.name !== 'hadamard') for (const one of mappingsOf(transform)) blockUnit(blockOf(plan, one.mapping)).transforms.push(one);
+  for (const transform of plan.transforms.filter(isScaling))
+    for (const one of mappingsOf(transform)) blockUnit(blockOf(plan, one.mapping)).transforms.push(one);
   const outside = quantized.filter((layer) => layer.block === null);
   const single = (place: 'before' | 'after') => (layer: LayerPlan) => ({ block: null, place, layers: [layer], transforms: [] });
   return [
@@ -122,10 +120,15 @@ export function checkPlanIsSupported(plan: QuantizationPlan, observers: { weight
     }
   if (plan.transforms.some(({ name }) => name === 'awq') && plan.layers.some(({ scheme }) => scheme?.weights?.type === 'float'))
     faults.push('AWQ searches scales for integers alone, and a layer has weights of floats');
-  const observed = plan.transforms.find(({ name }) => name !== 'hadamard');
+  const observed = plan.transforms.find(needsRows);
   if (plan.calibration === null && observed !== undefined) faults.push(`${observed.modifier} needs calibration and the plan has none`);
   if (faults.length > 0) throw runFailure.planInvalid(listed([...new Set(faults)]));
 }
+
+const needsRows = (transform: TransformPlan): boolean =>
+  isScaling(transform) ||
+  transform.name === 'bias-correction' ||
+  (transform.name === 'variance-correction' && transform.statistic === 'outputs');
 
 function schemeFaults(
   { name, scheme, dtype, columns, quantizer }: LayerPlan,

@@ -13,7 +13,6 @@ import { storeLayer, type StoreLayerInput } from './store-layer.js';
 
 export interface QuantizeUnitInput extends StoreLayerInput {
   layers: readonly LayerPlan[];
-  weights: LoadedWeights;
 }
 
 /** Name under which a layer's weight is loaded: a tied head has the tensor of the embedding. */

@@ -1,11 +1,12 @@
 // A quantized layer → the tensors of its shard, and its numbers: what the file will say of it, measured on the device before it is written.
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { formats } from '../algorithms.js';
 import type { SpreadStatistics } from '../calibration/spread-statistics.js';
 import { weightAsRead } from '../checkpoint/formats/floats.js';
 import { weightBytes, type NamedTensor, type QuantizedLayer } from '../checkpoint/formats/format.js';
+import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import type { QuantizedWeight, QuantizerInput } from '../quantizers/quantizer.js';
 import { layerArgs, missingImportance } from '../quantizers/weight-observer.js';
 import { measureLayer } from '../report/layer-metrics.js';
@@ -13,10 +14,14 @@ import type { Sidecar } from '../report/sidecar.js';
 import { gridArgs } from '../tensor/grid-args.js';
 import { activationScale, globalScale } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { correctedBias, correctedScale } from './correct-layer.js';
 
 export interface StoreLayerInput {
   /** Null without calibration. */
   statistics: SpreadStatistics | null;
+  weights: LoadedWeights;
+  /** Of the plan: corrections among them. */
+  transforms: readonly TransformPlan[];
   sidecar: Sidecar;
   onLayer(layer: LayerPlan, metrics: LayerMetrics, problems: RunProblem[]): void;
 }
@@ -32,9 +37,14 @@ export async function storeLayer(
   using q = chosen.q;
   using firstLevel = chosen.levels?.scale;
   using secondLevel = chosen.levels?.global;
-  using scale = chosen.scale;
+  using found = chosen.scale;
   using zeroPoint = chosen.zeroPoint;
   using gIdx = chosen.gIdx;
+  const args = layerArgs(layer);
+  const asFound = { q, scale: found, zeroPoint, levels: null, gIdx, input: null };
+  const kept = await correctedScale(input.transforms, layer, weight, () => weightAsRead(asFound, args), found, hessian?.hessian ?? null);
+  using corrected = kept.scale;
+  const scale = corrected ?? found;
   const calibrated = await inputScale(input, layer, weight);
   using inputScaleTensor = calibrated?.scale;
   using inputZeroPoint = calibrated?.zeroPoint;
@@ -50,8 +60,9 @@ export async function storeLayer(
   if (!format) throw runFailure.planInvalid(`${layer.name} has no format that this version knows`);
   const tensors = format.store(layer, quantized);
   try {
-    const args = layerArgs(layer);
     using What = weightAsRead(quantized, args);
+    const bias = await correctedBias(input.transforms, layer, weight, What, input.weights, input.statistics);
+    tensors.push(...bias.tensors);
     await weight.device.sync();
     const seconds = secondsBefore + (performance.now() - began) / 1000;
     const measured = {
@@ -67,10 +78,11 @@ export async function storeLayer(
       seconds,
       findings,
     };
-    const metrics = await measureLayer(measured, input.sidecar);
+    const metrics = { ...(await measureLayer(measured, input.sidecar)), ...kept.metrics, ...bias.metrics };
     const missing = await missingImportance({ layer, hessian });
     const finding = (await input.statistics?.rangeFinding(layer.name)) ?? null;
-    input.onLayer(layer, metrics, [...problems, ...importanceProblems(layer, missing), ...inputProblems(layer, finding)]);
+    const corrections = [...kept.problems, ...bias.problems];
+    input.onLayer(layer, metrics, [...problems, ...corrections, ...importanceProblems(layer, missing), ...inputProblems(layer, finding)]);
     return tensors;
   } catch (error) {
     for (const { tensor } of tensors) tensor.dispose();

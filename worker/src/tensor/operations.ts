@@ -341,6 +341,15 @@ export const squaredErrorAccumulate = (sum: Tensor, a: Tensor, b: Tensor): void 
 /** weight [O, I] / s per column, in the dtype of the weight. */
 export const divideColumns = (weight: Tensor, s: Tensor): Tensor => one(weight.device.enqueue('divide_columns', [weight, s]));
 
+// ---- corrections behind a quantizer (Nagel et al., arXiv 1906.04721; Banner et al., arXiv 1810.05723) -------------------------
+
+/** W E[x] − Ŵ E[x̃] of weights [O, I] and means F64 [I] → F64 [O]. */
+export const outputShift = (W: Tensor, What: Tensor, mean: Tensor, meanHat: Tensor): Tensor =>
+  one(W.device.enqueue('output_shift', [W, What, mean, meanHat]));
+/** w H wᵀ and ŵ H ŵᵀ of every row from the products with H [O, I] (the weights themselves for H = 1): F64 [O, 2]. */
+export const varianceSums = (W: Tensor, What: Tensor, WH: Tensor, WhatH: Tensor): Tensor =>
+  one(W.device.enqueue('variance_sums', [W, What, WH, WhatH]));
+
 // ---- rotations (Ashkboos et al., arXiv 2404.00456) ---------------------------------------------------------------------------
 
 /** How a weight or a bias is turned: along axis 1 every piece of a row, along axis 0 every piece of a column; the result in `dtype`. */

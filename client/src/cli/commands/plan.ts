@@ -42,6 +42,10 @@ export const planCommand: Command = {
 function transformText(transform: QuantizationPlan['transforms'][number]): string {
   if (transform.name === 'hadamard')
     return `${transform.rotations.map(({ name, size }) => `${name} of size ${size}`).join(', ')}, ${transform.seed === null ? 'without random signs' : `seed ${transform.seed}`}`;
+  if (transform.name === 'bias-correction')
+    return `biases of ${counted(transform.layers.length, 'layer')}${transform.added.length === 0 ? '' : `, ${transform.added.length} of them new with ${transform.switches.join(' and ')}`}`;
+  if (transform.name === 'variance-correction')
+    return `scales of ${counted(transform.layers.length, 'layer')} by the variance of their ${transform.statistic}`;
   const how =
     transform.name === 'awq'
       ? `a search over ${counted(transform.n_grid, 'scaling')}, duo_scaling ${transform.duo_scaling}`

@@ -24,9 +24,9 @@ export interface NamedTensor {
   tensor: Tensor;
 }
 
-/** What the weight of a layer takes: codes, scales and zero points, without its shape and without what quantizes inputs. */
+/** What the weight of a layer takes: codes, scales and zero points, without its shape, its bias and what quantizes inputs. */
 export const weightBytes = (stored: readonly NamedTensor[]): number =>
-  stored.filter(({ name }) => !/\.(weight_shape|input_\w+)$/.test(name)).reduce((sum, { tensor }) => sum + tensor.bytes, 0);
+  stored.filter(({ name }) => !/\.(weight_shape|input_\w+|bias)$/.test(name)).reduce((sum, { tensor }) => sum + tensor.bytes, 0);
 
 export interface Format {
   /** New tensors of the layer, by their names in the checkpoint; the caller disposes them. */
