@@ -41,6 +41,8 @@ std::vector<Call> calls_in_order() {
   constexpr DType F32 = DType::F32, I32 = DType::I32, I8 = DType::I8;
   const TensorSpec absent{DType::U8, {-1}, false}, W{F32, {4, 8}}, H{F32, {8, 8}}, x{F32, {6, 8}}, q{I8, {4, 8}}, scale{F32, {4, 2}}, zero_point{I8, {4, 2}}, per_column{I32, {8}}, per_token{I32, {6}}, s{F32, {8}};
   const Options grid = options({{"num_bits", 4.0}, {"symmetric", true}, {"strategy", std::string("group")}, {"group_size", 4.0}, {"observer", std::string("minmax")}, {"block_size", 3.0}, {"n_sweeps", 2.0}, {"n_iters", 2.0}});
+  Options ternary = grid;
+  ternary.set("levels", std::string("ternary"));
   const Options heads = options({{"n_heads", 2.0}, {"n_kv_heads", 2.0}, {"head_dim", 4.0}, {"scale", 0.5}, {"sliding_window", 0.0}});
   const Options packing = options({{"num_bits", 4.0}, {"axis", 1.0}, {"rows", 4.0}, {"columns", 8.0}});
   const Options tokens = options({{"num_bits", 8.0}, {"symmetric", false}, {"strategy", std::string("token")}, {"scale_dtype", std::string("BF16")}});
@@ -74,6 +76,7 @@ std::vector<Call> calls_in_order() {
           {"activation_scale", {{F32, {2}}}, tokens},
           {"weight_scales", {W, absent}, grid},
           {"hqq_scales", {W, scale, zero_point}, grid},
+          {"absmean_scales", {W, absent}, ternary},
           {"histogram_accumulate", {{DType::I64, {8}}, {DType::F64, {4}}, x}, {}},
           {"search_scales", {W, absent, s}, grid},
           {"activation_ranges", {x}, grid},

@@ -259,6 +259,10 @@ export interface QuantizationArgs {
   type: 'int' | 'float';
   symmetric: boolean;
   /**
+   * Which of the integers are used; absent: every one. No file says it: the stored integers are read as any others.
+   */
+  levels?: 'ternary' | 'binary' | 'six' | 'power_of_two';
+  /**
    * Scope of one scale. Always explicit in a plan.
    */
   strategy: 'tensor' | 'channel' | 'group' | 'block' | 'token' | 'tensor_group' | 'attn_head';

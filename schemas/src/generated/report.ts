@@ -289,6 +289,10 @@ export interface LayerMetrics {
    * Stored bits per weight, scales and zero points included.
    */
   bits_per_weight: number;
+  /**
+   * log2 of the number of values that a code may have, scales left out: 1.58 for ternary weights, whatever they are stored in.
+   */
+  information_bits?: number;
   bytes_before: number;
   bytes_after: number;
   /**

@@ -23,6 +23,8 @@ import { ignoreMatchesNothing } from './ignore-matches-nothing.js';
 import { inputStrategyUnsupported } from './input-strategy-unsupported.js';
 import { invalidRegularExpression } from './invalid-regular-expression.js';
 import { kernelDoesNotFit } from './kernel-does-not-fit.js';
+import { levelsNotForScheme } from './levels-not-for-scheme.js';
+import { levelsOnlyHere } from './levels-only-here.js';
 import { memoryAboveMachine } from './memory-above-machine.js';
 import { messagesWithoutTemplate } from './messages-without-template.js';
 import { modelAlreadyQuantized } from './model-already-quantized.js';
@@ -119,5 +121,7 @@ export const allChecks: readonly Check[] = [
   gateCannotHold,
   runtimeCannotLoad,
   kernelDoesNotFit,
+  levelsNotForScheme,
+  levelsOnlyHere,
   tensorParallelCutsGroup,
 ];

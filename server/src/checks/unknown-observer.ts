@@ -22,7 +22,8 @@ function inSchemes({ modifier, groups }: ResolvedModifier): Problem[] {
       const args = group.scheme?.[place] ?? null;
       if (said === null || args === null || args.observer === null) return [];
       const own = observerFacts.find(({ name, origin }) => origin === 'bitwright' && name === args.observer);
-      if (own !== undefined && place === 'input_activations') return [ours(said.text, own.does, said.path)];
+      if (own?.observes.includes(place === 'weights' ? 'weights' : 'inputs') === true && place !== 'output_activations')
+        return [ours(said.text, own.does, said.path)];
       if (!observers.includes(args.observer)) return [unknown(said.text, said.path)];
       const isUnseen = place === 'weights' && args.observer === 'imatrix_mse' && said.text !== 'imatrix_mse';
       return isUnseen && modifier.name !== 'GPTQModifier' ? [unseen(said.text, said.path)] : [];

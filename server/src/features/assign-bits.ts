@@ -1,6 +1,7 @@
 // Bits for every layer → the recipe that says so: the modifier's scheme becomes config_groups, one for each kind of weights, with as few patterns as
 // tell its layers from all others. All else of the recipe stays as its author wrote it.
 import type { LayerPlan, QuantizationArgs } from '../../../schemas/src/generated/plan.js';
+import { withoutLevels } from '../../../schemas/src/levels.js';
 import type { RecipeEdit, RecipePath } from '../../../schemas/src/problem.js';
 import type { Resolution } from '../plan/resolution.js';
 import { yamlScalar } from '../recipe/yaml-scalar.js';
@@ -61,7 +62,7 @@ function groupsText(
   const groups = new Map<string, { args: string; num_bits: number; names: string[] }>();
   for (const { name, scheme } of named) {
     const num_bits = bits[name] ?? 0;
-    const args = scheme?.weights ? argsText({ ...scheme.weights, num_bits }) : '';
+    const args = scheme?.weights ? argsText(withoutLevels({ ...scheme.weights, num_bits })) : '';
     const group = groups.get(args) ?? { args, num_bits, names: [] };
     group.names.push(name);
     groups.set(args, group);

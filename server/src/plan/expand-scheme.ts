@@ -293,7 +293,7 @@ function inferFormat(weights: QuantizationArgs | null, inputs: QuantizationArgs 
 /** Short text of a scheme, such as `int4 g128 sym, int8 token inputs`. */
 export function schemeText(scheme: QuantizationScheme): string {
   const args = (value: QuantizationArgs): string =>
-    `${value.type === 'int' ? 'int' : 'fp'}${value.num_bits} ${value.strategy === 'group' || value.strategy === 'tensor_group' ? `g${value.group_size ?? 0}` : value.strategy}${value.symmetric ? '' : ' asym'}`;
+    `${value.type === 'int' ? 'int' : 'fp'}${value.num_bits}${value.levels === undefined ? '' : ` ${value.levels}`} ${value.strategy === 'group' || value.strategy === 'tensor_group' ? `g${value.group_size ?? 0}` : value.strategy}${value.symmetric ? '' : ' asym'}`;
   if (scheme.weights === null) return 'unquantized';
   return (
     args(scheme.weights) +

@@ -19,7 +19,13 @@ const of = (name: string, lastBatch: string | null, does: string): ObserverFacts
   lastBatch,
   does,
 });
-const own = (name: string, does: string): ObserverFacts => ({ name, origin: 'bitwright', observes: ['inputs'], lastBatch: null, does });
+const own = (name: string, observes: ObserverFacts['observes'], does: string): ObserverFacts => ({
+  name,
+  origin: 'bitwright',
+  observes,
+  lastBatch: null,
+  does,
+});
 
 export const observerFacts: readonly ObserverFacts[] = [
   of('memoryless_minmax', 'static_minmax', 'the extremes; of calibrated inputs those of the last row alone'),
@@ -29,9 +35,10 @@ export const observerFacts: readonly ObserverFacts[] = [
   of('mse', null, 'for inputs a moving average of the ranges with the least error of each row, for weights memoryless_mse'),
   of('nvfp4_expanded_mse', 'mse', 'a search from 1.8 times the extremes down to 0.8 times, for NVFP4'),
   of('imatrix_mse', 'mse', 'for weights a search that weighs the columns by their mean squared input; for inputs all weigh alike'),
-  own('percentile', 'holds 99.99 % of all values, or percentile: of observer_kwargs, and cuts the rest off'),
-  own('histogram', 'the range with the least squared error over the histogram of all rows; integers'),
-  own('entropy', 'the cut that loses the least information, KL divergence as TensorRT describes it; symmetric integers'),
+  own('percentile', ['inputs'], 'holds 99.99 % of all values, or percentile: of observer_kwargs, and cuts the rest off'),
+  own('histogram', ['inputs'], 'the range with the least squared error over the histogram of all rows; integers'),
+  own('entropy', ['inputs'], 'the cut that loses the least information, KL divergence as TensorRT describes it; symmetric integers'),
+  own('absmean', ['weights'], 'the mean magnitude of the weights that share a scale, for levels ternary and binary'),
 ];
 
 export const observersOf = (place: 'weights' | 'inputs'): string[] =>

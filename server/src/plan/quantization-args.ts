@@ -1,5 +1,6 @@
 // QuantizationArgs as a recipe or preset says them → explicit ones, with compressed-tensors 0.18's rules between the fields.
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
+import { levelsFacts, type Levels } from '../../../schemas/src/levels.js';
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
 import { booleanOf, integerOf, mappingOf, textOf } from '../recipe/coerce.js';
 
@@ -28,6 +29,7 @@ const torchDtypes: ReadonlySet<string> = new Set(
 
 export const isTorchDtype = (name: string): boolean => torchDtypes.has(name.replaceAll('torch.', ''));
 
+const levelsNames = Object.keys(levelsFacts) as readonly Levels[];
 const strategies: readonly QuantizationArgs['strategy'][] = ['tensor', 'channel', 'group', 'block', 'token', 'tensor_group', 'attn_head'];
 
 /** QuantizationArgs with its cross-field rules; `path` is where the args stand, or the preset's name. */
@@ -109,15 +111,19 @@ export function expandArgs(
   if (actorder === 'group' && !grouped)
     refuse('actorder', `actorder ${JSON.stringify(saidOrder)} needs strategy group; here it is ${String(strategy)}.`);
   if (actorder !== null && !isWeights) refuse('actorder', 'actorder orders the columns of weights; activations have none. Remove it.');
+  const levels = isWeights ? levelsNames.find((name) => name === args['levels']) : undefined;
+  // The authors of both sets have the mean magnitude for their scale; half of the largest would make most weights zero.
+  const usual = levels !== undefined && levelsFacts[levels].absmean ? 'absmean' : 'memoryless_minmax';
   const observer =
     dynamic === true
       ? null
       : (observerOverride?.toLowerCase() ??
-        (typeof args['observer'] === 'string' ? args['observer'].toLowerCase() : dynamic === 'local' ? 'minmax' : 'memoryless_minmax'));
+        (typeof args['observer'] === 'string' ? args['observer'].toLowerCase() : dynamic === 'local' ? 'minmax' : usual));
   return {
     num_bits,
     type,
     symmetric: booleanOf(args['symmetric'], true),
+    ...(levels === undefined ? {} : { levels }),
     strategy: strategy ?? 'tensor',
     group_size: grouped && saidGroup !== null ? saidGroup : null,
     block_structure: block_structure ?? null,

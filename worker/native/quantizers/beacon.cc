@@ -193,6 +193,7 @@ Operation quantize_beacon_operation() {
             if (in.size() != 7) return mismatch("weight, H, factor, scale, zero_point, dead, codes", in);
             Cells cells;
             if (Status status = check_scaled(in, options, 3, cells); !status.ok()) return status;
+            if (Status status = check_even_steps(options); !status.ok()) return status;
             const int64_t I = cells.columns;
             if (cells.strategy != Cells::Strategy::channel && cells.strategy != Cells::Strategy::group) return Status::error("a scale that follows from codes belongs to one row: strategy channel or group, not " + options.text("strategy"));
             if (options.text("type") == "float") return Status::error("codes are integers here, not floats");

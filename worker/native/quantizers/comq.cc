@@ -129,6 +129,7 @@ Operation quantize_comq_operation() {
             if (in.size() != 4) return mismatch("weight, H, scale, zero_point", in);
             Cells cells;
             if (Status status = check_scaled(in, options, 2, cells); !status.ok()) return status;
+            if (Status status = check_even_steps(options); !status.ok()) return status;
             const int64_t I = cells.columns;
             if (cells.strategy != Cells::Strategy::channel && cells.strategy != Cells::Strategy::group) return Status::error("a row is solved with scales of its own: strategy channel or group, not " + options.text("strategy"));
             if (options.text("type") == "float") return Status::error("codes are integers here, not floats");

@@ -34,6 +34,7 @@ Operation quantize_gpfq_operation() {
             if (in.size() != 5) return mismatch("weight, H, C, scale, zero_point", in);
             Cells cells;
             if (Status status = check_scaled(in, options, 3, cells); !status.ok()) return status;
+            if (Status status = check_even_steps(options); !status.ok()) return status;
             const int64_t I = cells.columns;
             if (options.text("type") == "float") return Status::error("codes are integers here, not floats");
             const bool fits = is_weight(in[0].dtype) && in[1].dtype == DType::F32 && in[1].shape == Shape{I, I} && (!in[2].present || (in[2].dtype == DType::F32 && in[2].shape == Shape{I, I})) &&

@@ -59,14 +59,25 @@ BITWRIGHT_COLUMN(quantize_column_e4m3_f16, F16Type, E4M3)
 BITWRIGHT_COLUMN(quantize_column_e2m1_f32, F32Type, E2M1)
 BITWRIGHT_COLUMN(quantize_column_e2m1_bf16, BF16Type, E2M1)
 BITWRIGHT_COLUMN(quantize_column_e2m1_f16, F16Type, E2M1)
+BITWRIGHT_COLUMN(quantize_column_odd_f32, F32Type, OddIntegers)
+BITWRIGHT_COLUMN(quantize_column_odd_bf16, BF16Type, OddIntegers)
+BITWRIGHT_COLUMN(quantize_column_odd_f16, F16Type, OddIntegers)
+BITWRIGHT_COLUMN(quantize_column_powers_f32, F32Type, PowersOfTwo)
+BITWRIGHT_COLUMN(quantize_column_powers_bf16, BF16Type, PowersOfTwo)
+BITWRIGHT_COLUMN(quantize_column_powers_f16, F16Type, PowersOfTwo)
 #undef BITWRIGHT_COLUMN
 
 using ColumnFunction = void (*)(const float*, const float*, const float*, float, float, float, float*, float*, double*);
 ColumnFunction column_function(const Grid& grid, DType dtype) {
-  constexpr ColumnFunction functions[3][3] = {{quantize_column_f32, quantize_column_bf16, quantize_column_f16},
-                                              {quantize_column_e4m3_f32, quantize_column_e4m3_bf16, quantize_column_e4m3_f16},
-                                              {quantize_column_e2m1_f32, quantize_column_e2m1_bf16, quantize_column_e2m1_f16}};
-  return functions[!grid.is_float ? 0 : grid.num_bits == 8 ? 1 : 2][dtype == DType::BF16 ? 1 : dtype == DType::F16 ? 2 : 0];
+  return with_codes(grid, [&](auto codes) -> ColumnFunction {
+    using Codes = decltype(codes);
+    const auto of = [&](ColumnFunction f32, ColumnFunction bf16, ColumnFunction f16) { return dtype == DType::BF16 ? bf16 : dtype == DType::F16 ? f16 : f32; };
+    if constexpr (std::is_same_v<Codes, E4M3>) return of(quantize_column_e4m3_f32, quantize_column_e4m3_bf16, quantize_column_e4m3_f16);
+    else if constexpr (std::is_same_v<Codes, E2M1>) return of(quantize_column_e2m1_f32, quantize_column_e2m1_bf16, quantize_column_e2m1_f16);
+    else if constexpr (std::is_same_v<Codes, OddIntegers>) return of(quantize_column_odd_f32, quantize_column_odd_bf16, quantize_column_odd_f16);
+    else if constexpr (std::is_same_v<Codes, PowersOfTwo>) return of(quantize_column_powers_f32, quantize_column_powers_bf16, quantize_column_powers_f16);
+    else return of(quantize_column_f32, quantize_column_bf16, quantize_column_f16);
+  });
 }
 
 }  // namespace

@@ -14,6 +14,12 @@
 //   NVFP4:  two levels, see tensor-group-scales.cc; its cells hand on max(-mn, mx) itself
 //   q = nearest grid value of clamp(rd(x / scale)); x̂ = rd(q · scale)
 //
+//   levels: some integers of b bits, symmetric, stored as all integers of b bits are; scale = rd(max(-mn, mx) / end), end half a step behind the last level
+//   ternary        -1 0 1                     log2 3 = 1.58 bits    end 1.5            the scale of BitNet b1.58 is absmean.cc's
+//   binary         -1 1                       1                     2                  so is that of XNOR-Net
+//   six            ±1 ±3 ±5                   log2 6 = 2.58         6                  ±½ ±1½ ±2½ of twice the scale
+//   power_of_two   0 ±1 ±2 ±4 … ±2^(b-2)      log2(2 b - 1)         1.5 · 2^(b-2)      INQ, arXiv 1702.03044; in the middle of two the smaller
+//
 // Source: compressed-tensors 0.18, quantization/utils/helpers.py (calculate_qparams) and quantization/lifecycle/forward.py.
 #pragma once
 #include <algorithm>
@@ -36,6 +42,18 @@ struct Integers {
   BITWRIGHT_PORTABLE static uint8_t code(float value) { return static_cast<uint8_t>(static_cast<int8_t>(value)); }
   BITWRIGHT_PORTABLE static float value(uint8_t code) { return static_cast<float>(static_cast<int8_t>(code)); }
 };
+/// Nearest odd integer: levels binary and six.
+struct OddIntegers : Integers {
+  BITWRIGHT_PORTABLE static float round(float value) { return 2 * round_half_even((value - 1) / 2) + 1; }
+};
+/// Nearest of 0 and ±2^e, e ≥ 0.
+struct PowersOfTwo : Integers {
+  BITWRIGHT_PORTABLE static float round(float value) {
+    const float magnitude = std::fabs(value), power = float_of(bits_of(magnitude) & 0x7f800000u);
+    const float rounded = magnitude < 1.0f ? (magnitude > 0.5f ? 1.0f : 0.0f) : magnitude > 1.5f * power ? 2 * power : power;
+    return value < 0 ? 0.0f - rounded : rounded;
+  }
+};
 struct E4M3 {
   BITWRIGHT_PORTABLE static float round(float value) { return round_to_e4m3(value); }
   BITWRIGHT_PORTABLE static uint8_t code(float value) { return e4m3_code(value); }
@@ -49,19 +67,36 @@ struct E2M1 {
 
 struct Grid {
   enum class Scale { plain, power_of_two, largest } scale = Scale::plain;
+  enum class Levels { every, ternary, binary, six, power_of_two } levels = Levels::every;
   int num_bits = 8;
   bool symmetric = true, is_float = false;
-  BITWRIGHT_PORTABLE float qmin() const { return is_float ? -qmax() : -std::ldexp(1.0f, num_bits - 1); }
-  BITWRIGHT_PORTABLE float qmax() const { return is_float ? (num_bits == 8 ? e4m3_max : e2m1_max) : std::ldexp(1.0f, num_bits - 1) - 1.0f; }
-  BITWRIGHT_PORTABLE float range() const { return is_float ? 2 * qmax() : std::ldexp(1.0f, num_bits) - 1.0f; }
+  BITWRIGHT_PORTABLE float qmin() const { return is_symmetric_to_the_end() ? -qmax() : -std::ldexp(1.0f, num_bits - 1); }
+  BITWRIGHT_PORTABLE float qmax() const {
+    if (is_float) return num_bits == 8 ? e4m3_max : e2m1_max;
+    if (levels == Levels::every) return std::ldexp(1.0f, num_bits - 1) - 1.0f;
+    return levels == Levels::six ? 5.0f : levels == Levels::power_of_two ? std::ldexp(1.0f, num_bits - 2) : 1.0f;
+  }
+  BITWRIGHT_PORTABLE float range() const { return is_float ? 2 * qmax() : levels == Levels::every ? std::ldexp(1.0f, num_bits) - 1.0f : 2 * outermost(); }
   /// What is farther out than this has no code within half a step. Behind the last float code the next one would lie as far as the one before it.
-  BITWRIGHT_PORTABLE float outermost() const { return is_float ? (num_bits == 8 ? 464.0f : 7.0f) : qmax() + 0.5f; }
+  BITWRIGHT_PORTABLE float outermost() const {
+    if (is_float) return num_bits == 8 ? 464.0f : 7.0f;
+    if (levels == Levels::power_of_two) return 1.5f * qmax();
+    return qmax() + (levels == Levels::binary || levels == Levels::six ? 1.0f : 0.5f);
+  }
+  BITWRIGHT_PORTABLE float outermost_below() const { return is_symmetric_to_the_end() ? -outermost() : qmin() - 0.5f; }
+  /// One code more lies one step farther, from the first to the last.
+  bool has_even_steps() const { return !is_float && (levels == Levels::every || levels == Levels::ternary); }
   DType code_dtype() const { return !is_float ? DType::I8 : num_bits == 8 ? DType::F8_E4M3 : DType::U8; }
+
+ private:
+  BITWRIGHT_PORTABLE bool is_symmetric_to_the_end() const { return is_float || levels != Levels::every; }
 };
 
 /// Calls fn with the values of a grid.
 template <class Fn>
 auto with_codes(const Grid& grid, Fn&& fn) {
+  if (grid.levels == Grid::Levels::binary || grid.levels == Grid::Levels::six) return fn(OddIntegers{});
+  if (grid.levels == Grid::Levels::power_of_two) return fn(PowersOfTwo{});
   if (!grid.is_float) return fn(Integers{});
   if (grid.num_bits == 8) return fn(E4M3{});
   return fn(E2M1{});
@@ -98,6 +133,12 @@ BITWRIGHT_PORTABLE inline float global_scale_of(float largest) {
   return std::isfinite(G) ? G : 1.0f;
 }
 
+/// Scale of a cell of zeros. Of levels without a zero every step would be an error, so that they get the least.
+template <class T>
+BITWRIGHT_PORTABLE inline float least_scale(const Grid& grid) {
+  return grid.levels == Grid::Levels::binary || grid.levels == Grid::Levels::six ? T::tiny : T::epsilon;
+}
+
 /// Scale and zero point of a cell with extremes mn and mx.
 template <class T>
 BITWRIGHT_PORTABLE inline CellScale<T> scale_of_range(const Grid& grid, float mn, float mx) {
@@ -114,7 +155,7 @@ BITWRIGHT_PORTABLE inline CellScale<T> scale_of_range(const Grid& grid, float mn
     // An all-zero cell divides 0 by 0; its zero point is 0.
     zero_point = std::isnan(zero_point) ? 0.0f : round_half_even(std::clamp(zero_point, grid.qmin(), grid.qmax()));
   }
-  if (scale == 0) scale = T::epsilon;
+  if (scale == 0) scale = least_scale<T>(grid);
   return {scale, static_cast<int8_t>(zero_point)};
 }
 
@@ -173,6 +214,21 @@ struct Cells {
   BITWRIGHT_PORTABLE int64_t group_of(int64_t column, const int32_t* g_idx) const { return g_idx != nullptr ? g_idx[column] : column / group_size; }
 };
 
+/// Fills grid.levels; a sentence where they do not fit the rest of the grid.
+inline Status levels_from(const Options& options, Grid& grid) {
+  const std::string name = options.text("levels");
+  if (name.empty()) return Status::fine();
+  if (name == "ternary") grid.levels = Grid::Levels::ternary;
+  else if (name == "binary") grid.levels = Grid::Levels::binary;
+  else if (name == "six") grid.levels = Grid::Levels::six;
+  else if (name == "power_of_two") grid.levels = Grid::Levels::power_of_two;
+  else return Status::error("levels " + name + " are none of ternary, binary, six, power_of_two");
+  const int least = name == "six" ? 4 : name == "power_of_two" ? 3 : 2;
+  if (grid.is_float || !grid.symmetric) return Status::error("levels " + name + " are symmetric integers");
+  if (grid.num_bits < least) return Status::error("levels " + name + " need " + std::to_string(least) + " bits or more, not " + std::to_string(grid.num_bits));
+  return Status::fine();
+}
+
 inline Status grid_from(const Options& options, Grid& grid) {
   grid.num_bits = static_cast<int>(options.integer("num_bits"));
   grid.symmetric = options.flag("symmetric");
@@ -184,7 +240,14 @@ inline Status grid_from(const Options& options, Grid& grid) {
   if (options.text("strategy") == "tensor_group") grid.scale = Grid::Scale::largest;
   if (options.flag("mx")) grid.scale = Grid::Scale::power_of_two;
   if (grid.scale != Grid::Scale::plain && !grid.is_float) return Status::error("strategy tensor_group and MX scales are for floats");
-  return Status::fine();
+  return levels_from(options, grid);
+}
+
+/// infer of what reckons with codes one step apart.
+inline Status check_even_steps(const Options& options) {
+  Grid grid;
+  if (Status status = grid_from(options, grid); !status.ok()) return status;
+  return grid.is_float || grid.has_even_steps() ? Status::fine() : Status::error("levels " + options.text("levels") + " are not one step apart, as the codes of this method are");
 }
 
 /// infer for operations on (weight or codes [O, I], scale, zero_point, …): grid, cells and scale shape must fit.

@@ -19,6 +19,7 @@ Operation hqq_scales_operation() {
             if (in.size() != 3 || !is_weight(in[0].dtype)) return mismatch("weight [O, I], scale and zero_point", in);
             Cells cells;
             if (Status status = check_scaled(in, options, 1, cells); !status.ok()) return status;
+            if (Status status = check_even_steps(options); !status.ok()) return status;
             Grid grid;
             HqqSettings settings;
             (void)grid_from(options, grid);

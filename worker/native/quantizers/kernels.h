@@ -4,6 +4,7 @@
 
 namespace bitwright::cuda {
 
+void absmean_scales(Context&, const Views& in, const Views& out, const Options&);
 void activation_ranges(Context&, const Views& in, const Views& out, const Options&);
 void corrected_weight(Context&, const Views& in, const Views& out, const Options&);
 void clipped_share(Context&, const Views& in, const Views& out, const Options&);

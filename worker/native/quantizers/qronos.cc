@@ -29,6 +29,7 @@ Operation qronos_start_operation() {
             if (in.size() != 7) return mismatch("weight, corrected weight, H, C, factor, scale, zero_point", in);
             Cells cells;
             if (Status status = check_scaled(in, options, 5, cells); !status.ok()) return status;
+            if (Status status = check_even_steps(options); !status.ok()) return status;
             const Shape square{cells.columns, cells.columns};
             if (options.text("type") == "float") return Status::error("codes are integers here, not floats");
             bool fits = is_weight(in[0].dtype) && in[1].dtype == DType::F32 && in[1].shape == in[0].shape && in[6].present && in[6].dtype == DType::I8 && in[6].count() == in[5].count() && cells.columns > 0;

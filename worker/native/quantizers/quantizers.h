@@ -16,6 +16,7 @@ Operation effective_scales_operation();
 Operation clipped_share_operation();
 Operation gptq_factor_operation();
 Operation hessian_order_operation();
+Operation absmean_scales_operation();
 Operation dead_columns_operation();
 Operation quantize_gptq_operation();
 Operation quantize_beacon_operation();

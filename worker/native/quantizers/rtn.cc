@@ -130,7 +130,7 @@ Operation clipped_share_operation() {
             if (Status status = check_groups(in[3], cells); !status.ok()) return status;
             std::atomic<int64_t> n_clipped{0};
             // Half a step outside the last code is still rounded, not clipped.
-            const float high = grid.outermost(), low = grid.is_float ? -high : grid.qmin() - 0.5f;
+            const float high = grid.outermost(), low = grid.outermost_below();
             over_types(in, grid, [&](auto weight_type, auto scale_type, auto) {
               using W = decltype(weight_type);
               using T = decltype(scale_type);

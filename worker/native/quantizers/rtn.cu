@@ -54,7 +54,7 @@ void count_clipped(Context& context, const Views& in, unsigned long long* n_clip
   const Scales<T> scales(in, options);
   const auto* w = in[0].as<typename W::Stored>();
   // Half a step outside the last code is still rounded, not clipped.
-  const float high = grid.outermost(), low = grid.is_float ? -high : grid.qmin() - 0.5f;
+  const float high = grid.outermost(), low = grid.outermost_below();
   for_rows(context, scales.cells.rows, scales.cells.columns, [=] __device__(int64_t row, int64_t column) {
     const int64_t index = scales.at(row, column);
     const float code = W::load(w[row * scales.cells.columns + column]) / scales.scale_at(index) + scales.zero_point_at(index);

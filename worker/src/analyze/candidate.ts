@@ -2,6 +2,7 @@
 import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
+import { withoutLevels } from '../../../schemas/src/levels.js';
 import { formats, quantizers } from '../algorithms.js';
 import { weightAsRead } from '../checkpoint/formats/floats.js';
 import { weightBytes, type NamedTensor } from '../checkpoint/formats/format.js';
@@ -11,11 +12,14 @@ import { measureLayer } from '../report/layer-metrics.js';
 import { Sidecar } from '../report/sidecar.js';
 import type { Tensor } from '../tensor/tensor.js';
 
-/** The layer with another number of bits: strategy, groups and symmetry as the recipe says; its inputs stay as they are. */
+/** The layer with another number of bits, every integer of them: strategy, groups and symmetry as the recipe says; its inputs stay as they are. */
 export function withBits(layer: LayerPlan, num_bits: number): LayerPlan {
   const weights = layer.scheme?.weights;
   if (!layer.scheme || !weights) throw new Error(`${layer.name} has no scheme to vary.`);
-  return { ...layer, scheme: { ...layer.scheme, format: 'pack-quantized', input_activations: null, weights: { ...weights, num_bits } } };
+  return {
+    ...layer,
+    scheme: { ...layer.scheme, format: 'pack-quantized', input_activations: null, weights: withoutLevels({ ...weights, num_bits }) },
+  };
 }
 
 /** `keep` gets the tensors of the layer in a checkpoint, as long as it runs. The caller disposes `What`. */

@@ -8,6 +8,7 @@ import type {
   SmoothQuantPlan,
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
+import { levelsFacts } from '../../../schemas/src/levels.js';
 import { isScaling, isSolved, type ScalingPlan } from '../../../schemas/src/modifiers.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { storageObstacle } from '../checkpoint/formats/compressed-tensors.js';
@@ -158,8 +159,10 @@ function schemeFaults(
 }
 
 /** What a solver cannot choose codes for: all but GPTQ solve for integers, and those that choose scales do so row by row. */
-function solverObstacle(quantizer: QuantizerPlan | null, { type, strategy }: QuantizationArgs): string | null {
+function solverObstacle(quantizer: QuantizerPlan | null, { type, strategy, levels }: QuantizationArgs): string | null {
   if (quantizer === null || quantizer.name === 'rtn' || quantizer.name === 'gptq') return null;
+  if (levels !== undefined && !levelsFacts[levels].has_even_steps)
+    return `${quantizer.modifier} chooses integers one step apart, and levels ${levels} are not`;
   if (type !== 'int') return `${quantizer.modifier} chooses integers, and its scheme has floats`;
   if ((quantizer.name === 'beacon' || quantizer.name === 'comq') && strategy !== 'channel' && strategy !== 'group')
     return `${quantizer.modifier} chooses the scales of each row, and its scheme has strategy ${strategy}; use channel or group`;

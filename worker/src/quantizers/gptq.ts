@@ -7,6 +7,7 @@
 //
 // Linears with one Hessian have one factor, and their rows do not know of each other: where it pays they are walked in one go (stacked-rows.ts).
 import type { GptqPlan, LayerPlan } from '../../../schemas/src/generated/plan.js';
+import { levelsFacts } from '../../../schemas/src/levels.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -105,6 +106,8 @@ async function roundToNearest(set: readonly QuantizerInput[], code: string, reas
 function problemsOf(layer: LayerPlan, wanted: number, findings: FactorFindings): RunProblem[] {
   const problems: RunProblem[] = [];
   const { dampening_frac, dead_columns, retries } = findings;
+  const levels = layer.scheme?.weights?.levels;
+  const hasZero = levels === undefined || levelsFacts[levels].values(2).includes(0);
   if (dampening_frac > wanted)
     problems.push(
       problem(
@@ -129,7 +132,7 @@ function problemsOf(layer: LayerPlan, wanted: number, findings: FactorFindings):
         layer,
         'gptq-dead-columns',
         'information',
-        `${dead_columns} of ${layer.columns} input columns of ${layer.name} were zero in every calibration row; their weights are stored as zero. More varied rows would keep them.`,
+        `${dead_columns} of ${layer.columns} input columns of ${layer.name} were zero in every calibration row; their weights are stored as ${hasZero ? 'zero' : 'the level next to zero'}. More varied rows would keep them.`,
       ),
     );
   return problems;

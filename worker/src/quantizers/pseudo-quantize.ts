@@ -1,13 +1,16 @@
 // The weight that a reader would compute if the layer were rounded to nearest over its own range: what AWQ compares scales by, whatever quantizer follows.
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
-import { dequantize, quantizeRtn, weightScales } from '../tensor/operations.js';
+import { absmeanScales, dequantize, quantizeRtn, weightScales } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { layerArgs, weightObserverArgs } from './weight-observer.js';
 
-/** Q(weight), the caller's. The observer is min-max and groups lie side by side, as in llm-compressor's search. */
+/** Q(weight), the caller's. The observer is min-max, or absmean where that is the scheme's; groups lie side by side, as in llm-compressor's search. */
 export function pseudoQuantized(layer: LayerPlan, weight: Tensor): Tensor {
   const args = layerArgs(layer);
-  const [scale, zeroPoint] = weightScales(weight, null, { ...weightObserverArgs(layer), observer: 'minmax', expand: 1 });
+  const [scale, zeroPoint] =
+    layer.scheme?.weights?.observer === 'absmean'
+      ? absmeanScales(weight, null, args)
+      : weightScales(weight, null, { ...weightObserverArgs(layer), observer: 'minmax', expand: 1 });
   using ownScale = scale;
   using ownZeroPoint = zeroPoint;
   using q = quantizeRtn(weight, ownScale, ownZeroPoint, null, args);

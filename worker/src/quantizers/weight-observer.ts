@@ -4,6 +4,7 @@ import { runFailure } from '../../../schemas/src/run-failure.js';
 import { weightArgs } from '../tensor/grid-args.js';
 import { rangeSearch, searchedObservers } from '../tensor/search-args.js';
 import {
+  absmeanScales,
   effectiveScales,
   globalScale,
   searchScales,
@@ -17,7 +18,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { QuantizerInput, WeightScales } from './quantizer.js';
 
 /** All of them: weights are seen once and whole, so the running observers are their memoryless twins. */
-export const weightObservers: readonly string[] = searchedObservers;
+export const weightObservers: readonly string[] = [...searchedObservers, 'absmean'];
 
 export function weightObserverArgs(layer: LayerPlan): WeightObserverArgs {
   const args = layer.scheme?.weights;
@@ -51,6 +52,10 @@ export function layerArgs(layer: LayerPlan): WeightArgs {
 /** `permutation`: groups are formed along it (actorder group). */
 export async function observeWeight(input: QuantizerInput, permutation: Tensor | null): Promise<WeightScales> {
   const { layer, weight, fused } = input;
+  if (layer.scheme?.weights?.observer === 'absmean') {
+    const [scale, zeroPoint] = absmeanScales(weight, permutation, layerArgs(layer));
+    return { scale, zeroPoint, levels: null };
+  }
   const args = weightObserverArgs(layer);
   const missing = await missingImportance(input);
   if (missing !== null && layer.scheme?.weights?.observer_kwargs['strict'] === true)

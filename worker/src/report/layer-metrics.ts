@@ -5,6 +5,7 @@
 //   H     Hessian of the calibration inputs
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import { informationBits, levelsFacts } from '../../../schemas/src/levels.js';
 import { clippedShare, compare, hessianError, histogram, summary, type WeightArgs } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Sidecar } from './sidecar.js';
@@ -51,6 +52,7 @@ export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): P
     symmetric: args.symmetric,
     strategy: args.strategy,
     bits_per_weight: (bytesAfter * 8) / count,
+    information_bits: informationBits(args),
     bytes_before: W.bytes,
     bytes_after: bytesAfter,
     weight_mse: squaredError / count,
@@ -78,7 +80,7 @@ export function schemeText(layer: LayerPlan): string | null {
   const inputText = inputs
     ? `, inputs ${inputs.type}${inputs.num_bits} per ${inputs.strategy} ${inputs.dynamic ? 'dynamic' : 'static'}`
     : '';
-  return `${weights.type}${weights.num_bits} ${scope} ${weights.symmetric ? 'sym' : 'asym'}${inputText}`;
+  return `${weights.type}${weights.num_bits} ${weights.levels === undefined ? '' : `${weights.levels} `}${scope} ${weights.symmetric ? 'sym' : 'asym'}${inputText}`;
 }
 
 /** All bins lie inside [min, max], so the counts below and above are zero and left out. */
@@ -91,12 +93,17 @@ async function readCounts(counts: Tensor): Promise<Uint32Array> {
  * Representable values (code − zero_point) · scale of one cell: the cell whose scale is the median of the layer, since a picture has room for
  * one grid and a layer has one per channel or group.
  */
-async function gridOfMedianScale(scale: Tensor, zeroPoint: Tensor, { type, num_bits, symmetric }: WeightArgs): Promise<Float32Array> {
+async function gridOfMedianScale(
+  scale: Tensor,
+  zeroPoint: Tensor,
+  { type, num_bits, symmetric, levels }: WeightArgs,
+): Promise<Float32Array> {
   const scales = decodeFloats(await scale.read(), scale.dtype);
   const zeroPoints = new Int8Array(await zeroPoint.read());
   const order = [...scales.keys()].sort((a, b) => (scales[a] ?? 0) - (scales[b] ?? 0) || a - b);
   const cell = order[Math.floor(order.length / 2)] ?? 0;
   if (type === 'float') return Float32Array.from(floatGrid(num_bits), (value) => value * (scales[cell] ?? 0));
+  if (levels !== undefined) return Float32Array.from(levelsFacts[levels].values(num_bits), (value) => value * (scales[cell] ?? 0));
   const lowest = -(2 ** (num_bits - 1));
   const offset = symmetric ? 0 : (zeroPoints[cell] ?? 0);
   return Float32Array.from({ length: 2 ** num_bits }, (_, code) => (lowest + code - offset) * (scales[cell] ?? 0));

@@ -11,7 +11,8 @@ export const isTwoLevel = ({ type, num_bits, strategy, group_size, scale_dtype }
   type === 'float' && num_bits === 4 && strategy === 'tensor_group' && group_size === 16 && (scale_dtype ?? '').endsWith('float8_e4m3fn');
 
 export function gridArgs(args: QuantizationArgs): GridArgs {
-  return { type: args.type, num_bits: args.num_bits, symmetric: args.symmetric, mx: isMx(args) };
+  const { type, num_bits, symmetric, levels } = args;
+  return { type, num_bits, symmetric, mx: isMx(args), ...(levels === undefined ? {} : { levels }) };
 }
 
 /** Null where there is no operation for such weights. */

@@ -1,6 +1,7 @@
 // The list of native operations as typed functions: shapes, units and sources. The same names stand in worker/native, for every backend.
 // Shapes: T tokens, I in_features (columns), O out_features (rows), V vocabulary, G scale groups per row.
 // All activations are F32. Accumulating operations change their first input in place and answer nothing.
+import type { Levels } from '../../../schemas/src/levels.js';
 import type { DType } from '../native-core.js';
 import type { Tensor } from './tensor.js';
 
@@ -83,6 +84,8 @@ export interface GridArgs {
   type?: 'int' | 'float';
   num_bits: number;
   symmetric: boolean;
+  /** Which of the integers are codes; left out: every one. */
+  levels?: Levels;
   /** Scales are powers of two (MXFP4, MXFP8). */
   mx?: boolean;
 }
@@ -182,6 +185,9 @@ export const searchScales = (
   importance: Tensor | null,
   options: WeightObserverArgs,
 ): [Tensor, Tensor] => two(weight.device.enqueue('search_scales', [weight, permutation, importance], { ...options }));
+/** Scale and zero point of weight [O, I] as weightScales gives them, the mean magnitude of every cell; levels ternary and binary. */
+export const absmeanScales = (weight: Tensor, permutation: Tensor | null, options: WeightArgs): [Tensor, Tensor] =>
+  two(weight.device.enqueue('absmean_scales', [weight, permutation], { ...options }));
 /** Ranges of inputs x [T, I] (any weight dtype) by an observer: F32 [2, G], minima then maxima; group_size 0: one range, else one for every group of columns. */
 export const activationRanges = (x: Tensor, options: GridArgs & RangeSearchArgs & { group_size: number }): Tensor =>
   one(x.device.enqueue('activation_ranges', [x], { ...options }));
