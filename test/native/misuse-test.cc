@@ -11,7 +11,7 @@ namespace {
 
 std::vector<bitwright::Operation> every_operation() {
   std::vector<bitwright::Operation> all;
-  for (const bitwright::OperationList& list : {bitwright::storage_operations(), bitwright::forward_operations(), bitwright::observer_operations(), bitwright::quantizer_operations(),
+  for (const bitwright::OperationList& list : {bitwright::storage_operations(), bitwright::forward_operations(), bitwright::observer_operations(), bitwright::quantizer_operations(), bitwright::pruning_operations(),
                                                bitwright::transform_operations(), bitwright::format_operations(), bitwright::metric_operations()})
     all.insert(all.end(), list.begin(), list.end());
   return all;
@@ -44,6 +44,7 @@ std::vector<Call> calls_in_order() {
   Options ternary = grid;
   ternary.set("levels", std::string("ternary"));
   const Options heads = options({{"n_heads", 2.0}, {"n_kv_heads", 2.0}, {"head_dim", 4.0}, {"scale", 0.5}, {"sliding_window", 0.0}});
+  const Options pruning = options({{"sparsity", 0.5}, {"mask_n", 0.0}, {"mask_m", 0.0}, {"block_size", 3.0}, {"epsilon", 0.0}});
   const Options packing = options({{"num_bits", 4.0}, {"axis", 1.0}, {"rows", 4.0}, {"columns", 8.0}});
   const Options tokens = options({{"num_bits", 8.0}, {"symmetric", false}, {"strategy", std::string("token")}, {"scale_dtype", std::string("BF16")}});
   const Options floats = options({{"num_bits", 4.0}, {"symmetric", true}, {"type", std::string("float")}, {"strategy", std::string("tensor_group")}, {"group_size", 4.0}});
@@ -89,6 +90,10 @@ std::vector<Call> calls_in_order() {
           {"gptq_factor", {H, absent}, options({{"dampening_frac", 0.01}})},
           {"hessian_order", {H}, {}},
           {"dead_columns", {H}, {}},
+          {"prune_magnitude", {W}, pruning},
+          {"prune_wanda", {W, s}, pruning},
+          {"prune_sparsegpt", {W, H, absent, absent, absent, absent, {DType::U8, {8}}, {DType::U8, {4, 8}}}, pruning},
+          {"zero_mask", {W}, pruning},
           {"quantize_gptq", {W, H, scale, zero_point, absent, absent, {DType::U8, {8}}}, grid},
           {"quantize_beacon", {W, H, H, scale, zero_point, {DType::U8, {8}}, absent}, grid},
           {"quantize_comq", {W, H, scale, zero_point}, grid},
@@ -139,7 +144,7 @@ const Case chance_cases("calls that are wrong by chance are refused or run, alik
       case 3: std::swap(input, call.inputs[generator() % call.inputs.size()]); break;
       case 4: call.inputs.push_back(call.inputs[0]); break;
       case 5: call.inputs.pop_back(); break;
-      case 6: call.options.set(pick("num_bits", "group_size", "block_size", "head_dim", "n_heads", "n_kv_heads", "sliding_window", "start", "length", "n_bins", "axis", "rows", "columns", "block_rows", "block_columns", "dampening_frac", "max", "scale"),
+      case 6: call.options.set(pick("num_bits", "group_size", "block_size", "head_dim", "n_heads", "n_kv_heads", "sliding_window", "start", "length", "n_bins", "axis", "rows", "columns", "block_rows", "block_columns", "dampening_frac", "max", "scale", "sparsity", "mask_n", "mask_m"),
                                pick(-1.0, 0.0, 1.0, 2.0, 3.0, 8.0, 9.0, double{NAN}));
         break;
       default: call.options.set(pick("strategy", "observer", "type", "dtype", "scale_dtype", "shape", "algorithm"), std::string(pick("", "tensor", "channel", "block", "tensor_group", "float", "mse", "F32", "F16", "I8", "-4,-8", "x", "32", "log_equalization")));

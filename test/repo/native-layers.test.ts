@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { readRepositoryFile, repositoryFiles } from './source-files.js';
 
 const root = 'worker/native/';
-const stems = ['formats', 'forward', 'metrics', 'observers', 'quantizers', 'transforms'];
+const stems = ['formats', 'forward', 'metrics', 'observers', 'pruning', 'quantizers', 'transforms'];
 /** The one header that stems share beside the core: the integer grid. */
 const shared = 'quantizers/grid.h';
 

@@ -9,6 +9,7 @@ OperationList storage_operations();
 OperationList forward_operations();
 OperationList observer_operations();
 OperationList quantizer_operations();
+OperationList pruning_operations();
 OperationList transform_operations();
 OperationList format_operations();
 OperationList metric_operations();

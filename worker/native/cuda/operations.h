@@ -8,6 +8,7 @@ KernelList storage_kernels();
 KernelList forward_kernels();
 KernelList observer_kernels();
 KernelList quantizer_kernels();
+KernelList pruning_kernels();
 KernelList transform_kernels();
 KernelList format_kernels();
 KernelList metric_kernels();
