@@ -197,6 +197,65 @@ def quantize_comq(weight, hessian, scale, bits=4, block=128):
     return codes, scale * target / (target - left)
 
 
+# ---- Beacon (arXiv 2508.20293), column by column ---------------------------------------------------------------------------
+
+
+def beacon_step(now, alpha, beta, b, g, S, low, high, nearest):
+    """The better of the two neighbours of the best place along one coordinate, by the signed square of the cosine."""
+    slope, rise = alpha * S - b * g, b * beta - alpha * g
+    best = torch.where(slope > 0, now + rise / slope, torch.where(rise > 0, high, low)).clamp(low, high)
+    merit = lambda d: torch.where(beta + 2 * d * g + d * d * S > 0, (alpha + d * b) * (alpha + d * b).abs() / (beta + 2 * d * g + d * d * S), -1e30)
+    down, up = best.floor() - now, best.ceil() - now
+    step = torch.where(merit(down) > merit(up), down, up)
+    return torch.where(beta > 0, torch.where(merit(step) > merit(torch.zeros_like(step)), step, torch.zeros_like(step)), nearest - now)
+
+
+def beacon_cell(w, S, scale, n_sweeps, bits, block=128):
+    """Codes of rows w [O, m] with the Gram matrix S; statistics of the rest are updated by blocks of columns."""
+    low, high = float(-(2 ** (bits - 1))), float(2 ** (bits - 1) - 1)
+    a, b, g = torch.zeros_like(w), torch.zeros_like(w), torch.zeros_like(w)
+    alpha, beta = torch.zeros_like(scale), torch.zeros_like(scale)
+    for sweep in range(n_sweeps + 1):
+        for begin in range(0, w.shape[1], block):
+            end = min(begin + block, w.shape[1])
+            steps, part, target = torch.zeros_like(w[:, begin:end]), g[:, begin:end].clone(), b[:, begin:end].clone()
+            for t in range(begin, end):
+                k, row = t - begin, S[t, begin:end]
+                if sweep == 0:
+                    alpha += w[:, t] * part[:, k]
+                    target += w[:, t, None] * row
+                nearest = (w[:, t] / scale).round().clamp(low, high) if sweep == 0 else a[:, t]
+                step = beacon_step(a[:, t], alpha, beta, target[:, k], part[:, k], S[t, t], low, high, nearest)
+                alpha += step * target[:, k]
+                beta += 2 * step * part[:, k] + step * step * S[t, t]
+                part += step[:, None] * row
+                a[:, t] += step
+                steps[:, k] = step
+            g += steps @ S[begin:end]
+            if sweep == 0:
+                b += w[:, begin:end] @ S[begin:end]
+        alpha, beta = (a * b).sum(1), (a * g).sum(1)
+    return a, torch.where(beta > 0, alpha / beta, scale)
+
+
+def quantize_beacon(weight, hessian, factor, scale, group, n_sweeps=2, bits=4):
+    """Groups one after the other, the error of each spread over the columns behind it."""
+    W, scale = weight.float().clone(), scale.float()
+    codes = torch.empty(W.shape, dtype=torch.int8, device=W.device)
+    scales = torch.empty_like(scale)
+    for index, first in enumerate(range(0, W.shape[1], group)):
+        behind = first + group
+        alone = group == W.shape[1]
+        inverse = None if alone else torch.linalg.inv(factor[first:behind, first:behind].double())
+        S = hessian if alone else (inverse @ inverse.T).float()
+        part = W[:, first:behind]
+        a, scales[:, index] = beacon_cell(part, S, scale[:, index].contiguous(), n_sweeps, bits)
+        codes[:, first:behind] = a.to(torch.int8)
+        if behind < W.shape[1]:
+            W[:, behind:] -= (part - a * scales[:, index, None]) @ (inverse.float() @ factor[first:behind, behind:])
+    return codes, scales
+
+
 # ---- floats ------------------------------------------------------------------------------------------------------------
 
 E2M1 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
@@ -406,6 +465,8 @@ def rungs(sizes, device):
     rung("qronos_start", by(O, I), solver(qronos))
     rung("quantize_gpfq", f"4 bits, group {group}, {by(O, I)}", solver(lambda w, H, C, U, scale, _: lambda: quantize_gpfq(w, H, C, scale, group)))
     rung("quantize_comq", f"4 bits per row, one pass, {by(O, I)}", solver(lambda w, H, C, U, _, scale: lambda: quantize_comq(w, H, scale)))
+    rung("quantize_beacon", f"4 bits per row, two sweeps, {by(O, I)}", solver(lambda w, H, C, U, _, scale: lambda: quantize_beacon(w, H, None, scale, I)))
+    rung("quantize_beacon", f"4 bits, group {group}, two sweeps, {by(O, I)}", solver(lambda w, H, C, U, scale, _: lambda: quantize_beacon(w, H, U, scale, group)))
     return all_rungs
 
 

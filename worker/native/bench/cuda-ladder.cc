@@ -65,6 +65,11 @@ void climb_solvers(Ladder& ladder, const Tensor& x, const Tensor& weight, const 
   per_row.set("n_iters", 1.0);
   const std::vector<Tensor> row_scales = ladder.call("weight_scales", {weight, nullptr}, per_row);
   ladder.time("quantize_comq", "4 bits per row, one pass, " + text(O, I), {weight, H, row_scales[0], row_scales[1]}, per_row, 1.5 * w_bytes, 0, 4 * square * d(O));
+  Options sweeps = grid;
+  sweeps.set("n_sweeps", 2.0);
+  per_row.set("n_sweeps", 2.0);
+  ladder.time("quantize_beacon", "4 bits per row, two sweeps, " + text(O, I), {weight, H, nullptr, row_scales[0], row_scales[1], nullptr, nullptr}, per_row, 1.5 * w_bytes, 0, 8 * square * d(O));
+  ladder.time("quantize_beacon", "4 bits, group " + std::to_string(group) + ", two sweeps, " + text(O, I), {weight, H, U, scales[0], scales[1], nullptr, nullptr}, sweeps, 1.5 * w_bytes, 0, (16 * d(I) * d(group) + square) * d(O));
 }
 
 void climb(Ladder& ladder) {

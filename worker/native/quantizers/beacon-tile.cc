@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/vector-math.h"
+#include "quantizers/beacon-step.h"
 #include "quantizers/beacon.h"
 #include "quantizers/grid.h"
 #include "quantizers/row-tile.h"
@@ -16,11 +17,6 @@ namespace bitwright {
 namespace {
 
 constexpr int64_t n_rows = row_lanes;
-/// No direction below this ‖Xv‖².
-constexpr float no_length = 1e-30f;
-/// A code changes when the gain is more than this part of d² S_tt: below it is the rounding of e.
-constexpr float least_gain = 1e-5f;
-
 /// What the step of one coordinate is chosen from; arrays of one value for each row.
 struct Coordinate {
   const float *from, *b, *e, *lo, *hi;
@@ -41,24 +37,11 @@ inline __attribute__((always_inline)) bool choose_narrow(const Coordinate& at, c
   const float S = at.S;
   uint32_t wide = 0;
   for (int64_t r = 0; r < n_rows; ++r) {
-    const float B = Bs[r], D = Ds[r], b = bs[r], e = es[r], h = b - e, now = from[r], low = lo[r], high = hi[r], unit = units[r];
-    const float length = B > no_length ? B : 1.0f, inverse = 1.0f / length, away = D * inverse, c = 1.0f - away, left = e + away * h;
-    const float slope = c * S - b * h * inverse, bend = b * b * inverse - c * c * S;
-    const float end = left > 0 ? high : low, inner = now + left / (slope * unit), best = slope > 0 ? inner : end;
-    const float bounded = best > low ? best : low, inside = bounded < high ? bounded : high;
-    const float nearest = round_half_even(inside), below = nearest - (nearest > inside ? 1.0f : 0.0f), above = below + (below < inside ? 1.0f : 0.0f);
-    const float d1 = (below - now) * unit, d2 = (above - now) * unit;
-    // (cos²(d) - cos²(0)) ‖Xw‖² times ‖Xv‖² behind the step over that before it; what turns away counts as the worst.
-    const float gain1 = c * B + d1 * b > 0 ? d1 * (2 * c * left + d1 * bend) : -1e30f, length1 = B + d1 * (2 * h + d1 * S);
-    const float gain2 = c * B + d2 * b > 0 ? d2 * (2 * c * left + d2 * bend) : -1e30f, length2 = B + d2 * (2 * h + d2 * S);
-    const float cross1 = gain1 * length2, cross2 = gain2 * length1;
-    const float d = cross1 > cross2 ? d1 : d2, gain = cross1 > cross2 ? gain1 : gain2, chosen = cross1 > cross2 ? below : above;
-    const float better = gain > least_gain * c * c * d * d * S ? chosen : now, to = B > no_length ? better : first[r];
-    const float moved = (to - now) * unit, is_wide = c > 0 ? 0.0f : length;
-    steps.codes[r] = to - now;
-    steps.B[r] = B + moved * (2 * h + moved * S);
-    steps.D[r] = D + moved * (h - e + moved * S);
-    wide |= bits_of(B > no_length ? is_wide : 0.0f);
+    const BeaconStep step = narrow_step({from[r], bs[r], es[r], lo[r], hi[r], first[r], S}, Bs[r], Ds[r], units[r]);
+    steps.codes[r] = step.code;
+    steps.B[r] = step.B;
+    steps.D[r] = step.D;
+    wide |= is_wide(Bs[r], Ds[r]) ? 1u : 0u;
   }
   return wide == 0;
 }
@@ -91,28 +74,13 @@ inline __attribute__((always_inline)) bool all_stay(const Coordinate& at, const 
   return any == 0;
 }
 
-/// cos² with its sign, times ‖Xw‖².
-double merit(double alpha, double beta) { return beta > static_cast<double>(no_length) ? alpha * std::fabs(alpha) / beta : -1e300; }
-
-/// The same for any angle, row by row in double: the first columns of a start, and rows whose inputs are nearly dependent.
-void choose_any(const Coordinate& at, BeaconTile& tile, float* step) {
+/// The same for any angle, row by row in double.
+void choose_any(const Coordinate& at, BeaconTile& tile, float* steps) {
   for (int64_t r = 0; r < n_rows; ++r) {
-    const double unit = tile.unit[r], B = tile.B[r], A = B - static_cast<double>(tile.D[r]), b = at.b[r], h = b - static_cast<double>(at.e[r]), S = at.S, now = at.from[r], low = at.lo[r], high = at.hi[r];
-    const double slope = A * S - b * h, rise = b * B - A * h;
-    const double best = slope > 0 ? now + rise / slope / unit : rise > 0 ? high : low;
-    const double inside = best > low ? (best < high ? best : high) : low;
-    double to = now, value = merit(A, B);
-    for (const double p : {std::floor(inside), std::ceil(inside)}) {
-      const double d = (p - now) * unit, one = merit(A + d * b, B + 2 * d * h + d * d * S);
-      if (!(one > value)) continue;
-      to = p;
-      value = one;
-    }
-    if (!(B > static_cast<double>(no_length))) to = static_cast<double>(at.nearest[r]);
-    const double moved = (to - now) * unit;
-    step[r] = static_cast<float>(to - now);
-    tile.B[r] = static_cast<float>(B + moved * (2 * h + moved * S));
-    tile.D[r] = static_cast<float>(static_cast<double>(tile.D[r]) + moved * (2 * h - b + moved * S));
+    const BeaconStep step = any_step({at.from[r], at.b[r], at.e[r], at.lo[r], at.hi[r], at.nearest[r], at.S}, tile.B[r], tile.D[r], tile.unit[r]);
+    steps[r] = step.code;
+    tile.B[r] = step.B;
+    tile.D[r] = step.D;
   }
 }
 

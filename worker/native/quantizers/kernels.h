@@ -16,6 +16,7 @@ void gptq_factor(Context&, const Views& in, const Views& out, const Options&);
 void hessian_order(Context&, const Views& in, const Views& out, const Options&);
 void hqq_scales(Context&, const Views& in, const Views& out, const Options&);
 void qronos_start(Context&, const Views& in, const Views& out, const Options&);
+void quantize_beacon(Context&, const Views& in, const Views& out, const Options&);
 void quantize_comq(Context&, const Views& in, const Views& out, const Options&);
 void quantize_gpfq(Context&, const Views& in, const Views& out, const Options&);
 void quantize_gptq(Context&, const Views& in, const Views& out, const Options&);
