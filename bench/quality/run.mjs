@@ -1,7 +1,7 @@
 // Every method that chooses codes, at several bit widths, on a model: perplexity of the written file and the output error of each kind of layer.
 //
 //   node bench/quality/run.mjs MODEL CALIBRATION.jsonl VALIDATION.jsonl [--samples 512] [--max-seq-length 512] [--bits 8,4,3,2] [--group-size N] [--asymmetric]
-//                              [--methods rtn,gptq,…] [--text-column text]
+//                              [--methods rtn,gptq,…] [--text-column text]      (methods: below)
 //
 // Runs the command line on a recipe of its own for each, in a temporary folder; prints Markdown. Output error: ‖X̃ (W - Ŵ)‖² / ‖X̃W‖² on the calibration rows, the mean
 // over the layers of a kind; for methods with error correction, which aim at ‖XW - X̃Ŵ‖ instead, it is not what they minimize.
@@ -14,17 +14,26 @@ import { parseArgs } from 'node:util';
 
 const cli = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../dist/cli/bitwright.js');
 
-/** Name in the table → modifier and its fields. */
+/** Name in the table → modifiers with their fields; the last one chooses the codes. `symmetric` goes before --asymmetric. */
 const methods = {
-  rtn: ['QuantizationModifier', {}],
-  gptq: ['GPTQModifier', {}],
-  gpfq: ['GPFQModifier', {}],
-  comq: ['COMQModifier', {}],
-  qronos: ['QronosModifier', {}],
-  'beacon-plain': ['BeaconModifier', { error_correction: false, second_start: false }],
-  beacon: ['BeaconModifier', { error_correction: false }],
-  'beacon-no-centering': ['BeaconModifier', { error_correction: false, centering: false }],
-  'beacon-corrected': ['BeaconModifier', { error_correction: true }],
+  rtn: { modifiers: { QuantizationModifier: {} } },
+  hqq: { modifiers: { HQQModifier: {} } },
+  gptq: { modifiers: { GPTQModifier: {} } },
+  'awq-rtn': { modifiers: { AWQModifier: {}, QuantizationModifier: {} } },
+  'awq-gptq': { modifiers: { AWQModifier: {}, GPTQModifier: {} } },
+  'hadamard-gptq': { modifiers: { HadamardModifier: { rotations: ['R1', 'R2'], seed: 42 }, GPTQModifier: {} } },
+  'spinquant-gptq': { modifiers: { SpinQuantModifier: { rotations: ['R1', 'R2'], transform_type: 'hadamard' }, GPTQModifier: {} } },
+  'hadamard-beacon': { modifiers: { HadamardModifier: { rotations: ['R1', 'R2'], seed: 42 }, BeaconModifier: {} } },
+  gpfq: { modifiers: { GPFQModifier: {} } },
+  comq: { modifiers: { COMQModifier: {} } },
+  qronos: { modifiers: { QronosModifier: {} } },
+  'beacon-plain': { modifiers: { BeaconModifier: { error_correction: false, second_start: false } } },
+  beacon: { modifiers: { BeaconModifier: { error_correction: false } } },
+  'beacon-corrected': { modifiers: { BeaconModifier: { error_correction: true } } },
+  'gptq-asymmetric': { modifiers: { GPTQModifier: {} }, symmetric: false },
+  'beacon-asymmetric': { modifiers: { BeaconModifier: {} }, symmetric: false },
+  'beacon-asymmetric-corrected': { modifiers: { BeaconModifier: { error_correction: true } }, symmetric: false },
+  'beacon-no-centering': { modifiers: { BeaconModifier: { centering: false } }, symmetric: false },
 };
 
 const { values, positionals } = parseArgs({
@@ -35,37 +44,39 @@ const { values, positionals } = parseArgs({
     bits: { type: 'string', default: '8,4,3,2' },
     'group-size': { type: 'string' },
     asymmetric: { type: 'boolean', default: false },
-    methods: { type: 'string', default: 'rtn,gptq,gpfq,comq,qronos,beacon-plain,beacon,beacon-corrected' },
+    methods: { type: 'string', default: Object.keys(methods).join(',') },
     'text-column': { type: 'string', default: 'text' },
   },
 });
-const [model, calibration, validation] = positionals.map((name) => path.resolve(name));
+const [model, calibrationFile, validation] = positionals.map((name) => path.resolve(name));
 if (validation === undefined) {
   console.error('usage: node bench/quality/run.mjs MODEL CALIBRATION.jsonl VALIDATION.jsonl [options]');
   process.exit(2);
 }
 
-function recipeOf(folder, [modifier, fields], num_bits) {
+function recipeOf(folder, { modifiers, symmetric = !values.asymmetric }, num_bits) {
   const group_size = values['group-size'] === undefined ? null : Number(values['group-size']);
   const weights = {
     num_bits,
     type: 'int',
-    symmetric: !values.asymmetric,
+    symmetric,
     strategy: group_size === null ? 'channel' : 'group',
     ...(group_size === null ? {} : { group_size }),
   };
   const dataset = (file) => ({ dataset: file, text_column: values['text-column'], max_seq_length: Number(values['max-seq-length']) });
-  const calibrated =
-    modifier === 'QuantizationModifier'
-      ? {}
-      : { calibration: { ...dataset(calibration), num_calibration_samples: Number(values.samples) } };
+  const names = Object.keys(modifiers);
+  const schemed = { ignore: ['lm_head'], config_groups: { group_0: { targets: ['Linear'], weights } } };
+  const dataFree = names.every((name) => ['QuantizationModifier', 'HQQModifier', 'HadamardModifier', 'SpinQuantModifier'].includes(name));
+  const calibration = { ...dataset(calibrationFile), num_calibration_samples: Number(values.samples) };
   return {
     model,
-    ...calibrated,
+    ...(dataFree ? {} : { calibration }),
     evaluate: { perplexity: dataset(validation) },
     output: { dir: path.join(folder, 'out') },
     quant_stage: {
-      quant_modifiers: { [modifier]: { ignore: ['lm_head'], config_groups: { group_0: { targets: ['Linear'], weights } }, ...fields } },
+      quant_modifiers: Object.fromEntries(
+        names.map((name, at) => [name, { ...(at === names.length - 1 ? schemed : {}), ...modifiers[name] }]),
+      ),
     },
   };
 }
@@ -80,7 +91,10 @@ function measure(method, num_bits) {
       encoding: 'utf8',
       maxBuffer: 1 << 28,
     });
-    if (status !== 0) throw new Error(`${method[0]} at ${num_bits} bits ended with ${status}: ${stderr}${stdout}`.slice(0, 3000));
+    if (status !== 0)
+      throw new Error(
+        `${Object.keys(method.modifiers).join(' and ')} at ${num_bits} bits ended with ${status}: ${stderr}${stdout}`.slice(0, 3000),
+      );
     return JSON.parse(readFileSync(path.join(folder, 'out.run/report.json'), 'utf8'));
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -94,7 +108,16 @@ const rows = [];
 console.log(`| bits | method | perplexity | ${roles.join(' | ')} |\n| ---: | --- | ---: | ${roles.map(() => '---:').join(' | ')} |`);
 for (const bits of values.bits.split(',').map(Number))
   for (const name of values.methods.split(',')) {
-    const report = measure(methods[name], bits);
+    let report;
+    try {
+      report = measure(methods[name], bits);
+    } catch (error) {
+      // One method that refuses does not take the table of the others with it.
+      console.log(`| ${bits} | ${name} | did not run | ${roles.map(() => '').join(' | ')} |`);
+      console.error(error.message);
+      process.exitCode = 1;
+      continue;
+    }
     before ??= report.quality?.before?.perplexity ?? null;
     const errorOf = (role) =>
       report.layers

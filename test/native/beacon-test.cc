@@ -104,35 +104,41 @@ const Case sweep_cases("Beacon's objective never decreases over sweeps and is th
 });
 
 /// What the paper claims is a point that no single change improves, found from a good start; whether it is the best of all codes is seen here.
-const Case brute_cases("Beacon against all codes: never better, no single change improves it, and nearly always the best", [] {
-  int n_best = 0, n_rows = 0;
-  double lost = 0;
-  for (uint32_t seed = 0; seed < 6; ++seed)
-    for (const int64_t n : {3, 5, 6}) {
-      const Array weight = normal(DType::F32, {10, n}, 60 + seed), x = tokens_of(n, 40, 70 + seed, 0.2), H = gram(x, x);
-      const std::vector<Array> result = beacon(weight, H, beacon_options(2, true, 20));
-      for (int64_t r = 0; r < 10; ++r) {
-        const std::vector<double> w = row_of(weight, r), found = row_of(result[0], r);
-        const double mine = explained(w, found, H);
-        double best = 0;
-        std::vector<double> a(static_cast<size_t>(n));
-        for (int64_t index = 0; index < int64_t{1} << (2 * n); ++index) {
-          for (int64_t t = 0; t < n; ++t) a[static_cast<size_t>(t)] = static_cast<double>((index >> (2 * t)) % 4) - 2;
-          best = std::max(best, explained(w, a, H));
+/// bench/quality/results.md has the shares; of the asymmetric grid all zero points count, of which the sweeps move one at a time.
+const Case brute_cases("Beacon against all codes: never better, no single change improves it, and mostly the best", [] {
+  for (const bool symmetric : {true, false}) {
+    int n_best = 0, n_rows = 0;
+    double lost = 0;
+    for (uint32_t seed = 0; seed < 6; ++seed)
+      for (const int64_t n : {3, 5, 6}) {
+        const Array weight = normal(DType::F32, {10, n}, 60 + seed), x = tokens_of(n, 40, 70 + seed, 0.2), H = gram(x, x);
+        const std::vector<Array> result = beacon(weight, H, beacon_options(2, symmetric, 20));
+        for (int64_t r = 0; r < 10; ++r) {
+          const double zero_point = result[2].at(r);
+          const std::vector<double> w = row_of(weight, r), found = row_of(result[0], r, zero_point);
+          const double mine = explained(w, found, H);
+          double best = 0;
+          std::vector<double> a(static_cast<size_t>(n));
+          for (double z = symmetric ? 0 : -2; z <= (symmetric ? 0 : 1); ++z)
+            for (int64_t index = 0; index < int64_t{1} << (2 * n); ++index) {
+              for (int64_t t = 0; t < n; ++t) a[static_cast<size_t>(t)] = static_cast<double>((index >> (2 * t)) % 4) - 2 - z;
+              best = std::max(best, explained(w, a, H));
+            }
+          expect(mine <= best * (1 + 1e-9), "better than the best");
+          for (int64_t t = 0; t < n; ++t)
+            for (int p = -2; p <= 1; ++p) {
+              std::vector<double> changed = found;
+              changed[static_cast<size_t>(t)] = p - zero_point;
+              expect(explained(w, changed, H) <= mine * (1 + 1e-5), "code " + std::to_string(p) + " in column " + std::to_string(t) + " is better");
+            }
+          n_best += mine >= best * (1 - 1e-6);
+          lost += 1 - mine / best;
+          ++n_rows;
         }
-        expect(mine <= best * (1 + 1e-9), "better than the best");
-        for (int64_t t = 0; t < n; ++t)
-          for (int p = -2; p <= 1; ++p) {
-            std::vector<double> changed = found;
-            changed[static_cast<size_t>(t)] = p;
-            expect(explained(w, changed, H) <= mine * (1 + 1e-5), "code " + std::to_string(p) + " in column " + std::to_string(t) + " is better");
-          }
-        n_best += mine >= best * (1 - 1e-6);
-        lost += 1 - mine / best;
-        ++n_rows;
       }
-    }
-  expect(n_best * 10 >= n_rows * 7 && lost / n_rows < 0.02, std::to_string(n_best) + " of " + std::to_string(n_rows) + " rows are the best of all codes, " + std::to_string(100 * lost / n_rows) + " % of the objective lost on average");
+    const std::string text = std::string(symmetric ? "symmetric" : "asymmetric") + ": " + std::to_string(n_best) + " of " + std::to_string(n_rows) + " rows are the best of all codes, " + std::to_string(100 * lost / n_rows) + " % of the objective lost on average";
+    expect(n_best * 100 >= n_rows * (symmetric ? 85 : 68) && lost / n_rows < (symmetric ? 0.005 : 0.01), text);
+  }
 });
 
 double output_error(const Array& weight, const Array& codes, const Array& scale, const Array& zero_point, const Array& H, const Options& all) {
@@ -157,6 +163,36 @@ const Case order_cases("output error at 2 and 3 bits: Beacon below GPTQ below ro
       const double before = output_error(weight, second, found[1], found[2], H, all), after = output_error(weight, again[0], again[1], again[2], H, all);
       expect(after <= before * 1.0001, text + "; from GPTQ's codes " + std::to_string(before) + " to " + std::to_string(after));
     }
+});
+
+/// What is left at 8 bits is a hundred-thousandth of the output, and of that every column has its share: decisions and objective must see it.
+const Case fine_cases("at 8 bits a start from GPTQ's codes at the observer's scale ends below their output error, and no single code up or down improves it", [] {
+  for (const bool symmetric : {true, false}) {
+    const int64_t n = 96, O = 24;
+    const Array weight = normal(DType::F32, {O, n}, 80), x = tokens_of(n, 600, 81, 0.1), H = gram(x, x);
+    const Options all = beacon_options(8, symmetric, 12);
+    const std::vector<Array> scales = run("weight_scales", {weight, none()}, all, 1);
+    const Array U = run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0], gptq = run("quantize_gptq", {weight, U, scales[0], scales[1], none(), none(), none()}, all, 1)[0];
+    const std::vector<Array> found = run_everywhere("quantize_beacon", {weight, H, none(), scales[0], scales[1], none(), gptq}, all);
+    const double before = output_error(weight, gptq, scales[0], scales[1], H, all), after = output_error(weight, found[0], found[1], found[2], H, all);
+    expect(after < 0.97 * before, "from " + std::to_string(before) + " to " + std::to_string(after));
+    for (int64_t r = 0; r < O; ++r) {
+      const std::vector<double> w = row_of(weight, r), a = row_of(found[0], r, found[2].at(r));
+      double whole = 0;
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < n; ++j) whole += w[static_cast<size_t>(i)] * H.at(i, j) * w[static_cast<size_t>(j)];
+      const double left = whole - explained(w, a, H), told = whole - found[3].at(r, 12);
+      expect(std::fabs(told - left) <= 0.01 * left, "row " + std::to_string(r) + ": the objective leaves " + std::to_string(told) + ", its codes " + std::to_string(left));
+      for (int64_t k = 1; k <= 12; ++k) expect(found[3].at(r, k) >= found[3].at(r, k - 1) - 1e-3 * left, "row " + std::to_string(r) + " explains less after sweep " + std::to_string(k));
+      for (int64_t t = 0; t < n; ++t)
+        for (const double d : {-1.0, 1.0}) {
+          std::vector<double> changed = a;
+          changed[static_cast<size_t>(t)] += d;
+          const double code = changed[static_cast<size_t>(t)] + found[2].at(r);
+          if (code >= -128 && code <= 127) expect(whole - explained(w, changed, H) >= left * (1 - 1e-4), "a code in column " + std::to_string(t) + " of row " + std::to_string(r) + " can be improved");
+        }
+    }
+  }
 });
 
 const Case odd_cases("Beacon with dead inputs, one token, a row of zeros, a constant channel, and values that are not finite", [] {
