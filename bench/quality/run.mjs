@@ -30,6 +30,8 @@ const methods = {
   'beacon-plain': { modifiers: { BeaconModifier: { error_correction: false, second_start: false } } },
   beacon: { modifiers: { BeaconModifier: { error_correction: false } } },
   'beacon-corrected': { modifiers: { BeaconModifier: { error_correction: true } } },
+  'beacon-corrected-whole': { modifiers: { BeaconModifier: { error_correction: true, correction_strength: 1 } } },
+  'beacon-corrected-quarter': { modifiers: { BeaconModifier: { error_correction: true, correction_strength: 0.25 } } },
   'gptq-asymmetric': { modifiers: { GPTQModifier: {} }, symmetric: false },
   'beacon-asymmetric': { modifiers: { BeaconModifier: {} }, symmetric: false },
   'beacon-asymmetric-corrected': { modifiers: { BeaconModifier: { error_correction: true } }, symmetric: false },

@@ -70,11 +70,11 @@ const Case cross_part_cases("cross_hessian_accumulate where it is summed from ro
   }
 });
 
-const Case corrected_cases("corrected_weight solves the damped least squares of the two inputs, and changes nothing where they are one", [] {
-  for (const int64_t n_rows : {O, 2 * n + 1}) for (const double error : {0.0, 0.3}) {
+const Case corrected_cases("corrected_weight solves the damped least squares of the two inputs, goes as far as it is told, and changes nothing where they are one", [] {
+  for (const double strength : {1.0, 0.25}) for (const int64_t n_rows : {O, 2 * n + 1}) for (const double error : {0.0, 0.3}) {
     const Pair pair = pair_of(error, 81, {n_rows, n, T});
     const Array U = run("gptq_factor", {pair.H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
-    const Array result = run_everywhere("corrected_weight", {pair.weight, pair.H, error == 0 ? pair.H : pair.C, U}, {})[0];
+    const Array result = run_everywhere("corrected_weight", {pair.weight, pair.H, error == 0 ? pair.H : pair.C, U}, options({{"strength", strength}}))[0];
     const double damping = 0.01 * mean_diagonal(pair.H);
     std::vector<double> A(static_cast<size_t>(n * n)), expected;
     for (int64_t i = 0; i < n * n; ++i) A[static_cast<size_t>(i)] = pair.H.at(i) + (i % (n + 1) == 0 ? damping : 0);
@@ -86,9 +86,10 @@ const Case corrected_cases("corrected_weight solves the damped least squares of 
         right[static_cast<size_t>(t)] = sum;
       }
       const std::vector<double> solved = solve(A, right);
-      expected.insert(expected.end(), solved.begin(), solved.end());
+      for (int64_t t = 0; t < n; ++t) expected.push_back(pair.weight.at(r, t) + strength * (solved[static_cast<size_t>(t)] - pair.weight.at(r, t)));
     }
     expect_close(result, expected, 1e-4);
+    expect_refused("corrected_weight", {pair.weight, pair.H, pair.C, U}, options({{"strength", 1.5}}), "not between 0 and 1");
     for (int64_t i = 0; error == 0 && i < n_rows * n; ++i) expect(result.at(i) == pair.weight.at(i), "a weight changed with X = X̃");
   }
 });

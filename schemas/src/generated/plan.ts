@@ -397,6 +397,7 @@ export interface BeaconPlan {
   recipe_path: (string | number)[];
   n_sweeps: number;
   error_correction: boolean;
+  correction_strength: number;
   centering: boolean;
   second_start: boolean;
   dampening_frac: number;

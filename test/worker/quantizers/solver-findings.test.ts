@@ -18,6 +18,7 @@ const beacon: BeaconPlan = {
   modifier: 'BeaconModifier',
   n_sweeps: 4,
   error_correction: false,
+  correction_strength: 1,
   centering: true,
   second_start: true,
   dampening_frac: 0.01,

@@ -12,7 +12,7 @@ async function reportOf(dir: string, modifier: string, fields: string, num_bits:
   const plan = await resolvePlan({
     recipe: `quant_stage:\n  quant_modifiers:\n    ${modifier}: ${body}\n`,
     model: sharedPath('data', 'models', 'stories260K'),
-    output: path.join(dir, `${modifier}${fields.length}-${num_bits}`),
+    output: path.join(dir, `${modifier}${fields.length}-${scope.length}-${num_bits}`),
     calibration: { dataset: text('calibration'), num_calibration_samples: 32, max_seq_length: 512 },
     evaluate: { dataset: text('validation'), max_seq_length: 512 },
   });
@@ -48,3 +48,17 @@ for (const num_bits of [2, 3])
         assert.ok(perplexity(beacon) < perplexity(gptq));
       }),
   );
+
+test('2 bits per channel: error correction lowers the perplexity, centering the output error', { skip: skipWithoutShared }, () =>
+  inTemporaryFolder(async (dir) => {
+    const mean = (report: RunReport): number => [...errors(report).values()].reduce((sum, error) => sum + error, 0) / errors(report).size;
+    const beacon = (fields: string, symmetric: boolean): Promise<RunReport> =>
+      reportOf(dir, 'BeaconModifier', fields, 2, `symmetric: ${symmetric}, strategy: channel`);
+    const plain = perplexity(await beacon('', true));
+    const corrected = perplexity(await beacon(', error_correction: true', true));
+    assert.ok(corrected < plain, `corrected ${corrected}, not corrected ${plain}`);
+    const centered = mean(await beacon('', false));
+    const observed = mean(await beacon(', centering: false', false));
+    assert.ok(centered <= observed * 1.005, `centered ${centered}, with the zero point of the observer ${observed}`);
+  }),
+);

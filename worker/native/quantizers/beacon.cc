@@ -88,7 +88,7 @@ void solve_tile(Work& work, int64_t t, int64_t group, int64_t first, const float
   tile.column_sums = work.moves_zero_point ? column_sums : nullptr;
   tile.qmin = work.grid.qmin();
   tile.qmax = work.grid.qmax();
-  for (int64_t k = 0; k < m; ++k) std::copy_n(work.Wt.get() + (first + k) * work.padded + first_row, row_tile, w + k * row_tile);
+  for (int64_t k = 0; k < m; ++k) rows_at(w + k * row_tile) = rows_at(work.Wt.get() + (first + k) * work.padded + first_row);
   std::fill_n(tile.unit, row_tile, 1.0f);
   float observed_scale[row_tile];
   const bool has_codes = work.in[6].present;

@@ -7,12 +7,13 @@
 
 namespace bitwright::cuda {
 
-void corrected_weight(Context& context, const Views& in, const Views& out, const Options&) {
+void corrected_weight(Context& context, const Views& in, const Views& out, const Options& options) {
   const int64_t O = in[0].extent(0), I = in[0].extent(1), most = O > I ? I : O;
   if (O == 0 || I == 0) return;
   const FloatCopy weight(context, in[0]);
   const float *W = weight.data(), *H = in[1].as<float>(), *C = in[2].as<float>(), *U = in[3].as<float>();
   float* corrected = out[0].as<float>();
+  const float strength = static_cast<float>(options.number("strength", 1));
   const Scratch<float> differences = context.scratch<float>(I * I), first = context.scratch<float>(most * I), second = context.scratch<float>(most * I);
   float* difference = differences.data();
   for_each(context, I * I, [=] __device__(int64_t i) { difference[i] = C[i] - H[i]; });
@@ -20,11 +21,11 @@ void corrected_weight(Context& context, const Views& in, const Views& out, const
   if (O > I) {
     context.gemm(DType::F32, false, true, I, I, I, 1, difference, I, U, I, 0, first.data(), I);
     context.gemm(DType::F32, false, false, I, I, I, 1, first.data(), I, U, I, 0, second.data(), I);
-    context.gemm(DType::F32, false, false, O, I, I, 1, W, I, second.data(), I, 1, corrected, I);
+    context.gemm(DType::F32, false, false, O, I, I, strength, W, I, second.data(), I, 1, corrected, I);
   } else {
     context.gemm(DType::F32, false, false, O, I, I, 1, W, I, difference, I, 0, first.data(), I);
     context.gemm(DType::F32, false, true, O, I, I, 1, first.data(), I, U, I, 0, second.data(), I);
-    context.gemm(DType::F32, false, false, O, I, I, 1, second.data(), I, U, I, 1, corrected, I);
+    context.gemm(DType::F32, false, false, O, I, I, strength, second.data(), I, U, I, 1, corrected, I);
   }
 }
 

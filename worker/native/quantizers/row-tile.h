@@ -1,7 +1,6 @@
 // What solvers that go through the columns of 16 rows side by side have in common: arrays are [columns × 16], one row in each lane.
 // S is symmetric; a change of column c reaches the statistics of all columns by row c of S. Legend of each method in its own file.
 #pragma once
-#include <algorithm>
 #include <cstdint>
 
 namespace bitwright {
@@ -32,7 +31,7 @@ struct ColumnChanges {
     for (int64_t r = 0; r < row_lanes; ++r) any |= delta[r] != 0;
     if (!any) return false;
     columns[count] = column;
-    std::copy_n(delta, row_lanes, deltas + count * row_lanes);
+    rows_at(deltas + count * row_lanes) = rows_at(delta);
     ++count;
     return true;
   }

@@ -1,7 +1,8 @@
 // Beacon: codes by the angle between what they give and what the weights gave; the scale follows from the codes.
 // Zhang and Saab, arXiv 2508.20293. The method itself is native (quantize_beacon, legend there); here stand what it aims at and where it begins.
 //
-//   error_correction   aims at W*, the weight that gives on the inputs behind quantized layers the closest to the float layer's output
+//   error_correction   aims between W and W*, the weight that gives on the inputs behind quantized layers the closest to the float layer's output
+//   centering          per channel: from the zero point that centers the weights and from the observer's
 //   second_start       per channel: again from GPTQ's codes, at the scale that was found and at the observer's; the layer keeps what explains most of its output
 import type { BeaconPlan } from '../../../schemas/src/generated/plan.js';
 import { correctedWeight, quantizeBeacon, quantizeGptq } from '../tensor/operations.js';
@@ -18,12 +19,16 @@ export const beacon: Quantizer<BeaconPlan> = {
     const { hessian, dead_columns } = inputs;
     const perChannel = layerArgs(layer).strategy === 'channel';
     const inverse = perChannel && !plan.second_start && hessian.cross === null ? null : await factorOf(layer, hessian, plan.dampening_frac);
-    using corrected = hessian.cross && inverse && correctedWeight(input.weight, hessian.hessian, hessian.cross, inverse.factor);
+    using corrected =
+      hessian.cross && inverse && correctedWeight(input.weight, hessian.hessian, hessian.cross, inverse.factor, plan.correction_strength);
     const target = corrected ?? input.weight;
     const observed = await observeWeight(input, null);
     using observedScale = observed.scale;
     using observedZeroPoint = observed.zeroPoint;
     let best = solve(input, hessian, target, observed, perChannel ? null : (inverse?.factor ?? null), null);
+    // What is explained compares solutions of one target; behind a group the target of the next is another.
+    if (perChannel && plan.centering && !layerArgs(layer).symmetric)
+      best = await betterOf(best, solve(input, hessian, target, observed, null, null, false));
     if (perChannel && plan.second_start && inverse !== null) {
       best = await better(input, hessian, target, best, best, inverse.factor);
       best = await better(input, hessian, target, best, { scale: observedScale, zeroPoint: observedZeroPoint }, inverse.factor);
@@ -60,8 +65,9 @@ function solve(
   from: Pick<Solution, 'scale' | 'zeroPoint'>,
   factor: Tensor | null,
   codes: Tensor | null,
+  centering = plan.centering,
 ): Solution {
-  const options = { ...layerArgs(layer), n_sweeps: plan.n_sweeps, centering: plan.centering };
+  const options = { ...layerArgs(layer), n_sweeps: plan.n_sweeps, centering };
   const [q, scale, zeroPoint, objective] = quantizeBeacon(target, hessian, factor, from.scale, from.zeroPoint, dead, codes, options);
   return { q, scale, zeroPoint, objective };
 }
@@ -79,10 +85,14 @@ async function better(
   const [codes, loss] = quantizeGptq(target, factor, from.scale, from.zeroPoint, null, null, hessian.dead, args);
   loss.dispose();
   using gptqCodes = codes;
-  const again = solve(input, hessian, target, from, null, gptqCodes);
-  const isBetter = (await explained(again)) > (await explained(known));
-  for (const tensor of Object.values(isBetter ? known : again) as Tensor[]) tensor.dispose();
-  return isBetter ? again : known;
+  return betterOf(known, solve(input, hessian, target, from, null, gptqCodes));
+}
+
+/** That which explains more of the layer's output; the other is disposed. */
+async function betterOf(known: Solution, other: Solution): Promise<Solution> {
+  const isBetter = (await explained(other)) > (await explained(known));
+  for (const tensor of Object.values(isBetter ? known : other) as Tensor[]) tensor.dispose();
+  return isBetter ? other : known;
 }
 
 /** Sum over the rows behind the last sweep. */

@@ -17,7 +17,7 @@ export const qronos: Quantizer<QronosPlan> = {
     const { factor, findings } = await factorOf(layer, inputs.hessian, plan.dampening_frac);
     const scales = await observeWeight(input, null);
     const args = layerArgs(layer);
-    using corrected = correctedWeight(weight, hessian, cross, factor);
+    using corrected = correctedWeight(weight, hessian, cross, factor, 1);
     using begun = qronosStart(weight, corrected, hessian, cross, factor, scales.scale, scales.zeroPoint, args);
     const [q, loss] = quantizeGptq(begun, factor, scales.scale, scales.zeroPoint, null, null, dead, {
       ...args,

@@ -296,8 +296,8 @@ export const quantizeGpfq = (
   options: WeightArgs,
 ): Tensor => one(weight.device.enqueue('quantize_gpfq', [weight, hessian, cross, scale, zeroPoint], { ...options }));
 /** The weight F32 [O, I] that gives on X̃ the closest to XW: H, C and the factor as above, the factor in the original order of columns. */
-export const correctedWeight = (weight: Tensor, hessian: Tensor, cross: Tensor, factor: Tensor): Tensor =>
-  one(weight.device.enqueue('corrected_weight', [weight, hessian, cross, factor]));
+export const correctedWeight = (weight: Tensor, hessian: Tensor, cross: Tensor, factor: Tensor, strength: number): Tensor =>
+  one(weight.device.enqueue('corrected_weight', [weight, hessian, cross, factor], { strength }));
 /** Qronos before its walk, which is quantizeGptq's: the corrected weight with its first column on the grid and that column's error spread, F32 [O, I]. */
 export const qronosStart = (
   weight: Tensor,
