@@ -15,6 +15,7 @@
 #include "core/vector-math.h"
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
+#include "quantizers/solver-inputs.h"
 
 namespace bitwright {
 namespace {
@@ -192,13 +193,10 @@ Operation quantize_beacon_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             if (in.size() != 7) return mismatch("weight, H, factor, scale, zero_point, dead, codes", in);
             Cells cells;
-            if (Status status = check_scaled(in, options, 3, cells); !status.ok()) return status;
-            if (Status status = check_even_steps(options); !status.ok()) return status;
+            if (Status status = check_integers(in, options, 3, cells); !status.ok()) return status;
             const int64_t I = cells.columns;
             if (cells.strategy != Cells::Strategy::channel && cells.strategy != Cells::Strategy::group) return Status::error("a scale that follows from codes belongs to one row: strategy channel or group, not " + options.text("strategy"));
-            if (options.text("type") == "float") return Status::error("codes are integers here, not floats");
-            const bool fits = is_weight(in[0].dtype) && in[1].dtype == DType::F32 && in[1].shape == Shape{I, I} && (!in[2].present || (in[2].dtype == DType::F32 && in[2].shape == Shape{I, I})) &&
-                              in[4].present && in[4].dtype == DType::I8 && in[4].count() == in[3].count() && (!in[5].present || (in[5].dtype == DType::U8 && in[5].count() == I)) &&
+            const bool fits = has_zero_points(in, 3) && is_square(in[1], I) && (!in[2].present || is_square(in[2], I)) && is_per_column(in[5], DType::U8, I) &&
                               (!in[6].present || (in[6].dtype == DType::I8 && in[6].shape == in[0].shape));
             if (!fits) return mismatch("weight [O, I], H F32 [I, I], factor F32 [I, I] or none, scale, zero_point I8, dead U8 [I] or none, codes I8 [O, I] or none", in);
             if (cells.n_groups > 1 && !in[2].present) return Status::error(std::to_string(cells.n_groups) + " groups need the factor of the inverse Hessian");

@@ -24,6 +24,7 @@
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
 #include "quantizers/row-tile.h"
+#include "quantizers/solver-inputs.h"
 
 namespace bitwright {
 namespace {
@@ -128,12 +129,10 @@ Operation quantize_comq_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             if (in.size() != 4) return mismatch("weight, H, scale, zero_point", in);
             Cells cells;
-            if (Status status = check_scaled(in, options, 2, cells); !status.ok()) return status;
-            if (Status status = check_even_steps(options); !status.ok()) return status;
+            if (Status status = check_integers(in, options, 2, cells); !status.ok()) return status;
             const int64_t I = cells.columns;
             if (cells.strategy != Cells::Strategy::channel && cells.strategy != Cells::Strategy::group) return Status::error("a row is solved with scales of its own: strategy channel or group, not " + options.text("strategy"));
-            if (options.text("type") == "float") return Status::error("codes are integers here, not floats");
-            if (!is_weight(in[0].dtype) || in[1].dtype != DType::F32 || in[1].shape != Shape{I, I} || in[3].dtype != DType::I8 || in[3].count() != in[2].count()) return mismatch("weight [O, I], H F32 [I, I], scale, zero_point I8", in);
+            if (!has_zero_points(in, 2) || !is_square(in[1], I)) return mismatch("weight [O, I], H F32 [I, I], scale, zero_point I8", in);
             const int64_t n_iters = options.integer("n_iters");
             if (n_iters < 1 || n_iters > 1000) return Status::error("n_iters " + std::to_string(n_iters) + " is not between 1 and 1000");
             out = {{DType::I8, in[0].shape}, in[2], {DType::F64, {cells.rows}}};

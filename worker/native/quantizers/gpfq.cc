@@ -20,6 +20,7 @@
 #include "core/gemm.h"
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
+#include "quantizers/solver-inputs.h"
 
 namespace bitwright {
 namespace {
@@ -33,12 +34,9 @@ Operation quantize_gpfq_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             if (in.size() != 5) return mismatch("weight, H, C, scale, zero_point", in);
             Cells cells;
-            if (Status status = check_scaled(in, options, 3, cells); !status.ok()) return status;
-            if (Status status = check_even_steps(options); !status.ok()) return status;
+            if (Status status = check_integers(in, options, 3, cells); !status.ok()) return status;
             const int64_t I = cells.columns;
-            if (options.text("type") == "float") return Status::error("codes are integers here, not floats");
-            const bool fits = is_weight(in[0].dtype) && in[1].dtype == DType::F32 && in[1].shape == Shape{I, I} && (!in[2].present || (in[2].dtype == DType::F32 && in[2].shape == Shape{I, I})) &&
-                              in[4].present && in[4].dtype == DType::I8 && in[4].count() == in[3].count();
+            const bool fits = has_zero_points(in, 3) && is_square(in[1], I) && (!in[2].present || is_square(in[2], I));
             if (!fits) return mismatch("weight [O, I], H F32 [I, I], C F32 [I, I] or none, scale, zero_point I8", in);
             out = {{DType::I8, in[0].shape}};
             return Status::fine();

@@ -14,6 +14,7 @@
 #include "quantizers/gptq-column.h"
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
+#include "quantizers/solver-inputs.h"
 
 namespace bitwright {
 namespace {
@@ -89,9 +90,7 @@ Operation quantize_gptq_operation() {
             Cells cells;
             if (Status status = check_scaled(in, options, 2, cells); !status.ok()) return status;
             const int64_t I = cells.columns;
-            const bool fits = is_weight(in[0].dtype) && in[1].dtype == DType::F32 && in[1].shape == Shape{I, I} && in[3].present && in[3].dtype == DType::I8 && in[3].count() == in[2].count() &&
-                              (!in[4].present || (in[4].dtype == DType::I32 && in[4].count() == I)) && (!in[5].present || (in[5].dtype == DType::I32 && in[5].count() == I)) &&
-                              (!in[6].present || (in[6].dtype == DType::U8 && in[6].count() == I));
+            const bool fits = has_zero_points(in, 2) && is_square(in[1], I) && is_per_column(in[4], DType::I32, I) && is_per_column(in[5], DType::I32, I) && is_per_column(in[6], DType::U8, I);
             if (!fits) return mismatch("weight [O, I], factor F32 [I, I], scale, zero_point I8, permutation I32 [I], g_idx I32 [I], dead U8 [I]", in);
             if (options.integer("block_size") < 1) return Status::error("block_size " + std::to_string(options.integer("block_size")) + " is below 1");
             Grid grid;

@@ -20,6 +20,7 @@
 #include "core/convert.h"
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
+#include "quantizers/solver-inputs.h"
 
 namespace bitwright {
 
@@ -28,12 +29,9 @@ Operation qronos_start_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             if (in.size() != 7) return mismatch("weight, corrected weight, H, C, factor, scale, zero_point", in);
             Cells cells;
-            if (Status status = check_scaled(in, options, 5, cells); !status.ok()) return status;
-            if (Status status = check_even_steps(options); !status.ok()) return status;
-            const Shape square{cells.columns, cells.columns};
-            if (options.text("type") == "float") return Status::error("codes are integers here, not floats");
-            bool fits = is_weight(in[0].dtype) && in[1].dtype == DType::F32 && in[1].shape == in[0].shape && in[6].present && in[6].dtype == DType::I8 && in[6].count() == in[5].count() && cells.columns > 0;
-            for (size_t i = 2; i < 5; ++i) fits = fits && in[i].dtype == DType::F32 && in[i].shape == square;
+            if (Status status = check_integers(in, options, 5, cells); !status.ok()) return status;
+            bool fits = has_zero_points(in, 5) && in[1].dtype == DType::F32 && in[1].shape == in[0].shape && cells.columns > 0;
+            for (size_t i = 2; i < 5; ++i) fits = fits && is_square(in[i], cells.columns);
             if (!fits) return mismatch("weight [O, I], corrected weight F32 [O, I], H, C, factor F32 [I, I], scale, zero_point I8", in);
             out = {{DType::F32, in[0].shape}};
             return Status::fine();
