@@ -49,6 +49,15 @@ for (const num_bits of [2, 3])
       }),
   );
 
+test('8 bits per channel: Beacon is not above GPTQ in output error on any kind of layer', { skip: skipWithoutShared }, () =>
+  inTemporaryFolder(async (dir) => {
+    const gptq = await reportOf(dir, 'GPTQModifier', '', 8, 'strategy: channel');
+    const beacon = await reportOf(dir, 'BeaconModifier', '', 8, 'strategy: channel');
+    for (const [role, error] of errors(gptq))
+      assert.ok((errors(beacon).get(role) ?? NaN) <= error, `${role}: ${errors(beacon).get(role)}, GPTQ ${error}`);
+  }),
+);
+
 test('2 bits per channel: error correction lowers the perplexity, centering the output error', { skip: skipWithoutShared }, () =>
   inTemporaryFolder(async (dir) => {
     const mean = (report: RunReport): number => [...errors(report).values()].reduce((sum, error) => sum + error, 0) / errors(report).size;

@@ -3,11 +3,11 @@
 //
 //   error_correction   aims between W and W*, the weight that gives on the inputs behind quantized layers the closest to the float layer's output
 //   centering          per channel: from the zero point that centers the weights and from the observer's
-//   second_start       per channel: again from GPTQ's codes, at the scale that was found and at the observer's; the layer keeps what explains most of its output
+//   second_start       per channel: again from GPTQ's codes in the order of diag(H), at the scale that was found and at the observer's; the layer keeps what explains most of its output
 import type { BeaconPlan } from '../../../schemas/src/generated/plan.js';
-import { correctedWeight, quantizeBeacon, quantizeGptq } from '../tensor/operations.js';
+import { correctedWeight, dequantize, hessianError, quantizeBeacon, quantizeGptq, reshape } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { FactorFindings, Quantizer, QuantizerInput, SharedHessian } from './quantizer.js';
+import type { FactorFindings, Quantizer, QuantizerInput, SharedHessian, WeightScales } from './quantizer.js';
 import { deadColumnProblems, factorOf, factorProblems, inputsOf } from './solver-problems.js';
 import { layerArgs, observeWeight } from './weight-observer.js';
 
@@ -18,7 +18,9 @@ export const beacon: Quantizer<BeaconPlan> = {
     if ('q' in inputs) return inputs;
     const { hessian, dead_columns } = inputs;
     const perChannel = layerArgs(layer).strategy === 'channel';
-    const inverse = perChannel && !plan.second_start && hessian.cross === null ? null : await factorOf(layer, hessian, plan.dampening_frac);
+    const startsAgain = perChannel && plan.second_start;
+    const inverse = perChannel && hessian.cross === null ? null : await factorOf(layer, hessian, plan.dampening_frac);
+    const ordered = startsAgain ? await factorOf(layer, hessian, plan.dampening_frac, 'descending') : null;
     using corrected =
       hessian.cross && inverse && correctedWeight(input.weight, hessian.hessian, hessian.cross, inverse.factor, plan.correction_strength);
     const target = corrected ?? input.weight;
@@ -29,31 +31,35 @@ export const beacon: Quantizer<BeaconPlan> = {
     // What is explained compares solutions of one target; behind a group the target of the next is another.
     if (perChannel && plan.centering && !layerArgs(layer).symmetric)
       best = await betterOf(best, solve(input, hessian, target, observed, null, null, false));
-    if (perChannel && plan.second_start && inverse !== null) {
-      best = await better(input, hessian, target, best, best, inverse.factor);
-      best = await better(input, hessian, target, best, { scale: observedScale, zeroPoint: observedZeroPoint }, inverse.factor);
+    if (ordered !== null) {
+      best = await better(input, hessian, target, best, best, ordered.factor);
+      best = await better(input, hessian, target, best, { scale: observedScale, zeroPoint: observedZeroPoint }, ordered.factor);
     }
     best.objective.dispose();
-    const findings: FactorFindings = inverse?.findings ?? { dampening_frac: 0, dead_columns, retries: 0 };
+    const stored =
+      ordered === null
+        ? best
+        : await leastError(input, hessian, target, best, { scale: observedScale, zeroPoint: observedZeroPoint }, ordered.factor);
+    const used = ordered ?? inverse;
+    const findings: FactorFindings = used?.findings ?? { dampening_frac: 0, dead_columns, retries: 0 };
     return {
-      q: best.q,
-      scale: best.scale,
-      zeroPoint: best.zeroPoint,
+      ...stored,
       levels: null,
       gIdx: null,
       findings,
       problems: [
-        ...(inverse === null ? [] : factorProblems(layer, plan.dampening_frac, findings)),
+        ...(used === null ? [] : factorProblems(layer, plan.dampening_frac, findings)),
         ...deadColumnProblems(layer, dead_columns),
       ],
     };
   },
 };
 
-interface Solution {
+type Scales = Pick<WeightScales, 'scale' | 'zeroPoint'>;
+interface Stored extends Scales {
   q: Tensor;
-  scale: Tensor;
-  zeroPoint: Tensor;
+}
+interface Solution extends Stored {
   /** F64 [rows, n_sweeps + 1]. */
   objective: Tensor;
 }
@@ -62,7 +68,7 @@ function solve(
   { layer, plan }: QuantizerInput<BeaconPlan>,
   { hessian, dead }: SharedHessian,
   target: Tensor,
-  from: Pick<Solution, 'scale' | 'zeroPoint'>,
+  from: Scales,
   factor: Tensor | null,
   codes: Tensor | null,
   centering = plan.centering,
@@ -78,14 +84,51 @@ async function better(
   hessian: SharedHessian,
   target: Tensor,
   known: Solution,
-  from: Pick<Solution, 'scale' | 'zeroPoint'>,
+  from: Scales,
   factor: Tensor,
 ): Promise<Solution> {
-  const args = { ...layerArgs(input.layer), block_size: 128 };
-  const [codes, loss] = quantizeGptq(target, factor, from.scale, from.zeroPoint, null, null, hessian.dead, args);
-  loss.dispose();
-  using gptqCodes = codes;
+  using gptqCodes = walk(input, hessian, target, from, factor);
   return betterOf(known, solve(input, hessian, target, from, null, gptqCodes));
+}
+
+/** GPTQ's codes. */
+function walk({ layer }: QuantizerInput, hessian: SharedHessian, target: Tensor, { scale, zeroPoint }: Scales, factor: Tensor): Tensor {
+  const args = { ...layerArgs(layer), block_size: 128 };
+  const [codes, loss] = quantizeGptq(target, factor, scale, zeroPoint, hessian.order(), null, hessian.dead, args);
+  loss.dispose();
+  return codes;
+}
+
+/**
+ * `best`, or GPTQ's codes at its scale as it is stored, or at the observer's, compared as they are stored. At 8 bits the rounding of a scale to the
+ * weight's type is as large as all else that is left, and only codes that were chosen for the rounded scale make up for it.
+ */
+async function leastError(
+  input: QuantizerInput<BeaconPlan>,
+  shared: SharedHessian,
+  target: Tensor,
+  { q, scale, zeroPoint }: Stored,
+  observed: Scales,
+  factor: Tensor,
+): Promise<Stored> {
+  const errorOf = async (codes: Tensor, scales: Scales): Promise<number> => {
+    using restored = dequantize(codes, scales.scale, scales.zeroPoint, null, layerArgs(input.layer));
+    using sums = hessianError(target, restored, shared.hessian);
+    const [error = NaN] = await sums.readDoubles();
+    return error;
+  };
+  const found = { scale, zeroPoint };
+  using atFound = walk(input, shared, target, found, factor);
+  using atObserved = walk(input, shared, target, observed, factor);
+  const own = await errorOf(q, found);
+  const [errorAtFound, errorAtObserved] = [await errorOf(atFound, found), await errorOf(atObserved, observed)];
+  if (!(Math.min(errorAtFound, errorAtObserved) < own)) return { q, ...found };
+  q.dispose();
+  if (errorAtFound <= errorAtObserved) return { q: reshape(atFound, atFound.shape), ...found };
+  scale.dispose();
+  zeroPoint.dispose();
+  const again = await observeWeight(input, null);
+  return { q: reshape(atObserved, atObserved.shape), scale: again.scale, zeroPoint: again.zeroPoint };
 }
 
 /** That which explains more of the layer's output; the other is disposed. */

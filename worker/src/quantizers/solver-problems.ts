@@ -28,14 +28,14 @@ async function roundToNearest(input: QuantizerInput, reason: string): Promise<Qu
   return { ...(await rtn.quantize(input)), problems: [problem(layer, 'solver-without-inputs', 'warning', message)] };
 }
 
-/** The factor in the original order of columns. */
 export async function factorOf(
   layer: LayerPlan,
   hessian: SharedHessian,
   dampening_frac: number,
+  order: 'original' | 'descending' = 'original',
 ): Promise<{ factor: Tensor; findings: FactorFindings }> {
   try {
-    return await hessian.factor('original', dampening_frac);
+    return await hessian.factor(order, dampening_frac);
   } catch (error) {
     if (error instanceof Error && !(error instanceof RunFailureError) && error.message.includes('not positive definite'))
       throw runFailure.hessianNotPositiveDefinite(layer.name, error.message);
