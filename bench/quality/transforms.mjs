@@ -24,6 +24,7 @@ const additions = {
   both: [{}, { VarianceCorrectionModifier: { statistic: 'outputs' }, BiasCorrectionModifier: {} }],
   smoothquant: [{ SmoothQuantModifier: {} }, {}],
   awq: [{ AWQModifier: {} }, {}],
+  'awq with apply_clip': [{ AWQModifier: { apply_clip: true } }, {}],
   hadamard: [{ HadamardModifier: {} }, {}],
 };
 

@@ -112,6 +112,8 @@ std::vector<Call> calls_in_order() {
           {"squared_error_accumulate", {{DType::F64, {1}}, x, x}, {}},
           {"hadamard_transform", {W, absent, {I8, {8}}, {I8, {2, 2}}}, options({{"axis", 1.0}, {"dtype", std::string("F32")}})},
           {"rotate", {W, absent, {DType::F64, {2, 4, 4}}}, options({{"axis", 1.0}, {"dtype", std::string("BF16")}})},
+          {"cell_errors", {W, W, H}, grid},
+          {"clip_cells", {W, scale}, grid},
           {"output_shift", {W, W, {DType::F64, {8}}, {DType::F64, {8}}}, {}},
           {"variance_sums", {W, W, W, W}, {}},
           {"pack_int32", {q}, packing},

@@ -13,7 +13,8 @@ import { qronos } from './quantizers/qronos.js';
 import type { Quantizer } from './quantizers/quantizer.js';
 import { rtn } from './quantizers/rtn.js';
 import { weightObservers } from './quantizers/weight-observer.js';
-import * as awq from './transforms/awq.js';
+import * as awqSearch from './transforms/awq.js';
+import * as awqClip from './transforms/awq-clip.js';
 import * as biasCorrection from './transforms/bias-correction.js';
 import * as hadamard from './transforms/hadamard.js';
 import { smoothquant } from './transforms/smoothquant.js';
@@ -33,7 +34,7 @@ export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<P
 /** Each in its own form: SmoothQuant computes its scales at once, AWQ searches for them, rotations are folded into the whole model before, corrections come behind a quantizer. */
 export const transforms = {
   smoothquant,
-  awq,
+  awq: { ...awqSearch, ...awqClip },
   hadamard,
   'bias-correction': biasCorrection,
   'variance-correction': varianceCorrection,

@@ -506,6 +506,23 @@ export interface AwqPlan {
      */
     reason: string;
   }[];
+  /**
+   * Search for clipping behind the scales; null: none.
+   */
+  clip: {
+    /**
+     * Linears whose weights are cut.
+     */
+    layers: string[];
+    /**
+     * Cuts are tried in steps of 1 / n_grid.
+     */
+    n_grid: number;
+    /**
+     * More than this part of the range is never cut.
+     */
+    max_shrink: number;
+  } | null;
 }
 /**
  * Biases that take the shift of the mean of the outputs.

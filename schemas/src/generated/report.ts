@@ -343,6 +343,15 @@ export interface LayerMetrics {
     rms: number;
     largest: number;
   };
+  /**
+   * AWQ's clipping: groups or rows whose weights were cut, of how many, and the summed output error of their own columns when rounded to nearest, without and with the cut; absent without it.
+   */
+  clip?: {
+    n_clipped: number;
+    n_cells: number;
+    loss_before: number;
+    loss_after: number;
+  };
 }
 /**
  * Little-endian array beside the report.

@@ -2,7 +2,15 @@
 import { createHash } from 'node:crypto';
 import os from 'node:os';
 import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
-import type { AwqPlan, GatesPlan, PlanEstimate, QuantizationPlan, SmoothQuantPlan, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import type {
+  AwqPlan,
+  GatesPlan,
+  LayerPlan,
+  PlanEstimate,
+  QuantizationPlan,
+  SmoothQuantPlan,
+  TransformPlan,
+} from '../../../schemas/src/generated/plan.js';
 import { gateFacts, type GateKey } from '../../../schemas/src/quality-gates.js';
 import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
 import { estimatePlan } from './estimate-plan.js';
@@ -111,15 +119,21 @@ export function memoryLimit({ document }: Resolution): number {
 }
 
 /** In the order of the recipe. */
-function transformPlans({ modifiers, transforms, awq, rotations, corrections }: Resolution): TransformPlan[] {
+function transformPlans({ modifiers, transforms, awq, rotations, corrections, layers }: Resolution): TransformPlan[] {
   return modifiers.flatMap((modifier): TransformPlan[] => [
     ...transforms.filter((transform) => transform.modifier === modifier).map(smoothquantPlan),
-    ...awq.filter((transform) => transform.modifier === modifier).map(awqPlan),
+    ...awq.filter((transform) => transform.modifier === modifier).map((one) => awqPlan(one, layers)),
     ...[...rotations, ...corrections].flatMap(({ modifier: by, plan }) => (by === modifier && plan !== null ? [plan] : [])),
   ]);
 }
 
-function awqPlan({ modifier, mappings, passed_over }: ResolvedAwq): AwqPlan {
+/** AutoAWQ's, which has no fields for them; q and k are left out there too, as their products go through a softmax. */
+const clipping = { n_grid: 20, max_shrink: 0.5 };
+
+const clippedLayers = (layers: readonly LayerPlan[]): string[] =>
+  layers.filter(({ scheme, block, role }) => scheme?.weights && block !== null && !/^[qk]_proj$/.test(role)).map(({ name }) => name);
+
+function awqPlan({ modifier, mappings, passed_over }: ResolvedAwq, layers: readonly LayerPlan[]): AwqPlan {
   const { body } = modifier;
   return {
     name: 'awq',
@@ -129,6 +143,7 @@ function awqPlan({ modifier, mappings, passed_over }: ResolvedAwq): AwqPlan {
     n_grid: integerOf(body['n_grid'], 20),
     mappings,
     passed_over,
+    clip: booleanOf(body['apply_clip'], false) ? { layers: clippedLayers(layers), ...clipping } : null,
   };
 }
 

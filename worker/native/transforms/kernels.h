@@ -6,6 +6,8 @@ namespace bitwright::cuda {
 
 void awq_scales(Context&, const Views& in, const Views& out, const Options&);
 void awq_weight_sum_accumulate(Context&, const Views& in, const Views& out, const Options&);
+void cell_errors(Context&, const Views& in, const Views& out, const Options&);
+void clip_cells(Context&, const Views& in, const Views& out, const Options&);
 void column_abs_sum_accumulate(Context&, const Views& in, const Views& out, const Options&);
 void divide_columns(Context&, const Views& in, const Views& out, const Options&);
 void hadamard_transform(Context&, const Views& in, const Views& out, const Options&);

@@ -13,6 +13,7 @@
 #include "core/convert.h"
 #include "core/operations.h"
 #include "core/vector-math.h"
+#include "transforms/awq-clip.h"
 #include "transforms/awq.h"
 #include "transforms/corrections.h"
 #include "transforms/hadamard.h"
@@ -109,7 +110,7 @@ OperationList transform_operations() {
   return {column_absmax_accumulate_operation(), smoothquant_scales_operation(),        multiply_columns_operation(), divide_rows_operation(),
           column_abs_sum_accumulate_operation(), awq_weight_sum_accumulate_operation(), awq_scales_operation(),       divide_columns_operation(),
           squared_error_accumulate_operation(), hadamard_transform_operation(),        rotate_operation(),           output_shift_operation(),
-          variance_sums_operation()};
+          variance_sums_operation(),            cell_errors_operation(),               clip_cells_operation()};
 }
 
 }  // namespace bitwright

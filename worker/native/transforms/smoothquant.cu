@@ -74,7 +74,9 @@ KernelList transform_kernels() {
           {"hadamard_transform", hadamard_transform},
           {"rotate", rotate},
           {"output_shift", output_shift},
-          {"variance_sums", variance_sums}};
+          {"variance_sums", variance_sums},
+          {"cell_errors", cell_errors},
+          {"clip_cells", clip_cells}};
 }
 
 }  // namespace bitwright::cuda

@@ -9,6 +9,7 @@ import { disposeQuantized, type Quantizer, type QuantizerInput } from '../quanti
 import { HessianFactors } from '../quantizers/shared-hessian.js';
 import { summary } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { clipLayer, type LayerClip } from './clip-layer.js';
 import { storeLayer, type StoreLayerInput } from './store-layer.js';
 
 export interface QuantizeUnitInput extends StoreLayerInput {
@@ -39,24 +40,34 @@ async function quantizeSharedInput(input: QuantizeUnitInput, modules: readonly s
   using hessian = observed && new HessianFactors(observed.hessian, observed.cross);
   if (first && observed) await checkHessian(first, observed.hessian);
   const tensors: NamedTensor[] = [];
+  const clips: LayerClip[] = [];
   try {
-    const inputs = layers.map((layer) => ({
-      layer,
-      plan: planOf(layer),
-      weight: input.weights.tensor(loadedName(layer)),
-      fused: fusedWeights(input, layer),
-      hessian,
-    }));
+    for (const layer of layers)
+      clips.push(await clipLayer(input.transforms, layer, input.weights.tensor(loadedName(layer)), observed?.hessian ?? null));
+    const inputs = layers.map((layer, index): ClippedInput => {
+      const original = input.weights.tensor(loadedName(layer));
+      const clip = clips[index]!;
+      const weight = clip.weight ?? original;
+      return { layer, plan: planOf(layer), original, weight, clip, fused: fusedWeights(input, layer), hessian };
+    });
     for (const set of setsOf(inputs)) tensors.push(...(await quantizeSet(input, set)));
     return tensors;
   } catch (error) {
     for (const { tensor } of tensors) tensor.dispose();
     throw error;
+  } finally {
+    for (const { weight } of clips) weight?.dispose();
   }
 }
 
+/** What is quantized is the cut weight, what it is measured against the one before. */
+interface ClippedInput extends QuantizerInput {
+  original: Tensor;
+  clip: LayerClip;
+}
+
 /** Which linears are quantized in one go: those of one quantizer, where it has sets. */
-function setsOf(inputs: readonly QuantizerInput[]): QuantizerInput[][] {
+function setsOf(inputs: readonly ClippedInput[]): ClippedInput[][] {
   const names = new Set(inputs.map(({ plan }) => plan.name));
   const sets = [...names].flatMap((name) => {
     const ofName = inputs.filter(({ plan }) => plan.name === name);
@@ -73,7 +84,7 @@ function planOf({ name, quantizer }: LayerPlan): QuantizerPlan {
 /** The table has for each name the quantizer that takes its plan. */
 const quantizerOf = (plan: QuantizerPlan): Quantizer => quantizers[plan.name] as Quantizer;
 
-async function quantizeSet(input: QuantizeUnitInput, set: readonly QuantizerInput[]): Promise<NamedTensor[]> {
+async function quantizeSet(input: QuantizeUnitInput, set: readonly ClippedInput[]): Promise<NamedTensor[]> {
   const [first] = set;
   if (first === undefined) return [];
   const began = performance.now();
@@ -84,7 +95,10 @@ async function quantizeSet(input: QuantizeUnitInput, set: readonly QuantizerInpu
   try {
     if (set.length > 1) await first.weight.device.sync();
     const seconds = (performance.now() - began) / 1000;
-    for (const one of set) tensors.push(...(await storeLayer(input, one, chosen.shift()!, (seconds * one.layer.rows) / n_rows)));
+    for (const one of set)
+      tensors.push(
+        ...(await storeLayer(input, { ...one, weight: one.original }, one.clip, chosen.shift()!, (seconds * one.layer.rows) / n_rows)),
+      );
     return tensors;
   } catch (error) {
     chosen.forEach(disposeQuantized);

@@ -14,6 +14,7 @@ import type { Sidecar } from '../report/sidecar.js';
 import { gridArgs } from '../tensor/grid-args.js';
 import { activationScale, globalScale } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
+import type { LayerClip } from './clip-layer.js';
 import { correctedBias, correctedScale } from './correct-layer.js';
 
 export interface StoreLayerInput {
@@ -30,6 +31,7 @@ export interface StoreLayerInput {
 export async function storeLayer(
   input: StoreLayerInput,
   { layer, weight, hessian }: QuantizerInput,
+  clip: LayerClip,
   { findings, problems, ...chosen }: QuantizedWeight,
   secondsBefore: number,
 ): Promise<NamedTensor[]> {
@@ -78,10 +80,10 @@ export async function storeLayer(
       seconds,
       findings,
     };
-    const metrics = { ...(await measureLayer(measured, input.sidecar)), ...kept.metrics, ...bias.metrics };
+    const metrics = { ...(await measureLayer(measured, input.sidecar)), ...clip.metrics, ...kept.metrics, ...bias.metrics };
     const missing = await missingImportance({ layer, hessian });
     const finding = (await input.statistics?.rangeFinding(layer.name)) ?? null;
-    const corrections = [...kept.problems, ...bias.problems];
+    const corrections = [...clip.problems, ...kept.problems, ...bias.problems];
     input.onLayer(layer, metrics, [...problems, ...corrections, ...importanceProblems(layer, missing), ...inputProblems(layer, finding)]);
     return tensors;
   } catch (error) {

@@ -344,6 +344,12 @@ export const awqScales = (xSum: Tensor, wSum: Tensor | null, options: { n_tokens
 export const squaredErrorAccumulate = (sum: Tensor, a: Tensor, b: Tensor): void => {
   sum.device.enqueue('squared_error_accumulate', [sum, a, b]);
 };
+/** (w − ŵ) H (w − ŵ)ᵀ of every cell, H F32 [I, I]: F64 of the shape of the scales. */
+export const cellErrors = (W: Tensor, What: Tensor, hessian: Tensor, options: Pick<WeightArgs, 'strategy' | 'group_size'>): Tensor =>
+  one(W.device.enqueue('cell_errors', [W, What, hessian], { ...options }));
+/** weight [O, I] cut to factor · max |w| of its cell, factors F32 of the shape of the scales. */
+export const clipCells = (weight: Tensor, factors: Tensor, options: Pick<WeightArgs, 'strategy' | 'group_size'>): Tensor =>
+  one(weight.device.enqueue('clip_cells', [weight, factors], { ...options }));
 /** weight [O, I] / s per column, in the dtype of the weight. */
 export const divideColumns = (weight: Tensor, s: Tensor): Tensor => one(weight.device.enqueue('divide_columns', [weight, s]));
 
