@@ -1,5 +1,5 @@
 // Every modifier that a recipe may name: whose it is, what it is for, whether it runs here, and what it needs of calibration rows.
-import type { AwqPlan, HadamardPlan, QuantizerPlan, SmoothQuantPlan, TransformPlan } from './generated/plan.js';
+import type { AwqPlan, DuquantPlan, HadamardPlan, QuantizerPlan, SmoothQuantPlan, TransformPlan } from './generated/plan.js';
 
 export interface ModifierFacts {
   name: string;
@@ -31,6 +31,7 @@ export const modifierFacts: readonly ModifierFacts[] = [
   of('transform', 'LogarithmicEqualizationModifier', 'smoothquant', true),
   of('transform', 'SpinQuantModifier', 'hadamard', false),
   of('transform', 'HadamardModifier', 'hadamard', false, 'bitwright'),
+  of('transform', 'DuQuantModifier', 'duquant', true, 'bitwright'),
   of('correction', 'BiasCorrectionModifier', 'bias-correction', true, 'bitwright'),
   of('correction', 'VarianceCorrectionModifier', 'variance-correction', false, 'bitwright'),
   of('quantizer', 'BeaconModifier', 'beacon', true, 'bitwright'),
@@ -79,8 +80,9 @@ export const isScaling = (transform: TransformPlan): transform is ScalingPlan =>
   transform.name === 'smoothquant' || transform.name === 'awq';
 
 /** Done once with the whole model, before all else. */
-export type RotationPlan = HadamardPlan;
-export const isRotation = (transform: TransformPlan): transform is RotationPlan => transform.name === 'hadamard';
+export type RotationPlan = HadamardPlan | DuquantPlan;
+export const isRotation = (transform: TransformPlan): transform is RotationPlan =>
+  transform.name === 'hadamard' || transform.name === 'duquant';
 
 /** Work on what a quantizer has made of a layer. */
 export type CorrectionPlan = Exclude<TransformPlan, ScalingPlan | RotationPlan>;

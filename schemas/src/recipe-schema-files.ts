@@ -21,6 +21,7 @@ import rtnSchema from '../recipe/quantizers/rtn.schema.json';
 import schemeSchema from '../recipe/scheme.schema.json';
 import awqSchema from '../recipe/transforms/awq.schema.json';
 import biasCorrectionSchema from '../recipe/transforms/bias-correction.schema.json';
+import duquantSchema from '../recipe/transforms/duquant.schema.json';
 import hadamardSchema from '../recipe/transforms/hadamard.schema.json';
 import logEqualizationSchema from '../recipe/transforms/log-equalization.schema.json';
 import quipSchema from '../recipe/transforms/quip.schema.json';
@@ -29,7 +30,7 @@ import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
 import varianceCorrectionSchema from '../recipe/transforms/variance-correction.schema.json';
 
 const quantizerParts = [rtnSchema, gptqSchema, hqqSchema, beaconSchema, comqSchema, gpfqSchema, qronosSchema, autoroundSchema];
-const transformParts = [smoothquantSchema, awqSchema, hadamardSchema, logEqualizationSchema, quipSchema, spinquantSchema];
+const transformParts = [smoothquantSchema, awqSchema, hadamardSchema, duquantSchema, logEqualizationSchema, quipSchema, spinquantSchema];
 const correctionParts = [biasCorrectionSchema, varianceCorrectionSchema];
 const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
 const recipeParts = [

@@ -16,6 +16,7 @@ import { weightObservers } from './quantizers/weight-observer.js';
 import * as awqSearch from './transforms/awq.js';
 import * as awqClip from './transforms/awq-clip.js';
 import * as biasCorrection from './transforms/bias-correction.js';
+import * as duquant from './transforms/duquant.js';
 import * as hadamard from './transforms/hadamard.js';
 import { smoothquant } from './transforms/smoothquant.js';
 import * as varianceCorrection from './transforms/variance-correction.js';
@@ -36,6 +37,7 @@ export const transforms = {
   smoothquant,
   awq: { ...awqSearch, ...awqClip },
   hadamard,
+  duquant,
   'bias-correction': biasCorrection,
   'variance-correction': varianceCorrection,
 } as const satisfies Record<TransformPlan['name'], unknown>;

@@ -103,7 +103,7 @@ export function planText(plan: QuantizationPlan): string {
 }
 
 function transformText(transform: QuantizationPlan['transforms'][number]): string {
-  if (transform.name === 'hadamard') {
+  if (transform.name === 'hadamard' || transform.name === 'duquant') {
     const rotations = transform.rotations.map(({ name, size }) => `${name} (${size})`).join(', ');
     return l10n.t('{0}: rotations {1}, seed {2}', transform.modifier, rotations, transform.seed ?? l10n.t('none'));
   }

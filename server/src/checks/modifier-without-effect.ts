@@ -38,7 +38,13 @@ function reasonOf({ name, body }: RecipeModifier): string | null {
     return 'follows the steps of a training; quantization has none, so it does nothing here, without a word. Use SparseGPTModifier or WandaPruningModifier, or remove it.';
   if (name === 'GPTQModifier' && !booleanOf(body['requires_calibration_data'], true))
     return 'says that it needs no data: llm-compressor then gives it none, solves nothing and leaves the weights as they are, without a word. Remove requires_calibration_data.';
-  if (rotationModifiers.includes(name) && Array.isArray(body['rotations']) && body['rotations'].length === 0)
+  if (
+    rotationModifiers.includes(name) &&
+    Array.isArray(body['rotations']) &&
+    body['rotations'].length === 0 &&
+    // A permutation is left of DuQuant.
+    (name !== 'DuQuantModifier' || !booleanOf(body['permutation'], true))
+  )
     return 'has an empty list of rotations, so it turns nothing. Leave rotations out for R1 and R2, or give some.';
   const hasMappings = ['SmoothQuantModifier', 'LogarithmicEqualizationModifier', 'AWQModifier'].includes(name);
   if (hasMappings && Array.isArray(body['mappings']) && body['mappings'].length === 0)

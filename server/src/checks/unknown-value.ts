@@ -116,6 +116,7 @@ const rulesOfModifiers: Readonly<Record<string, Readonly<Record<string, Rule>>>>
         : 'llm-compressor writes it when it saves a recipe, and fails on it when it reads that. Remove it: it follows from rotations.',
   },
   HadamardModifier: { rotations: listOf(['R1', 'R2'], (text) => text.toUpperCase()) },
+  DuQuantModifier: { rotations: listOf(['R1', 'R2'], (text) => text.toUpperCase()) },
   REAPPruningModifier: {
     report_path: (value) => (typeof value === 'string' && !value.endsWith('.json') ? 'its name must end in .json.' : null),
   },

@@ -44,6 +44,7 @@ const modifierBodies: Record<string, readonly string[]> = {
   REAPPruningModifier: ['sparsity: ${1:0.25}'],
   QuIPModifier: ['rotations: [${1:v}]', 'transform_type: ${2:random-hadamard}'],
   SpinQuantModifier: ['rotations: [${1:R1, R2}]'],
+  DuQuantModifier: ['rotations: [${1:R1, R2}]'],
   BiasCorrectionModifier: ['targets: [${1:Linear}]', 'ignore: [${2:lm_head}]'],
   VarianceCorrectionModifier: ['statistic: ${1:weights}', 'ignore: [${2:lm_head}]'],
   HadamardModifier: ['rotations: [${1:R1, R2}]'],

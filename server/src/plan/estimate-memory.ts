@@ -78,6 +78,8 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
       'calibrating a block',
       hidden + weights + hessians + workingBytes(architecture, calibration) + (pairs ? pairBytes(architecture, calibration) : 0),
     );
+    if (input.transforms.some(({ name }) => name === 'duquant'))
+      add('seeing what is rotated', hidden + weights + seenBytes(architecture) + workingBytes(architecture, calibration));
     const search = searchBytes(architecture, input);
     if (search > 0) add('searching scales in a block', hidden + weights + search + workingBytes(architecture, calibration));
     // The rest of the block is quantized while its weights, its Hessians and the hidden states wait.
@@ -134,6 +136,10 @@ function searchBytes({ hidden_size: d }: ArchitectureFacts, { layers, calibratio
 
 /** The widest matrix as it was, as it becomes, and its bytes on the way to the file (m · n · b each). */
 const rotatingBytes = (layers: readonly LayerPlan[]): number => largestOf(layers, (layer) => blocks(3, elements(layer) * sizeOf(layer)));
+
+/** DuQuant: products of the hidden states (d²), as they are, turned on one side and on both, and of the values of a block (a²). */
+const seenBytes = ({ hidden_size: d, num_attention_heads, head_dim }: ArchitectureFacts): number =>
+  blocks(3, 4 * d * d) + blocks(1, 4 * (num_attention_heads * head_dim) ** 2);
 
 /** All tensors of a block as stored (m · n · b), and the widest once more in F32, as products take it. */
 function blockWeights(members: readonly LayerPlan[]): number {

@@ -93,7 +93,7 @@ function transformOperations(
 ): number {
   const weightsOf = (some: readonly LayerPlan[]): number => some.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
   const N = calibration?.totalTokens ?? 0;
-  const passing = transforms.filter(isScaling);
+  const passing = transforms.filter((transform) => isScaling(transform) || transform.name === 'duquant');
   let total = passing.length * N * weightsOf(layers.filter(({ block }) => block !== null));
   for (const transform of transforms)
     if (transform.name === 'awq')

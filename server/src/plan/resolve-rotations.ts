@@ -1,6 +1,7 @@
 // Rotations that are folded into the weights: which matrices a modifier asks for, and what stands against folding them into this model.
-import type { HadamardPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
+import type { DuquantPlan, HadamardPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { hadamardFactor, isPowerOfTwo, largestHadamardBlock } from '../../../schemas/src/hadamard.js';
+import type { RotationPlan } from '../../../schemas/src/modifiers.js';
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
 import { booleanOf, coerceTo, integerOf, textOf, textsOf } from '../recipe/coerce.js';
 import type { RecipeModifier } from './read-modifiers.js';
@@ -8,18 +9,18 @@ import type { RecipeModifier } from './read-modifiers.js';
 export interface ResolvedRotation {
   modifier: RecipeModifier;
   /** null where something stands against it. */
-  plan: HadamardPlan | null;
+  plan: RotationPlan | null;
   problems: Problem[];
 }
 
 /** Modifiers whose rotations are folded into weights. */
-export const rotationModifiers: readonly string[] = ['SpinQuantModifier', 'HadamardModifier'];
+export const rotationModifiers: readonly string[] = ['SpinQuantModifier', 'HadamardModifier', 'DuQuantModifier'];
 
 /** llm-compressor has no seed: torch chooses anew each time. */
 const usualSeed = 42;
 
 /** The final norm is folded into the head, which then cannot share its matrix with the embedding. */
-export const partsHead = ({ rotations }: HadamardPlan): boolean => rotations.some(({ name }) => name === 'R1');
+export const partsHead = ({ rotations }: RotationPlan): boolean => rotations.some(({ name }) => name === 'R1');
 
 interface Fault {
   /** Of rotations at run time. */
@@ -68,7 +69,7 @@ export function resolveRotation(
       at: path,
       message: `a rotation must meet its inverse in every layer that reads what it turned, and the layers of ${model.architecture_name ?? 'this model'} are not known here: ${architectureReason ?? 'its architecture is unknown'}. Remove the modifier.`,
     });
-  const type = name === 'HadamardModifier' ? null : textOf(body['transform_type'], 'hadamard');
+  const type = name === 'HadamardModifier' || name === 'DuQuantModifier' ? null : textOf(body['transform_type'], 'hadamard');
   if (type === 'random-matrix')
     faults.push({
       at: at('transform_type'),
@@ -76,6 +77,7 @@ export function resolveRotation(
         'random-matrix is a matrix of random numbers that is not orthogonal: the norms do not commute with R1, so that the model computes something else, and R2 makes weights of very different sizes. Use random-hadamard.',
       fixes: [setField(modifier, 'transform_type', 'random-hadamard')],
     });
+  if (name === 'DuQuantModifier') return duquant(modifier, model, asked, faults);
   const rotations: HadamardPlan['rotations'] = [];
   if (architecture !== null && type !== 'random-matrix')
     for (const rotation of ['R1', 'R2'] as const) {
@@ -92,18 +94,59 @@ export function resolveRotation(
     rotations,
     seed: isRandom ? integerOf(body['seed'], usualSeed) : null,
   };
-  return {
-    modifier,
-    plan: faults.length === 0 && rotations.length > 0 ? plan : null,
-    problems: faults.map(({ isOnline, at: place, message, fixes = [] }) => ({
-      code: isOnline ? 'rotation-not-runnable-yet' : 'rotation-cannot-fuse',
-      severity: 'error',
-      path: place,
-      at: place === path ? 'key' : 'value',
-      message: `${name}: ${message}`,
-      fixes,
-    })),
+  return { modifier, plan: faults.length === 0 && rotations.length > 0 ? plan : null, problems: problemsOf(modifier, faults) };
+}
+
+const problemsOf = ({ name, path }: RecipeModifier, faults: readonly Fault[]): Problem[] =>
+  faults.map(({ isOnline, at: place, message, fixes = [] }) => ({
+    code: isOnline ? 'rotation-not-runnable-yet' : 'rotation-cannot-fuse',
+    severity: 'error',
+    path: place,
+    at: place === path ? 'key' : 'value',
+    message: `${name}: ${message}`,
+    fixes,
+  }));
+
+/** DuQuant's blocks in its code; a model whose width has no such divisor takes the next smaller one. */
+const usualBlock = 128;
+
+/** Any block that divides the width will do; its rotations are not Hadamard's. */
+function duquant(
+  modifier: RecipeModifier,
+  { architecture }: ModelDescription,
+  asked: readonly string[],
+  faults: Fault[],
+): ResolvedRotation {
+  const { body, path, name } = modifier;
+  const said = coerceTo('integer', body['block_size']);
+  const rotations: DuquantPlan['rotations'] = [];
+  const permute = booleanOf(body['permutation'], true);
+  if (architecture !== null) {
+    const { hidden_size, head_dim, intermediate_size } = architecture;
+    const largest = (most: number): number => Array.from({ length: most }, (_, i) => most - i).find((b) => hidden_size % b === 0) ?? 1;
+    const block = typeof said === 'number' ? said : largest(usualBlock);
+    if (block < 1 || hidden_size % block !== 0) {
+      const near = largest(Math.min(Math.max(1, block), hidden_size));
+      faults.push({
+        at: [...path, 'block_size'],
+        message: `hidden_size ${hidden_size} is not a multiple of block_size ${block}. Give a divisor, such as ${near}.`,
+        fixes: [setField(modifier, 'block_size', String(near))],
+      });
+    }
+    if (asked.includes('R1')) rotations.push({ name: 'R1', size: block });
+    if (asked.includes('R2')) rotations.push({ name: 'R2', size: head_dim });
+    if (permute) rotations.push({ name: 'P', size: Math.min(block, intermediate_size) });
+  }
+  const plan: DuquantPlan = {
+    name: 'duquant',
+    modifier: name,
+    recipe_path: [...path],
+    rotations,
+    max_rotation_step: integerOf(body['max_rotation_step'], 256),
+    permute,
+    seed: integerOf(body['seed'], usualSeed),
   };
+  return { modifier, plan: faults.length === 0 && rotations.length > 0 ? plan : null, problems: problemsOf(modifier, faults) };
 }
 
 function sizeOf(

@@ -38,6 +38,24 @@ test('rotations that can be folded: nothing is said', async () => {
   assert.deepEqual(await problemsOf('HadamardModifier: {}', { hidden: 96, keyValues: 48 }), []);
 });
 
+test('DuQuant turns blocks of any size that divides the width', async () => {
+  for (const modifier of [
+    'DuQuantModifier: {}',
+    'DuQuantModifier: {block_size: 16, permutation: false}',
+    'DuQuantModifier: {rotations: []}',
+  ])
+    assert.deepEqual(
+      (await problemsOf(modifier, { hidden: 96, keyValues: 48 })).map(({ code }) => code),
+      ['calibration-missing'],
+      modifier,
+    );
+  const [fault] = (await problemsOf('DuQuantModifier: {block_size: 48}')).filter(({ code }) => code === 'rotation-cannot-fuse');
+  assert.match(fault?.message ?? '', /hidden_size 64 is not a multiple of block_size 48. Give a divisor, such as 32/);
+  assert.deepEqual(fault?.fixes, ['Set block_size: 32']);
+  const nothing = await problemsOf('DuQuantModifier: {rotations: [], permutation: false}');
+  assert.ok(nothing.some(({ code }) => code === 'modifier-without-effect'));
+});
+
 const refused: readonly [string, string, LlamaChanges, RegExp, string | undefined][] = [
   [
     'online rotations',

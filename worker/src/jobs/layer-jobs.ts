@@ -129,6 +129,7 @@ export function checkPlanIsSupported(plan: QuantizationPlan, observers: { weight
 const needsRows = (transform: TransformPlan): boolean =>
   isScaling(transform) ||
   transform.name === 'bias-correction' ||
+  transform.name === 'duquant' ||
   (transform.name === 'variance-correction' && transform.statistic === 'outputs');
 
 function schemeFaults(

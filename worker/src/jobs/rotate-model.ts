@@ -1,8 +1,9 @@
 // The model with its rotations folded in, as a folder of its own inside the run folder: what every later step reads in place of the source. Tensor by tensor.
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import type { HadamardPlan, ModelDescription, ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { ModelDescription, ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RotationMetrics } from '../../../schemas/src/generated/report.js';
+import { isRotation, type RotationPlan } from '../../../schemas/src/modifiers.js';
 import { describeModel } from '../../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
@@ -12,16 +13,16 @@ import { makeFolder, writeFailure, writeTextDurably } from '../checkpoint/durabl
 import { addToConfig } from '../checkpoint/quantization-config.js';
 import { writeSafetensors, type TensorToWrite } from '../checkpoint/safetensors-writer.js';
 import { modelTensors, openTensorReader, type TensorReader } from '../checkpoint/tensor-reader.js';
+import { duquantRotations } from './duquant-rotations.js';
 import type { RunContext } from '../run-context.js';
 import { summary } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { RotatedTensors, Rotations, TurnedTensor } from '../transforms/hadamard.js';
+import type { RotatedTensors, TurnedTensor, Turner } from '../transforms/hadamard.js';
 
-export const rotationOf = (plan: QuantizationPlan): HadamardPlan | undefined =>
-  plan.transforms.find((transform) => transform.name === 'hadamard');
+export const rotationOf = (plan: QuantizationPlan): RotationPlan | undefined => plan.transforms.find(isRotation);
 
 /** Writes `<runDir>/rotated` anew and answers its description: it takes less time than to find out whether one that is there is whole. */
-export async function rotateModel(context: RunContext, plan: HadamardPlan): Promise<ModelDescription> {
+export async function rotateModel(context: RunContext, plan: RotationPlan): Promise<ModelDescription> {
   const { model } = context.plan;
   const { architecture } = model;
   if (architecture === null) throw runFailure.architectureUnknown(model.architecture_name ?? model.dir, `The rotation of ${plan.modifier}`);
@@ -31,7 +32,8 @@ export async function rotateModel(context: RunContext, plan: HadamardPlan): Prom
   const work = transforms.hadamard.rotatedTensors(plan, architecture, (name) => source.has(name));
   for (const name of [...work.turned.values()].flatMap(({ source: from, gain }) => (gain === null ? [from] : [from, gain])))
     if (!source.has(name)) throw runFailure.planInvalid(`${plan.modifier} turns ${name}, which the model does not have`);
-  using rotations = new transforms.hadamard.Rotations(context.device, plan);
+  using rotations: Turner =
+    plan.name === 'duquant' ? await duquantRotations(context, plan) : new transforms.hadamard.Rotations(context.device, plan);
   try {
     await makeFolder(dir);
     const tensors = [...tensorsToWrite(context, model, source, work, rotations, plan)];
@@ -55,8 +57,8 @@ function* tensorsToWrite(
   { tensors }: ModelDescription,
   source: TensorReader,
   work: RotatedTensors,
-  rotations: Rotations,
-  plan: HadamardPlan,
+  rotations: Turner,
+  plan: RotationPlan,
 ): Iterable<TensorToWrite> {
   const known = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const names = new Set([...known.keys(), ...work.turned.keys()]);
@@ -78,8 +80,8 @@ async function make(
   name: string,
   turned: TurnedTensor | undefined,
   isOnes: boolean,
-  rotations: Rotations,
-  plan: HadamardPlan,
+  rotations: Turner,
+  plan: RotationPlan,
 ): Promise<Tensor> {
   if (turned === undefined) return isOnes ? ones(source, name) : source.load(name);
   using x = source.load(turned.source);

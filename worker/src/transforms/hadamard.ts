@@ -4,18 +4,21 @@
 //   R1   hidden states x → x R1: embedding, o_proj and down_proj (with their biases) hand on turned vectors, q, k, v, gate, up and the head take them. An RMS norm
 //        without its weight commutes with R1, so the weights of the norms are folded into the layers behind them first (a tied head gets a matrix of its own).
 //   R2   values of a head v → v R2: v_proj (with its bias) hands them on, o_proj takes them; heads that share values share R2.
+//   P    intermediate channels of an MLP in another order (DuQuant): gate_proj and up_proj hand them on, down_proj takes them
 //   R    D H / √b, H a Hadamard matrix of size b, D signs from a seed or none
 //
 // Differs from llm-compressor: norms are folded and both rotations done in one step with one rounding to the type of the weight (there three). The embeddings keep
 // their means: llm-compressor subtracts them (center_embeddings), which a layer norm does not see and an RMS norm does, so that the model computes something else.
 // Cost for P weights: P · (K + log2 (b / K)) twice for o_proj and v_proj, b = K · 2^m; nothing of calibration.
 import type { ArchitectureFacts, HadamardPlan } from '../../../schemas/src/generated/plan.js';
+import type { RotationPlan } from '../../../schemas/src/modifiers.js';
 import { hadamardFactor, hadamardMatrix } from '../../../schemas/src/hadamard.js';
 import { seededRandom } from '../random-numbers.js';
 import { hadamardTransform } from '../tensor/operations.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 
-type RotationName = HadamardPlan['rotations'][number]['name'];
+/** P: a permutation of the intermediate channels, which DuQuant has. */
+export type RotationName = RotationPlan['rotations'][number]['name'];
 
 /** What happens to one tensor of the model. */
 export interface TurnedTensor {
@@ -27,6 +30,14 @@ export interface TurnedTensor {
   input: RotationName | null;
   /** Rotation of what it hands on, along its columns, and of a bias. */
   output: RotationName | null;
+  /** Decoder block; null outside. */
+  block: number | null;
+}
+
+/** The matrices of a plan: what turns the tensors that rotatedTensors names. */
+export interface Turner extends Disposable {
+  /** The turned tensor in the type of `x`, the caller's. */
+  turn(x: Tensor, turned: TurnedTensor, gain: Tensor | null): Tensor;
 }
 
 export interface RotatedTensors {
@@ -36,37 +47,46 @@ export interface RotatedTensors {
 }
 
 /** `has`: which tensors the model has; biases are optional. */
-export function rotatedTensors(plan: HadamardPlan, facts: ArchitectureFacts, has: (tensor: string) => boolean): RotatedTensors {
+export function rotatedTensors(plan: RotationPlan, facts: ArchitectureFacts, has: (tensor: string) => boolean): RotatedTensors {
   const isDone = (name: RotationName): RotationName | null => (plan.rotations.some((rotation) => rotation.name === name) ? name : null);
-  const [R1, R2] = [isDone('R1'), isDone('R2')];
+  const [R1, R2, P] = [isDone('R1'), isDone('R2'), isDone('P')];
+  let inBlock: number | null = null;
   const turned = new Map<string, TurnedTensor>();
   const ones = new Set<string>();
   const turn = (module: string, input: RotationName | null, output: RotationName | null, norm: string | null, source = module): void => {
     if (input !== null || output !== null)
-      turned.set(`${module}.weight`, { source: `${source}.weight`, gain: norm === null ? null : `${norm}.weight`, input, output });
+      turned.set(`${module}.weight`, {
+        source: `${source}.weight`,
+        gain: norm === null ? null : `${norm}.weight`,
+        input,
+        output,
+        block: inBlock,
+      });
     if (output !== null && has(`${module}.bias`))
-      turned.set(`${module}.bias`, { source: `${module}.bias`, gain: null, input: null, output });
+      turned.set(`${module}.bias`, { source: `${module}.bias`, gain: null, input: null, output, block: inBlock });
     if (norm !== null) ones.add(`${norm}.weight`);
   };
   const folded = (norm: string): string | null => (R1 === null ? null : norm);
   turn(facts.embed_tokens, R1, null, null);
   for (let block = 0; block < facts.num_hidden_layers; block += 1) {
+    inBlock = block;
     const at = `${facts.layers}.${block}`;
     const [attention, mlp] = [folded(`${at}.input_layernorm`), folded(`${at}.post_attention_layernorm`)];
     turn(`${at}.self_attn.q_proj`, R1, null, attention);
     turn(`${at}.self_attn.k_proj`, R1, null, attention);
     turn(`${at}.self_attn.v_proj`, R1, R2, attention);
     turn(`${at}.self_attn.o_proj`, R2, R1, null);
-    turn(`${at}.mlp.gate_proj`, R1, null, mlp);
-    turn(`${at}.mlp.up_proj`, R1, null, mlp);
-    turn(`${at}.mlp.down_proj`, null, R1, null);
+    turn(`${at}.mlp.gate_proj`, R1, P, mlp);
+    turn(`${at}.mlp.up_proj`, R1, P, mlp);
+    turn(`${at}.mlp.down_proj`, P, R1, null);
   }
+  inBlock = null;
   turn(facts.lm_head, R1, null, folded(facts.norm), facts.tie_word_embeddings ? facts.embed_tokens : facts.lm_head);
   return { turned, ones };
 }
 
 /** The matrices of a plan on a device. */
-export class Rotations implements Disposable {
+export class Rotations implements Turner {
   private readonly matrices = new Map<RotationName, { signs: Tensor; factor: Tensor }>();
 
   constructor(device: Device, plan: HadamardPlan) {

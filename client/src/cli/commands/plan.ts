@@ -42,6 +42,8 @@ export const planCommand: Command = {
 function transformText(transform: QuantizationPlan['transforms'][number]): string {
   if (transform.name === 'hadamard')
     return `${transform.rotations.map(({ name, size }) => `${name} of size ${size}`).join(', ')}, ${transform.seed === null ? 'without random signs' : `seed ${transform.seed}`}`;
+  if (transform.name === 'duquant')
+    return `${transform.rotations.map(({ name, size }) => `${name} in blocks of ${size}`).join(', ')}, ${counted(transform.max_rotation_step, 'step')}, seed ${transform.seed}`;
   if (transform.name === 'bias-correction')
     return `biases of ${counted(transform.layers.length, 'layer')}${transform.added.length === 0 ? '' : `, ${transform.added.length} of them new with ${transform.switches.join(' and ')}`}`;
   if (transform.name === 'variance-correction')
