@@ -25,7 +25,7 @@ const additions = {
   smoothquant: [{ SmoothQuantModifier: {} }, {}],
   awq: [{ AWQModifier: {} }, {}],
   'awq with apply_clip': [{ AWQModifier: { apply_clip: true } }, {}],
-  'duquant, blocks of 16': [{ DuQuantModifier: { block_size: 16 } }, {}],
+  duquant16: [{ DuQuantModifier: { block_size: 16 } }, {}],
   duquant: [{ DuQuantModifier: {} }, {}],
   hadamard: [{ HadamardModifier: {} }, {}],
 };

@@ -1,5 +1,14 @@
 // Every modifier that a recipe may name: whose it is, what it is for, whether it runs here, and what it needs of calibration rows.
-import type { AwqPlan, DuquantPlan, HadamardPlan, QuantizerPlan, SmoothQuantPlan, TransformPlan } from './generated/plan.js';
+import type {
+  AwqPlan,
+  DuquantPlan,
+  HadamardPlan,
+  LowRankResidualPlan,
+  OutlierSplitPlan,
+  QuantizerPlan,
+  SmoothQuantPlan,
+  TransformPlan,
+} from './generated/plan.js';
 
 export interface ModifierFacts {
   name: string;
@@ -34,6 +43,8 @@ export const modifierFacts: readonly ModifierFacts[] = [
   of('transform', 'DuQuantModifier', 'duquant', true, 'bitwright'),
   of('correction', 'BiasCorrectionModifier', 'bias-correction', true, 'bitwright'),
   of('correction', 'VarianceCorrectionModifier', 'variance-correction', false, 'bitwright'),
+  of('correction', 'LowRankResidualModifier', 'low-rank-residual', true, 'bitwright'),
+  of('correction', 'OutlierSplitModifier', 'outlier-split', true, 'bitwright'),
   of('quantizer', 'BeaconModifier', 'beacon', true, 'bitwright'),
   of('quantizer', 'COMQModifier', 'comq', true, 'bitwright'),
   of('quantizer', 'GPFQModifier', 'gpfq', true, 'bitwright'),
@@ -87,3 +98,12 @@ export const isRotation = (transform: TransformPlan): transform is RotationPlan 
 /** Work on what a quantizer has made of a layer. */
 export type CorrectionPlan = Exclude<TransformPlan, ScalingPlan | RotationPlan>;
 export const isCorrection = (transform: TransformPlan): transform is CorrectionPlan => !isScaling(transform) && !isRotation(transform);
+
+/** Corrections that are kept as an adapter beside the quantized weights. */
+export type AdapterPlan = LowRankResidualPlan | OutlierSplitPlan;
+export const isAdapter = (transform: TransformPlan): transform is AdapterPlan =>
+  transform.name === 'low-rank-residual' || transform.name === 'outlier-split';
+
+/** Of the adapter's matrices, for all layers alike: each plan has rows of its own. */
+export const adapterRank = (transforms: readonly TransformPlan[]): number =>
+  transforms.filter(isAdapter).reduce((sum, plan) => sum + (plan.name === 'outlier-split' ? plan.max_columns : plan.rank), 0);

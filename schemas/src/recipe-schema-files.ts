@@ -24,6 +24,8 @@ import biasCorrectionSchema from '../recipe/transforms/bias-correction.schema.js
 import duquantSchema from '../recipe/transforms/duquant.schema.json';
 import hadamardSchema from '../recipe/transforms/hadamard.schema.json';
 import logEqualizationSchema from '../recipe/transforms/log-equalization.schema.json';
+import lowRankResidualSchema from '../recipe/transforms/low-rank-residual.schema.json';
+import outlierSplitSchema from '../recipe/transforms/outlier-split.schema.json';
 import quipSchema from '../recipe/transforms/quip.schema.json';
 import smoothquantSchema from '../recipe/transforms/smoothquant.schema.json';
 import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
@@ -31,7 +33,7 @@ import varianceCorrectionSchema from '../recipe/transforms/variance-correction.s
 
 const quantizerParts = [rtnSchema, gptqSchema, hqqSchema, beaconSchema, comqSchema, gpfqSchema, qronosSchema, autoroundSchema];
 const transformParts = [smoothquantSchema, awqSchema, hadamardSchema, duquantSchema, logEqualizationSchema, quipSchema, spinquantSchema];
-const correctionParts = [biasCorrectionSchema, varianceCorrectionSchema];
+const correctionParts = [biasCorrectionSchema, varianceCorrectionSchema, lowRankResidualSchema, outlierSplitSchema];
 const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
 const recipeParts = [
   calibrationSchema,

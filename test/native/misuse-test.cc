@@ -114,6 +114,8 @@ std::vector<Call> calls_in_order() {
           {"rotate", {W, absent, {DType::F64, {2, 4, 4}}}, options({{"axis", 1.0}, {"dtype", std::string("BF16")}})},
           {"cell_errors", {W, W, H}, grid},
           {"clip_cells", {W, scale}, grid},
+          {"low_rank_residual", {W, W, H}, options({{"rank", 2.0}})},
+          {"residual_columns", {W, W, {I32, {3}}}, {}},
           {"output_shift", {W, W, {DType::F64, {8}}, {DType::F64, {8}}}, {}},
           {"variance_sums", {W, W, W, W}, {}},
           {"pack_int32", {q}, packing},

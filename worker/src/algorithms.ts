@@ -18,6 +18,8 @@ import * as awqClip from './transforms/awq-clip.js';
 import * as biasCorrection from './transforms/bias-correction.js';
 import * as duquant from './transforms/duquant.js';
 import * as hadamard from './transforms/hadamard.js';
+import * as lowRankResidual from './transforms/low-rank-residual.js';
+import * as outlierSplit from './transforms/outlier-split.js';
 import { smoothquant } from './transforms/smoothquant.js';
 import * as varianceCorrection from './transforms/variance-correction.js';
 
@@ -40,6 +42,8 @@ export const transforms = {
   duquant,
   'bias-correction': biasCorrection,
   'variance-correction': varianceCorrection,
+  'low-rank-residual': lowRankResidual,
+  'outlier-split': outlierSplit,
 } as const satisfies Record<TransformPlan['name'], unknown>;
 export const formats: Readonly<Record<string, Format>> = compressedTensorsFormats;
 /** Observers by the names that schemes carry. */

@@ -7,8 +7,10 @@ import type { NativeDevice } from './native-core.js';
 const onProcessor: readonly QuantizerPlan['name'][] = [];
 
 /** Throws device-unavailable. */
-export function checkDevice({ layers }: Pick<QuantizationPlan, 'layers'>, kind: NativeDevice['kind']): void {
+export function checkDevice({ layers, transforms }: Pick<QuantizationPlan, 'layers' | 'transforms'>, kind: NativeDevice['kind']): void {
   if (kind !== 'cuda') return;
+  const residual = transforms.find(({ name }) => name === 'low-rank-residual');
+  if (residual) throw runFailure.deviceUnavailable(kind, `${residual.modifier} is not on CUDA yet`);
   const layer = layers.find(({ quantizer }) => quantizer !== null && onProcessor.includes(quantizer.name));
   if (layer?.quantizer)
     throw runFailure.deviceUnavailable(kind, `${layer.quantizer.modifier} is not on CUDA yet, and quantizes ${layer.name}`);

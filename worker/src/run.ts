@@ -3,11 +3,12 @@
 import { rm } from 'node:fs/promises';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
-import { quantizerFacts } from '../../schemas/src/modifiers.js';
+import { isAdapter, quantizerFacts } from '../../schemas/src/modifiers.js';
 import { gateText, judgeGates } from '../../schemas/src/quality-gates.js';
 import type { RunFailure, RunOutcome } from '../../schemas/src/run-event.js';
 import { runFailure } from '../../schemas/src/run-failure.js';
 import { observers } from './algorithms.js';
+import { withAdapter } from './checkpoint/adapter-folder.js';
 import { checkOutputFolder, writeCheckpoint } from './checkpoint/checkpoint-writer.js';
 import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
 import { verifyModelFiles } from './checkpoint/tensor-reader.js';
@@ -132,7 +133,14 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
   if (plan.evaluate !== null) {
     const file = await describeModel(plan.output.dir, nodeFiles);
     if (file.model === null) throw runFailure.fileUnreadable(plan.output.dir, file.problems.map((problem) => problem.message).join(' '));
-    await evaluateRun(context, governor, file.model, (quality) => (reached.quality = quality));
+    const isAdapted = plan.transforms.some(isAdapter);
+    const whole = isAdapted ? await withAdapter(file.model) : file.model;
+    await evaluateRun(
+      context,
+      governor,
+      { whole, withoutAdapter: isAdapted ? file.model : null },
+      (quality) => (reached.quality = quality),
+    );
   }
 }
 

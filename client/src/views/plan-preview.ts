@@ -107,7 +107,12 @@ function transformText(transform: QuantizationPlan['transforms'][number]): strin
     const rotations = transform.rotations.map(({ name, size }) => `${name} (${size})`).join(', ');
     return l10n.t('{0}: rotations {1}, seed {2}', transform.modifier, rotations, transform.seed ?? l10n.t('none'));
   }
-  if (transform.name === 'bias-correction' || transform.name === 'variance-correction')
+  if (
+    transform.name === 'bias-correction' ||
+    transform.name === 'variance-correction' ||
+    transform.name === 'low-rank-residual' ||
+    transform.name === 'outlier-split'
+  )
     return l10n.t('{0}: {1} layers', transform.modifier, transform.layers.length);
   if (transform.name === 'awq')
     return l10n.t(

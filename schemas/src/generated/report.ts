@@ -57,6 +57,10 @@ export interface RunReport {
       before: Generation | null;
       after: Generation | null;
     } | null;
+    /**
+     * Of the written checkpoint without its adapter; absent where it has none. after is with it.
+     */
+    without_adapter?: Perplexity | null;
   } | null;
   memory: {
     estimated_peak_bytes: number;
@@ -352,6 +356,18 @@ export interface LayerMetrics {
     loss_before: number;
     loss_after: number;
   };
+  /**
+   * Summed output error of the quantized weights without and with the low-rank residual of the adapter; absent without one.
+   */
+  low_rank?: {
+    rank: number;
+    error_before: number;
+    error_after: number;
+  };
+  /**
+   * Columns that the adapter keeps, largest inputs first; absent without OutlierSplitModifier.
+   */
+  outlier_columns?: number[];
 }
 /**
  * Little-endian array beside the report.

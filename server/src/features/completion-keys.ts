@@ -45,6 +45,8 @@ const modifierBodies: Record<string, readonly string[]> = {
   QuIPModifier: ['rotations: [${1:v}]', 'transform_type: ${2:random-hadamard}'],
   SpinQuantModifier: ['rotations: [${1:R1, R2}]'],
   DuQuantModifier: ['rotations: [${1:R1, R2}]'],
+  LowRankResidualModifier: ['rank: ${1:16}', 'ignore: [${2:lm_head}]'],
+  OutlierSplitModifier: ['threshold: ${1:6.0}', 'ignore: [${2:lm_head}]'],
   BiasCorrectionModifier: ['targets: [${1:Linear}]', 'ignore: [${2:lm_head}]'],
   VarianceCorrectionModifier: ['statistic: ${1:weights}', 'ignore: [${2:lm_head}]'],
   HadamardModifier: ['rotations: [${1:R1, R2}]'],

@@ -8,7 +8,7 @@ import type {
 } from '../../../schemas/src/generated/plan.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
-import { textOf, textsOf } from '../recipe/coerce.js';
+import { integerOf, numberOf, textOf, textsOf } from '../recipe/coerce.js';
 import { matchesOf, modulesOf } from './pattern-matches.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
@@ -73,6 +73,8 @@ function planOf(
 ): { plan: TransformPlan | null; fault: Fault | null } {
   const base = { modifier: modifier.name, recipe_path: [...modifier.path], layers: corrected.map(({ name }) => name) };
   if (modifier.name === 'BiasCorrectionModifier') return biasPlan(modifier, model, corrected, layers, base);
+  if (modifier.name === 'LowRankResidualModifier' || modifier.name === 'OutlierSplitModifier')
+    return adapterPlan(modifier, corrected, base);
   const fault = whyNoGain(corrected);
   const statistic = textOf(modifier.body['statistic'], 'weights') === 'outputs' ? 'outputs' : 'weights';
   return { plan: { name: 'variance-correction', ...base, statistic }, fault };
@@ -153,4 +155,39 @@ function whyNoGain(corrected: readonly LayerPlan[]): Fault | null {
 function whyFixedScale({ type, strategy, scale_dtype }: QuantizationArgs): string | null {
   if (strategy !== 'channel' && strategy !== 'group') return `scales with strategy ${strategy}`;
   return type === 'float' && scale_dtype !== null ? `scales of type ${scale_dtype.replace('torch.', '')}` : null;
+}
+
+/** The largest of vLLM's MaxLoRARanks (vllm/config/lora.py). */
+const largestRank = 512;
+
+function adapterPlan(
+  modifier: RecipeModifier,
+  corrected: readonly LayerPlan[],
+  base: Pick<BiasCorrectionPlan, 'modifier' | 'recipe_path' | 'layers'>,
+): { plan: TransformPlan; fault: Fault | null } {
+  const { body, path, name } = modifier;
+  const field = name === 'OutlierSplitModifier' ? 'max_columns' : 'rank';
+  const rank = integerOf(body[field], 16);
+  const weighting = textOf(body['weighting'], 'hessian') === 'none' ? 'none' : 'hessian';
+  const plan: TransformPlan =
+    name === 'OutlierSplitModifier'
+      ? { name: 'outlier-split', ...base, threshold: numberOf(body['threshold'], 6), max_columns: rank }
+      : { name: 'low-rank-residual', ...base, rank, weighting };
+  const outside = corrected.filter(({ block }) => block === null);
+  if (rank > largestRank || rank < 1)
+    return {
+      plan,
+      fault: {
+        at: [...path, field],
+        message: `the adapter would have rank ${rank}, and vLLM loads ranks from 1 to ${largestRank} (--max-lora-rank). Set ${field}: ${largestRank} or less; above 16 vLLM wants --max-lora-rank said.`,
+      },
+    };
+  if (outside.length > 0)
+    return {
+      plan,
+      fault: {
+        message: `${outside.map((layer) => layer.name).join(', ')} lies outside of the decoder blocks, where adapters are not computed by this version. Add it to ignore.`,
+      },
+    };
+  return { plan, fault: null };
 }

@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { checkDevice } from '../../../worker/src/device-limits.js';
 
-const planOf = (name: string, modifier: string): Pick<QuantizationPlan, 'layers'> =>
+const planOf = (name: string, modifier: string): Pick<QuantizationPlan, 'layers' | 'transforms'> =>
   ({
+    transforms: [],
     layers: [
       { name: 'a', quantizer: null },
       { name: 'model.layers.0.mlp.up_proj', quantizer: { name, modifier } },
@@ -36,5 +37,11 @@ test('CUDA has every observer', () => {
     layer({ observer: 'memoryless_mse', observer_kwargs: { expand: 1.5 } }, 'entropy'),
     layer({ observer: 'nvfp4_expanded_mse' }, 'minmax'),
   ];
-  checkDevice({ layers }, 'cuda');
+  checkDevice({ layers, transforms: [] }, 'cuda');
+});
+
+test('LowRankResidualModifier on CUDA is refused in one sentence', () => {
+  const transforms = [{ name: 'low-rank-residual', modifier: 'LowRankResidualModifier' }] as never;
+  assert.throws(() => checkDevice({ layers: [], transforms }, 'cuda'), /LowRankResidualModifier is not on CUDA yet/);
+  checkDevice({ layers: [], transforms }, 'cpu');
 });

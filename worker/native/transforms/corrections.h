@@ -4,7 +4,9 @@
 
 namespace bitwright {
 
+Operation low_rank_residual_operation();
 Operation output_shift_operation();
+Operation residual_columns_operation();
 Operation variance_sums_operation();
 
 }  // namespace bitwright

@@ -12,6 +12,7 @@ void column_abs_sum_accumulate(Context&, const Views& in, const Views& out, cons
 void divide_columns(Context&, const Views& in, const Views& out, const Options&);
 void hadamard_transform(Context&, const Views& in, const Views& out, const Options&);
 void output_shift(Context&, const Views& in, const Views& out, const Options&);
+void residual_columns(Context&, const Views& in, const Views& out, const Options&);
 void rotate(Context&, const Views& in, const Views& out, const Options&);
 void squared_error_accumulate(Context&, const Views& in, const Views& out, const Options&);
 void variance_sums(Context&, const Views& in, const Views& out, const Options&);

@@ -110,7 +110,8 @@ OperationList transform_operations() {
   return {column_absmax_accumulate_operation(), smoothquant_scales_operation(),        multiply_columns_operation(), divide_rows_operation(),
           column_abs_sum_accumulate_operation(), awq_weight_sum_accumulate_operation(), awq_scales_operation(),       divide_columns_operation(),
           squared_error_accumulate_operation(), hadamard_transform_operation(),        rotate_operation(),           output_shift_operation(),
-          variance_sums_operation(),            cell_errors_operation(),               clip_cells_operation()};
+          variance_sums_operation(),            cell_errors_operation(),               clip_cells_operation(),
+          low_rank_residual_operation(),         residual_columns_operation()};
 }
 
 }  // namespace bitwright

@@ -76,7 +76,8 @@ KernelList transform_kernels() {
           {"output_shift", output_shift},
           {"variance_sums", variance_sums},
           {"cell_errors", cell_errors},
-          {"clip_cells", clip_cells}};
+          {"clip_cells", clip_cells},
+          {"residual_columns", residual_columns}};
 }
 
 }  // namespace bitwright::cuda

@@ -2,7 +2,7 @@
 import type { LayerPlan, QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { mergeHessians } from '../observers/hessian.js';
 import { inputRange, inputRangeFinding, type RangeObserver } from '../observers/input-range.js';
-import { meansOf, type InputMeans } from '../observers/input-mean.js';
+import { largestOf, meansOf, type InputMeans } from '../observers/input-mean.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { BlockStatistics } from './block-statistics.js';
 
@@ -45,6 +45,10 @@ export class SpreadStatistics implements Disposable {
   /** Of a module whose bias is corrected; null where no row reached it. */
   inputMeans(module: string): Promise<InputMeans | null> {
     return meansOf(this.parts.flatMap((part) => part.mean(module) ?? []));
+  }
+
+  inputLargest(module: string): Promise<Float64Array | null> {
+    return largestOf(this.parts.flatMap((part) => part.mean(module) ?? []));
   }
 
   async staticRange(module: string): Promise<[number, number] | null> {

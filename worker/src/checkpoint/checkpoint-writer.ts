@@ -3,6 +3,7 @@ import { copyFile, open, readFile, readdir, rename, rm, stat } from 'node:fs/pro
 import path from 'node:path';
 import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
+import { isAdapterTensor, writeAdapter } from './adapter-folder.js';
 import { makeFolder, syncDirectory, syncFile, writeFailure, writeTextDurably } from './durable-file.js';
 import { addToConfig, makeQuantizationConfig } from './quantization-config.js';
 import { writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
@@ -51,7 +52,10 @@ export async function writeCheckpoint(content: CheckpointContent, runDir: string
   await rm(dir, { recursive: true, force: true });
   try {
     await makeFolder(dir);
-    const bytes = await writeShards(dir, content, onProgress);
+    const isPart = ({ tensor }: PlacedTensor): boolean => isAdapterTensor(tensor.name);
+    const own = { ...content, tensors: content.tensors.filter((placed) => !isPart(placed)) };
+    const adapter = content.tensors.filter(isPart).map((placed) => fromFile(placed, () => undefined));
+    const bytes = (await writeShards(dir, own, onProgress)) + (await writeAdapter(dir, adapter));
     await writeConfig(dir, content);
     await copySideFiles(dir, plan);
     await writeTextDurably(path.join(dir, 'recipe.yaml'), `${recipeMark} ${content.bitwrightVersion}\n${plan.recipe.text}`);

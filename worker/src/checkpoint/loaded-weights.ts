@@ -26,12 +26,14 @@ export class LoadedWeights implements WeightSource, Disposable {
     return tensor;
   }
 
-  linear(module: string): { weight: Tensor; bias: Tensor | null; quantizeInput: ((input: Tensor) => Tensor) | null } {
+  linear(module: string): ReturnType<WeightSource['linear']> {
+    const [A, B] = ['lora_A', 'lora_B'].map((matrix) => this.tensors.get(`${module}.${matrix}.weight`));
     const quantizer = this.inputs.get(module);
     return {
       weight: this.tensor(`${module}.weight`),
       bias: this.tensors.get(`${module}.bias`) ?? null,
       quantizeInput: quantizer ? (input) => quantizer.apply(input) : null,
+      adapter: A && B ? { A, B } : null,
     };
   }
 

@@ -18,7 +18,8 @@ export type Quality = NonNullable<RunReport['quality']>;
 export async function evaluateRun(
   context: RunContext,
   governor: MemoryGovernor,
-  file: ModelDescription,
+  /** What was written: with its adapter where it has one, and then without it too. */
+  { whole: file, withoutAdapter }: { whole: ModelDescription; withoutAdapter: ModelDescription | null },
   keep: (quality: Quality) => void,
 ): Promise<void> {
   const { device, devices, plan } = context;
@@ -51,6 +52,10 @@ export async function evaluateRun(
       );
       known({ generation: { before: null, after: null, ...quality.generation, [side]: scores } });
     }
+  }
+  if (perplexity !== null && withoutAdapter !== null) {
+    const bare = (watch: EvaluationWatch) => measurePerplexity(withoutAdapter, perplexity, devices, watch, governor, available);
+    known({ without_adapter: await staged(context, 'perplexity', 2, 'the written checkpoint without its adapter', false, bare) });
   }
   if (kl_divergence !== null) {
     const compare = (watch: EvaluationWatch) =>

@@ -105,7 +105,9 @@ function wantedTensors(
 }
 
 async function observeUnit({ context, unit }: UnitInput, rows: SpreadRows, copies: WeightCopies): Promise<SpreadStatistics> {
-  const corrected = new Set(context.plan.transforms.flatMap((plan) => (plan.name === 'bias-correction' ? plan.layers : [])));
+  const corrected = new Set(
+    context.plan.transforms.flatMap((plan) => (plan.name === 'bias-correction' || plan.name === 'outlier-split' ? plan.layers : [])),
+  );
   const parts = rows.parts.map(({ device }) => new BlockStatistics(device, unit.layers, corrected));
   const head = context.plan.model.architecture?.lm_head;
   try {

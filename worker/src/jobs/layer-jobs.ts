@@ -9,7 +9,7 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { levelsFacts } from '../../../schemas/src/levels.js';
-import { isScaling, isSolved, type ScalingPlan } from '../../../schemas/src/modifiers.js';
+import { isAdapter, isScaling, isSolved, type ScalingPlan } from '../../../schemas/src/modifiers.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { storageObstacle } from '../checkpoint/formats/compressed-tensors.js';
 import { areInputsKnown } from '../tensor/grid-args.js';
@@ -130,6 +130,7 @@ const needsRows = (transform: TransformPlan): boolean =>
   isScaling(transform) ||
   transform.name === 'bias-correction' ||
   transform.name === 'duquant' ||
+  isAdapter(transform) ||
   (transform.name === 'variance-correction' && transform.statistic === 'outputs');
 
 function schemeFaults(

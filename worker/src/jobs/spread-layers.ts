@@ -119,7 +119,7 @@ class ResultsInOrder {
 
   /** Of a layer or several; their names begin with that of the layer. */
   keep(tensors: readonly NamedTensor[]): void {
-    for (const one of tensors) this.turn(one.name.slice(0, one.name.lastIndexOf('.'))).tensors.push(one);
+    for (const one of tensors) this.turn(one.name.replace(/(\.lora_[AB])?\.\w+$/, '')).tensors.push(one);
   }
 
   tell(layer: string, tell: () => void): void {

@@ -14,6 +14,7 @@ import type { Sidecar } from '../report/sidecar.js';
 import { gridArgs } from '../tensor/grid-args.js';
 import { activationScale, globalScale } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { adapterOf } from './adapt-layer.js';
 import type { LayerClip } from './clip-layer.js';
 import { correctedBias, correctedScale } from './correct-layer.js';
 
@@ -63,6 +64,8 @@ export async function storeLayer(
   const tensors = format.store(layer, quantized);
   try {
     using What = weightAsRead(quantized, args);
+    const adapter = await adapterOf(input.transforms, layer, weight, What, hessian?.hessian ?? null, input.statistics);
+    tensors.push(...adapter.tensors);
     const bias = await correctedBias(input.transforms, layer, weight, What, input.weights, input.statistics);
     tensors.push(...bias.tensors);
     await weight.device.sync();
@@ -80,10 +83,16 @@ export async function storeLayer(
       seconds,
       findings,
     };
-    const metrics = { ...(await measureLayer(measured, input.sidecar)), ...clip.metrics, ...kept.metrics, ...bias.metrics };
+    const metrics = {
+      ...(await measureLayer(measured, input.sidecar)),
+      ...clip.metrics,
+      ...kept.metrics,
+      ...adapter.metrics,
+      ...bias.metrics,
+    };
     const missing = await missingImportance({ layer, hessian });
     const finding = (await input.statistics?.rangeFinding(layer.name)) ?? null;
-    const corrections = [...clip.problems, ...kept.problems, ...bias.problems];
+    const corrections = [...clip.problems, ...kept.problems, ...adapter.problems, ...bias.problems];
     input.onLayer(layer, metrics, [...problems, ...corrections, ...importanceProblems(layer, missing), ...inputProblems(layer, finding)]);
     return tensors;
   } catch (error) {

@@ -137,7 +137,11 @@ export class LlamaDecoder implements DecoderModel, Disposable {
 
 function project(module: string, input: Tensor, weights: WeightSource, tap: Tap | null): Tensor {
   tap?.(module, input);
-  const { weight, bias, quantizeInput } = weights.linear(module);
+  const { weight, bias, quantizeInput, adapter } = weights.linear(module);
   using quantized = quantizeInput?.(input);
-  return linear(quantized ?? input, weight, bias);
+  if (!adapter) return linear(quantized ?? input, weight, bias);
+  using own = linear(quantized ?? input, weight, bias);
+  using down = linear(input, adapter.A, null);
+  using up = linear(down, adapter.B, null);
+  return add(own, up);
 }

@@ -36,7 +36,13 @@ export interface WeightSource {
   /** Any tensor by its full name: norms, embeddings. */
   tensor(tensorName: string): Tensor;
   /** A linear by its module name; `quantizeInput` is null where the inputs are used as they are, and answers a new tensor else. */
-  linear(module: string): { weight: Tensor; bias: Tensor | null; quantizeInput: ((input: Tensor) => Tensor) | null };
+  linear(module: string): {
+    weight: Tensor;
+    bias: Tensor | null;
+    quantizeInput: ((input: Tensor) => Tensor) | null;
+    /** B (A x) is added, of the input as it is. */
+    adapter?: { A: Tensor; B: Tensor } | null;
+  };
 }
 
 /** Sees the input of every linear before it is quantized; linears with one input see the same tensor, one right after the other. It is valid during the call only. */

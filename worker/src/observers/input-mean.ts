@@ -38,6 +38,11 @@ export class InputMeanObserver implements Observer {
     return { input, quantized: this.quantizedMoments === null ? input : await sumsIn(this.quantizedMoments) };
   }
 
+  /** Largest magnitude of every channel; null when nothing was observed. */
+  async largest(): Promise<Float64Array | null> {
+    return this.moments && (await this.moments.readDoubles()).slice(4 * (this.moments.shape[1] ?? 0));
+  }
+
   [Symbol.dispose](): void {
     this.moments?.dispose();
     this.quantizedMoments?.dispose();
@@ -47,6 +52,12 @@ export class InputMeanObserver implements Observer {
 
 /** The first power of all five that the operation sums. */
 const sumsIn = async (moments: Tensor): Promise<Float64Array> => (await moments.readDoubles()).slice(0, moments.shape[1]);
+
+/** Over the rows of all devices; null when no token was seen. */
+export async function largestOf(observers: readonly InputMeanObserver[]): Promise<Float64Array | null> {
+  const parts = (await Promise.all(observers.map((observer) => observer.largest()))).filter((part) => part !== null);
+  return parts.length === 0 ? null : parts.reduce((most, part) => most.map((value, column) => Math.max(value, part[column]!)));
+}
 
 export interface InputMeans {
   n_tokens: number;

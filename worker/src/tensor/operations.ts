@@ -362,6 +362,15 @@ export const outputShift = (W: Tensor, What: Tensor, mean: Tensor, meanHat: Tens
 export const varianceSums = (W: Tensor, What: Tensor, WH: Tensor, WhatH: Tensor): Tensor =>
   one(W.device.enqueue('variance_sums', [W, What, WH, WhatH]));
 
+/** (W − Ŵ)[:, columns] of weights [O, I], columns I32 [k]: F32 [O, k]. */
+export const residualColumns = (W: Tensor, What: Tensor, columns: Tensor): Tensor =>
+  one(W.device.enqueue('residual_columns', [W, What, columns]));
+/** B F32 [O, rank], A F32 [rank, I] with the least tr((W − Ŵ − B A) H (…)ᵀ), H F32 [I, I] or null, and F64 [2]: that error without and with them. */
+export const lowRankResidual = (W: Tensor, What: Tensor, hessian: Tensor | null, options: { rank: number }): [Tensor, Tensor, Tensor] => {
+  const [B, A, errors] = W.device.enqueue('low_rank_residual', [W, What, hessian], options);
+  return [B!, A!, errors!];
+};
+
 // ---- rotations (Ashkboos et al., arXiv 2404.00456) ---------------------------------------------------------------------------
 
 /** How a weight or a bias is turned: along axis 1 every piece of a row, along axis 0 every piece of a column; the result in `dtype`. */

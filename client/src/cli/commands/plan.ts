@@ -46,6 +46,8 @@ function transformText(transform: QuantizationPlan['transforms'][number]): strin
     return `${transform.rotations.map(({ name, size }) => `${name} in blocks of ${size}`).join(', ')}, ${counted(transform.max_rotation_step, 'step')}, seed ${transform.seed}`;
   if (transform.name === 'bias-correction')
     return `biases of ${counted(transform.layers.length, 'layer')}${transform.added.length === 0 ? '' : `, ${transform.added.length} of them new with ${transform.switches.join(' and ')}`}`;
+  if (transform.name === 'low-rank-residual' || transform.name === 'outlier-split')
+    return `an adapter of ${counted(transform.layers.length, 'layer')}, rank ${transform.name === 'outlier-split' ? transform.max_columns : transform.rank}`;
   if (transform.name === 'variance-correction')
     return `scales of ${counted(transform.layers.length, 'layer')} by the variance of their ${transform.statistic}`;
   const how =
