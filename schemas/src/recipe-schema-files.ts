@@ -12,6 +12,7 @@ import sparsegptSchema from '../recipe/pruning/sparsegpt.schema.json';
 import wandaSchema from '../recipe/pruning/wanda.schema.json';
 import autoroundSchema from '../recipe/quantizers/autoround.schema.json';
 import beaconSchema from '../recipe/quantizers/beacon.schema.json';
+import bitsandbytesSchema from '../recipe/quantizers/bitsandbytes.schema.json';
 import comqSchema from '../recipe/quantizers/comq.schema.json';
 import gpfqSchema from '../recipe/quantizers/gpfq.schema.json';
 import gptqSchema from '../recipe/quantizers/gptq.schema.json';
@@ -31,7 +32,17 @@ import smoothquantSchema from '../recipe/transforms/smoothquant.schema.json';
 import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
 import varianceCorrectionSchema from '../recipe/transforms/variance-correction.schema.json';
 
-const quantizerParts = [rtnSchema, gptqSchema, hqqSchema, beaconSchema, comqSchema, gpfqSchema, qronosSchema, autoroundSchema];
+const quantizerParts = [
+  rtnSchema,
+  gptqSchema,
+  hqqSchema,
+  bitsandbytesSchema,
+  beaconSchema,
+  comqSchema,
+  gpfqSchema,
+  qronosSchema,
+  autoroundSchema,
+];
 const transformParts = [smoothquantSchema, awqSchema, hadamardSchema, duquantSchema, logEqualizationSchema, quipSchema, spinquantSchema];
 const correctionParts = [biasCorrectionSchema, varianceCorrectionSchema, lowRankResidualSchema, outlierSplitSchema];
 const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];

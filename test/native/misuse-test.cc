@@ -43,6 +43,7 @@ std::vector<Call> calls_in_order() {
   const Options grid = options({{"num_bits", 4.0}, {"symmetric", true}, {"strategy", std::string("group")}, {"group_size", 4.0}, {"observer", std::string("minmax")}, {"block_size", 3.0}, {"n_sweeps", 2.0}, {"n_iters", 2.0}});
   Options ternary = grid;
   ternary.set("levels", std::string("ternary"));
+  const Options blocks = options({{"blocksize", 16.0}, {"rows", 4.0}, {"columns", 8.0}, {"dtype", std::string("BF16")}});
   const Options heads = options({{"n_heads", 2.0}, {"n_kv_heads", 2.0}, {"head_dim", 4.0}, {"scale", 0.5}, {"sliding_window", 0.0}});
   const Options pruning = options({{"sparsity", 0.5}, {"mask_n", 0.0}, {"mask_m", 0.0}, {"block_size", 3.0}, {"epsilon", 0.0}});
   const Options packing = options({{"num_bits", 4.0}, {"axis", 1.0}, {"rows", 4.0}, {"columns", 8.0}});
@@ -124,6 +125,11 @@ std::vector<Call> calls_in_order() {
           {"unpack_fp4", {{DType::U8, {4, 4}}}, {}},
           {"e8m0_codes", {scale}, {}},
           {"e8m0_scales", {{DType::U8, {4, 2}}}, {}},
+          {"blockwise_codes", {W, {F32, {16}}}, blocks},
+          {"blockwise_values", {{DType::U8, {32}}, {F32, {2}}, {F32, {16}}, absent}, blocks},
+          {"center", {{F32, {5}}}, {}},
+          {"pack_nibbles", {{DType::U8, {9}}}, {}},
+          {"unpack_nibbles", {{DType::U8, {5, 1}}}, options({{"count", 9.0}})},
           {"compare", {W, W}, {}},
           {"hessian_error", {W, W, H}, {}},
           {"histogram", {W}, options({{"n_bins", 4.0}, {"min", -1.0}, {"max", 1.0}})},

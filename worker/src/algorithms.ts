@@ -4,8 +4,10 @@ import { compressedTensorsFormats } from './checkpoint/formats/compressed-tensor
 import type { Format } from './checkpoint/formats/format.js';
 import { histogramObservers } from './observers/histogram.js';
 import { staticRangeObservers } from './observers/static-range.js';
+import { bitsandbytes } from './quantizers/bitsandbytes.js';
 import { beacon } from './quantizers/beacon.js';
 import { comq } from './quantizers/comq.js';
+import type { Encoder } from './quantizers/encoder.js';
 import { gpfq } from './quantizers/gpfq.js';
 import { gptq } from './quantizers/gptq.js';
 import { hqq } from './quantizers/hqq.js';
@@ -25,7 +27,13 @@ import * as varianceCorrection from './transforms/variance-correction.js';
 
 type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { name: Name }>;
 
-export const quantizers: { readonly [Name in QuantizerPlan['name']]: Quantizer<PlanNamed<Name>> } = {
+/** Methods that make the bytes of their format themselves. */
+export type EncoderName = 'bitsandbytes';
+export type GridPlan = Exclude<QuantizerPlan, { name: EncoderName }>;
+
+export const encoders: { readonly [Name in EncoderName]: Encoder<PlanNamed<Name>> } = { bitsandbytes };
+
+export const quantizers: { readonly [Name in GridPlan['name']]: Quantizer<PlanNamed<Name>> } = {
   rtn,
   gptq,
   hqq,
@@ -48,3 +56,7 @@ export const transforms = {
 export const formats: Readonly<Record<string, Format>> = compressedTensorsFormats;
 /** Observers by the names that schemes carry. */
 export const observers = { weights: weightObservers, inputs: [...staticRangeObservers, ...histogramObservers] };
+
+/** Null where the method chooses codes of a grid. */
+export const encoderOf = (plan: QuantizerPlan): Encoder | null =>
+  plan.name in encoders ? (encoders[plan.name as EncoderName] as Encoder) : null;

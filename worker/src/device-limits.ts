@@ -3,8 +3,8 @@ import type { QuantizationPlan, QuantizerPlan } from '../../schemas/src/generate
 import { runFailure } from '../../schemas/src/run-failure.js';
 import type { NativeDevice } from './native-core.js';
 
-/** Quantizers whose operations have no kernels: none now. A new one stands here until it has them. */
-const onProcessor: readonly QuantizerPlan['name'][] = [];
+/** Quantizers whose operations have no kernels. A new one stands here until it has them. */
+const onProcessor: readonly QuantizerPlan['name'][] = ['bitsandbytes'];
 
 /** Throws device-unavailable. */
 export function checkDevice({ layers, transforms }: Pick<QuantizationPlan, 'layers' | 'transforms'>, kind: NativeDevice['kind']): void {

@@ -129,7 +129,11 @@ export async function describeModel(dir: string, files: ModelFiles): Promise<Des
   const named = Object.entries(modules).map(([name, moduleClass]) => ({ name, class: moduleClass }));
   let quantization: ModelDescription['quantization'] = null;
   if (config['quantization_config'] !== undefined) {
-    const answer = readQuantizationConfig(config['quantization_config'], named);
+    const answer = readQuantizationConfig(
+      config['quantization_config'],
+      named,
+      tensors.map(({ name }) => name),
+    );
     if ('error' in answer)
       return failed('model-unreadable', 'config.json', `quantization_config of ${path.join(dir, 'config.json')}: ${answer.error}.`);
     quantization = answer.quantization;

@@ -86,11 +86,52 @@ function schemeFor(module: NamedModule, groups: readonly Group[]): QuantizationS
   return hits[0]?.scheme ?? null;
 }
 
-export function readQuantizationConfig(config: unknown, modules: readonly NamedModule[]): QuantizationConfigResult {
+/** Which modules are stored in 4 bits bitsandbytes tells by their tensors; the sizes of their blocks stand in these. */
+function readBitsAndBytes(config: Json, modules: readonly NamedModule[], tensorNames: readonly string[]): QuantizationConfigResult {
+  const types = ['nf4', 'fp4'].filter((type) => tensorNames.some((name) => name.endsWith(`.quant_state.bitsandbytes__${type}`)));
+  if (config['load_in_4bit'] !== true || types.join() !== 'nf4')
+    return { error: 'the model is quantized with bitsandbytes otherwise than in nf4, which alone is read of its formats' };
+  const states = new Set(tensorNames.filter((name) => name.endsWith('.weight.quant_state.bitsandbytes__nf4')));
+  const scheme: QuantizationScheme = {
+    weights: {
+      num_bits: 4,
+      type: 'float',
+      symmetric: true,
+      codebook: 'nf4',
+      strategy: 'group',
+      group_size: 64,
+      block_structure: null,
+      dynamic: false,
+      actorder: null,
+      scale_dtype: config['bnb_4bit_use_double_quant'] === true ? 'torch.uint8' : 'torch.float32',
+      zp_dtype: null,
+      observer: null,
+      observer_kwargs: {},
+    },
+    input_activations: null,
+    output_activations: null,
+    format: 'bitsandbytes',
+  };
+  const stored = modules.filter(({ name }) => states.has(`${name}.weight.quant_state.bitsandbytes__nf4`));
+  return {
+    quantization: {
+      format: 'bitsandbytes',
+      ignore: modules.filter((module) => module.class === 'Linear' && !stored.includes(module)).map(({ name }) => name),
+      layers: Object.fromEntries(stored.map(({ name }) => [name, scheme])),
+    },
+  };
+}
+
+export function readQuantizationConfig(
+  config: unknown,
+  modules: readonly NamedModule[],
+  tensorNames: readonly string[] = [],
+): QuantizationConfigResult {
   if (!isObject(config)) return { error: 'quantization_config is not an object' };
+  if (config['quant_method'] === 'bitsandbytes') return readBitsAndBytes(config, modules, tensorNames);
   if (config['quant_method'] !== 'compressed-tensors')
     return {
-      error: `the model is quantized with ${JSON.stringify(config['quant_method'])}; only compressed-tensors checkpoints and unquantized models are read`,
+      error: `the model is quantized with ${JSON.stringify(config['quant_method'])}; only compressed-tensors checkpoints, those of bitsandbytes in nf4, and unquantized models are read`,
     };
   const groups: Group[] = [];
   for (const [name, value] of Object.entries(isObject(config['config_groups']) ? config['config_groups'] : {})) {

@@ -14,6 +14,7 @@ import { datasetUnreadable } from './dataset-unreadable.js';
 import { doubleBos } from './double-bos.js';
 import { fieldMissing } from './field-missing.js';
 import { fieldWithoutEffect } from './field-without-effect.js';
+import { formatsCannotMix } from './formats-cannot-mix.js';
 import { fusedSiblingsDiffer } from './fused-siblings-differ.js';
 import { gateCannotHold } from './gate-cannot-hold.js';
 import { gateWithoutMeasure } from './gate-without-measure.js';
@@ -121,6 +122,7 @@ export const allChecks: readonly Check[] = [
   gateCannotHold,
   runtimeCannotLoad,
   kernelDoesNotFit,
+  formatsCannotMix,
   levelsNotForScheme,
   levelsOnlyHere,
   tensorParallelCutsGroup,

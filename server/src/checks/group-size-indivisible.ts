@@ -62,7 +62,7 @@ function ignoreFix(modifier: ResolvedModifier['modifier'], bad: readonly LayerPl
 function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: ReturnType<typeof layersByScheme>): Problem[] {
   return groups.flatMap(({ scheme, path }) => {
     const size = scheme?.weights?.group_size ?? null;
-    if (scheme === null || size === null) return [];
+    if (scheme === null || size === null || scheme.weights?.codebook !== undefined) return [];
     // NVFP4 and MX are their group sizes.
     const isFixed = scheme.weights?.type === 'float' && scheme.weights.scale_dtype !== null;
     const members = layersOf.get(scheme) ?? [];

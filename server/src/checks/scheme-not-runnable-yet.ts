@@ -35,6 +35,7 @@ function formatsOf(weights: QuantizationArgs): readonly QuantizationScheme['form
 }
 
 function weightObstacle(weights: QuantizationArgs, format: QuantizationScheme['format']): string | null {
+  if (weights.codebook !== undefined) return null;
   const grid = gridObstacle(weights);
   if (grid !== null) return `weights of ${grid}`;
   const strategies = weights.type === 'int' ? ['tensor', 'channel', 'group'] : ['tensor', 'channel', 'group', 'tensor_group', 'block'];

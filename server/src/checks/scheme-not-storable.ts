@@ -23,7 +23,7 @@ export const schemeNotStorable: Check = {
 };
 
 function obstacle({ weights }: QuantizationScheme): string | null {
-  if (weights === null) return null;
+  if (weights === null || weights.codebook !== undefined) return null;
   if (weights.dynamic !== false)
     return 'weights with dynamic scales are stored without scales, so nothing can read them back; llm-compressor takes it without a word. Set dynamic: false, and a strategy other than token.';
   if (weights.type === 'float' && weights.num_bits === 4 && weights.group_size !== 16 && weights.group_size !== 32)

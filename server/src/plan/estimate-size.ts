@@ -1,11 +1,12 @@
 // Bytes of a layer as compressed-tensors stores it.
-import type { QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 
 /** Bytes of a layer as compressed-tensors stores it, scales and zero points included. */
 export function storedBytes(layer: { rows: number; columns: number }, scheme: QuantizationScheme, dtypeSize: number): number {
   const { weights, format } = scheme;
   const { rows, columns } = layer;
   if (weights === null) return rows * columns * dtypeSize;
+  if (weights.codebook !== undefined) return codebookBytes(rows * columns, weights);
   const isGrouped = weights.strategy === 'group' || weights.strategy === 'tensor_group';
   const n_groups = isGrouped && weights.group_size !== null ? Math.ceil(columns / weights.group_size) : 1;
   const n_scales =
@@ -22,6 +23,13 @@ export function storedBytes(layer: { rows: number; columns: number }, scheme: Qu
       ? Math.ceil((rows * weights.num_bits) / 32) * n_groups * 4
       : n_scales;
   return codes + n_scales * dtypeSize + zeroPoints + table;
+}
+
+/** A nibble for each weight; the magnitudes of the blocks in 32 bits, or in 8 with one more in 32 for 256 of them and their codebook of 256; codebook and quant_state. */
+function codebookBytes(n: number, { group_size, scale_dtype }: QuantizationArgs): number {
+  const n_blocks = Math.ceil(n / (group_size ?? 64));
+  const isDouble = scale_dtype === 'torch.uint8';
+  return Math.ceil(n / 2) + (isDouble ? n_blocks + 4 * Math.ceil(n_blocks / 256) + 1024 : 4 * n_blocks) + 64 + (isDouble ? 170 : 90);
 }
 
 /** FP4 lies two to a byte in the packed formats. MX and NVFP4 scales are bytes, and NVFP4 has one float32 more for the whole weight. */

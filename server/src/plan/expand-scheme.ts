@@ -5,6 +5,7 @@ import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/probl
 import { coerceTo, mappingOf, textsOf } from '../recipe/coerce.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 import { actorders, expandArgs, refusal } from './quantization-args.js';
+import { bitsandbytesScheme } from './quantizers/bitsandbytes.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
 /** Targets and the scheme they get; scheme null where a problem stands in its place. */
@@ -29,6 +30,7 @@ export const presetDescription = (name: string): string | null =>
 
 export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   const { body, path } = modifier;
+  if (modifier.name === 'BitsAndBytesModifier') return { groups: [wholeGroup(modifier, bitsandbytesScheme(body))], problems: [] };
   const problems: Problem[] = [];
   const expanded: Omit<SchemeGroup, 'scheme'>[] = [];
   /** null: no preset has that name. */
@@ -101,6 +103,13 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
     }),
     problems,
   };
+}
+
+/** A modifier that is its own scheme: all of its targets get it. */
+function wholeGroup({ name, path, body }: RecipeModifier, scheme: QuantizationScheme): SchemeGroup {
+  const targetsSaid = body['targets'] !== undefined && body['targets'] !== null;
+  const targets = targetsSaid ? textsOf(body['targets']) : ['Linear'];
+  return { name, path, targets, targetsPath: [...path, 'targets'], targetsSaid, scheme: kept(path, scheme) };
 }
 
 const schemes = new Map<string, QuantizationScheme>();
@@ -293,7 +302,9 @@ function inferFormat(weights: QuantizationArgs | null, inputs: QuantizationArgs 
 /** Short text of a scheme, such as `int4 g128 sym, int8 token inputs`. */
 export function schemeText(scheme: QuantizationScheme): string {
   const args = (value: QuantizationArgs): string =>
-    `${value.type === 'int' ? 'int' : 'fp'}${value.num_bits}${value.levels === undefined ? '' : ` ${value.levels}`} ${value.strategy === 'group' || value.strategy === 'tensor_group' ? `g${value.group_size ?? 0}` : value.strategy}${value.symmetric ? '' : ' asym'}`;
+    value.codebook !== undefined
+      ? `${value.codebook} g${value.group_size ?? 0}${value.scale_dtype === 'torch.uint8' ? ', double quantized' : ''}`
+      : `${value.type === 'int' ? 'int' : 'fp'}${value.num_bits}${value.levels === undefined ? '' : ` ${value.levels}`} ${value.strategy === 'group' || value.strategy === 'tensor_group' ? `g${value.group_size ?? 0}` : value.strategy}${value.symmetric ? '' : ' asym'}`;
   if (scheme.weights === null) return 'unquantized';
   return (
     args(scheme.weights) +

@@ -22,7 +22,8 @@ const inGroupsOrChannels = ({ strategy }: QuantizationArgs): boolean => strategy
 /** Why this release cannot load the layers, in one sentence; null when it can. `several` says that the checkpoint has more than one storage format. */
 export function refusedBy(release: VllmRelease, scheme: QuantizationScheme, isExpert: boolean, several: boolean): string | null {
   const { weights } = scheme;
-  if (weights === null) return null;
+  // vLLM has a loader of its own for bitsandbytes' files, of which these tables say nothing.
+  if (weights === null || weights.codebook !== undefined) return null;
   if (weights.actorder === 'group' && !release.groupActorder)
     return 'it stops at actorder group and dynamic, whose weights come with an index per column; actorder static gives nearly the same accuracy and loads everywhere';
   if (several && !release.mixedFormats)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BeaconPlan, ComqPlan, GpfqPlan, LayerPlan, QronosPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import { RunFailureError } from '../../../schemas/src/run-failure.js';
-import { quantizers } from '../../../worker/src/algorithms.js';
+import { quantizers, type GridPlan } from '../../../worker/src/algorithms.js';
 import type { QuantizedWeight, Quantizer } from '../../../worker/src/quantizers/quantizer.js';
 import { disposeQuantized } from '../../../worker/src/quantizers/quantizer.js';
 import { HessianFactors } from '../../../worker/src/quantizers/shared-hessian.js';
@@ -70,7 +70,13 @@ function solved<T>(
       Float32Array.from({ length: rows * n }, (_, i) => value(i)),
     );
     using hessian = rule && new HessianFactors(matrix(rule), cross && matrix(cross));
-    const result = await (quantizers[plan.name] as Quantizer).quantize({ layer: layer(plan), plan, weight, fused: [], hessian });
+    const result = await (quantizers[plan.name as GridPlan['name']] as Quantizer).quantize({
+      layer: layer(plan),
+      plan,
+      weight,
+      fused: [],
+      hessian,
+    });
     try {
       return await see(result);
     } finally {

@@ -1,5 +1,7 @@
 // What a CUDA device cannot compute is refused before a run starts; these it computes.
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RunFailureError } from '../../../schemas/src/run-failure.js';
 import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { checkDevice } from '../../../worker/src/device-limits.js';
 
@@ -21,6 +23,17 @@ for (const [name, modifier] of [
   ['beacon', 'BeaconModifier'],
 ] as const)
   test(`${modifier} runs on CUDA`, () => checkDevice(planOf(name, modifier), 'cuda'));
+
+test('BitsAndBytesModifier on CUDA is refused in one sentence', () => {
+  assert.throws(
+    () => checkDevice(planOf('bitsandbytes', 'BitsAndBytesModifier'), 'cuda'),
+    (error) =>
+      error instanceof RunFailureError &&
+      error.failure.code === 'device-unavailable' &&
+      error.message.includes('BitsAndBytesModifier is not on CUDA yet, and quantizes model.layers.0.mlp.up_proj'),
+  );
+  checkDevice(planOf('bitsandbytes', 'BitsAndBytesModifier'), 'cpu');
+});
 
 test('CUDA has every observer', () => {
   const layer = (weights: object, observer: string): LayerPlan =>

@@ -10,5 +10,10 @@ Operation pack_fp4_operation();
 Operation unpack_fp4_operation();
 Operation e8m0_codes_operation();
 Operation e8m0_scales_operation();
+Operation blockwise_codes_operation();
+Operation blockwise_values_operation();
+Operation center_operation();
+Operation pack_nibbles_operation();
+Operation unpack_nibbles_operation();
 
 }  // namespace bitwright

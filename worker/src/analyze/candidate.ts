@@ -3,7 +3,7 @@ import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/pl
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { withoutLevels } from '../../../schemas/src/levels.js';
-import { formats, quantizers } from '../algorithms.js';
+import { formats, quantizers, type GridPlan } from '../algorithms.js';
 import { weightAsRead } from '../checkpoint/formats/floats.js';
 import { weightBytes, type NamedTensor } from '../checkpoint/formats/format.js';
 import type { Quantizer, SharedHessian } from '../quantizers/quantizer.js';
@@ -33,7 +33,7 @@ export async function measureCandidate(
   const format = formats[layer.scheme?.format ?? ''];
   if (!plan || !format) throw runFailure.planInvalid(`${layer.name} has no quantizer or no format that this version knows`);
   const began = performance.now();
-  const { findings, levels, ...chosen } = await (quantizers[plan.name] as Quantizer<QuantizerPlan>).quantize({
+  const { findings, levels, ...chosen } = await (quantizers[plan.name as GridPlan['name']] as Quantizer<QuantizerPlan>).quantize({
     layer,
     plan,
     weight,

@@ -1,5 +1,5 @@
 // The quantization_config of config.json, and its insertion into the model's own text, of which everything else stays as it was.
-import type { LayerPlan, QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { BitsAndBytesPlan, LayerPlan, QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 
 /** The release of compressed-tensors whose layout is written. */
@@ -15,6 +15,8 @@ interface ConfigGroup {
 
 /** `stored`: the layers whose weights the checkpoint holds quantized; all other Linear modules are listed in `ignore`. */
 export function makeQuantizationConfig(layers: readonly LayerPlan[], stored: readonly LayerPlan[]): object {
+  const [first] = stored;
+  if (first?.quantizer?.name === 'bitsandbytes') return bitsandbytesConfig(first.quantizer, layers, stored);
   const groups = groupByScheme(layers, stored);
   const formats = new Set(groups.map((group) => group.format));
   const [format = 'dense'] = formats;
@@ -33,6 +35,21 @@ export function makeQuantizationConfig(layers: readonly LayerPlan[], stored: rea
     kv_cache_scheme: null,
     sparsity_config: {},
     transform_config: {},
+  };
+}
+
+/** What transformers' BitsAndBytesConfig writes; modules that it is not to turn into 4 bits are named. */
+function bitsandbytesConfig(plan: BitsAndBytesPlan, layers: readonly LayerPlan[], stored: readonly LayerPlan[]): object {
+  const isStored = new Set(stored.map(({ name }) => name));
+  return {
+    quant_method: 'bitsandbytes',
+    load_in_4bit: true,
+    load_in_8bit: false,
+    bnb_4bit_quant_type: 'nf4',
+    bnb_4bit_use_double_quant: plan.bnb_4bit_use_double_quant,
+    bnb_4bit_compute_dtype: plan.bnb_4bit_compute_dtype,
+    bnb_4bit_quant_storage: 'uint8',
+    llm_int8_skip_modules: layers.filter(({ name, kind }) => kind === 'Linear' && !isStored.has(name)).map(({ name }) => name),
   };
 }
 

@@ -101,7 +101,8 @@ export function isUntied(plan: QuantizationPlan): boolean {
   });
 }
 
-export const isSkippedEmbedding = (layer: LayerPlan): boolean => layer.kind === 'Embedding' && isSolved(layer);
+export const isSkippedEmbedding = (layer: LayerPlan): boolean =>
+  layer.kind === 'Embedding' && (isSolved(layer) || layer.scheme?.weights?.codebook !== undefined);
 
 function blockOf(plan: QuantizationPlan, { smooth_layer, balance_layers }: ScalingPlan['mappings'][number]): number {
   const blocks = new Set(plan.layers.filter((layer) => balance_layers.includes(layer.name)).map((layer) => layer.block));
@@ -119,6 +120,10 @@ export function checkPlanIsSupported(plan: QuantizationPlan, observers: { weight
       faults.push('the model is quantized already');
       break;
     }
+  const encoded = plan.layers.find(({ scheme }) => scheme?.weights?.codebook !== undefined);
+  const variance = plan.transforms.find(({ name }) => name === 'variance-correction');
+  if (encoded !== undefined && variance !== undefined)
+    faults.push(`${variance.modifier} changes the scales of channels, and ${encoded.name} has blocks of a codebook without such scales`);
   if (plan.transforms.some(({ name }) => name === 'awq') && plan.layers.some(({ scheme }) => scheme?.weights?.type === 'float'))
     faults.push('AWQ searches scales for integers alone, and a layer has weights of floats');
   const observed = plan.transforms.find(needsRows);
@@ -141,11 +146,12 @@ function schemeFaults(
   const weights = scheme?.weights;
   const inputs = scheme?.input_activations;
   if (weights) {
-    const obstacle = storageObstacle(scheme);
+    const isEncoded = weights.codebook !== undefined;
+    const obstacle = isEncoded ? null : storageObstacle(scheme);
     if (obstacle !== null) faults.push(`${name}: ${obstacle} cannot be made yet`);
     if (weights.actorder === 'group' && weights.num_bits === 4 && weights.type === 'float')
       faults.push(`${name}: actorder group leaves a table of groups behind, which ${scheme.format} has no place for`);
-    if ((weights.strategy === 'group' || weights.strategy === 'tensor_group') && columns % (weights.group_size ?? 1) !== 0)
+    if ((weights.strategy === 'group' || weights.strategy === 'tensor_group') && columns % (weights.group_size ?? 1) !== 0 && !isEncoded)
       faults.push(`${name}: ${columns} columns are not a multiple of group_size ${weights.group_size}`);
     if (!['BF16', 'F16', 'F32'].includes(dtype))
       faults.push(`${name}: its weight is ${dtype}, and only BF16, F16 and F32 can be quantized`);
@@ -162,7 +168,7 @@ function schemeFaults(
 
 /** What a solver cannot choose codes for: all but GPTQ solve for integers, and those that choose scales do so row by row. */
 function solverObstacle(quantizer: QuantizerPlan | null, { type, strategy, levels }: QuantizationArgs): string | null {
-  if (quantizer === null || quantizer.name === 'rtn' || quantizer.name === 'gptq') return null;
+  if (quantizer === null || quantizer.name === 'rtn' || quantizer.name === 'gptq' || quantizer.name === 'bitsandbytes') return null;
   if (levels !== undefined && !levelsFacts[levels].has_even_steps)
     return `${quantizer.modifier} chooses integers one step apart, and levels ${levels} are not`;
   if (type !== 'int') return `${quantizer.modifier} chooses integers, and its scheme has floats`;

@@ -41,6 +41,7 @@ const solverPasses: Readonly<Record<QuantizerPlan['name'], { passes: number; fac
   rtn: { passes: 0, factors: false },
   gptq: { passes: 1, factors: true },
   hqq: { passes: 0, factors: false },
+  bitsandbytes: { passes: 0, factors: false },
   beacon: { passes: 8, factors: true },
   comq: { passes: 4, factors: false },
   gpfq: { passes: 2, factors: false },

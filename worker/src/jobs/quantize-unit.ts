@@ -1,7 +1,7 @@
 // One unit's layers: weights and statistics → the tensors of its shard, and the numbers of each layer.
 import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { quantizers } from '../algorithms.js';
+import { encoderOf, quantizers, type GridPlan } from '../algorithms.js';
 import type { NamedTensor } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { fusedWith } from '../quantizers/fused-linears.js';
@@ -10,7 +10,7 @@ import { HessianFactors } from '../quantizers/shared-hessian.js';
 import { summary } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { clipLayer, type LayerClip } from './clip-layer.js';
-import { storeLayer, type StoreLayerInput } from './store-layer.js';
+import { storeEncoded, storeLayer, type StoreLayerInput } from './store-layer.js';
 
 export interface QuantizeUnitInput extends StoreLayerInput {
   layers: readonly LayerPlan[];
@@ -71,6 +71,7 @@ function setsOf(inputs: readonly ClippedInput[]): ClippedInput[][] {
   const names = new Set(inputs.map(({ plan }) => plan.name));
   const sets = [...names].flatMap((name) => {
     const ofName = inputs.filter(({ plan }) => plan.name === name);
+    if (encoderOf(ofName[0]!.plan) !== null) return ofName.map((one) => [one]);
     return quantizerOf(ofName[0]!.plan).together?.sets(ofName) ?? ofName.map((one) => [one]);
   });
   return sets.sort(([a], [b]) => inputs.indexOf(a!) - inputs.indexOf(b!));
@@ -81,13 +82,18 @@ function planOf({ name, quantizer }: LayerPlan): QuantizerPlan {
   return quantizer;
 }
 
-/** The table has for each name the quantizer that takes its plan. */
-const quantizerOf = (plan: QuantizerPlan): Quantizer => quantizers[plan.name] as Quantizer;
+/** The table has for each name the quantizer that takes its plan; what encodes has none, and is taken layer by layer. */
+const quantizerOf = (plan: QuantizerPlan): Quantizer => quantizers[plan.name as GridPlan['name']] as Quantizer;
 
 async function quantizeSet(input: QuantizeUnitInput, set: readonly ClippedInput[]): Promise<NamedTensor[]> {
   const [first] = set;
   if (first === undefined) return [];
   const began = performance.now();
+  const encoder = encoderOf(first.plan);
+  if (encoder !== null) {
+    const encoded = await encoder.encode(first);
+    return storeEncoded(input, first, encoded, (performance.now() - began) / 1000);
+  }
   const quantizer = quantizerOf(first.plan);
   const chosen = set.length > 1 && quantizer.together ? await quantizer.together.quantize(set) : [await quantizer.quantize(first)];
   const tensors: NamedTensor[] = [];

@@ -9,7 +9,8 @@ import { weightBytes, type NamedTensor, type QuantizedLayer } from '../checkpoin
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import type { QuantizedWeight, QuantizerInput } from '../quantizers/quantizer.js';
 import { layerArgs, missingImportance } from '../quantizers/weight-observer.js';
-import { measureLayer } from '../report/layer-metrics.js';
+import { codebookText, type EncodedWeight } from '../quantizers/encoder.js';
+import { measureEncoded, measureLayer } from '../report/layer-metrics.js';
 import type { Sidecar } from '../report/sidecar.js';
 import { gridArgs } from '../tensor/grid-args.js';
 import { activationScale, globalScale } from '../tensor/operations.js';
@@ -94,6 +95,33 @@ export async function storeLayer(
     const finding = (await input.statistics?.rangeFinding(layer.name)) ?? null;
     const corrections = [...clip.problems, ...kept.problems, ...adapter.problems, ...bias.problems];
     input.onLayer(layer, metrics, [...problems, ...corrections, ...importanceProblems(layer, missing), ...inputProblems(layer, finding)]);
+    return tensors;
+  } catch (error) {
+    for (const { tensor } of tensors) tensor.dispose();
+    throw error;
+  }
+}
+
+/** The same for a method that made the bytes itself; takes `encoded` over. */
+export async function storeEncoded(
+  input: StoreLayerInput,
+  { layer, weight, hessian }: QuantizerInput,
+  encoded: EncodedWeight,
+  secondsBefore: number,
+): Promise<NamedTensor[]> {
+  const began = performance.now();
+  using What = encoded.read;
+  const tensors = encoded.parts.map(({ suffix, tensor }) => ({ name: `${layer.name}${suffix}`, tensor }));
+  const bytesAfter = tensors.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
+  try {
+    const bias = await correctedBias(input.transforms, layer, weight, What, input.weights, input.statistics);
+    tensors.push(...bias.tensors);
+    await weight.device.sync();
+    const seconds = secondsBefore + (performance.now() - began) / 1000;
+    const H = hessian?.hessian ?? null;
+    const measured = { layer, W: weight, What, H, bytesAfter, seconds, findings: null };
+    const metrics = { ...(await measureEncoded(measured, encoded.grid, codebookText(layer), input.sidecar)), ...bias.metrics };
+    input.onLayer(layer, metrics, [...encoded.problems, ...bias.problems]);
     return tensors;
   } catch (error) {
     for (const { tensor } of tensors) tensor.dispose();

@@ -11,7 +11,13 @@ export function checkTensors(model: ModelDescription, facts: ArchitectureFacts):
   for (const [name, shape] of expectedTensors(facts)) {
     const found = shapes.get(name);
     const isPacked = found === undefined && shapes.has(`${name}_packed`);
-    const isQuantized = model.quantization?.layers[name.slice(0, -'.weight'.length)]?.weights;
+    const scheme = model.quantization?.layers[name.slice(0, -'.weight'.length)];
+    const isQuantized = scheme?.weights;
+    if (scheme?.format === 'bitsandbytes') {
+      if (found === undefined || !shapes.has(`${name}.absmax`))
+        findings.push(`${found === undefined ? name : `${name}.absmax`} is missing`);
+      continue;
+    }
     if (found === undefined && !isPacked) findings.push(`${name} is missing`);
     else if (isQuantized && !shapes.has(`${name}_scale`))
       findings.push(`${name}_scale is missing, and quantization_config names the layer`);

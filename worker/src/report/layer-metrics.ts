@@ -27,17 +27,58 @@ export interface MeasuredLayer {
 }
 
 export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): Promise<LayerMetrics> {
-  const { layer, args, W, What, H, scale, zeroPoint, gIdx, bytesAfter, findings } = measured;
+  const { args, W, scale, zeroPoint, gIdx } = measured;
+  using clipped = clippedShare(W, scale, zeroPoint, gIdx, args);
+  const shared = await measureWeights(measured, sidecar);
+  const [clippedPart = 0] = await clipped.readDoubles();
+  const grid = sidecar.floats(await gridOfMedianScale(scale, zeroPoint, args));
+  return {
+    ...shared,
+    scheme: schemeText(measured.layer),
+    num_bits: args.num_bits,
+    group_size: args.strategy === 'group' || args.strategy === 'tensor_group' ? args.group_size : null,
+    symmetric: args.symmetric,
+    strategy: args.strategy,
+    information_bits: informationBits(args),
+    clipped_share: clippedPart,
+    grid,
+  };
+}
+
+/** Of a weight whose bytes a method made itself: there is no scale to ask for what lies outside. */
+export async function measureEncoded(
+  measured: Omit<MeasuredLayer, 'args' | 'scale' | 'zeroPoint' | 'gIdx'>,
+  grid: Float32Array | null,
+  scheme: string | null,
+  sidecar: Sidecar,
+): Promise<LayerMetrics> {
+  const shared = await measureWeights(measured, sidecar);
+  const weights = measured.layer.scheme?.weights;
+  return {
+    ...shared,
+    scheme,
+    num_bits: weights?.num_bits ?? null,
+    group_size: weights?.group_size ?? null,
+    symmetric: null,
+    strategy: null,
+    clipped_share: null,
+    grid: grid === null ? null : sidecar.floats(grid),
+  };
+}
+
+/** What is asked of a weight and its quantized form, whatever the form. */
+async function measureWeights(
+  { layer, W, What, H, bytesAfter, findings, seconds }: Omit<MeasuredLayer, 'args' | 'scale' | 'zeroPoint' | 'gIdx'>,
+  sidecar: Sidecar,
+) {
   using numbers = summary(W);
   const [, , , min = 0, max = 0] = await numbers.readDoubles();
   using sums = compare(W, What);
   using errors = H && hessianError(W, What, H);
-  using clipped = clippedShare(W, scale, zeroPoint, gIdx, args);
   const width = max > min ? { min, max } : { min: min - 0.5, max: max + 0.5 };
   using counts = histogram(W, { ...width, n_bins });
   const [squaresBefore = 0, squaresAfter = 0, squaredError = 0, product = 0] = await sums.readDoubles();
   const [outputError = 0, output = 0] = errors ? await errors.readDoubles() : [];
-  const [clippedPart = 0] = await clipped.readDoubles();
   const count = layer.rows * layer.columns;
   return {
     name: layer.name,
@@ -46,25 +87,17 @@ export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): P
     rows: layer.rows,
     columns: layer.columns,
     quantizer: layer.quantizer?.name ?? null,
-    scheme: schemeText(layer),
-    num_bits: args.num_bits,
-    group_size: args.strategy === 'group' || args.strategy === 'tensor_group' ? args.group_size : null,
-    symmetric: args.symmetric,
-    strategy: args.strategy,
     bits_per_weight: (bytesAfter * 8) / count,
-    information_bits: informationBits(args),
     bytes_before: W.bytes,
     bytes_after: bytesAfter,
     weight_mse: squaredError / count,
     weight_sqnr_db: squaredError > 0 ? 10 * Math.log10(squaresBefore / squaredError) : null,
     weight_cosine: squaresBefore > 0 && squaresAfter > 0 ? product / Math.sqrt(squaresBefore * squaresAfter) : null,
     relative_output_error: errors && output > 0 ? outputError / output : null,
-    clipped_share: clippedPart,
     dampening_frac: findings?.dampening_frac ?? null,
     dead_columns: findings?.dead_columns ?? null,
-    seconds: measured.seconds,
+    seconds,
     histogram: sidecar.counts(await readCounts(counts), width),
-    grid: sidecar.floats(await gridOfMedianScale(scale, zeroPoint, args)),
   };
 }
 

@@ -403,6 +403,26 @@ export const unpackFp4 = (packed: Tensor): Tensor => one(packed.device.enqueue('
 export const e8m0Codes = (scale: Tensor): Tensor => one(scale.device.enqueue('e8m0_codes', [scale]));
 export const e8m0Scales = (codes: Tensor): Tensor => one(codes.device.enqueue('e8m0_scales', [codes]));
 
+// ---- blocks of a codebook, as bitsandbytes stores weights (QLoRA, arXiv 2305.14314) ------------------------------------
+
+/** Values of any shape (weight dtypes), codebook F32 [≤ 256] ascending → codes U8 [n] and the largest magnitudes of the blocks, F32 [⌈n / blocksize⌉]. */
+export const blockwiseCodes = (x: Tensor, codebook: Tensor, options: { blocksize: number }): [Tensor, Tensor] =>
+  two(x.device.enqueue('blockwise_codes', [x, codebook], options));
+/** codebook[code] · magnitude, plus offset F32 [1] where there is one: codes U8 of rows · columns values → [rows, columns] in `dtype`. */
+export const blockwiseValues = (
+  codes: Tensor,
+  magnitudes: Tensor,
+  codebook: Tensor,
+  offset: Tensor | null,
+  options: { blocksize: number; rows: number; columns: number; dtype: DType },
+): Tensor => one(codes.device.enqueue('blockwise_values', [codes, magnitudes, codebook, offset], options));
+/** F32 [n] → the same less its mean, and the mean F32 [1]. */
+export const center = (x: Tensor): [Tensor, Tensor] => two(x.device.enqueue('center', [x]));
+/** Codes U8 [n] below 16 → U8 [⌈n / 2⌉, 1], the first in the high nibble; and back. */
+export const packNibbles = (codes: Tensor): Tensor => one(codes.device.enqueue('pack_nibbles', [codes]));
+export const unpackNibbles = (packed: Tensor, options: { count: number }): Tensor =>
+  one(packed.device.enqueue('unpack_nibbles', [packed], options));
+
 // ---- metrics -----------------------------------------------------------------------------------------------------------
 
 /** F64 [6]: Σa², Σb², Σ(a−b)², Σab, max|a−b|, max|a|. Any float types, equal shapes. */

@@ -2,6 +2,7 @@
 import type { QuantizerPlan } from '../../../../schemas/src/generated/plan.js';
 import { quantizationModifiers, type RecipeModifier } from '../read-modifiers.js';
 import { beaconPlan } from './beacon.js';
+import { bitsandbytesPlan } from './bitsandbytes.js';
 import { comqPlan } from './comq.js';
 import { gpfqPlan } from './gpfq.js';
 import { gptqPlan } from './gptq.js';
@@ -16,6 +17,7 @@ const fields: { readonly [Name in QuantizerPlan['name']]: QuantizerFields<PlanNa
   rtn: rtnPlan,
   gptq: gptqPlan,
   hqq: hqqPlan,
+  bitsandbytes: bitsandbytesPlan,
   beacon: beaconPlan,
   comq: comqPlan,
   gpfq: gpfqPlan,

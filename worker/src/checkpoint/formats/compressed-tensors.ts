@@ -5,6 +5,7 @@ import { weightArgs as knownWeightArgs } from '../../tensor/grid-args.js';
 import { dequantize, packInt32, reshape, unpackInt32, type WeightArgs } from '../../tensor/operations.js';
 import type { Device, Tensor } from '../../tensor/tensor.js';
 import type { TensorReader } from '../tensor-reader.js';
+import { loadBitsAndBytes } from './bitsandbytes.js';
 import { floatQuantized, mxfp4Packed, mxfp8Quantized, nvfp4Packed } from './floats.js';
 import type { Format, NamedTensor } from './format.js';
 import { fileOfModule, inputTensors } from './inputs.js';
@@ -95,6 +96,7 @@ export function storageObstacle({ weights, format }: QuantizationScheme): string
 
 /** The weight that a reader of the folder gets for a quantized module, [rows, columns] in the dtype of its scale. */
 export function loadQuantizedWeight(reader: TensorReader, module: string, scheme: QuantizationScheme): Promise<Tensor> {
+  if (scheme.format === 'bitsandbytes') return loadBitsAndBytes(reader, module);
   const format = compressedTensorsFormats[scheme.format];
   const obstacle = storageObstacle(scheme);
   if (format === undefined || obstacle !== null)
