@@ -179,7 +179,7 @@ const Case name_cases("the CUDA library has every operation of the core that is 
     for (const bitwright::Operation& operation : list)
       if (operation.run != nullptr && !library.has(operation.name)) missing += std::string(" ") + operation.name;
   // What runs on the processor alone stands here and in worker/src/device-limits.ts, which refuses such a plan before it starts.
-  const std::string expected = " blockwise_codes blockwise_values center low_rank_residual pack_nibbles unpack_nibbles";
+  const std::string expected = " blockwise_codes blockwise_values center low_rank_residual pack_nibbles unpack_nibbles gguf_encode gguf_decode";
   const auto sorted = [](std::string text) {
     std::istringstream words(text);
     std::multiset<std::string> all{std::istream_iterator<std::string>(words), {}};

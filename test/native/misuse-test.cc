@@ -128,6 +128,8 @@ std::vector<Call> calls_in_order() {
           {"blockwise_codes", {W, {F32, {16}}}, blocks},
           {"blockwise_values", {{DType::U8, {32}}, {F32, {2}}, {F32, {16}}, absent}, blocks},
           {"center", {{F32, {5}}}, {}},
+          {"gguf_encode", {{F32, {2, 256}}, {F32, {256}}}, options({{"gguf_type", std::string("Q4_K")}})},
+          {"gguf_decode", {{DType::U8, {2, 144}}}, options({{"gguf_type", std::string("Q4_K")}})},
           {"pack_nibbles", {{DType::U8, {9}}}, {}},
           {"unpack_nibbles", {{DType::U8, {5, 1}}}, options({{"count", 9.0}})},
           {"compare", {W, W}, {}},

@@ -15,5 +15,7 @@ Operation blockwise_values_operation();
 Operation center_operation();
 Operation pack_nibbles_operation();
 Operation unpack_nibbles_operation();
+Operation gguf_encode_operation();
+Operation gguf_decode_operation();
 
 }  // namespace bitwright

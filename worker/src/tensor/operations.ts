@@ -423,6 +423,17 @@ export const packNibbles = (codes: Tensor): Tensor => one(codes.device.enqueue('
 export const unpackNibbles = (packed: Tensor, options: { count: number }): Tensor =>
   one(packed.device.enqueue('unpack_nibbles', [packed], options));
 
+// ---- blocks of GGUF files (llama.cpp's types) ---------------------------------------------------------------------------
+
+/** Types with an encoder here: blocks of 32 weights (Q8_0, Q4_0) or 256. */
+export type GgufType = 'Q8_0' | 'Q4_0' | 'Q2_K' | 'Q3_K' | 'Q4_K' | 'Q5_K' | 'Q6_K';
+/** weight [O, I], importance F32 [I] of its columns (mean squared input) or null → blocks U8 [O, bytes of a row]. */
+export const ggufEncode = (weight: Tensor, importance: Tensor | null, gguf_type: GgufType): Tensor =>
+  one(weight.device.enqueue('gguf_encode', [weight, importance], { gguf_type }));
+/** Blocks U8 [O, bytes of a row] → F32 [O, I], as every reader of the format computes them. */
+export const ggufDecode = (blocks: Tensor, gguf_type: GgufType): Tensor =>
+  one(blocks.device.enqueue('gguf_decode', [blocks], { gguf_type }));
+
 // ---- metrics -----------------------------------------------------------------------------------------------------------
 
 /** F64 [6]: Σa², Σb², Σ(a−b)², Σab, max|a−b|, max|a|. Any float types, equal shapes. */
