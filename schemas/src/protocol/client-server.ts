@@ -31,6 +31,52 @@ export interface AssignBitsParams extends ResolvePlanParams {
 /** `reason`: why there is none, in a sentence. */
 export type AssignBitsResult = { text: string } | { reason: string };
 
+/** Host to server: the recipe after an action on chosen layers: other bits, another scheme, or kept as they are; the reasons become comments. */
+export const editLayersRequest = 'bitwright/editLayers';
+export interface EditLayersParams extends ResolvePlanParams {
+  edits: LayerEdit[];
+}
+export interface LayerEdit {
+  /** Full names, each with the reason in a few words. */
+  layers: { name: string; reason: string }[];
+  /** Bits of the weights in the present scheme; a preset scheme by name; or an entry of ignore. */
+  to: { num_bits: number } | { scheme: string } | { ignore: true };
+}
+/** `warnings`: what the new recipe is told that the old was not. `reason`: why there is no new recipe, in a sentence. */
+export type EditLayersResult = { text: string; warnings: string[] } | { reason: string };
+
+/** Host to server: which scheme each layer gets and which rule of the recipe says so. */
+export const layerRulesRequest = 'bitwright/layerRules';
+export type LayerRulesParams = ResolvePlanParams;
+export interface LayerRulesResult {
+  rules: RecipeRule[];
+  /** Every layer of the model that has a matrix. */
+  layers: LayerInForce[];
+  /** Schemes that can be assigned by name. */
+  presets: { name: string; description: string }[];
+  /** Errors of the recipe: what is said of layers may then be half of it. */
+  errors: number;
+}
+/** An entry of targets or ignore that decides over layers. */
+export interface RecipeRule {
+  entry: string;
+  kind: 'target' | 'ignore';
+  /** Modifier, and group where it has several. */
+  where: string;
+  range: TextRange;
+  /** The group or list that the entry stands in. */
+  around: TextRange;
+}
+export interface LayerInForce {
+  name: string;
+  /** Such as `int4 g128 sym`; null: the layer stays as it is. */
+  scheme: string | null;
+  /** Of its weights; null: as they are in the model. */
+  num_bits: number | null;
+  /** Index of a rule; null: none names the layer. */
+  rule: number | null;
+}
+
 /** Host to server: describe a model folder or a hub id in the local cache. */
 export const describeModelRequest = 'bitwright/describeModel';
 export interface DescribeModelParams {

@@ -5,7 +5,7 @@ import { withoutLevels } from '../../../schemas/src/levels.js';
 import type { RecipeEdit, RecipePath } from '../../../schemas/src/problem.js';
 import type { Resolution } from '../plan/resolution.js';
 import { yamlScalar } from '../recipe/yaml-scalar.js';
-import { textReplacements } from './recipe-edits.js';
+import { appliedTo, textReplacements } from './recipe-edits.js';
 
 /** The new text, or why there is none, as a sentence. */
 export type AssignedBits = { text: string } | { reason: string };
@@ -40,15 +40,7 @@ export function assignBits(resolution: Resolution, bits: Readonly<Record<string,
   const replacements = textReplacements(document, edits);
   if (replacements === null)
     return { reason: 'The modifier stands in an anchor or a merge key, where it cannot be changed alone. Write it out.' };
-  const spans = replacements.map(({ range, newText }) => ({
-    begin: document.offsetAt(range.start),
-    end: document.offsetAt(range.end),
-    newText,
-  }));
-  const text = spans
-    .sort((a, b) => b.begin - a.begin)
-    .reduce((text, { begin, end, newText }) => text.slice(0, begin) + newText + text.slice(end), document.text);
-  return { text };
+  return { text: appliedTo(document, replacements) };
 }
 
 const indentOf = (text: string, line: number): string => /^\s*/.exec(text.split('\n')[line] ?? '')?.[0] ?? '';
@@ -99,7 +91,7 @@ function argsText(args: QuantizationArgs): string {
 const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 
 /** One pattern for the modules of one parent that have the same blocks. */
-function patternsOf(names: readonly string[], all: readonly LayerPlan[]): string[] {
+export function patternsOf(names: readonly string[], all: readonly LayerPlan[]): string[] {
   const blocksOf = new Map<string, { prefix: string; parent: string; leaf: string; blocks: string[] }>();
   const plain: string[] = [];
   for (const name of names) {

@@ -27,7 +27,7 @@ function joined(document: RecipeDocument, edits: readonly TextReplacement[]): Te
   const spans: (Span & { isJoined: boolean })[] = [];
   for (const removed of removals) {
     const last = spans.at(-1);
-    if (last !== undefined && removed.begin < last.end) Object.assign(last, { end: Math.max(last.end, removed.end), isJoined: true });
+    if (last !== undefined && removed.begin <= last.end) Object.assign(last, { end: Math.max(last.end, removed.end), isJoined: true });
     else spans.push({ ...removed, isJoined: false });
   }
   const whole = ({ begin, end, isJoined }: Span & { isJoined: boolean }): Span => {
@@ -38,6 +38,15 @@ function joined(document: RecipeDocument, edits: readonly TextReplacement[]): Te
     ...spans.map((span) => ({ range: document.rangeOfSpan(whole(span)), newText: '' })),
     ...edits.filter(({ newText }) => newText !== ''),
   ];
+}
+
+/** The text after edits that do not overlap. */
+export function appliedTo(document: RecipeDocument, edits: readonly TextReplacement[]): string {
+  const spans = edits.map(({ range, newText }) => ({ begin: document.offsetAt(range.start), end: document.offsetAt(range.end), newText }));
+  // From behind; what is inserted before a part that goes stays.
+  return spans
+    .sort((a, b) => b.begin - a.begin || b.end - a.end)
+    .reduce((text, { begin, end, newText }) => text.slice(0, begin) + newText + text.slice(end), document.text);
 }
 
 /** null when the place is not in the text (a merge key brought it in, or it was edited away). */

@@ -11,6 +11,10 @@ import type {
   AssignBitsParams,
   AssignBitsResult,
   DescribeModelResult,
+  EditLayersParams,
+  EditLayersResult,
+  LayerRulesParams,
+  LayerRulesResult,
   ProblemWithRange,
   ResolvePlanParams,
   ResolvePlanResult,
@@ -18,6 +22,9 @@ import type {
 import { roomForRun } from '../../../schemas/src/room-for-run.js';
 import { checkRecipe } from '../checks/check-recipe.js';
 import { assignBits } from '../features/assign-bits.js';
+import { editLayers } from '../features/edit-layers.js';
+import { judgeEditedLayers } from '../features/judge-edited-layers.js';
+import { layersInForce } from '../features/layers-in-force.js';
 import type { Resolution, ResolveContext } from '../plan/resolution.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { createDatasetCache } from './dataset-cache.js';
@@ -41,6 +48,9 @@ export interface Analyses {
   resolve(params: ResolvePlanParams, openText: string | undefined): Promise<ResolvePlanResult>;
   /** Checked: the new text gives each layer its bits. */
   assignBits(params: AssignBitsParams, openText: string | undefined): Promise<AssignBitsResult>;
+  /** Checked: the new text gives each named layer its scheme and every other layer what it had. */
+  editLayers(params: EditLayersParams, openText: string | undefined): Promise<EditLayersResult>;
+  layerRules(params: LayerRulesParams, openText: string | undefined): Promise<LayerRulesResult>;
   describe(model: string): Promise<DescribeModelResult>;
   forget(uri: string): void;
   forgetAll(): void;
@@ -112,6 +122,26 @@ export function createAnalyses(): Analyses {
         : {
             reason: `The recipe with these bits would not give ${wrong.name} its scheme with ${params.bits[wrong.name]} bits; another rule of it comes first.`,
           };
+    },
+    editLayers: async (params, openText) => {
+      const text = params.text ?? openText ?? (await readRecipe(params.uri));
+      if (typeof text !== 'string') return { reason: text.message };
+      const before = await analyse(text, params.uri, params.overrides);
+      let answer: EditLayersResult = { reason: 'There is nothing to change.' };
+      for (const compact of [true, false]) {
+        const edited = editLayers(before.resolution, params.edits, compact);
+        if ('reason' in edited) return edited;
+        const after = await analyse(edited.text, params.uri, params.overrides);
+        answer = judgeEditedLayers(before, { ...after, text: edited.text }, edited.wanted);
+        if ('text' in answer) return answer;
+      }
+      return answer;
+    },
+    layerRules: async (params, openText) => {
+      const text = params.text ?? openText ?? (await readRecipe(params.uri));
+      if (typeof text !== 'string') return { rules: [], layers: [], presets: [], errors: 1 };
+      const { resolution, problems } = await analyse(text, params.uri, params.overrides);
+      return { ...layersInForce(resolution), errors: problems.filter(({ severity }) => severity === 'error').length };
     },
     describe: async (model) => {
       models.lookAgain();

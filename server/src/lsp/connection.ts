@@ -13,9 +13,13 @@ import { TextDocument } from 'vscode-languageserver-textdocument';
 import {
   describeModelRequest,
   assignBitsRequest,
+  editLayersRequest,
+  layerRulesRequest,
   resolvePlanRequest,
   type AssignBitsParams,
   type DescribeModelParams,
+  type EditLayersParams,
+  type LayerRulesParams,
   type ProblemWithRange,
   type ResolvePlanParams,
 } from '../../../schemas/src/protocol/client-server.js';
@@ -56,6 +60,14 @@ export function serveRecipes(connection: Connection): void {
   connection.onRequest(
     assignBitsRequest,
     fence.request('assignBits', (params: AssignBitsParams) => analyses.assignBits(params, documents.get(params.uri)?.getText())),
+  );
+  connection.onRequest(
+    editLayersRequest,
+    fence.request('editLayers', (params: EditLayersParams) => analyses.editLayers(params, documents.get(params.uri)?.getText())),
+  );
+  connection.onRequest(
+    layerRulesRequest,
+    fence.request('layerRules', (params: LayerRulesParams) => analyses.layerRules(params, documents.get(params.uri)?.getText())),
   );
   connection.onRequest(
     describeModelRequest,
