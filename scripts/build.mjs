@@ -27,14 +27,14 @@ async function bundleOptions(outDir, sourcemap) {
     { ...node, entryPoints: ['server/src/main.ts'], outfile: `${outDir}/server/main.js` },
     { ...node, entryPoints: ['worker/src/main.ts'], outfile: `${outDir}/worker/main.js` },
     { ...node, entryPoints: ['client/src/cli/bitwright.ts'], outfile: `${outDir}/cli/bitwright.js` },
-    {
+    ...['report', 'sensitivity', 'comparison'].map((page) => ({
       ...common,
       platform: 'browser',
       target: 'es2022',
       format: 'iife',
-      entryPoints: ['client/webviews/report/main.ts'],
-      outfile: `${outDir}/webviews/report.js`,
-    },
+      entryPoints: [`client/webviews/${page}/main.ts`],
+      outfile: `${outDir}/webviews/${page}.js`,
+    })),
   ];
 }
 

@@ -1,4 +1,4 @@
-// Tests in a real VS Code: those inside its extension host, then the stories of a user at its window. `--pictures` copies the stories' screenshots to docs/; `--desktop` runs the first in a downloaded desktop VS Code.
+// Tests in a real VS Code: those inside its extension host, then the stories of a user at its window, then the pages of webviews alone in a browser. `--pictures` copies the screenshots to docs/; `--desktop` runs the first in a downloaded desktop VS Code.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -23,6 +23,10 @@ const documented = [
   'hints',
   'quick-fix',
   'quick-fix-preview',
+  'sensitivity',
+  'sensitivity-preview',
+  'sensitivity-edited',
+  'comparison',
 ];
 
 /** Runs test/extension/host; answers how many tests passed and failed. */
@@ -48,12 +52,15 @@ async function runHostTests() {
   }
 }
 
-/** Runs test/extension/stories, one window at a time. */
+/** Runs test/extension/stories and the pages alone, one window at a time. */
 function runStories() {
-  const dir = inRoot('build/test/extension/stories');
-  const files = readdirSync(dir).filter((name) => name.endsWith('.test.js'));
+  const files = ['stories', 'pages'].flatMap((part) => {
+    const dir = inRoot('build/test/extension', part);
+    const names = readdirSync(dir).filter((name) => name.endsWith('.test.js'));
+    return names.map((name) => path.join(dir, name));
+  });
   const options = ['--test', '--test-reporter=./scripts/test-reporter.mjs', '--test-concurrency=1', '--test-timeout=300000'];
-  const { stdout } = spawnSync(process.execPath, [...options, ...files.map((name) => path.join(dir, name))], {
+  const { stdout } = spawnSync(process.execPath, [...options, ...files], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
     encoding: 'utf8',

@@ -9,6 +9,11 @@ export const commands = {
   cancelRun: 'bitwright.cancelRun',
   showPlan: 'bitwright.showPlan',
   openReport: 'bitwright.openReport',
+  analyze: 'bitwright.analyze',
+  compareRuns: 'bitwright.compareRuns',
+  openSensitivity: 'bitwright.openSensitivity',
+  applyProposal: 'bitwright.applyProposal',
+  discardProposal: 'bitwright.discardProposal',
   restartWorker: 'bitwright.restartWorker',
   showLog: 'bitwright.showLog',
 } as const;
@@ -21,7 +26,11 @@ export const settings = {
 
 export const contextKeys = {
   runActive: 'bitwright.runActive',
+  proposalShown: 'bitwright.proposalShown',
 } as const;
 
 export const REPORT_VIEW = 'bitwright.report';
+export const COMPARISON_VIEW = 'bitwright.comparison';
+export const SENSITIVITY_VIEW = 'bitwright.sensitivity';
+export const PROPOSAL_SCHEME = 'bitwright-proposal';
 export const PLAN_SCHEME = 'bitwright-plan';

@@ -5,9 +5,11 @@ import type { ResolvePlanResult } from '../../schemas/src/protocol/client-server
 import type { RunEvent, RunFailure } from '../../schemas/src/run-event.js';
 import { RunFailureError } from '../../schemas/src/run-failure.js';
 import { commands, contextKeys } from './manifest.js';
+import { keepLastReport } from './report-history.js';
 import type { ServerClient } from './server-client.js';
 import { deviceSetting, maxDeviceMemorySetting, threadsSetting } from './settings.js';
 import type { ReportPanels } from './views/report-panel.js';
+import type { SensitivityPanels } from './views/sensitivity-panel.js';
 import type { RunStatus } from './views/run-status.js';
 import { startWorker } from './worker-host.js';
 import type { WorkerHost } from './worker-host.js';
@@ -16,6 +18,8 @@ export interface RunController extends vscode.Disposable {
   /** The plan of an open recipe, or null after its problems were shown. */
   planOf(document: vscode.TextDocument): Promise<QuantizationPlan | null>;
   start(document: vscode.TextDocument): Promise<void>;
+  /** Measures how sensitive each layer is, and shows it; an interrupted analysis continues. */
+  analyze(document: vscode.TextDocument): Promise<void>;
   /** Resolves when the device is idle and the journal is written. */
   cancel(): Promise<void>;
   /** Ends the worker; the next run starts a fresh one. */
@@ -25,23 +29,29 @@ export interface RunController extends vscode.Disposable {
 }
 
 interface ActiveRun {
-  run_id: string | null;
+  /** What starts it again. */
+  command: typeof commands.quantize | typeof commands.analyze;
   recipe: vscode.Uri;
   cancelled: boolean;
+  /** null until there is something to cancel. */
+  cancel: (() => Promise<void>) | null;
 }
+
+const analyzedBits = [2, 3, 4, 8];
 
 export interface RunControllerParts {
   context: vscode.ExtensionContext;
   server: ServerClient;
   status: RunStatus;
   reports: ReportPanels;
+  sensitivity: SensitivityPanels;
   log: vscode.LogOutputChannel;
 }
 
 /** What is no error of a recipe and still leaves it without a plan. */
 const withoutPlan: ReadonlySet<string> = new Set(['recipe-not-saved', 'model-not-resolved', 'output-dir-missing', 'calibration-missing']);
 
-export function createRunController({ context, server, status, reports, log }: RunControllerParts): RunController {
+export function createRunController({ context, server, status, reports, sensitivity, log }: RunControllerParts): RunController {
   let worker: WorkerHost | null = null;
   let active: ActiveRun | null = null;
   let lastReport: string | null = null;
@@ -78,10 +88,10 @@ export function createRunController({ context, server, status, reports, log }: R
       log.debug(`${event.layer.name} finished, relative output error ${event.layer.relative_output_error?.toExponential(2) ?? 'unknown'}`);
     if (event.kind !== 'run-ended') return;
     log.info(`Run ${event.run_id} ${event.outcome}`);
-    const recipe = active?.recipe ?? null;
+    const run = active;
     setActive(null);
-    if (event.outcome === 'failed') void showFailure(event.failure, recipe);
-    else if (event.outcome === 'cancelled') void showCancelled(recipe);
+    if (event.outcome === 'failed') void showFailure(event.failure, run);
+    else if (event.outcome === 'cancelled') void showCancelled(run);
     else if (event.report_dir !== null) {
       lastReport = event.report_dir;
       void showCompleted(event.report_dir, event.output_dir);
@@ -97,22 +107,22 @@ export function createRunController({ context, server, status, reports, log }: R
     );
   }
 
-  async function showCancelled(recipe: vscode.Uri | null): Promise<void> {
+  async function showCancelled(run: ActiveRun | null): Promise<void> {
     const resume = vscode.l10n.t('Resume');
     const choice = await vscode.window.showInformationMessage(
       vscode.l10n.t('The run was cancelled. What is finished is kept; running the recipe again continues there.'),
       resume,
     );
-    if (choice === resume && recipe !== null) await vscode.commands.executeCommand(commands.quantize, recipe);
+    if (choice === resume && run !== null) await vscode.commands.executeCommand(run.command, run.recipe);
   }
 
-  async function showFailure(failure: RunFailure | null, recipe: vscode.Uri | null): Promise<void> {
+  async function showFailure(failure: RunFailure | null, run: ActiveRun | null): Promise<void> {
     const [resume, showLog] = [vscode.l10n.t('Run Again'), vscode.l10n.t('Show Log')];
     const message = failure?.message ?? vscode.l10n.t('The run failed.');
     log.error(message);
     const [sentence] = message.split('\n');
     const choice = await vscode.window.showErrorMessage(sentence ?? '', resume, showLog);
-    if (choice === resume && recipe !== null) await vscode.commands.executeCommand(commands.quantize, recipe);
+    if (choice === resume && run !== null) await vscode.commands.executeCommand(run.command, run.recipe);
     if (choice === showLog) log.show();
   }
 
@@ -155,60 +165,57 @@ export function createRunController({ context, server, status, reports, log }: R
     return null;
   }
 
-  return {
+  const this_: RunController = {
     get lastReport() {
       return lastReport;
     },
     planOf,
-    async start(document) {
-      if (!vscode.workspace.isTrusted) return void showUntrusted();
-      if (document.uri.scheme !== 'file' && !document.isUntitled) {
-        void vscode.window.showErrorMessage(
-          vscode.l10n.t(
-            "{0} is not on this machine's disk ({1}:). A run reads the model and writes the checkpoint on disk: open the folder there.",
-            vscode.workspace.asRelativePath(document.uri),
-            document.uri.scheme,
-          ),
-        );
-        return;
-      }
-      if (active !== null) {
-        void vscode.window.showWarningMessage(vscode.l10n.t('A run is active. Cancel it or wait for its end before starting another.'));
-        return;
-      }
-      const saved = await vscode.workspace.save(document.uri);
-      // The user has cancelled the dialog, or the disk refused.
-      if (saved === undefined) return;
-      document = await vscode.workspace.openTextDocument(saved);
-      const run: ActiveRun = { run_id: null, recipe: document.uri, cancelled: false };
-      setActive(run);
-      try {
-        const plan = await planOf(document);
+    start: (document) =>
+      conduct(document, commands.quantize, async (saved, run) => {
+        const plan = await planOf(saved);
         if (plan === null) return setActive(null);
-        status.begin(vscode.l10n.t('Quantizing {0}', vscode.workspace.asRelativePath(document.uri)), () => void this.cancel());
+        status.begin('quantize', vscode.l10n.t('Quantizing {0}', vscode.workspace.asRelativePath(saved.uri)), () => void this_.cancel());
         const host = await ensureWorker();
+        await keepLastReport(plan.output.dir);
         const answer = await host.run({ ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() });
         if ('failure' in answer) {
           setActive(null);
-          return void showFailure(answer.failure, document.uri);
+          return void showFailure(answer.failure, run);
         }
-        run.run_id = answer.run_id;
-        if (run.cancelled) await host.cancel(answer.run_id);
-      } catch (error) {
-        setActive(null);
-        await showFailure(
-          error instanceof RunFailureError ? error.failure : { code: 'unexpected', message: String(error), place: null },
-          document.uri,
+        run.cancel = () => host.cancel(answer.run_id);
+        if (run.cancelled) await run.cancel();
+      }),
+    analyze: (document) =>
+      conduct(document, commands.analyze, async (saved, run) => {
+        const plan = await planOf(saved);
+        if (plan === null) return setActive(null);
+        const abort = new AbortController();
+        run.cancel = () => Promise.resolve(abort.abort());
+        status.begin('analyze', vscode.l10n.t('Analyzing {0}', vscode.workspace.asRelativePath(saved.uri)), () => void this_.cancel());
+        const host = await ensureWorker();
+        if (run.cancelled) abort.abort();
+        const answer = await host.analyze(
+          {
+            plan: { ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() },
+            bits: [...analyzedBits],
+            end_to_end: false,
+            keep_weights: false,
+          },
+          { signal: abort.signal, onProgress: ({ fraction, message }) => status.progress(fraction, message, null) },
         );
-      }
-    },
+        setActive(null);
+        if ('cancelled' in answer) return void showCancelled(run);
+        if ('failure' in answer) return void showFailure(answer.failure, run);
+        for (const { code, message } of answer.problems) log.warn(`${code}: ${message}`);
+        await sensitivity.open({ folder: answer.dir, recipe: saved.uri.toString() });
+      }),
     async cancel() {
       if (active === null) {
         void vscode.window.showInformationMessage(vscode.l10n.t('No run is active.'));
         return;
       }
       active.cancelled = true;
-      if (active.run_id !== null) await worker?.cancel(active.run_id);
+      await active.cancel?.();
     },
     async restartWorker() {
       await worker?.dispose();
@@ -219,4 +226,43 @@ export function createRunController({ context, server, status, reports, log }: R
       worker?.kill();
     },
   };
+  return this_;
+
+  /** From here the window has one active run, until it ends or `begin` fails. */
+  async function conduct(
+    document: vscode.TextDocument,
+    command: ActiveRun['command'],
+    begin: (saved: vscode.TextDocument, run: ActiveRun) => Promise<void>,
+  ): Promise<void> {
+    if (!vscode.workspace.isTrusted) return void showUntrusted();
+    if (document.uri.scheme !== 'file' && !document.isUntitled) {
+      void vscode.window.showErrorMessage(
+        vscode.l10n.t(
+          "{0} is not on this machine's disk ({1}:). A run reads the model and writes the checkpoint on disk: open the folder there.",
+          vscode.workspace.asRelativePath(document.uri),
+          document.uri.scheme,
+        ),
+      );
+      return;
+    }
+    if (active !== null) {
+      void vscode.window.showWarningMessage(vscode.l10n.t('A run is active. Cancel it or wait for its end before starting another.'));
+      return;
+    }
+    const uri = await vscode.workspace.save(document.uri);
+    // The user has cancelled the dialog, or the disk refused.
+    if (uri === undefined) return;
+    const saved = await vscode.workspace.openTextDocument(uri);
+    const run: ActiveRun = { command, recipe: saved.uri, cancelled: false, cancel: null };
+    setActive(run);
+    try {
+      await begin(saved, run);
+    } catch (error) {
+      setActive(null);
+      await showFailure(
+        error instanceof RunFailureError ? error.failure : { code: 'unexpected', message: String(error), place: null },
+        run,
+      );
+    }
+  }
 }

@@ -2,12 +2,25 @@
 import { LanguageClient, TransportKind } from 'vscode-languageclient/node';
 import type { LanguageClientOptions, ServerOptions } from 'vscode-languageclient/node';
 import type * as vscode from 'vscode';
-import { resolvePlanRequest } from '../../schemas/src/protocol/client-server.js';
-import type { ResolvePlanParams, ResolvePlanResult, ServerInitializationOptions } from '../../schemas/src/protocol/client-server.js';
+import { assignBitsRequest, editLayersRequest, layerRulesRequest, resolvePlanRequest } from '../../schemas/src/protocol/client-server.js';
+import type {
+  AssignBitsParams,
+  AssignBitsResult,
+  EditLayersParams,
+  EditLayersResult,
+  LayerRulesParams,
+  LayerRulesResult,
+  ResolvePlanParams,
+  ResolvePlanResult,
+  ServerInitializationOptions,
+} from '../../schemas/src/protocol/client-server.js';
 import { LANGUAGE_ID } from './manifest.js';
 
 export interface ServerClient extends vscode.Disposable {
   resolvePlan(params: ResolvePlanParams): Promise<ResolvePlanResult>;
+  assignBits(params: AssignBitsParams): Promise<AssignBitsResult>;
+  editLayers(params: EditLayersParams): Promise<EditLayersResult>;
+  layerRules(params: LayerRulesParams): Promise<LayerRulesResult>;
 }
 
 export async function startServer(context: vscode.ExtensionContext): Promise<ServerClient> {
@@ -25,6 +38,9 @@ export async function startServer(context: vscode.ExtensionContext): Promise<Ser
   await client.start();
   return {
     resolvePlan: (params) => client.sendRequest<ResolvePlanResult>(resolvePlanRequest, params),
+    assignBits: (params) => client.sendRequest<AssignBitsResult>(assignBitsRequest, params),
+    editLayers: (params) => client.sendRequest<EditLayersResult>(editLayersRequest, params),
+    layerRules: (params) => client.sendRequest<LayerRulesResult>(layerRulesRequest, params),
     dispose: () => {
       client.stop().catch((error: unknown) => console.error(`The language server did not stop in order: ${String(error)}`));
     },

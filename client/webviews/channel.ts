@@ -10,7 +10,14 @@ export interface Channel {
   saveState(state: unknown): void;
 }
 
-const kinds: readonly ToWebview['kind'][] = ['show-report', 'reveal-layer'];
+const kinds: readonly ToWebview['kind'][] = [
+  'show-report',
+  'reveal-layer',
+  'show-analysis',
+  'show-rules',
+  'highlight-layers',
+  'show-comparison',
+];
 
 /** Messages of another shape are not from the extension and are dropped. */
 export function openChannel(receive: (message: ToWebview) => void): Channel {

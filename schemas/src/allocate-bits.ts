@@ -140,30 +140,40 @@ function checkGroup({ name, candidates }: CandidateGroup): void {
     throw new AllocationError(`${name} as ${wrong.scheme} has ${wrong.bytes} bytes and a loss of ${wrong.loss}, which cannot be compared`);
 }
 
-/** Every total with every candidate, merged by bytes; what is beaten is left out. */
+/** Every total with every candidate, merged by bytes; what is beaten is left out. This is all the work that there is: plain loops over typed arrays. */
 function extended(before: Frontier, candidates: readonly Candidate[]): Frontier {
   const n = before.bytes.length;
-  const heads = candidates.map(() => 0);
-  const [bytes, loss, from, choice]: [number[], number[], number[], number[]] = [[], [], [], []];
+  const n_candidates = candidates.length;
+  const heads = new Int32Array(n_candidates);
+  const own = { bytes: Float64Array.from(candidates, ({ bytes }) => bytes), loss: Float64Array.from(candidates, ({ loss }) => loss) };
+  const [bytes, loss] = [new Float64Array(n * n_candidates), new Float64Array(n * n_candidates)];
+  const [from, choice] = [new Int32Array(n * n_candidates), new Uint16Array(n * n_candidates)];
+  let length = 0;
+  let last = Infinity;
   for (;;) {
     let [taken, leastBytes, leastLoss] = [-1, Infinity, Infinity];
-    candidates.forEach((candidate, at) => {
-      const head = heads[at] ?? n;
-      if (head >= n) return;
-      const total = (before.bytes[head] ?? 0) + candidate.bytes;
-      const sum = (before.loss[head] ?? 0) + candidate.loss;
-      if (total < leastBytes || (total === leastBytes && sum < leastLoss)) [taken, leastBytes, leastLoss] = [at, total, sum];
-    });
+    for (let at = 0; at < n_candidates; at += 1) {
+      const head = heads[at] as number;
+      if (head >= n) continue;
+      const total = (before.bytes[head] as number) + (own.bytes[at] as number);
+      if (total > leastBytes) continue;
+      const sum = (before.loss[head] as number) + (own.loss[at] as number);
+      if (total === leastBytes && sum >= leastLoss) continue;
+      taken = at;
+      leastBytes = total;
+      leastLoss = sum;
+    }
     if (taken < 0) break;
-    const head = heads[taken] ?? 0;
+    const head = heads[taken] as number;
     heads[taken] = head + 1;
-    if (loss.length > 0 && leastLoss >= (loss.at(-1) ?? Infinity)) continue;
-    bytes.push(leastBytes);
-    loss.push(leastLoss);
-    from.push(head);
-    choice.push(taken);
+    if (length > 0 && leastLoss >= last) continue;
+    bytes[length] = leastBytes;
+    loss[length] = last = leastLoss;
+    from[length] = head;
+    choice[length] = taken;
+    length += 1;
   }
-  return { bytes: Float64Array.from(bytes), loss: Float64Array.from(loss), from: Int32Array.from(from), choice: Uint16Array.from(choice) };
+  return { bytes: bytes.slice(0, length), loss: loss.slice(0, length), from: from.slice(0, length), choice: choice.slice(0, length) };
 }
 
 export interface RateLayer {

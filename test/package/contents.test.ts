@@ -24,7 +24,9 @@ test('a package holds the bundles, the native parts, what VS Code reads, licence
     'extension.vsixmanifest',
     ...['LICENSE.txt', 'changelog.md', 'readme.md', 'package.json', 'package.nls.json', 'ThirdPartyNotices.txt', 'l10n/bundle.l10n.json'],
     ...['cli/bitwright.js', 'client/extension.js', 'server/main.js', 'worker/main.js'].map((name) => `dist/${name}`),
-    ...['webviews/report.css', 'webviews/report.js', 'native/bitwright.node'].map((name) => `dist/${name}`),
+    ...['webviews/report.css', 'webviews/report.js', 'webviews/sensitivity.js', 'webviews/comparison.js', 'native/bitwright.node'].map(
+      (name) => `dist/${name}`,
+    ),
     ...(isCudaBuilt ? ['dist/native/bitwright-cuda.so'] : []),
     ...repositoryFiles().filter((name) =>
       /^(client\/(language|images|walkthrough)\/|schemas\/recipe(\/|\.schema\.json$)|docs\/problems\/)/.test(name),

@@ -75,7 +75,12 @@ test('when clauses use context keys that the extension sets', () => {
 
 test('the language that activates the extension is the one it contributes', () => {
   const [language] = contributes.languages;
-  assert.deepEqual(manifest.activationEvents, [`onLanguage:${language?.id}`]);
+  // Pages that are opened again with the window.
+  const panels = [...readRepositoryFile('client/src/manifest.ts').matchAll(/_VIEW = '([\w.]+)'/g)].map(
+    ([, id = '']) => `onWebviewPanel:${id}`,
+  );
+  const restored = panels.filter((event) => event !== 'onWebviewPanel:bitwright.report').sort();
+  assert.deepEqual([...manifest.activationEvents].sort(), [`onLanguage:${language?.id}`, ...restored]);
   assert.deepEqual(
     contributes.grammars.map((grammar) => grammar.language),
     [language?.id],
@@ -128,6 +133,10 @@ test('every file that the manifest names is there after a build, and ships', asy
     'dist/native/bitwright.node',
     'dist/webviews/report.js',
     'dist/webviews/report.css',
+    'dist/webviews/sensitivity.js',
+    'dist/webviews/sensitivity.css',
+    'dist/webviews/comparison.js',
+    'dist/webviews/comparison.css',
   ].map((name) => path.normalize(name));
   for (const name of named) {
     assert.ok(existsSync(path.join(repositoryRoot, name)), `${name} is there`);
@@ -175,8 +184,12 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
     ...['dist/native/bitwright-cuda.so'].filter((name) => existsSync(path.join(repositoryRoot, name))),
     'dist/native/bitwright.node',
     'dist/server/main.js',
+    'dist/webviews/comparison.css',
+    'dist/webviews/comparison.js',
     'dist/webviews/report.css',
     'dist/webviews/report.js',
+    'dist/webviews/sensitivity.css',
+    'dist/webviews/sensitivity.js',
     'dist/worker/main.js',
     'l10n/bundle.l10n.json',
     'package.json',

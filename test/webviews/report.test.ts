@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { toMarkup, type Drawing } from '../../client/webviews/plot/element.js';
 import { drawHeatmap, rankOf, scaleOf, worstOf } from '../../client/webviews/report/error-heatmap.js';
 import { drawDetails, drawTooltip } from '../../client/webviews/report/layer-details.js';
-import { placeLayers } from '../../client/webviews/report/layer-places.js';
+import { placeLayers } from '../../client/webviews/layer-places.js';
 import { drawTable, orderOr, sortLayers, tableColumns } from '../../client/webviews/report/layer-table.js';
 import { metrics, metricsOf, secondsText, trim } from '../../client/webviews/report/metrics.js';
 import { drawSummary } from '../../client/webviews/report/summary.js';

@@ -56,7 +56,9 @@ export function createReportPanels(context: vscode.ExtensionContext, log: vscode
       case 'copy-text':
         return vscode.env.clipboard.writeText(message.text);
       case 'page-error':
-        log.error(`The report page failed: ${message.message}`);
+        return log.error(`The report page failed: ${message.message}`);
+      default:
+        return log.warn(`The report page sent ${message.kind}, which it has no part in.`);
     }
   }
 }

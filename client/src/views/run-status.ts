@@ -5,8 +5,9 @@ import { commands } from '../manifest.js';
 
 export interface RunStatus extends vscode.Disposable {
   /** Shows progress until `ended`; the notification's own cancel button calls onCancel. */
-  begin(title: string, onCancel: () => void): void;
+  begin(kind: 'quantize' | 'analyze', title: string, onCancel: () => void): void;
   show(event: RunEvent): void;
+  progress(fraction: number, message: string, etaSeconds: number | null): void;
   ended(): void;
 }
 
@@ -24,6 +25,7 @@ export function createRunStatus(): RunStatus {
   let report: vscode.Progress<{ message?: string; increment?: number }> | null = null;
   let finish: (() => void) | null = null;
   let shown = 0;
+  let kind: 'quantize' | 'analyze' = 'quantize';
   const ended = (): void => {
     finish?.();
     finish = null;
@@ -31,10 +33,11 @@ export function createRunStatus(): RunStatus {
     item.hide();
   };
   return {
-    begin(title, onCancel) {
+    begin(begun, title, onCancel) {
       ended();
       shown = 0;
-      item.text = `$(loading~spin) ${vscode.l10n.t('Quantizing')}`;
+      kind = begun;
+      item.text = `$(loading~spin) ${kind === 'quantize' ? vscode.l10n.t('Quantizing') : vscode.l10n.t('Analyzing')}`;
       item.tooltip = vscode.l10n.t('{0}: starting. Click to cancel.', title);
       item.command = commands.cancelRun;
       item.show();
@@ -45,18 +48,21 @@ export function createRunStatus(): RunStatus {
       });
     },
     show(event) {
-      if (event.kind !== 'progress') return;
-      const percent = Math.floor(event.fraction * 100);
-      const message = `${percent} % ${event.message}${remaining(event.eta_seconds)}`;
-      report?.report({ message, increment: Math.max(0, percent - shown) });
-      shown = Math.max(shown, percent);
-      item.text = `$(loading~spin) ${vscode.l10n.t('Quantizing {0} %', percent)}`;
-      item.tooltip = vscode.l10n.t('{0}{1}. Click to cancel.', event.message, remaining(event.eta_seconds));
+      if (event.kind === 'progress') progress(event.fraction, event.message, event.eta_seconds);
     },
+    progress,
     ended,
     dispose() {
       ended();
       item.dispose();
     },
   };
+  function progress(fraction: number, text: string, etaSeconds: number | null): void {
+    const percent = Math.floor(fraction * 100);
+    const message = `${percent} % ${text}${remaining(etaSeconds)}`;
+    report?.report({ message, increment: Math.max(0, percent - shown) });
+    shown = Math.max(shown, percent);
+    item.text = `$(loading~spin) ${kind === 'quantize' ? vscode.l10n.t('Quantizing {0} %', percent) : vscode.l10n.t('Analyzing {0} %', percent)}`;
+    item.tooltip = vscode.l10n.t('{0}{1}. Click to cancel.', text, remaining(etaSeconds));
+  }
 }

@@ -12,7 +12,7 @@ export const draw = (tag: string, attributes: Drawing['attributes'] = {}, ...chi
   children,
 });
 
-const svgTags = new Set(['svg', 'g', 'rect', 'line', 'path', 'text', 'title', 'defs', 'linearGradient', 'stop']);
+const svgTags = new Set(['svg', 'g', 'rect', 'line', 'path', 'text', 'title', 'defs', 'linearGradient', 'stop', 'circle']);
 
 export function toDom(document: Document, { tag, attributes, children }: Drawing): Element {
   const element = svgTags.has(tag) ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);

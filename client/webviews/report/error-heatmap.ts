@@ -5,7 +5,7 @@ import type { Theme } from '../plot/color-ramp.js';
 import type { Drawing } from '../plot/element.js';
 import { linearScale, logScale } from '../plot/scale.js';
 import type { Scale } from '../plot/scale.js';
-import { placeLayers } from './layer-places.js';
+import { placeLayers } from '../layer-places.js';
 import { counted, isBetterHigher } from './metrics.js';
 import type { Metric } from './metrics.js';
 

@@ -5,10 +5,10 @@ import type { ToWebview } from '../../../schemas/src/protocol/client-webview.js'
 import { openChannel } from '../channel.js';
 import { moveFrom } from '../plot/cell-moves.js';
 import { drawLegend } from '../plot/cells.js';
-import type { Theme } from '../plot/color-ramp.js';
 import { draw, toDom } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
 import { placeTooltip } from '../plot/tooltip.js';
+import { themeNow } from '../theme.js';
 import { drawHeatmap, scaleOf, worstOf } from './error-heatmap.js';
 import { drawDetails, drawTooltip } from './layer-details.js';
 import { drawTable, orderOr } from './layer-table.js';
@@ -49,17 +49,11 @@ channel.send({ kind: 'ready' });
 
 function receive(message: ToWebview): void {
   if (message.kind === 'reveal-layer') return select(message.layer, true);
+  if (message.kind !== 'show-report') return;
   if (report?.run_id !== message.report.run_id) files.clear();
   report = message.report;
   baseUri = message.baseUri;
   render(message.report);
-}
-
-function themeNow(): Theme {
-  const kind = document.body.dataset['vscodeThemeKind'] ?? document.body.className;
-  if (kind.includes('high-contrast-light')) return 'high-contrast-light';
-  if (kind.includes('high-contrast')) return 'high-contrast';
-  return kind.includes('light') ? 'light' : 'dark';
 }
 
 const chosenMetric = (layers: readonly LayerMetrics[]): Metric | undefined => {

@@ -1,11 +1,32 @@
 // Messages between the extension and a webview, both directions as unions by kind.
 import type { RunReport } from '../generated/report.js';
+import type { SensitivityAnalysis } from '../generated/sensitivity.js';
+import type { LayerEdit, LayerRulesResult } from './client-server.js';
 
 export type ToWebview =
   /** The report to show; arrays are fetched from `baseUri`, a webview resource URI of the report folder. */
   | { kind: 'show-report'; report: RunReport; baseUri: string }
   /** The host asks to reveal a layer. */
-  | { kind: 'reveal-layer'; layer: string };
+  | { kind: 'reveal-layer'; layer: string }
+  /** The analysis to show. `saved`: what the page keeps, so that it can be opened again where it was. */
+  | { kind: 'show-analysis'; analysis: SensitivityAnalysis; recipeName: string; saved: SensitivityPage }
+  /** What the recipe makes of each layer now; null while it is gone. */
+  | { kind: 'show-rules'; rules: LayerRulesResult | null }
+  /** Layers of the rule at the cursor. */
+  | { kind: 'highlight-layers'; layers: string[] }
+  /** Two reports, A the earlier, with the difference of their recipes. `saved`: the folders, which the page keeps. */
+  | { kind: 'show-comparison'; a: RunReport; b: RunReport; recipe: RecipeLine[]; saved: string[] };
+
+export interface RecipeLine {
+  kind: 'same' | 'added' | 'removed';
+  text: string;
+}
+
+/** Which analysis a page shows, and of which recipe. */
+export interface SensitivityPage {
+  folder: string;
+  recipe: string;
+}
 
 export type FromWebview =
   /** The page is loaded and can take a report. */
@@ -13,5 +34,14 @@ export type FromWebview =
   /** The user asks to see the recipe line that governs a layer. */
   | { kind: 'open-recipe'; layer: string | null }
   | { kind: 'copy-text'; text: string }
+  /** An action on layers: the recipe's edits, which the user sees before they are made. */
+  | { kind: 'edit-layers'; edits: LayerEdit[] }
+  /** The same with a preset that the user is asked for. */
+  | { kind: 'assign-scheme'; layers: LayerEdit['layers'] }
+  | { kind: 'apply-bits'; bits: Record<string, number> }
+  /** The user asks to see the rule of a layer. */
+  | { kind: 'reveal-rule'; layer: string }
+  /** A file of the page, as text or as base64. */
+  | { kind: 'save-file'; name: string; content: string; encoding: 'utf8' | 'base64' }
   /** A failure inside the page, shown in the output log. */
   | { kind: 'page-error'; message: string };

@@ -1,6 +1,12 @@
 // Where each layer stands in the heatmap: a row for its block, a column for its role. No two in one place, so that none hides another.
-import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
-import { roleOrder } from '../../../schemas/src/role-order.js';
+import { roleOrder } from '../../schemas/src/role-order.js';
+
+/** What a report and an analysis say alike of a layer. */
+export interface PlacedLayer {
+  name: string;
+  block: number | null;
+  role: string;
+}
 
 export interface LayerPlaces {
   rows: string[];
@@ -9,7 +15,7 @@ export interface LayerPlaces {
   places: { row: number; column: number }[];
 }
 
-export function placeLayers(layers: readonly LayerMetrics[]): LayerPlaces {
+export function placeLayers(layers: readonly PlacedLayer[]): LayerPlaces {
   const parts = layers.map(partsOf);
   const stacks = unique(parts.flatMap(({ stack }) => (stack === null ? [] : [stack])));
   const rowOf = ({ stack, block }: LayerParts): string => (stack === null ? 'other' : `${stackName(stack, stacks)} ${block}`);
@@ -38,7 +44,7 @@ interface LayerParts {
   role: string;
 }
 
-function partsOf({ name, block, role }: LayerMetrics): LayerParts {
+function partsOf({ name, block, role }: PlacedLayer): LayerParts {
   if (block === null) return { stack: null, block: 0, rest: name, role };
   const at = name.indexOf(`.${block}.`);
   return at < 0

@@ -1,0 +1,44 @@
+// Compare Runs: two reports of the workspace, those of earlier runs into the same folder among them.
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { readReportFile } from '../report-history.js';
+import type { ComparisonPanels } from '../views/comparison-panel.js';
+
+export async function compareRuns(panels: ComparisonPanels): Promise<void> {
+  const files = await vscode.workspace.findFiles('**/{*.run,*.history/*}/report.json', '**/node_modules/**', 500);
+  const found = await Promise.all(
+    files.map(async (file) => {
+      const report = await readReportFile(file.fsPath);
+      return report === null ? [] : [{ report, dir: path.dirname(file.fsPath) }];
+    }),
+  );
+  const items = found
+    .flat()
+    .sort((a, b) => (a.report.finished_at < b.report.finished_at ? 1 : -1))
+    .map(({ report, dir }) => ({
+      label: vscode.workspace.asRelativePath(report.recipe.path ?? dir),
+      description: new Date(report.finished_at).toLocaleString(),
+      detail: vscode.l10n.t(
+        '{0} bits per weight, perplexity {1}',
+        report.size.bits_per_weight.toFixed(3),
+        report.quality?.after?.perplexity.toFixed(4) ?? vscode.l10n.t('not measured'),
+      ),
+      dir,
+    }));
+  if (items.length < 2) {
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t(
+        'There are not two runs in this workspace yet. Quantize a recipe, change it and quantize again: earlier reports are kept.',
+      ),
+    );
+    return;
+  }
+  const first = await vscode.window.showQuickPick(items, { placeHolder: vscode.l10n.t('Which run?'), matchOnDescription: true });
+  if (first === undefined) return;
+  const others = items.filter(({ dir }) => dir !== first.dir);
+  const second = await vscode.window.showQuickPick(others, {
+    placeHolder: vscode.l10n.t('Compared with which run?'),
+    matchOnDescription: true,
+  });
+  if (second !== undefined) panels.open([first.dir, second.dir]);
+}

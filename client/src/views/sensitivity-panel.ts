@@ -1,0 +1,211 @@
+// The sensitivity heatmap in a webview: the page is a pure function of the analysis folder and of what the server says of the recipe; its wishes become previewed edits of the recipe.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import type { LayerEdit, LayerRulesResult } from '../../../schemas/src/protocol/client-server.js';
+import type { FromWebview, SensitivityPage, ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
+import { SENSITIVITY_VIEW } from '../manifest.js';
+import type { Proposals } from './proposals.js';
+import type { ServerClient } from '../server-client.js';
+import { webviewPage } from './webview-page.js';
+
+export interface SensitivityPanels extends vscode.Disposable {
+  /** Shows the analysis of a folder; a panel that shows it already is brought forward and reloaded. */
+  open(page: SensitivityPage): Promise<void>;
+}
+
+interface Panel {
+  page: SensitivityPage;
+  panel: vscode.WebviewPanel;
+  rules: LayerRulesResult | null;
+  timer: NodeJS.Timeout | null;
+}
+
+/** Milliseconds after a key press: what the page shows of the recipe may come a little later than the editor's own. */
+const delay = 150;
+
+export interface SensitivityPanelParts {
+  context: vscode.ExtensionContext;
+  server: ServerClient;
+  proposals: Proposals;
+  log: vscode.LogOutputChannel;
+}
+
+export function createSensitivityPanels({ context, server, proposals, log }: SensitivityPanelParts): SensitivityPanels {
+  const panels = new Map<string, Panel>();
+
+  const post = (shown: Panel, message: ToWebview): Thenable<boolean> => shown.panel.webview.postMessage(message);
+  const documentOf = ({ page }: Panel): Thenable<vscode.TextDocument> =>
+    vscode.workspace.openTextDocument(vscode.Uri.parse(page.recipe, true));
+  const guard = (what: string, work: Promise<unknown>): void =>
+    void work.catch((error: unknown) => {
+      log.error(`${what} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      void vscode.window.showErrorMessage(vscode.l10n.t('{0} failed: {1}', what, error instanceof Error ? error.message : String(error)));
+    });
+
+  async function sendAnalysis(shown: Panel): Promise<void> {
+    const { page } = shown;
+    const analysis = JSON.parse(await readFile(path.join(page.folder, 'sensitivity.json'), 'utf8')) as SensitivityAnalysis;
+    const recipeName = vscode.workspace.asRelativePath(vscode.Uri.parse(page.recipe, true));
+    await post(shown, { kind: 'show-analysis', analysis, recipeName, saved: page });
+    await sendRules(shown);
+  }
+
+  async function sendRules(shown: Panel): Promise<void> {
+    const document = await documentOf(shown);
+    const rules = await server.layerRules({ uri: document.uri.toString(), text: document.getText() });
+    // While a key is half a word, what was known before says more.
+    if (rules.layers.length > 0 || shown.rules === null) {
+      shown.rules = rules;
+      await post(shown, { kind: 'show-rules', rules });
+    }
+    await sendHighlight(
+      shown,
+      vscode.window.visibleTextEditors.find((editor) => editor.document.uri.toString() === shown.page.recipe),
+    );
+  }
+
+  async function sendHighlight(shown: Panel, editor: vscode.TextEditor | undefined): Promise<void> {
+    if (editor === undefined || shown.rules === null) return;
+    const { rules, layers } = shown.rules;
+    const cursor = editor.selection.active;
+    const within = ({ start, end }: { start: { line: number; character: number }; end: { line: number; character: number } }): boolean =>
+      new vscode.Range(start.line, start.character, end.line, end.character).contains(cursor);
+    const entries = rules.flatMap(({ range }, index) => (within(range) ? [index] : []));
+    const named = new Set(entries.length > 0 ? entries : rules.flatMap(({ around }, index) => (within(around) ? [index] : [])));
+    await post(shown, {
+      kind: 'highlight-layers',
+      layers: layers.flatMap(({ name, rule }) => (rule !== null && named.has(rule) ? [name] : [])),
+    });
+  }
+
+  async function edit(shown: Panel, edits: LayerEdit[]): Promise<void> {
+    const document = await documentOf(shown);
+    const before = document.getText();
+    const answer = await server.editLayers({ uri: document.uri.toString(), text: before, edits });
+    if ('reason' in answer)
+      return void vscode.window.showErrorMessage(vscode.l10n.t('The recipe cannot be written so. {0}', answer.reason));
+    const count = edits.reduce((sum, { layers }) => sum + layers.length, 0);
+    const label = vscode.l10n.t('{0} layers', count);
+    if (!(await proposals.propose(document, before, answer.text, label))) return;
+    for (const warning of answer.warnings) void vscode.window.showWarningMessage(warning);
+  }
+
+  async function assignScheme(shown: Panel, layers: LayerEdit['layers']): Promise<void> {
+    const presets = shown.rules?.presets ?? [];
+    const items = presets.map(({ name, description }) => ({ label: name, description }));
+    const choice = await vscode.window.showQuickPick(items, {
+      placeHolder: vscode.l10n.t('Which scheme for {0} layers?', layers.length),
+      matchOnDescription: true,
+    });
+    if (choice !== undefined) await edit(shown, [{ layers, to: { scheme: choice.label } }]);
+  }
+
+  async function applyBits(shown: Panel, bits: Record<string, number>): Promise<void> {
+    const document = await documentOf(shown);
+    const before = document.getText();
+    const answer = await server.assignBits({ uri: document.uri.toString(), text: before, bits });
+    if ('reason' in answer)
+      return void vscode.window.showErrorMessage(vscode.l10n.t('The recipe cannot be written so. {0}', answer.reason));
+    await proposals.propose(document, before, answer.text, vscode.l10n.t('Bits under a budget'));
+  }
+
+  async function revealRule(shown: Panel, layer: string): Promise<void> {
+    const rule = shown.rules?.rules[shown.rules.layers.find(({ name }) => name === layer)?.rule ?? -1];
+    const visible = vscode.window.visibleTextEditors.find((editor) => editor.document.uri.toString() === shown.page.recipe);
+    const editor = await vscode.window.showTextDocument(await documentOf(shown), visible?.viewColumn ?? vscode.ViewColumn.Beside);
+    if (rule === undefined) {
+      void vscode.window.showInformationMessage(vscode.l10n.t('No rule of the recipe names {0}: it stays as it is.', layer));
+      return;
+    }
+    const { start, end } = rule.range;
+    const range = new vscode.Range(start.line, start.character, end.line, end.character);
+    editor.selection = new vscode.Selection(range.start, range.end);
+    editor.revealRange(range, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
+  }
+
+  async function saveFile(shown: Panel, name: string, content: string, encoding: 'utf8' | 'base64'): Promise<void> {
+    const uri = await vscode.window.showSaveDialog({ defaultUri: vscode.Uri.file(path.join(shown.page.folder, path.basename(name))) });
+    if (uri !== undefined) await vscode.workspace.fs.writeFile(uri, Buffer.from(content, encoding));
+  }
+
+  function receive(shown: Panel, message: FromWebview): Promise<void> | void {
+    switch (message.kind) {
+      case 'ready':
+        return sendAnalysis(shown);
+      case 'edit-layers':
+        return edit(shown, message.edits);
+      case 'assign-scheme':
+        return assignScheme(shown, message.layers);
+      case 'apply-bits':
+        return applyBits(shown, message.bits);
+      case 'reveal-rule':
+        return revealRule(shown, message.layer);
+      case 'save-file':
+        return saveFile(shown, message.name, message.content, message.encoding);
+      case 'page-error':
+        return log.error(`The sensitivity page failed: ${message.message}`);
+      default:
+        return log.warn(`The sensitivity page sent ${message.kind}, which it has no part in.`);
+    }
+  }
+
+  function adopt(panel: vscode.WebviewPanel, page: SensitivityPage): void {
+    const shown: Panel = { page, panel, rules: null, timer: null };
+    panels.set(page.folder, shown);
+    panel.onDidDispose(() => {
+      if (shown.timer !== null) clearTimeout(shown.timer);
+      panels.delete(page.folder);
+    });
+    panel.webview.onDidReceiveMessage((message: FromWebview) =>
+      guard(vscode.l10n.t('The sensitivity page'), Promise.resolve(receive(shown, message))),
+    );
+    panel.webview.options = { enableScripts: true, localResourceRoots: [vscode.Uri.joinPath(context.extensionUri, 'dist', 'webviews')] };
+    panel.webview.html = webviewPage(panel.webview, context.extensionUri, 'sensitivity', panel.title, false);
+  }
+
+  const changed = vscode.workspace.onDidChangeTextDocument(({ document }) => {
+    for (const shown of panels.values()) {
+      if (shown.page.recipe !== document.uri.toString()) continue;
+      if (shown.timer !== null) clearTimeout(shown.timer);
+      shown.timer = setTimeout(() => guard(vscode.l10n.t('Reading the recipe'), sendRules(shown)), delay);
+    }
+  });
+  const moved = vscode.window.onDidChangeTextEditorSelection(({ textEditor }) => {
+    for (const shown of panels.values())
+      if (shown.page.recipe === textEditor.document.uri.toString())
+        guard(vscode.l10n.t('Following the cursor'), sendHighlight(shown, textEditor));
+  });
+  const serializer = vscode.window.registerWebviewPanelSerializer(SENSITIVITY_VIEW, {
+    deserializeWebviewPanel(panel, state: unknown) {
+      const page = pageOf(state);
+      if (page === null) panel.dispose();
+      else adopt(panel, page);
+      return Promise.resolve();
+    },
+  });
+
+  return {
+    async open(page) {
+      const known = panels.get(page.folder);
+      if (known !== undefined) {
+        known.page = page;
+        known.panel.reveal();
+        return sendAnalysis(known);
+      }
+      const title = vscode.l10n.t('Sensitivity: {0}', path.basename(page.folder).replace(/\.analysis$/, ''));
+      const column = vscode.window.activeTextEditor === undefined ? vscode.ViewColumn.Active : vscode.ViewColumn.Beside;
+      adopt(vscode.window.createWebviewPanel(SENSITIVITY_VIEW, title, column, {}), page);
+    },
+    dispose() {
+      for (const disposable of [changed, moved, serializer, ...[...panels.values()].map(({ panel }) => panel)]) disposable.dispose();
+    },
+  };
+}
+
+/** What a page has kept over a reload of the window; null where it has kept nothing. */
+function pageOf(state: unknown): SensitivityPage | null {
+  const saved = (state as { saved?: unknown } | null | undefined)?.saved as Partial<SensitivityPage> | null | undefined;
+  return typeof saved?.folder === 'string' && typeof saved.recipe === 'string' ? { folder: saved.folder, recipe: saved.recipe } : null;
+}

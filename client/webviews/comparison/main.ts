@@ -1,0 +1,102 @@
+// The page that compares two runs: draws both reports and follows the pointer and the keys.
+import '../report/report.css';
+import './comparison.css';
+import type { ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { openChannel } from '../channel.js';
+import { moveFrom } from '../plot/cell-moves.js';
+import { draw, toDom, type Drawing } from '../plot/element.js';
+import { placeTooltip } from '../plot/tooltip.js';
+import { metrics } from '../report/metrics.js';
+import { themeNow } from '../theme.js';
+import { drawDifferences, drawFigures, drawPairTable, drawPairTooltip, drawRecipeLines, layerPairs, type LayerPair } from './comparison.js';
+
+const page = document.getElementById('page') ?? document.body;
+let shown: Extract<ToWebview, { kind: 'show-comparison' }> | null = null;
+let pairs: LayerPair[] = [];
+/** The first that both have. */
+let metric = metrics[0];
+
+const channel = openChannel(receive);
+window.addEventListener('error', (event) => channel.send({ kind: 'page-error', message: event.message }));
+const tooltip = toDom(document, draw('div', { id: 'tooltip', role: 'tooltip', hidden: '' })) as HTMLElement;
+document.body.append(tooltip);
+new ResizeObserver(redraw).observe(page);
+new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+channel.send({ kind: 'ready' });
+
+const section = (id: string, title: string, ...parts: Drawing[]): Drawing =>
+  draw(
+    'section',
+    { class: 'panel', 'aria-labelledby': `${id}-title` },
+    draw('h2', { id: `${id}-title` }, title),
+    draw('div', { id, tabindex: 0, role: 'group', 'aria-label': title }, ...parts),
+  );
+
+function receive(message: ToWebview): void {
+  if (message.kind !== 'show-comparison') return;
+  shown = message;
+  channel.saveState({ saved: message.saved });
+  const { a, b, recipe } = message;
+  const measured = metrics.find((candidate) => [a, b].every(({ layers }) => layers.some((layer) => candidate.valueOf(layer) !== null)));
+  metric = measured ?? metrics[0];
+  if (metric === undefined) return;
+  pairs = layerPairs({ a, b }, metric);
+  page.replaceChildren(
+    ...[
+      draw('header', {}, draw('h1', {}, 'Two runs compared')),
+      section('figures', 'What came out', drawFigures({ a, b })),
+      section('recipe', 'What the recipes say', drawRecipeLines(recipe)),
+      draw(
+        'section',
+        { class: 'panel', 'aria-labelledby': 'differences-title' },
+        draw('h2', { id: 'differences-title' }, `${metric.name} of each layer, B over A`),
+        draw('div', { id: 'differences' }),
+        draw('p', { class: 'unit' }, '÷ is less than in A, × more, = the same; 16b: B leaves the layer as it is.'),
+      ),
+      draw(
+        'details',
+        { class: 'panel' },
+        draw('summary', {}, 'Layers as a table'),
+        draw('div', { id: 'table', tabindex: 0, role: 'region', 'aria-label': 'Layers as a table' }, drawPairTable(pairs, metric)),
+      ),
+    ].map((part) => toDom(document, part)),
+  );
+  redraw();
+}
+
+function redraw(): void {
+  const place = document.getElementById('differences');
+  if (shown === null || place === null || metric === undefined) return;
+  place.replaceChildren(toDom(document, drawDifferences(pairs, metric, themeNow(), Math.max(260, place.clientWidth))));
+  place.querySelector('.cell')?.setAttribute('tabindex', '0');
+}
+
+function showTooltip(event: Event): void {
+  const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
+  const pair = pairs.find(({ name }) => name === cell?.dataset['key']);
+  tooltip.hidden = pair === undefined;
+  if (cell === null || pair === undefined || metric === undefined) return;
+  tooltip.replaceChildren(toDom(document, drawPairTooltip(pair, metric)));
+  placeTooltip(tooltip, cell.getBoundingClientRect(), { width: window.innerWidth, height: window.innerHeight });
+}
+
+page.addEventListener('mouseover', showTooltip);
+page.addEventListener('focusin', showTooltip);
+page.addEventListener('mouseleave', () => (tooltip.hidden = true));
+page.addEventListener('focusout', () => (tooltip.hidden = true));
+page.addEventListener('keydown', (event) => {
+  const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
+  if (event.key === 'Escape') tooltip.hidden = true;
+  if (cell === null) return;
+  const cells = [...document.querySelectorAll<SVGElement>('.cell')].map((element) => ({
+    element,
+    row: Number(element.dataset['row']),
+    column: Number(element.dataset['column']),
+  }));
+  const from = cells.find(({ element }) => element === cell);
+  const next = from === undefined ? null : moveFrom(from, event.key, cells);
+  if (next === null) return;
+  for (const { element } of cells) element.setAttribute('tabindex', element === next.element ? '0' : '-1');
+  next.element.focus();
+  event.preventDefault();
+});

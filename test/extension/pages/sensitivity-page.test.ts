@@ -1,0 +1,221 @@
+// The sensitivity page in a browser, as it ships: every action by keyboard, no violation that axe finds, names that are never run, a state that outlives a reload, in four themes and narrow.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
+import { axeViolations } from '../../support/axe.js';
+import { layerName, layerRules, sensitivityAnalysis } from '../../support/sensitivity-fixture.js';
+import { openWebviewWindow, pageThemes, type WebviewWindow } from '../../support/webview-window.js';
+
+const saved = { folder: '/out/mine.analysis', recipe: 'file:///mine.quant.yaml' };
+
+async function show(window: WebviewWindow, analysis: SensitivityAnalysis, raised: readonly string[] = []): Promise<void> {
+  await window.send({ kind: 'show-analysis', analysis, recipeName: 'mine.quant.yaml', saved });
+  await window.send({ kind: 'show-rules', rules: layerRules(analysis, raised) });
+  await window.page.locator('#budget-text', { hasText: 'The recipe now' }).waitFor();
+}
+
+const chosenCount = (window: WebviewWindow): Promise<string | null> => window.page.locator('#chosen').textContent();
+
+test('axe finds no violation and nothing is wider than the page, in four themes and at 360 px', async () => {
+  await using window = await openWebviewWindow('sensitivity');
+  const analysis = sensitivityAnalysis(12);
+  for (const theme of pageThemes)
+    for (const width of [1000, 360]) {
+      await window.page.setViewportSize({ width, height: 900 });
+      await window.setTheme(theme);
+      await show(window, analysis);
+      await window.page.locator('#table-part summary').click();
+      await window.page.locator('#table tbody tr').first().waitFor();
+      await window.page.locator('#choose-worst').click();
+      assert.deepEqual(await axeViolations(window.page), [], `${theme}, ${width} px`);
+      const overflow = await window.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.ok(overflow <= 0, `${overflow} px too wide at ${width} px`);
+      await window.page.locator('#table-part summary').click();
+      await window.page.mouse.move(0, 0);
+      await window.takePicture(`sensitivity-page-${theme}-${width}`);
+    }
+  assert.deepEqual(window.failures, []);
+  // It does look: a picture without a text is found.
+  await window.page.evaluate(() => document.querySelector('main')?.append(document.createElement('img')));
+  assert.match((await axeViolations(window.page)).join(), /image-alt/);
+});
+
+test('every action by keyboard alone', async () => {
+  await using window = await openWebviewWindow('sensitivity');
+  const { page } = window;
+  const analysis = sensitivityAnalysis(4);
+  await show(window, analysis);
+  const active = (): Promise<string | null> => page.locator('#active-cell').getAttribute('aria-label');
+  /** Tabs until the element has the focus. */
+  const tabTo = async (id: string): Promise<void> => {
+    for (let steps = 0; steps < 60; steps += 1) {
+      if ((await page.evaluate(() => document.activeElement?.id)) === id) return;
+      await page.keyboard.press('Tab');
+    }
+    assert.fail(`${id} cannot be reached`);
+  };
+  await tabTo('scroll');
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowDown');
+  assert.match(
+    (await active()) ?? '',
+    new RegExp(`^${layerName(1, 'k_proj')}\\. Relative output error with 4 bits: .* number \\d+ of 28.*Now int4 g64`),
+  );
+  assert.ok(await page.locator('#tooltip').isVisible());
+  await page.keyboard.press(' ');
+  await page.keyboard.press('Shift+ArrowRight');
+  await page.keyboard.press('Shift+ArrowDown');
+  assert.match((await chosenCount(window)) ?? '', /^4 layers chosen, 6 with siblings/);
+  assert.equal(await page.locator('#active-cell').getAttribute('aria-selected'), 'true');
+  assert.match((await page.locator('#status').textContent()) ?? '', /4 layers chosen/);
+  await page.keyboard.press('Enter');
+  assert.deepEqual(await window.sent('reveal-rule'), [{ kind: 'reveal-rule', layer: layerName(2, 'v_proj') }]);
+
+  await tabTo('siblings');
+  await page.keyboard.press(' ');
+  for (const [id, to] of [
+    ['raise', { num_bits: 8 }],
+    ['lower', { num_bits: 3 }],
+    ['keep', { ignore: true }],
+  ] as const) {
+    await tabTo(id);
+    await page.keyboard.press('Enter');
+    const edits = (await window.sent('edit-layers')).at(-1)?.edits ?? [];
+    assert.deepEqual(
+      edits.map((edit) => [edit.to, edit.layers.length]),
+      [[to, 4]],
+      id,
+    );
+    assert.match(edits[0]?.layers[0]?.reason ?? '', /relative output error with 4 bits .* rank \d+ of 28/);
+  }
+  await tabTo('assign');
+  await page.keyboard.press('Enter');
+  assert.equal((await window.sent('assign-scheme'))[0]?.layers.length, 4);
+
+  await tabTo('budget');
+  const before = await page.locator('#budget-text').textContent();
+  for (let presses = 0; presses < 40; presses += 1) await page.keyboard.press('ArrowLeft');
+  assert.notEqual(await page.locator('#budget-text').textContent(), before);
+  await tabTo('apply');
+  await page.keyboard.press('Enter');
+  const bits = (await window.sent('apply-bits'))[0]?.bits ?? {};
+  assert.equal(Object.keys(bits).length, 28);
+  assert.ok(new Set(Object.values(bits)).size > 1);
+
+  for (const [id, name, pattern] of [
+    ['export-png', 'sensitivity.png', /^iVBORw0KGgo/],
+    ['export-svg', 'sensitivity.svg', /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/],
+    ['export-csv', 'sensitivity.csv', /^layer,block,role/],
+  ] as const) {
+    await tabTo(id);
+    await page.keyboard.press('Enter');
+    const file = (await window.sent('save-file')).find((message) => message.name === name);
+    assert.match(file?.content ?? '', pattern);
+  }
+
+  // By a regular expression: type it, switch it on, choose all that is left.
+  await tabTo('filter');
+  await page.keyboard.type('layers\\.[01]\\..*down');
+  await tabTo('regular-expression');
+  await page.keyboard.press(' ');
+  await tabTo('choose-all');
+  await page.keyboard.press('Enter');
+  assert.match((await chosenCount(window)) ?? '', /^2 layers chosen/);
+  await page.locator('#filter').fill('(');
+  assert.match((await page.locator('#filter-error').textContent()) ?? '', /This is no regular expression/);
+  assert.deepEqual(window.failures, []);
+});
+
+test('the mouse: one, more with Ctrl, a rectangle with Shift, the rule by two clicks; and the colours of the recipe follow', async () => {
+  await using window = await openWebviewWindow('sensitivity');
+  const { page } = window;
+  const analysis = sensitivityAnalysis(4);
+  await show(window, analysis);
+  await page.locator('#siblings').uncheck();
+  const click = async (
+    row: number,
+    column: number,
+    options: Parameters<typeof page.locator>[1] & { modifiers?: ('Control' | 'Shift')[]; clickCount?: number } = {},
+  ) => {
+    const box = await page.locator('#scroll').boundingBox();
+    assert.ok(box);
+    const [label, head, height] = [14 + 7 * 'block 0'.length, 26, 40];
+    const width = (box.width - label - 2) / 7;
+    await page.locator('#scroll').click({ position: { x: label + (column + 0.5) * width, y: head + (row + 0.5) * height }, ...options });
+  };
+  await click(0, 0);
+  assert.equal(await chosenCount(window), '1 layer chosen');
+  await click(1, 1, { modifiers: ['Control'] });
+  assert.equal(await chosenCount(window), '2 layers chosen');
+  await click(0, 0);
+  await click(2, 3, { modifiers: ['Shift'] });
+  assert.equal(await chosenCount(window), '12 layers chosen');
+  await click(3, 6, { clickCount: 2 });
+  assert.equal((await window.sent('reveal-rule')).at(-1)?.layer, layerName(3, 'down_proj'));
+  const picture = (): Promise<string> => page.locator('#canvas').evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+  const before = await picture();
+  await window.send({ kind: 'show-rules', rules: layerRules(analysis, [layerName(0, 'q_proj')]) });
+  await page.waitForTimeout(100);
+  const raised = await picture();
+  assert.notEqual(raised, before);
+  await window.send({ kind: 'highlight-layers', layers: [layerName(1, 'q_proj')] });
+  await page.waitForTimeout(100);
+  assert.notEqual(await picture(), raised);
+});
+
+test('a layer named as markup is shown and not run; no inline script runs on the page', async () => {
+  await using window = await openWebviewWindow('sensitivity');
+  const analysis = sensitivityAnalysis(2);
+  const evil = '<img src=x onerror="document.title=1">.layers.0.mlp.up_proj';
+  const [first] = analysis.layers;
+  assert.ok(first);
+  first.name = evil;
+  first.role = evil;
+  await show(window, analysis);
+  await window.page.locator('#table-part summary').click();
+  await window.page.locator('#table tbody th', { hasText: evil }).waitFor();
+  await window.page.focus('#scroll');
+  for (const key of ['End', 'Home', 'ArrowRight']) await window.page.keyboard.press(key);
+  assert.equal(await window.page.locator('img').count(), 0);
+  assert.equal(await window.page.title(), '<b>page</b>');
+  // The policy itself: a script that is put into the page does nothing.
+  await window.page.evaluate(() => {
+    const script = document.createElement('script');
+    script.textContent = 'document.title = "ran"';
+    document.body.append(script);
+    document.body.insertAdjacentHTML('beforeend', '<img src="x" onerror="document.title = \'ran\'">');
+  });
+  await window.page.waitForTimeout(200);
+  assert.equal(await window.page.title(), '<b>page</b>');
+  assert.ok(
+    window.failures.some((text) => /Content Security Policy/.test(text)),
+    window.failures.join('\n'),
+  );
+});
+
+test('what was chosen outlives a reload', async () => {
+  await using window = await openWebviewWindow('sensitivity');
+  const { page } = window;
+  const analysis = sensitivityAnalysis(4);
+  await show(window, analysis);
+  await page.locator('#bits').selectOption('all');
+  await page.locator('#order').selectOption('worst');
+  await page.locator('#choose-worst').click();
+  await page.locator('#budget').fill('3.50');
+  await window.reload();
+  await show(window, analysis);
+  assert.equal(await page.locator('#bits').inputValue(), 'all');
+  assert.equal(await page.locator('#order').inputValue(), 'worst');
+  assert.match((await chosenCount(window)) ?? '', /^3 layers chosen/);
+  assert.equal(await page.locator('#budget').inputValue(), '3.5');
+  // What the host needs to open the page again stands there too.
+  assert.deepEqual(await page.evaluate(() => (JSON.parse(sessionStorage.getItem('state') ?? '{}') as { saved: unknown }).saved), saved);
+});
+
+test('the bundle holds no way to run text and asks no network', () => {
+  const bundle = readFileSync(path.join(__dirname, '..', '..', '..', '..', 'dist', 'webviews', 'sensitivity.js'), 'utf8');
+  for (const word of ['innerHTML', 'insertAdjacentHTML', 'eval(', 'new Function', 'XMLHttpRequest', 'fetch('])
+    assert.ok(!bundle.includes(word), word);
+});
