@@ -2,25 +2,47 @@
 import * as vscode from 'vscode';
 import { analyze } from './commands/analyze.js';
 import { compareRuns } from './commands/compare-runs.js';
+import { watchActiveRecipe } from './active-recipe.js';
+import { addToRecipe, type Addition } from './commands/add-to-recipe.js';
 import { newRecipe } from './commands/new-recipe.js';
 import { openReport } from './commands/open-report.js';
 import { openSensitivity } from './commands/open-sensitivity.js';
 import { quantize } from './commands/quantize.js';
 import { showPlan } from './commands/show-plan.js';
+import { registerLayerDrop } from './drop-layers.js';
 import { commands } from './manifest.js';
 import { createRunController } from './run-controller.js';
 import { startServer } from './server-client.js';
 import { createComparisonPanels } from './views/comparison-panel.js';
+import { createTensorInspector } from './tensor-inspector.js';
+import { registerModelFileEditor } from './views/model-file-editor.js';
+import { createModelTree, type ModelItem } from './views/model-tree.js';
 import { createPlanPreview } from './views/plan-preview.js';
 import { createProposals } from './views/proposals.js';
 import { createReportPanels } from './views/report-panel.js';
 import { createSensitivityPanels } from './views/sensitivity-panel.js';
 import { createRunStatus } from './views/run-status.js';
+import { createRunsTree, type RunItem } from './views/runs-tree.js';
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const log = vscode.window.createOutputChannel('Bitwright', { log: true });
   context.subscriptions.push(log);
-  const server = await startServer(context);
+  const starting = startServer(context);
+  // What shows files does not wait for the server.
+  const recipe = watchActiveRecipe();
+  const inspector = createTensorInspector(context, log);
+  const add = async (addition: Addition): Promise<void> => addToRecipe(await starting, recipe.document, addition);
+  const model = createModelTree(context, starting, recipe);
+  const runs = createRunsTree(commands.openReport);
+  context.subscriptions.push(
+    recipe,
+    inspector,
+    model,
+    runs,
+    registerModelFileEditor({ context, log, recipe, inspector, add }),
+    registerLayerDrop(starting),
+  );
+  const server = await starting;
   const status = createRunStatus();
   const reports = createReportPanels(context, log);
   const proposals = createProposals();
@@ -50,5 +72,15 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     register(commands.discardProposal, () => proposals.decide(false)),
     register(commands.restartWorker, () => controller.restartWorker()),
     register(commands.showLog, () => log.show()),
+    register(commands.openModel, (uri?: vscode.Uri) => model.open(uri)),
+    register(commands.closeModel, (item: ModelItem) => model.close(item)),
+    register(commands.openModelFile, (item: ModelItem) => model.openFile(item)),
+    register(commands.filterModel, () => model.filter()),
+    register(commands.clearModelFilter, () => model.clearFilter()),
+    register(commands.addToTargets, (item?: ModelItem, all?: ModelItem[]) => add({ names: model.namesOf(item, all), to: 'targets' })),
+    register(commands.addToIgnore, (item?: ModelItem, all?: ModelItem[]) => add({ names: model.namesOf(item, all), to: 'ignore' })),
+    register(commands.refreshRuns, () => runs.refresh()),
+    register(commands.revealRun, (item?: RunItem) => runs.reveal(item)),
+    register(commands.deleteRun, (item?: RunItem) => runs.remove(item)),
   );
 }

@@ -16,6 +16,16 @@ export const commands = {
   discardProposal: 'bitwright.discardProposal',
   restartWorker: 'bitwright.restartWorker',
   showLog: 'bitwright.showLog',
+  openModel: 'bitwright.openModel',
+  closeModel: 'bitwright.closeModel',
+  openModelFile: 'bitwright.openModelFile',
+  filterModel: 'bitwright.filterModel',
+  clearModelFilter: 'bitwright.clearModelFilter',
+  addToTargets: 'bitwright.addToTargets',
+  addToIgnore: 'bitwright.addToIgnore',
+  refreshRuns: 'bitwright.refreshRuns',
+  revealRun: 'bitwright.revealRun',
+  deleteRun: 'bitwright.deleteRun',
 } as const;
 
 export const settings = {
@@ -27,8 +37,16 @@ export const settings = {
 export const contextKeys = {
   runActive: 'bitwright.runActive',
   proposalShown: 'bitwright.proposalShown',
+  modelFiltered: 'bitwright.modelFiltered',
 } as const;
 
+/** Trees in the activity bar. */
+export const views = {
+  model: 'bitwright.model',
+  runs: 'bitwright.runs',
+} as const;
+
+export const MODEL_FILE_VIEW = 'bitwright.modelFile';
 export const REPORT_VIEW = 'bitwright.report';
 export const COMPARISON_VIEW = 'bitwright.comparison';
 export const SENSITIVITY_VIEW = 'bitwright.sensitivity';

@@ -2,14 +2,25 @@
 import { LanguageClient, TransportKind } from 'vscode-languageclient/node';
 import type { LanguageClientOptions, ServerOptions } from 'vscode-languageclient/node';
 import type * as vscode from 'vscode';
-import { assignBitsRequest, editLayersRequest, layerRulesRequest, resolvePlanRequest } from '../../schemas/src/protocol/client-server.js';
+import {
+  assignBitsRequest,
+  describeModelRequest,
+  editLayersRequest,
+  layerRulesRequest,
+  recipeModelRequest,
+  resolvePlanRequest,
+} from '../../schemas/src/protocol/client-server.js';
 import type {
   AssignBitsParams,
   AssignBitsResult,
+  DescribeModelParams,
+  DescribeModelResult,
   EditLayersParams,
   EditLayersResult,
   LayerRulesParams,
   LayerRulesResult,
+  RecipeModelParams,
+  RecipeModelResult,
   ResolvePlanParams,
   ResolvePlanResult,
   ServerInitializationOptions,
@@ -21,6 +32,8 @@ export interface ServerClient extends vscode.Disposable {
   assignBits(params: AssignBitsParams): Promise<AssignBitsResult>;
   editLayers(params: EditLayersParams): Promise<EditLayersResult>;
   layerRules(params: LayerRulesParams): Promise<LayerRulesResult>;
+  recipeModel(params: RecipeModelParams): Promise<RecipeModelResult>;
+  describeModel(params: DescribeModelParams): Promise<DescribeModelResult>;
 }
 
 export async function startServer(context: vscode.ExtensionContext): Promise<ServerClient> {
@@ -41,6 +54,8 @@ export async function startServer(context: vscode.ExtensionContext): Promise<Ser
     assignBits: (params) => client.sendRequest<AssignBitsResult>(assignBitsRequest, params),
     editLayers: (params) => client.sendRequest<EditLayersResult>(editLayersRequest, params),
     layerRules: (params) => client.sendRequest<LayerRulesResult>(layerRulesRequest, params),
+    recipeModel: (params) => client.sendRequest<RecipeModelResult>(recipeModelRequest, params),
+    describeModel: (params) => client.sendRequest<DescribeModelResult>(describeModelRequest, params),
     dispose: () => {
       client.stop().catch((error: unknown) => console.error(`The language server did not stop in order: ${String(error)}`));
     },

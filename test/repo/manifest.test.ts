@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { test } from 'node:test';
+import { modelFileEndings } from '../../schemas/src/model/model-file.js';
 import { MOST_THREADS } from '../../schemas/src/protocol/client-worker.js';
 import { readRepositoryFile, repositoryFiles, repositoryRoot, typescriptFiles } from './source-files.js';
 
@@ -22,6 +23,9 @@ interface Manifest {
     grammars: { language: string; scopeName: string; path: string }[];
     walkthroughs: { steps: { description: string; media: { markdown: string }; completionEvents: string[] }[] }[];
     yamlValidation: { url: string }[];
+    viewsContainers: { activitybar: { id: string; icon: string }[] };
+    views: Record<string, { id: string }[]>;
+    customEditors: { viewType: string; selector: { filenamePattern: string }[] }[];
   };
 }
 const texts = JSON.parse(readRepositoryFile('package.nls.json')) as Record<string, string>;
@@ -68,7 +72,10 @@ test('ids of the manifest are written in client/src/manifest.ts alone; others na
 test('when clauses use context keys that the extension sets', () => {
   const text = readRepositoryFile('package.json');
   const used = new Set(
-    [...text.matchAll(/"(?:when|enablement)": "([^"]*)"/g)].flatMap(([, clause = '']) => clause.match(/bitwright\.[\w.]+/g) ?? []),
+    [...text.matchAll(/"(?:when|enablement)": "([^"]*)"/g)].flatMap(([, clause = '']) =>
+      // Which view a menu belongs to is no key of ours.
+      (clause.match(/(?<!(?:view|focusedView) == )bitwright\.[\w.]+/g) ?? []).filter((key) => key.startsWith('bitwright.')),
+    ),
   );
   assert.deepEqual([...used].sort(), constants('contextKeys'));
 });
@@ -93,6 +100,23 @@ test('the language that activates the extension is the one it contributes', () =
 
 test('the types of VS Code are those of the oldest version that is supported', () => {
   assert.equal(manifest.engines.vscode, `^${manifest.devDependencies['@types/vscode']}.0`);
+});
+
+test('views and custom editors are those of client/src/manifest.ts, and show every ending that is read', () => {
+  assert.deepEqual(
+    Object.values(contributes.views).flatMap((shown) => shown.map(({ id }) => id)),
+    constants('views'),
+  );
+  assert.deepEqual(
+    Object.keys(contributes.views),
+    contributes.viewsContainers.activitybar.map(({ id }) => id),
+  );
+  const [editor] = contributes.customEditors;
+  assert.ok(readRepositoryFile('client/src/manifest.ts').includes(`MODEL_FILE_VIEW = '${editor?.viewType}'`));
+  assert.deepEqual(
+    editor?.selector.map(({ filenamePattern }) => filenamePattern.slice(1)),
+    [...modelFileEndings],
+  );
 });
 
 test('menus and walkthroughs name contributed commands', () => {
@@ -131,12 +155,8 @@ test('every file that the manifest names is there after a build, and ships', asy
     'dist/server/main.js',
     'dist/worker/main.js',
     'dist/native/bitwright.node',
-    'dist/webviews/report.js',
-    'dist/webviews/report.css',
-    'dist/webviews/sensitivity.js',
-    'dist/webviews/sensitivity.css',
-    'dist/webviews/comparison.js',
-    'dist/webviews/comparison.css',
+    ...['report', 'sensitivity', 'comparison', 'model-file'].flatMap((page) => [`dist/webviews/${page}.js`, `dist/webviews/${page}.css`]),
+    ...contributes.viewsContainers.activitybar.map(({ icon }) => icon),
   ].map((name) => path.normalize(name));
   for (const name of named) {
     assert.ok(existsSync(path.join(repositoryRoot, name)), `${name} is there`);
@@ -186,6 +206,8 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
     'dist/server/main.js',
     'dist/webviews/comparison.css',
     'dist/webviews/comparison.js',
+    'dist/webviews/model-file.css',
+    'dist/webviews/model-file.js',
     'dist/webviews/report.css',
     'dist/webviews/report.js',
     'dist/webviews/sensitivity.css',

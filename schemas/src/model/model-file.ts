@@ -1,36 +1,12 @@
 // A file with weights → what a person looks at first: format, facts, metadata and the table of tensors, from its header alone, whatever of the three formats it has.
 import { bytesText } from '../bytes-text.js';
+import type { FileTensor, ModelFileFacts, ModelFileFormat } from '../protocol/model-file-page.js';
 import { readGgufHeader, type GgufValue } from './gguf-header.js';
 import type { ModelFiles } from './model-files.js';
 import { readOnnxHeader } from './onnx-header.js';
 import { readSafetensorsHeader } from './safetensors-header.js';
 
 export const modelFileEndings = ['.safetensors', '.gguf', '.onnx'] as const;
-export type ModelFileFormat = 'safetensors' | 'GGUF' | 'ONNX';
-
-export interface FileTensor {
-  name: string;
-  dtype: string;
-  /** Outermost first. */
-  shape: number[];
-  /** null: the header does not say it. */
-  bytes: number | null;
-  /** In its file; null: not at one place. */
-  offset: number | null;
-  /** Another file that holds it; null: this one. */
-  file: string | null;
-}
-
-export interface ModelFileFacts {
-  format: ModelFileFormat;
-  size: number;
-  facts: { name: string; value: string }[];
-  metadata: { key: string; value: string }[];
-  tensors: FileTensor[];
-  /** What is not as it should be, each a sentence. */
-  problems: string[];
-}
-
 export const formatOf = (name: string): ModelFileFormat | null =>
   /\.safetensors$/i.test(name) ? 'safetensors' : /\.gguf$/i.test(name) ? 'GGUF' : /\.onnx$/i.test(name) ? 'ONNX' : null;
 
@@ -144,7 +120,8 @@ function commonFacts(tensors: readonly FileTensor[], size: number): ModelFileFac
 /** A value of GGUF for a person; of an array its length and its first elements. */
 function valueText(value: GgufValue): string {
   if (typeof value === 'string') return value;
-  if (typeof value === 'number') return String(Number(value.toPrecision(9)));
+  // 32 bits of a floating point number are seven digits.
+  if (typeof value === 'number') return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(7)));
   if (typeof value !== 'object') return String(value);
   const first = value.first.map((element) => (typeof element === 'string' ? JSON.stringify(element) : valueText(element)));
   return `${value.length} × ${value.type}: ${first.join(', ')}${value.length > first.length ? ', …' : ''}`;

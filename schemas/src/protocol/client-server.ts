@@ -77,6 +77,21 @@ export interface LayerInForce {
   rule: number | null;
 }
 
+/** Host to server: the model that a recipe names, with what the recipe makes of its layers. */
+export const recipeModelRequest = 'bitwright/recipeModel';
+export interface RecipeModelParams extends ResolvePlanParams {
+  /** The `id` of a former answer: where the model is still that one, it is not sent again. */
+  known?: string;
+}
+export interface RecipeModelResult extends LayerRulesResult {
+  /** Of the model as it stands on disk; null: the recipe names none, or it cannot be read. */
+  id: string | null;
+  /** null: there is none, or it is the known one. */
+  model: ModelDescription | null;
+  /** Why there is none, in a sentence. */
+  reason: string | null;
+}
+
 /** Host to server: describe a model folder or a hub id in the local cache. */
 export const describeModelRequest = 'bitwright/describeModel';
 export interface DescribeModelParams {

@@ -16,6 +16,8 @@ import type {
   LayerRulesParams,
   LayerRulesResult,
   ProblemWithRange,
+  RecipeModelParams,
+  RecipeModelResult,
   ResolvePlanParams,
   ResolvePlanResult,
 } from '../../../schemas/src/protocol/client-server.js';
@@ -51,6 +53,8 @@ export interface Analyses {
   /** Checked: the new text gives each named layer its scheme and every other layer what it had. */
   editLayers(params: EditLayersParams, openText: string | undefined): Promise<EditLayersResult>;
   layerRules(params: LayerRulesParams, openText: string | undefined): Promise<LayerRulesResult>;
+  /** The model itself only where it is not the one that is known. */
+  recipeModel(params: RecipeModelParams, openText: string | undefined): Promise<RecipeModelResult>;
   describe(model: string): Promise<DescribeModelResult>;
   forget(uri: string): void;
   forgetAll(): void;
@@ -142,6 +146,20 @@ export function createAnalyses(): Analyses {
       if (typeof text !== 'string') return { rules: [], layers: [], presets: [], errors: 1 };
       const { resolution, problems } = await analyse(text, params.uri, params.overrides);
       return { ...layersInForce(resolution), errors: problems.filter(({ severity }) => severity === 'error').length };
+    },
+    recipeModel: async (params, openText) => {
+      const text = params.text ?? openText ?? (await readRecipe(params.uri));
+      if (typeof text !== 'string') return { rules: [], layers: [], presets: [], errors: 1, id: null, model: null, reason: text.message };
+      const { resolution, problems, model } = await analyse(text, params.uri, params.overrides);
+      const id = model === null ? null : `${model.dir} ${model.files.map(({ header_sha256 }) => header_sha256).join(' ')}`;
+      const why = problems.find(({ code }) => code.startsWith('model-')) ?? problems.find(({ severity }) => severity === 'error');
+      return {
+        ...layersInForce(resolution),
+        errors: problems.filter(({ severity }) => severity === 'error').length,
+        id,
+        model: id === params.known ? null : model,
+        reason: model === null ? (why?.message ?? 'The recipe names no model. Add model: with a folder or a hub id.') : null,
+      };
     },
     describe: async (model) => {
       models.lookAgain();

@@ -15,12 +15,14 @@ import {
   assignBitsRequest,
   editLayersRequest,
   layerRulesRequest,
+  recipeModelRequest,
   resolvePlanRequest,
   type AssignBitsParams,
   type DescribeModelParams,
   type EditLayersParams,
   type LayerRulesParams,
   type ProblemWithRange,
+  type RecipeModelParams,
   type ResolvePlanParams,
 } from '../../../schemas/src/protocol/client-server.js';
 import { createAnalyses } from './analyses.js';
@@ -68,6 +70,10 @@ export function serveRecipes(connection: Connection): void {
   connection.onRequest(
     layerRulesRequest,
     fence.request('layerRules', (params: LayerRulesParams) => analyses.layerRules(params, documents.get(params.uri)?.getText())),
+  );
+  connection.onRequest(
+    recipeModelRequest,
+    fence.request('recipeModel', (params: RecipeModelParams) => analyses.recipeModel(params, documents.get(params.uri)?.getText())),
   );
   connection.onRequest(
     describeModelRequest,

@@ -5,8 +5,8 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { describeModelRequest, resolvePlanRequest } from '../../../schemas/src/protocol/client-server.js';
-import type { DescribeModelResult, ResolvePlanResult } from '../../../schemas/src/protocol/client-server.js';
+import { describeModelRequest, recipeModelRequest, resolvePlanRequest } from '../../../schemas/src/protocol/client-server.js';
+import type { DescribeModelResult, RecipeModelResult, ResolvePlanResult } from '../../../schemas/src/protocol/client-server.js';
 import { startLanguageServer, type LanguageServer, type LspRange } from '../../support/language-server.js';
 import { temporaryFolder, writeTinyLlama } from '../../support/tiny-llama-folder.js';
 
@@ -184,6 +184,23 @@ test('describeModel: facts of a folder, or why there are none', async () => {
     bad.problems.map(({ code }) => code),
     ['model-not-found'],
   );
+});
+
+test('recipeModel: the model that a recipe names with its layers, once; or why there is none', async () => {
+  const ask = (text: string, more: object = {}): Promise<RecipeModelResult> =>
+    server.request<RecipeModelResult>(recipeModelRequest, { uri: uriOf('f.quant.yaml'), text, ...more });
+  const text = recipe('{scheme: W8A8, ignore: [lm_head]}');
+  const first = await ask(text);
+  assert.equal(first.model?.dir, path.join(folder, 'model'));
+  assert.equal(first.layers.find(({ name }) => name === 'lm_head')?.scheme, null);
+  assert.ok(first.layers.filter(({ scheme }) => scheme !== null).length === 14 && first.reason === null);
+  const again = await ask(text, { known: first.id });
+  assert.deepEqual([again.id, again.model, again.layers.length], [first.id, null, first.layers.length]);
+  // An error elsewhere in the recipe takes nothing from the model.
+  assert.equal((await ask(recipe('{scheme: W9}'))).id, first.id);
+  const none = await ask('device: cpu\n');
+  assert.deepEqual([none.id, none.model], [null, null]);
+  assert.match(none.reason ?? '', /model/);
 });
 
 test('a model that changes on disk is read again', async () => {

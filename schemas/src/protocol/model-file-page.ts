@@ -1,0 +1,48 @@
+// Messages between the extension and the page that shows one model file, both directions as unions by kind.
+import type { TensorStatistics } from './client-worker.js';
+
+export type ModelFileFormat = 'safetensors' | 'GGUF' | 'ONNX';
+
+export interface FileTensor {
+  name: string;
+  dtype: string;
+  /** Outermost first. */
+  shape: number[];
+  /** null: the header does not say it. */
+  bytes: number | null;
+  /** In its file; null: not at one place. */
+  offset: number | null;
+  /** Another file that holds it; null: this one. */
+  file: string | null;
+}
+
+export interface ModelFileFacts {
+  format: ModelFileFormat;
+  size: number;
+  facts: { name: string; value: string }[];
+  metadata: { key: string; value: string }[];
+  tensors: FileTensor[];
+  /** What is not as it should be, each a sentence. */
+  problems: string[];
+}
+
+export type ToModelFilePage =
+  /** `whyNoStatistics`: why no tensor of it can be looked into, in a sentence; null: it can. `recipe`: the one that layers are added to; null: none is open. */
+  | { kind: 'show-file'; name: string; file: ModelFileFacts; whyNoStatistics: string | null; recipe: string | null }
+  | { kind: 'show-unreadable'; name: string; message: string }
+  | { kind: 'show-recipe'; recipe: string | null }
+  | { kind: 'show-statistics'; tensor: string; answer: { statistics: TensorStatistics } | { message: string } };
+
+export type FromModelFilePage =
+  | { kind: 'ready' }
+  | { kind: 'inspect'; tensor: string }
+  /** Names of tensors; the extension finds the layers that they belong to. */
+  | { kind: 'add-to-recipe'; tensors: string[]; to: RecipeList }
+  /** A failure inside the page, shown in the output log. */
+  | { kind: 'page-error'; message: string };
+
+/** Where layers are added. */
+export type RecipeList = 'targets' | 'ignore';
+
+/** Names of tensors as a JSON list: what a drag from the page or the tree carries to a recipe. */
+export const LAYERS_MIME = 'application/vnd.bitwright.layers';
