@@ -5,6 +5,7 @@ import type {
   HadamardPlan,
   LowRankResidualPlan,
   OutlierSplitPlan,
+  PrunerPlan,
   QuantizerPlan,
   SmoothQuantPlan,
   TransformPlan,
@@ -17,7 +18,7 @@ export interface ModifierFacts {
   /** Transforms come before the quantizers and keep the function; corrections work on what these have made. */
   kind: 'quantizer' | 'transform' | 'correction' | 'pruning';
   /** Its name in a plan; null: it does not run in this version. */
-  stem: QuantizerPlan['name'] | TransformPlan['name'] | null;
+  stem: QuantizerPlan['name'] | TransformPlan['name'] | PrunerPlan['name'] | null;
   /** It never runs without data. */
   calibrated: boolean;
 }
@@ -50,13 +51,13 @@ export const modifierFacts: readonly ModifierFacts[] = [
   of('quantizer', 'COMQModifier', 'comq', true, 'bitwright'),
   of('quantizer', 'GPFQModifier', 'gpfq', true, 'bitwright'),
   of('quantizer', 'QronosModifier', 'qronos', true, 'bitwright'),
+  of('pruning', 'SparseGPTModifier', 'sparsegpt', true),
+  of('pruning', 'WandaPruningModifier', 'wanda', true),
+  of('pruning', 'MagnitudePruningModifier', 'magnitude', false),
+  of('pruning', 'ConstantPruningModifier', 'constant', false),
   of('quantizer', 'AutoRoundModifier', null, true),
-  of('pruning', 'ConstantPruningModifier', null, false),
-  of('pruning', 'MagnitudePruningModifier', null, false),
   of('transform', 'QuIPModifier', null, false),
   of('pruning', 'REAPPruningModifier', null, true),
-  of('pruning', 'SparseGPTModifier', null, true),
-  of('pruning', 'WandaPruningModifier', null, true),
 ];
 
 export interface QuantizerFacts {
@@ -77,6 +78,9 @@ export const quantizerFacts: Readonly<Record<QuantizerPlan['name'], QuantizerFac
   gpfq: { title: 'GPFQ', modifier: 'GPFQModifier', solves: true },
   qronos: { title: 'Qronos', modifier: 'QronosModifier', solves: true },
 };
+
+/** Quantizers that leave zeros at zero: those that round without moving weights, and GPTQ, which is told where they are. */
+export const keepsZeros: readonly QuantizerPlan['name'][] = ['rtn', 'hqq', 'gptq'];
 
 /** True for a layer whose quantizer solves with the Hessian of its inputs. */
 export const isSolved = ({ quantizer }: { quantizer: QuantizerPlan | null }): boolean =>

@@ -1,7 +1,7 @@
 // Keeps what ARCHITECTURE.md says under "Adding something": an algorithm has its whole set of files, an operation its conformance case, a code its check and its test.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { observers, quantizers, transforms, formats } from '../../worker/src/algorithms.js';
+import { observers, pruners, quantizers, transforms, formats } from '../../worker/src/algorithms.js';
 import { codesIn, problemCodesInSources } from './problem-codes.js';
 import { readRepositoryFile, repositoryFiles } from './source-files.js';
 
@@ -18,7 +18,11 @@ const operations = [...readRepositoryFile('worker/src/tensor/operations.ts').mat
   ([, name = '']) => name,
 );
 
-for (const [folder, stems] of Object.entries({ quantizers: Object.keys(quantizers), transforms: Object.keys(transforms) }))
+for (const [folder, stems] of Object.entries({
+  quantizers: Object.keys(quantizers),
+  pruning: Object.keys(pruners),
+  transforms: Object.keys(transforms),
+}))
   test(`${folder}: each has its schema part, worker file, native stem and native test`, () => {
     assert.ok(stems.length > 0);
     for (const stem of stems) {

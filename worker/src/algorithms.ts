@@ -1,9 +1,14 @@
 // The table of algorithms: the name in a plan → its implementation. Imported by the dispatchers of jobs/ alone.
-import type { QuantizerPlan, TransformPlan } from '../../schemas/src/generated/plan.js';
+import type { PrunerPlan, QuantizerPlan, TransformPlan } from '../../schemas/src/generated/plan.js';
 import { compressedTensorsFormats } from './checkpoint/formats/compressed-tensors.js';
 import type { Format } from './checkpoint/formats/format.js';
 import { histogramObservers } from './observers/histogram.js';
 import { staticRangeObservers } from './observers/static-range.js';
+import { constant } from './pruning/constant.js';
+import { magnitude } from './pruning/magnitude.js';
+import type { Pruner } from './pruning/pruner.js';
+import { sparsegpt } from './pruning/sparsegpt.js';
+import { wanda } from './pruning/wanda.js';
 import { bitsandbytes } from './quantizers/bitsandbytes.js';
 import { beacon } from './quantizers/beacon.js';
 import { comq } from './quantizers/comq.js';
@@ -14,6 +19,7 @@ import { hqq } from './quantizers/hqq.js';
 import { qronos } from './quantizers/qronos.js';
 import type { Quantizer } from './quantizers/quantizer.js';
 import { rtn } from './quantizers/rtn.js';
+import { sparseGptq } from './quantizers/sparse-gptq.js';
 import { weightObservers } from './quantizers/weight-observer.js';
 import * as awqSearch from './transforms/awq.js';
 import * as awqClip from './transforms/awq-clip.js';
@@ -41,6 +47,14 @@ export const quantizers: { readonly [Name in GridPlan['name']]: Quantizer<PlanNa
   comq,
   gpfq,
   qronos,
+};
+/** Those that move weights, as they go about a layer whose zeros are to stay. */
+export const sparseQuantizers: { readonly [Name in QuantizerPlan['name']]?: Quantizer<PlanNamed<Name>>['quantize'] } = { gptq: sparseGptq };
+export const pruners: { readonly [Name in PrunerPlan['name']]: Pruner<Extract<PrunerPlan, { name: Name }>> } = {
+  sparsegpt,
+  wanda,
+  magnitude,
+  constant,
 };
 /** Each in its own form: SmoothQuant computes its scales at once, AWQ searches for them, rotations are folded into the whole model before, corrections come behind a quantizer. */
 export const transforms = {

@@ -16,6 +16,7 @@ import { evaluateRun, type Quality } from './evaluate/evaluate-run.js';
 import { checkDevice } from './device-limits.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits } from './jobs/layer-jobs.js';
 import { checkDisk, checkMemory, deviceLimit, residentPeakBytes } from './jobs/memory-estimate.js';
+import { weighOutliers } from './jobs/outlier-sparsity.js';
 import { quantizeUnits } from './jobs/quantize-units.js';
 import { hashOfWork, RunJournal } from './jobs/run-journal.js';
 import { rotateModel, rotationOf } from './jobs/rotate-model.js';
@@ -95,6 +96,9 @@ async function rotate(context: RunContext): Promise<void> {
 }
 
 async function carryOut(context: RunContext, journal: RunJournal, reached: Reached): Promise<void> {
+  // What it has learned about the memory of the device in the calibration the evaluations need not learn again.
+  const governor = new MemoryGovernor(context.devices, (problem) => context.problem(problem));
+  await weighOutliers(context, governor);
   const { plan } = context;
   const units = planUnits(plan);
   for (const { layers, transforms, problems } of journal.finished) {
@@ -112,8 +116,6 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
         recipe_path: quantizer.recipe_path,
       });
   passedOverProblems(plan).forEach((problem) => context.problem(problem));
-  // What it has learned about the memory of the device in the calibration the evaluations need not learn again.
-  const governor = new MemoryGovernor(context.devices, (problem) => context.problem(problem));
   await quantizeUnits(context, journal, units, governor);
   const written = new WrittenModel(plan, units, journal);
   await context.stage('write', null, plan.output.dir, async () => {

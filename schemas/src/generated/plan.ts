@@ -10,6 +10,7 @@ export type TransformPlan =
   | VarianceCorrectionPlan
   | LowRankResidualPlan
   | OutlierSplitPlan;
+export type PrunerPlan = SparseGptPlan | WandaPlan | MagnitudePlan | ConstantPlan;
 
 /**
  * What will be done, nothing left to decide: no pattern, preset, default or sentinel. Written by the server, carried out by the worker.
@@ -24,6 +25,10 @@ export interface QuantizationPlan {
   model: ModelDescription;
   layers: LayerPlan[];
   transforms: TransformPlan[];
+  /**
+   * In the order of the recipe, which is that of the work on a layer; before its quantizer.
+   */
+  pruning: PrunerPlan[];
   calibration: DatasetPlan | null;
   evaluate: {
     perplexity: DatasetPlan | null;
@@ -640,6 +645,116 @@ export interface OutlierSplitPlan {
    * Rank of their adapter.
    */
   max_columns: number;
+}
+/**
+ * SparseGPT (Frantar and Alistarh, arXiv 2301.00774).
+ */
+export interface SparseGptPlan {
+  name: 'sparsegpt';
+  /**
+   * Recipe name, e.g. SparseGPTModifier.
+   */
+  modifier: string;
+  /**
+   * Where in the recipe the modifier stands, for problems found during the run.
+   */
+  recipe_path: (string | number)[];
+  layers: PrunedLayer[];
+  /**
+   * null: unstructured.
+   */
+  mask_structure: {
+    n: number;
+    m: number;
+  } | null;
+  block_size: number;
+  dampening_frac: number;
+  preserve_sparsity_mask: boolean;
+  /**
+   * OWL (arXiv 2310.05175): the sparsity of each block follows from its outliers, and that of the layers is their mean. Found out in a pass of the rows before the first block.
+   */
+  owl: {
+    /**
+     * An outlier is this many times the mean of its block.
+     */
+    m: number;
+    /**
+     * How far the sparsity of a block may be from the mean.
+     */
+    lmbda: number;
+  } | null;
+}
+export interface PrunedLayer {
+  name: string;
+  /**
+   * Share of its weights that is asked to be zero; 0 where the zeros that are there are kept.
+   */
+  sparsity: number;
+}
+/**
+ * Wanda (Sun et al., arXiv 2306.11695).
+ */
+export interface WandaPlan {
+  name: 'wanda';
+  /**
+   * Recipe name, e.g. SparseGPTModifier.
+   */
+  modifier: string;
+  /**
+   * Where in the recipe the modifier stands, for problems found during the run.
+   */
+  recipe_path: (string | number)[];
+  layers: PrunedLayer[];
+  /**
+   * null: unstructured.
+   */
+  mask_structure: {
+    n: number;
+    m: number;
+  } | null;
+  /**
+   * OWL (arXiv 2310.05175): the sparsity of each block follows from its outliers, and that of the layers is their mean. Found out in a pass of the rows before the first block.
+   */
+  owl: {
+    /**
+     * An outlier is this many times the mean of its block.
+     */
+    m: number;
+    /**
+     * How far the sparsity of a block may be from the mean.
+     */
+    lmbda: number;
+  } | null;
+}
+/**
+ * The smallest weights of each layer.
+ */
+export interface MagnitudePlan {
+  name: 'magnitude';
+  /**
+   * Recipe name, e.g. SparseGPTModifier.
+   */
+  modifier: string;
+  /**
+   * Where in the recipe the modifier stands, for problems found during the run.
+   */
+  recipe_path: (string | number)[];
+  layers: PrunedLayer[];
+}
+/**
+ * The zeros that a layer has.
+ */
+export interface ConstantPlan {
+  name: 'constant';
+  /**
+   * Recipe name, e.g. SparseGPTModifier.
+   */
+  modifier: string;
+  /**
+   * Where in the recipe the modifier stands, for problems found during the run.
+   */
+  recipe_path: (string | number)[];
+  layers: PrunedLayer[];
 }
 /**
  * Rows to tokenize: BOS once, no EOS, truncated.

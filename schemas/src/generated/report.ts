@@ -324,6 +324,7 @@ export interface LayerMetrics {
    */
   dampening_frac: number | null;
   dead_columns: number | null;
+  pruning?: PruningMetrics;
   seconds: number;
   /**
    * Weight counts.
@@ -368,6 +369,36 @@ export interface LayerMetrics {
    * Columns that the adapter keeps, largest inputs first; absent without OutlierSplitModifier.
    */
   outlier_columns?: number[];
+}
+/**
+ * How sparse the layer became; absent where nothing prunes it.
+ */
+export interface PruningMetrics {
+  /**
+   * sparsegpt, wanda, magnitude or constant, in the order of their work.
+   */
+  pruners: string[];
+  /**
+   * N:M, or unstructured.
+   */
+  mask_structure: string;
+  /**
+   * Share of zeros asked for; null where the zeros that were there are kept.
+   */
+  asked: number | null;
+  /**
+   * Share of zeros in the weight as a reader of the file computes it.
+   */
+  sparsity: number;
+  /**
+   * Share of zeros in the weight as it was.
+   */
+  sparsity_before: number;
+  /**
+   * Rows that are zero throughout: their outputs are constant.
+   */
+  zero_rows: number;
+  zero_rows_before: number;
 }
 /**
  * Little-endian array beside the report.

@@ -28,6 +28,7 @@ import { levelsNotForScheme } from './levels-not-for-scheme.js';
 import { levelsOnlyHere } from './levels-only-here.js';
 import { memoryAboveMachine } from './memory-above-machine.js';
 import { messagesWithoutTemplate } from './messages-without-template.js';
+import { maskStructureDoesNotFit } from './mask-structure-does-not-fit.js';
 import { modelAlreadyQuantized } from './model-already-quantized.js';
 import { modelNotResolved } from './model-not-resolved.js';
 import { modelWithoutExperts } from './model-without-experts.js';
@@ -36,11 +37,13 @@ import { modifierNotRunnableYet } from './modifier-not-runnable-yet.js';
 import { modifierWithoutEffect } from './modifier-without-effect.js';
 import { moeRouterQuantized } from './moe-router-quantized.js';
 import { notEnoughDisk } from './not-enough-disk.js';
+import { nothingPruned } from './nothing-pruned.js';
 import { nothingQuantized } from './nothing-quantized.js';
 import { outputDirMissing } from './output-dir-missing.js';
 import { outputInsideModelFolder } from './output-inside-model-folder.js';
 import { outputNotAFolder } from './output-not-a-folder.js';
 import { patternMatchesMore } from './pattern-matches-more.js';
+import { pruningAfterQuantizer } from './pruning-after-quantizer.js';
 import { recipeYieldsNoModifier } from './recipe-yields-no-modifier.js';
 import { rotationUntiesHead } from './rotation-unties-head.js';
 import { runtimeCannotLoad } from './runtime-cannot-load.js';
@@ -54,7 +57,9 @@ import { targetMatchesNothing } from './target-matches-nothing.js';
 import { targetsOverlap } from './targets-overlap.js';
 import { targetsWithoutEffect } from './targets-without-effect.js';
 import { tensorParallelCutsGroup } from './tensor-parallel-cuts-group.js';
+import { tiedLmHeadPruned } from './tied-lm-head-pruned.js';
 import { tiedLmHeadQuantized } from './tied-lm-head-quantized.js';
+import { trainingModifier } from './training-modifier.js';
 import { transformAfterQuantizer } from './transform-after-quantizer.js';
 import { unknownKey } from './unknown-key.js';
 import { unknownModifier } from './unknown-modifier.js';
@@ -62,6 +67,7 @@ import { unknownObserver } from './unknown-observer.js';
 import { unknownValue } from './unknown-value.js';
 import { valueOutOfRange } from './value-out-of-range.js';
 import { wrongLength } from './wrong-length.js';
+import { zerosNotKept } from './zeros-not-kept.js';
 
 export const allChecks: readonly Check[] = [
   hqqNotForScheme,
@@ -89,15 +95,21 @@ export const allChecks: readonly Check[] = [
   ignoreMatchesNothing,
   patternMatchesMore,
   nothingQuantized,
+  nothingPruned,
+  maskStructureDoesNotFit,
   groupSizeIndivisible,
   fusedSiblingsDiffer,
   actorderInvalid,
   actorderWithoutGroups,
   tiedLmHeadQuantized,
+  tiedLmHeadPruned,
   moeRouterQuantized,
   awqCannotScale,
   rotationUntiesHead,
   transformAfterQuantizer,
+  pruningAfterQuantizer,
+  zerosNotKept,
+  trainingModifier,
   smoothquantWithoutActivationQuantization,
   staticActivationsLastBatch,
   modelNotResolved,

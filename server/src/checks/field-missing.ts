@@ -1,5 +1,7 @@
 // Fields that belong together: the schema finds what every modifier of a kind needs, this what one value asks of others.
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import { maskStructure } from '../plan/pruning/resolve-pruning.js';
+import type { RecipeModifier } from '../plan/read-modifiers.js';
 import type { ResolvedTasks } from '../plan/resolve-tasks.js';
 import { integerOf, mappingOf } from '../recipe/coerce.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
@@ -11,6 +13,7 @@ export const fieldMissing: Check = {
   code: 'field-missing',
   run: ({ modifiers, document, tasks }) => [
     ...tasksWithoutExamples(document, tasks),
+    ...modifiers.flatMap(withoutSparsity),
     ...modifiers
       .filter(({ name }) => name === 'SparseGPTModifier' || name === 'WandaPruningModifier')
       .flatMap(({ name, path, body }) => {
@@ -28,6 +31,21 @@ export const fieldMissing: Check = {
       }),
   ],
 };
+
+/** Null is taken for a sparsity, and then multiplied by. */
+function withoutSparsity({ name, path, body }: RecipeModifier): Problem[] {
+  if (name !== 'SparseGPTModifier' && name !== 'WandaPruningModifier') return [];
+  if (body['sparsity'] !== null || maskStructure(body['mask_structure']) !== null) return [];
+  return [
+    {
+      code: 'field-missing',
+      severity: 'error',
+      path: [...path, 'sparsity'],
+      at: 'value',
+      message: `sparsity is null and no mask_structure says how much ${name} is to prune; llm-compressor fails at the first layer. Write a number such as 0.5, or mask_structure: '2:4'.`,
+    },
+  ];
+}
 
 /** Solved examples come from a file of their own. */
 function tasksWithoutExamples(document: RecipeDocument, { files }: ResolvedTasks): Problem[] {

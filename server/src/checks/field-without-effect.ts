@@ -3,6 +3,7 @@ import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import type { Resolution, ResolvedModifier } from '../plan/resolution.js';
+import { maskStructure } from '../plan/pruning/resolve-pruning.js';
 import { observerFields, saidArgs } from '../plan/said-observers.js';
 import type { ObserverPlace } from '../plan/said-observers.js';
 import { integerOf, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
@@ -11,7 +12,7 @@ import type { Check } from './check.js';
 export const fieldWithoutEffect: Check = {
   code: 'field-without-effect',
   run: (resolution) => [
-    ...resolution.modifiers.flatMap(sequentialUpdate),
+    ...resolution.modifiers.flatMap((modifier) => [...sequentialUpdate(modifier), ...idleProfile(modifier)]),
     ...resolution.quantization.flatMap((resolved) => [...idleObservers(resolved), ...idleArgs(resolved)]),
     ...resolution.modifiers.flatMap((modifier) => partlyIgnored(modifier, resolution)),
   ],
@@ -31,6 +32,17 @@ function sequentialUpdate({ name, path, body }: RecipeModifier): Problem[] {
   return [
     problem([...path, 'sequential_update'], `sequential_update of ${name} is deprecated and always true, whatever it says. Remove it.`),
   ];
+}
+
+/** n of every m is one share for all blocks, which OWL cannot spread. */
+function idleProfile({ name, path, body }: RecipeModifier): Problem[] {
+  if (!/^(SparseGPT|WandaPruning)Modifier$/.test(name) || textOf(body['sparsity_profile'], '').toLowerCase() !== 'owl') return [];
+  if (maskStructure(body['mask_structure']) === null) return [];
+  const message = `sparsity_profile owl does nothing beside mask_structure ${textOf(body['mask_structure'], '')}, which is the same share in every block. Remove it with owl_m and owl_lmbda, or write mask_structure: '0:0'.`;
+  const edits = ['sparsity_profile', 'owl_m', 'owl_lmbda']
+    .filter((field) => body[field] !== undefined)
+    .map((field) => ({ kind: 'remove' as const, path: [...path, field] }));
+  return [{ ...problem([...path, 'sparsity_profile'], message), fixes: [{ title: 'Remove OWL', preferred: true, edits }] }];
 }
 
 const places: readonly { place: ObserverPlace; what: string }[] = [

@@ -1,8 +1,14 @@
 // A modifier that llm-compressor has and this version cannot run.
 import type { Check } from './check.js';
-import { correctionModifiers, knownModifiers, quantizationModifiers, transformModifiers } from '../plan/read-modifiers.js';
+import {
+  correctionModifiers,
+  knownModifiers,
+  pruningModifiers,
+  quantizationModifiers,
+  transformModifiers,
+} from '../plan/read-modifiers.js';
 
-const runnable = [...quantizationModifiers.keys(), ...transformModifiers, ...correctionModifiers];
+const runnable = [...quantizationModifiers.keys(), ...transformModifiers, ...pruningModifiers, ...correctionModifiers];
 
 const reasons: Readonly<Record<string, string>> = {
   QuIPModifier: ', as its rotations turn the inputs and outputs of linears while the model runs and a checkpoint would have to carry them',

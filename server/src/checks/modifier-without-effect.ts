@@ -1,16 +1,19 @@
 // A modifier that does nothing when a model is quantized: it belongs to training, or its list of work is empty.
 import type { ProblemFix, RecipeEdit } from '../../../schemas/src/problem.js';
 import { rotationModifiers } from '../plan/resolve-rotations.js';
+import type { ResolvedPruning } from '../plan/pruning/resolve-pruning.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
+import type { Resolution } from '../plan/resolution.js';
 import { booleanOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 import { removeModifier } from './remove-modifier.js';
 
 export const modifierWithoutEffect: Check = {
   code: 'modifier-without-effect',
-  run: ({ modifiers, document }) =>
+  run: ({ modifiers, document, pruning, layers }) =>
     modifiers.flatMap((modifier) => {
-      const reason = reasonOf(modifier);
+      const resolved = pruning.find((one) => one.modifier === modifier);
+      const reason = reasonOf(modifier) ?? (resolved === undefined ? null : idleMask(resolved, pruning, layers));
       if (reason === null) return [];
       const { path, name } = modifier;
       const removal = removeModifier(document, path);
@@ -19,6 +22,19 @@ export const modifierWithoutEffect: Check = {
       return [{ code: 'modifier-without-effect', severity: 'warning', path, at: 'key', message: `${name} ${reason}`, fixes }];
     }),
 };
+
+/** A constant mask keeps zeros from what comes behind it; where nothing does, they stay by themselves. */
+function idleMask({ plan }: ResolvedPruning, pruning: Resolution['pruning'], layers: Resolution['layers']): string | null {
+  const masked = new Set(plan.layers.map(({ name }) => name));
+  if (plan.name !== 'constant' || masked.size === 0) return null;
+  const behind = pruning.slice(pruning.findIndex((one) => one.plan === plan) + 1);
+  const isChanged =
+    layers.some(({ name, scheme }) => masked.has(name) && scheme?.weights) ||
+    behind.some((other) => other.plan.layers.some(({ name }) => masked.has(name)));
+  return isChanged
+    ? null
+    : 'keeps zeros, and nothing behind it changes the layers that it names: they stay by themselves. Add a quantizer for them, or remove it.';
+}
 
 /** A modifier whose last field goes keeps a body: without one it is refused. */
 function removeField({ path, body }: RecipeModifier, field: string): ProblemFix {
@@ -34,8 +50,6 @@ function fieldAtFault({ name, body }: RecipeModifier): string | null {
 }
 
 function reasonOf({ name, body }: RecipeModifier): string | null {
-  if (name === 'MagnitudePruningModifier' || name === 'ConstantPruningModifier')
-    return 'follows the steps of a training; quantization has none, so it does nothing here, without a word. Use SparseGPTModifier or WandaPruningModifier, or remove it.';
   if (name === 'GPTQModifier' && !booleanOf(body['requires_calibration_data'], true))
     return 'says that it needs no data: llm-compressor then gives it none, solves nothing and leaves the weights as they are, without a word. Remove requires_calibration_data.';
   if (

@@ -2,24 +2,47 @@
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { Problem } from '../../../schemas/src/problem.js';
 import { containersMatching } from '../plan/container-modules.js';
-import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
+import { namesMatching } from '../plan/pruning/resolve-pruning.js';
+import type { ResolvedPruning } from '../plan/pruning/resolve-pruning.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import type { Resolution } from '../plan/resolution.js';
 import { textsOf } from '../recipe/coerce.js';
 import { severityOfSilence } from './severity-of-silence.js';
 
+/** Those whose targets may hold layers. The other two take layers themselves. */
 const pruners = ['SparseGPTModifier', 'WandaPruningModifier'];
 
 /** For the checks target-matches-nothing, ignore-matches-nothing and wrong-length. */
 export function pruningProblems(resolution: Resolution): Problem[] {
   const { model, modifiers } = resolution;
   if (model === null) return [];
-  return modifiers.filter(({ name }) => pruners.includes(name)).flatMap((modifier) => problemsOf(modifier, model, resolution));
+  return [
+    ...modifiers.filter(({ name }) => pruners.includes(name)).flatMap((modifier) => problemsOf(modifier, model, resolution)),
+    ...resolution.pruning
+      .filter(({ modifier }) => !pruners.includes(modifier.name))
+      .flatMap((resolved) => withoutLayers(resolved, resolution)),
+  ];
+}
+
+function withoutLayers({ modifier: { name, body, path }, plan }: ResolvedPruning, resolution: Resolution): Problem[] {
+  const targets = textsOf(body['targets']);
+  if (plan.layers.length > 0 || targets.length === 0) return [];
+  const isParameter = targets.some((entry) => entry.replace(/\$$/, '').endsWith('weight'));
+  const hint = isParameter ? ' Targets name layers, not their parameters: leave out .weight.' : '';
+  return [
+    {
+      code: 'target-matches-nothing',
+      severity: severityOfSilence(resolution),
+      path: [...path, 'targets'],
+      at: 'value',
+      message: `${targets.join(', ')} matches no linear layer and no embedding of the model, so ${name} prunes nothing.${hint} Name layers by class (Linear), by full name or by a re: pattern.`,
+    },
+  ];
 }
 
 function problemsOf({ name, body, path }: RecipeModifier, model: ModelDescription, resolution: Resolution): Problem[] {
   const targets = textsOf(body['targets'] ?? ['Linear']);
-  const found = targets.map((entry) => namesOf(entry, model));
+  const found = targets.map((entry) => namesMatching(entry, model));
   const problems = found.flatMap((names, index): Problem[] =>
     names.length > 0
       ? []
@@ -65,9 +88,6 @@ function idleIgnores({ name, body, path }: RecipeModifier, targeted: readonly st
     ];
   });
 }
-
-const namesOf = (entry: string, model: ModelDescription): string[] =>
-  [...matchesOf(entry, modulesOf(model)), ...containersMatching(entry, model)].map(({ name }) => name);
 
 const className = (model: ModelDescription): string =>
   containersMatching('re:.*', model).find(({ kind }) => kind === 'layer')?.className ?? 'Linear';

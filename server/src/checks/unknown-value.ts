@@ -86,7 +86,10 @@ const rulesOfModifiers: Readonly<Record<string, Readonly<Record<string, Rule>>>>
         ? null
         : 'torch has no device of this name. It is cpu, or null to keep inputs where they are.',
   },
-  SparseGPTModifier: pruning,
+  SparseGPTModifier: {
+    ...pruning,
+    dampening_frac: notNull('llm-compressor multiplies by it, and fails at the first layer. Leave it out for 0.01.'),
+  },
   WandaPruningModifier: pruning,
   MagnitudePruningModifier: {
     apply_globally: notImplemented,

@@ -38,6 +38,9 @@ const rangesOfModifiers: ReadonlyMap<string, readonly Range[]> = new Map(
     LogarithmicEqualizationModifier: [strength],
     SparseGPTModifier: [sparsity],
     WandaPruningModifier: [sparsity],
+    MagnitudePruningModifier: [
+      { ...sparsity, field: 'final_sparsity', message: 'it is the part of the weights that becomes zero, from 0 to 1.' },
+    ],
     REAPPruningModifier: [
       {
         field: 'sparsity',

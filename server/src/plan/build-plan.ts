@@ -7,6 +7,7 @@ import type {
   GatesPlan,
   LayerPlan,
   PlanEstimate,
+  PrunerPlan,
   QuantizationPlan,
   SmoothQuantPlan,
   TransformPlan,
@@ -36,6 +37,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     model,
     layers: [...layers],
     transforms: transformPlans(resolution),
+    pruning: prunerPlans(resolution),
     calibration,
     evaluate: evaluatePlan(resolution),
     gates: gatesPlan(document),
@@ -103,6 +105,7 @@ function estimateInput(resolution: Resolution): EstimateInput {
     calibration: needsCalibration(resolution) === null ? null : rows(resolution.calibration),
     evaluation: mostOf(resolution.evaluations.map(rows)),
     transforms: transformPlans(resolution),
+    pruning: prunerPlans(resolution),
     memoryLimit: memoryLimit(resolution),
   };
 }
@@ -117,6 +120,8 @@ export function memoryLimit({ document }: Resolution): number {
   const machine = constrained > 0 ? Math.min(os.totalmem(), constrained) : os.totalmem();
   return bytesOf(document.value['max_memory']) ?? machine;
 }
+
+const prunerPlans = ({ pruning }: Resolution): PrunerPlan[] => pruning.map(({ plan }) => plan).filter(({ layers }) => layers.length > 0);
 
 /** In the order of the recipe. */
 function transformPlans({ modifiers, transforms, awq, rotations, corrections, layers }: Resolution): TransformPlan[] {

@@ -30,6 +30,8 @@ export interface MemoryInput {
   calibration: RowsEstimate | null;
   evaluation: RowsEstimate | null;
   transforms: readonly TransformPlan[];
+  /** Names of the layers that are pruned; absent: none. */
+  pruned?: ReadonlySet<string>;
   /** Bytes that the run may use; hidden states beyond 40 % of it go to files. */
   memoryLimit: number;
   storedBytes(layer: LayerPlan): number;
@@ -63,16 +65,16 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
   const always = processBytes + Math.min(pieceBytes, bytesAfter);
   const stages: MemoryStage[] = [];
   const add = (name: string, bytes: number): void => void stages.push({ name, bytes: Math.ceil(always + bytes) });
-  const quantized = input.layers.filter((layer) => layer.scheme?.weights);
+  const changed = input.layers.filter((layer) => layer.scheme?.weights ?? input.pruned?.has(layer.name));
   if (input.transforms.some(isRotation)) add('folding rotations into the weights', rotatingBytes(input.layers));
-  const units = unitsOf(quantized);
+  const units = unitsOf(changed);
   const unitBytes = largestOf(units, (unit) => quantizingBytes(unit, input));
   if (input.calibration === null || architecture === null) add('quantizing a block', unitBytes);
   else {
     const { calibration } = input;
     const pairs = input.layers.some(needsPairs);
     const hidden = cachedBytes(architecture, calibration, input.memoryLimit / (pairs ? 2 : 1)) * (pairs ? 2 : 1);
-    const hessians = largestOf(units, hessianBytes);
+    const hessians = largestOf(units, (unit) => hessianBytes(unit, input));
     const weights = largestOf(blocksOf(input.layers), blockWeights);
     add(
       'calibrating a block',
@@ -154,12 +156,14 @@ function pairBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
 }
 
 /** One H of n² F32 for every input of the unit, and a product with the other inputs where they are compared. Which linears share an input is known by their width; q, k, v and o may share theirs and have two. */
-function hessianBytes(unit: readonly LayerPlan[]): number {
+function hessianBytes(unit: readonly LayerPlan[], input: MemoryInput): number {
   const inputs = new Map<string, number>();
-  for (const layer of unit) if (isSolved(layer)) inputs.set(inputOf(layer), layer.columns);
+  for (const layer of unit) if (needsHessian(layer, input)) inputs.set(inputOf(layer), layer.columns);
   const products = unit.some(needsPairs) ? 2 : 1;
   return [...inputs.values()].reduce((sum, n) => sum + products * 4 * n * n, 0);
 }
+
+const needsHessian = (layer: LayerPlan, { pruned }: MemoryInput): boolean => isSolved(layer) || (pruned?.has(layer.name) ?? false);
 
 /** Roles that read one and the same tensor in the Llama family. */
 function inputOf({ role, columns }: LayerPlan): string {
@@ -170,9 +174,10 @@ function inputOf({ role, columns }: LayerPlan): string {
 /**
  * A unit while its layers are quantized, one after the other: the weights of its own layers, what is stored of all of them, and the most that one
  * layer takes. GPTQ: the factor (n²), its working copy (n², in double precision when it has to be repeated, which is not counted), W in solving
- * order (4 m n), the errors of both norms (12 m n); any: codes (m n) and the weight that a reader computes (m n b).
+ * order (4 m n), the errors of both norms (12 m n), and SparseGPT as much; any: codes or a mask (m n) and the weight that a reader computes (m n b).
  */
-function quantizingBytes(unit: readonly LayerPlan[], { calibration, storedBytes }: MemoryInput): number {
+function quantizingBytes(unit: readonly LayerPlan[], input: MemoryInput): number {
+  const { calibration, storedBytes } = input;
   const own = calibration === null ? unit.reduce((sum, layer) => sum + elements(layer) * sizeOf(layer), 0) : 0;
   const stored = unit.reduce((sum, layer) => sum + storedBytes(layer), 0);
   const one = (layer: LayerPlan): number => {
@@ -180,9 +185,9 @@ function quantizingBytes(unit: readonly LayerPlan[], { calibration, storedBytes 
     // NVFP4 divides by F32 scales, so the weight that comes back is F32 before it is rounded to BF16.
     const isTwoLevel = layer.scheme?.weights?.strategy === 'tensor_group';
     const shared = blocks(1, mn) + blocks(1, mn * sizeOf(layer)) + (isTwoLevel ? blocks(1, 4 * mn) + blocks(1, mn / 4) : 0);
-    if (!isSolved(layer)) return shared;
+    if (!needsHessian(layer, input)) return shared;
     // Other solvers hold one more product of n², and up to two more weights (a corrected one, a second solution).
-    const isGptq = layer.quantizer?.name === 'gptq';
+    const isGptq = layer.quantizer === null || layer.quantizer.name === 'gptq';
     return shared + blocks(isGptq ? 2 : 3, 4 * layer.columns ** 2) + blocks(isGptq ? 3 : 5, 4 * mn);
   };
   return own + stored + Math.max(0, ...unit.map(one));
@@ -198,8 +203,8 @@ function headBytes(facts: ArchitectureFacts, layers: readonly LayerPlan[], rows:
 }
 
 /** What the worker finishes as one: the layers of a block, and every layer outside of the blocks by itself. */
-function unitsOf(quantized: readonly LayerPlan[]): LayerPlan[][] {
-  return [...blocksOf(quantized), ...quantized.filter((layer) => layer.block === null).map((layer) => [layer])];
+function unitsOf(changed: readonly LayerPlan[]): LayerPlan[][] {
+  return [...blocksOf(changed), ...changed.filter((layer) => layer.block === null).map((layer) => [layer])];
 }
 
 /** The layers of each block. */

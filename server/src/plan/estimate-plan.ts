@@ -4,6 +4,7 @@ import type {
   LayerPlan,
   ModelDescription,
   PlanEstimate,
+  PrunerPlan,
   QuantizationScheme,
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
@@ -19,14 +20,26 @@ export interface EstimateInput {
   evaluation: RowsEstimate | null;
   /** Absent: none. */
   transforms?: readonly TransformPlan[];
+  pruning?: readonly PrunerPlan[];
   /** Bytes that the run may use. */
   memoryLimit: number;
 }
 
-export function estimatePlan({ model, layers, calibration, evaluation, transforms = [], memoryLimit }: EstimateInput): PlanEstimate {
+export function estimatePlan({
+  model,
+  layers,
+  calibration,
+  evaluation,
+  transforms = [],
+  pruning = [],
+  memoryLimit,
+}: EstimateInput): PlanEstimate {
   const before = model.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const quantized = layers.filter((layer) => layer.scheme?.weights);
-  const stored = (layer: LayerPlan): number => storedBytes(layer, layer.scheme as QuantizationScheme, sizeOfDtype(layer.dtype));
+  const stored = (layer: LayerPlan): number =>
+    layer.scheme === null
+      ? layer.rows * layer.columns * sizeOfDtype(layer.dtype)
+      : storedBytes(layer, layer.scheme, sizeOfDtype(layer.dtype));
   const rotation = transforms.find(isRotation);
   const facts = model.architecture;
   // The head gets a matrix of its own; the folder of the rotated model stands beside the blocks until the end.
@@ -42,7 +55,12 @@ export function estimatePlan({ model, layers, calibration, evaluation, transform
     bits += bytes * 8;
     weights += layer.rows * layer.columns;
   }
-  const stages = memoryStages({ model, layers, calibration, evaluation, transforms, memoryLimit, storedBytes: stored }, after);
+  const pruned = new Set(pruning.flatMap((plan) => plan.layers.map(({ name }) => name)));
+  // A head that shares the embedding's matrix gets one of its own when it is pruned.
+  for (const layer of layers)
+    if (layer.scheme === null && layer.tied_to !== null && pruned.has(layer.name))
+      after += layer.rows * layer.columns * sizeOfDtype(layer.dtype);
+  const stages = memoryStages({ model, layers, calibration, evaluation, transforms, pruned, memoryLimit, storedBytes: stored }, after);
   const peak = stages.reduce((best, stage) => (stage.bytes > best.bytes ? stage : best));
   return {
     weights_bytes_before: before,

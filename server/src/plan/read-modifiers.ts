@@ -22,6 +22,8 @@ export const schemeModifiers = names(({ kind }) => kind === 'quantizer');
 export const transformModifiers = names(({ kind, stem }) => kind === 'transform' && stem !== null);
 /** Corrections of what quantizers have made. */
 export const correctionModifiers = names(({ kind, stem }) => kind === 'correction' && stem !== null);
+/** Pruning that runs. */
+export const pruningModifiers = names(({ kind, stem }) => kind === 'pruning' && stem !== null);
 /** Modifiers with SmoothQuant's mappings. */
 export const smoothingModifiers: readonly string[] = ['SmoothQuantModifier', 'LogarithmicEqualizationModifier'];
 export const calibratedModifiers = names(({ calibrated }) => calibrated);

@@ -17,10 +17,19 @@ import type { ModifierGroups } from './assign-layers.js';
 import { expandScheme } from './expand-scheme.js';
 import { matchesOf, modulesAndNormsOf, modulesOf } from './pattern-matches.js';
 import type { ModelModule } from './pattern-matches.js';
-import { calibratedModifiers, correctionModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
+import {
+  calibratedModifiers,
+  correctionModifiers,
+  pruningModifiers,
+  readModifiers,
+  schemeModifiers,
+  smoothingModifiers,
+} from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import { resolveTasks } from './resolve-tasks.js';
 import type { ResolvedTasks } from './resolve-tasks.js';
+import { resolvePruning } from './pruning/resolve-pruning.js';
+import type { ResolvedPruning } from './pruning/resolve-pruning.js';
 import { saidObserver } from './said-observers.js';
 import { resolveAwqMappings } from './resolve-awq-mappings.js';
 import type { ResolvedAwq } from './resolve-awq-mappings.js';
@@ -93,6 +102,7 @@ export interface Resolution {
   awq: readonly ResolvedAwq[];
   rotations: readonly ResolvedRotation[];
   corrections: readonly ResolvedCorrection[];
+  pruning: readonly ResolvedPruning[];
   layers: readonly LayerPlan[];
   calibration: ResolvedDataset | null;
   /** The texts of evaluate: of perplexity and of kl_divergence, where the recipe names them. */
@@ -173,6 +183,10 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     awq: model === null ? [] : awq.map((modifier) => resolveAwqMappings(modifier, model, layers)),
     rotations,
     corrections,
+    pruning:
+      model === null
+        ? []
+        : modifiers.filter(({ name }) => pruningModifiers.includes(name)).map((modifier) => resolvePruning(modifier, model)),
     layers,
     calibration,
     evaluations,

@@ -4,6 +4,14 @@
 #include "pruning/select.h"
 
 namespace bitwright::cuda {
+namespace {
+
+template <class Stored>
+void write_pruned(Context& context, int64_t n, const Stored* from, const uint8_t* mask, Stored* to) {
+  for_each(context, n, [=] __device__(int64_t i) { to[i] = mask[i] != 0 ? Stored{} : from[i]; });
+}
+
+}  // namespace
 
 void prune_magnitude(Context& context, const Views& in, const Views& out, const Options& options) {
   Sparsity sparsity;
@@ -14,9 +22,7 @@ void prune_magnitude(Context& context, const Views& in, const Views& out, const 
   select_smallest(context, n, weight.data(), sparsity.of(n), mask);
   with_weight_type(in[0].dtype, [&](auto type) {
     using Stored = typename decltype(type)::Stored;
-    const Stored* from = in[0].as<Stored>();
-    Stored* to = out[0].as<Stored>();
-    for_each(context, n, [=] __device__(int64_t i) { to[i] = mask[i] != 0 ? Stored{} : from[i]; });
+    write_pruned(context, n, in[0].as<Stored>(), mask, out[0].as<Stored>());
   });
 }
 

@@ -112,7 +112,7 @@ class Analysis {
 
   async run(dir: string, text: DatasetPlan | null): Promise<EndToEndFacts | null> {
     const { plan, device, watch } = this.input;
-    const units = planUnits({ ...plan, transforms: [] });
+    const units = planUnits({ ...plan, transforms: [], pruning: [] });
     using tokens = plan.calibration === null ? null : await loadTokenBatches(plan.calibration, plan.model, [device]);
     tokens?.problems.forEach((problem) => this.problems.push(problem));
     using decoder = tokens && openDecoder(plan.model, device, tokens.longest, 'Calibration');

@@ -63,16 +63,14 @@ export async function measureCandidate(
     const metrics = await measureLayer(
       {
         layer,
-        args,
+        grid: { args, scale, zeroPoint, gIdx },
         W: weight,
         What,
         H: hessian?.hessian ?? null,
-        scale,
-        zeroPoint,
-        gIdx,
         bytesAfter,
         seconds,
         findings,
+        pruning: null,
       },
       sidecar,
     );

@@ -120,6 +120,7 @@ function notMeasured(plan: QuantizationPlan, endToEnd: EndToEndFacts | null): st
     ...(plan.transforms.length > 0
       ? ['transforms: the weights are those of the model; the transforms of the recipe were not applied.']
       : []),
+    ...(plan.pruning.length > 0 ? ['pruning: the weights are those of the model, with all that the recipe would set to zero.'] : []),
     ...(plan.calibration === null
       ? [
           'relative_output_error and activations: the plan has no calibration rows, as no modifier of the recipe needs them; GPTQModifier with a calibration does.',

@@ -65,7 +65,17 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
     context.throwIfCancelled();
   };
   const quantized = await context.stage('quantize', unit.block, detail(unit), () =>
-    quantizeSpread({ layers: unit.layers, groups, devices, copies, statistics, transforms: context.plan.transforms, sidecar, onLayer }),
+    quantizeSpread({
+      layers: unit.layers,
+      pruning: unit.pruning,
+      groups,
+      devices,
+      copies,
+      statistics,
+      transforms: context.plan.transforms,
+      sidecar,
+      onLayer,
+    }),
   );
   const zeros = zeroBiases(zerosIn(input), quantized, copies.first);
   try {

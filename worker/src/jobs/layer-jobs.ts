@@ -2,6 +2,7 @@
 import type {
   AwqPlan,
   LayerPlan,
+  PrunerPlan,
   QuantizationArgs,
   QuantizationPlan,
   QuantizerPlan,
@@ -9,7 +10,7 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { levelsFacts } from '../../../schemas/src/levels.js';
-import { isAdapter, isScaling, isSolved, type ScalingPlan } from '../../../schemas/src/modifiers.js';
+import { isAdapter, isScaling, isSolved, keepsZeros, type ScalingPlan } from '../../../schemas/src/modifiers.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { storageObstacle } from '../checkpoint/formats/compressed-tensors.js';
 import { areInputsKnown } from '../tensor/grid-args.js';
@@ -19,14 +20,23 @@ export interface MappingOf<Plan extends ScalingPlan> {
   mapping: Plan['mappings'][number];
 }
 
+/** A pruner's work on one layer. */
+export interface PruningOf {
+  plan: PrunerPlan;
+  layer: string;
+  sparsity: number;
+}
+
 export interface WorkUnit {
   index: number;
   /** Decoder block; null outside. */
   block: number | null;
   /** Embeddings come before the blocks because the calibration rows pass through them first. */
   place: 'before' | 'block' | 'after';
-  /** Layers to quantize. */
+  /** Layers to prune or to quantize. */
   layers: LayerPlan[];
+  /** In the order of the recipe. */
+  pruning: PruningOf[];
   transforms: (MappingOf<SmoothQuantPlan> | MappingOf<AwqPlan>)[];
 }
 
@@ -57,26 +67,41 @@ const isOf = <Name extends ScalingPlan['name']>(
 
 /** With calibration every block is a unit, because the rows must pass through all of them; without it only what changes is. */
 export function planUnits(plan: QuantizationPlan): WorkUnit[] {
-  const quantized = plan.layers.filter(isStored);
+  const works = pruningOf(plan);
+  const pruned = new Set(works.map(({ layer }) => layer));
+  const changed = plan.layers.filter((layer, index, layers) => isStored(layer, index, layers) || pruned.has(layer.name));
   const n_blocks = plan.calibration === null ? 0 : (plan.model.architecture?.num_hidden_layers ?? 0);
   const blocks = new Map<number, Omit<WorkUnit, 'index'>>();
   const blockUnit = (block: number): Omit<WorkUnit, 'index'> => {
-    const unit = blocks.get(block) ?? { block, place: 'block' as const, layers: [], transforms: [] };
+    const unit = blocks.get(block) ?? { block, place: 'block' as const, layers: [], pruning: [], transforms: [] };
     blocks.set(block, unit);
     return unit;
   };
   for (let block = 0; block < n_blocks; block += 1) blockUnit(block);
-  for (const layer of quantized) if (layer.block !== null) blockUnit(layer.block).layers.push(layer);
+  for (const layer of changed) if (layer.block !== null) blockUnit(layer.block).layers.push(layer);
   for (const transform of plan.transforms.filter(isScaling))
     for (const one of mappingsOf(transform)) blockUnit(blockOf(plan, one.mapping)).transforms.push(one);
-  const outside = quantized.filter((layer) => layer.block === null);
-  const single = (place: 'before' | 'after') => (layer: LayerPlan) => ({ block: null, place, layers: [layer], transforms: [] });
+  const outside = changed.filter((layer) => layer.block === null);
+  const single = (place: 'before' | 'after') => (layer: LayerPlan) => ({
+    block: null,
+    place,
+    layers: [layer],
+    pruning: [],
+    transforms: [],
+  });
   return [
     ...outside.filter((layer) => layer.kind === 'Embedding').map(single('before')),
     ...[...blocks.values()].sort((a, b) => (a.block ?? 0) - (b.block ?? 0)),
     ...outside.filter((layer) => layer.kind !== 'Embedding').map(single('after')),
-  ].map((unit, index) => ({ index, ...unit }));
+  ].map((unit, index) => ({
+    index,
+    ...unit,
+    pruning: works.filter((work) => unit.layers.some(({ name }) => name === work.layer)),
+  }));
 }
+
+const pruningOf = ({ pruning }: Pick<QuantizationPlan, 'pruning'>): PruningOf[] =>
+  pruning.flatMap((plan) => plan.layers.map(({ name, sparsity }) => ({ plan, layer: name, sparsity })));
 
 const mappingsOf = (plan: ScalingPlan): WorkUnit['transforms'] =>
   plan.name === 'awq' ? plan.mappings.map((mapping) => ({ plan, mapping })) : plan.mappings.map((mapping) => ({ plan, mapping }));
@@ -95,6 +120,7 @@ export function isUntied(plan: QuantizationPlan): boolean {
   return plan.layers.some((layer, index) => {
     const source = plan.layers.find((other) => other.name === layer.tied_to);
     if (source === undefined) return false;
+    if (plan.pruning.some(({ layers }) => layers.some(({ name }) => name === layer.name || name === source.name))) return true;
     const sourceIsStored = isStored(source, 0, plan.layers);
     const sharesStored = sourceIsStored && JSON.stringify(source.scheme) === JSON.stringify(layer.scheme);
     return isStored(layer, index, plan.layers) || (sourceIsStored && !sharesStored);
@@ -114,9 +140,9 @@ function blockOf(plan: QuantizationPlan, { smooth_layer, balance_layers }: Scali
 
 /** What this version cannot do is said before the first weight is read, all of it at once. */
 export function checkPlanIsSupported(plan: QuantizationPlan, observers: { weights: readonly string[]; inputs: readonly string[] }): void {
-  const faults = plan.layers.flatMap((layer) => (layer.scheme ? schemeFaults(layer, observers) : []));
+  const faults = [...plan.layers.flatMap((layer) => (layer.scheme ? schemeFaults(layer, observers) : [])), ...pruningFaults(plan)];
   for (const layer of plan.layers)
-    if (layer.scheme && plan.model.quantization) {
+    if ((layer.scheme || plan.pruning.length > 0) && plan.model.quantization) {
       faults.push('the model is quantized already');
       break;
     }
@@ -137,6 +163,29 @@ const needsRows = (transform: TransformPlan): boolean =>
   transform.name === 'duquant' ||
   isAdapter(transform) ||
   (transform.name === 'variance-correction' && transform.statistic === 'outputs');
+
+function pruningFaults(plan: QuantizationPlan): string[] {
+  const layers = new Map(plan.layers.map((layer) => [layer.name, layer]));
+  return plan.pruning.flatMap((pruner) => {
+    const structure = 'mask_structure' in pruner ? pruner.mask_structure : null;
+    const faults = pruner.layers.flatMap(({ name }): string[] => {
+      const layer = layers.get(name);
+      if (layer === undefined) return [`${pruner.modifier} prunes ${name}, which the model does not have`];
+      if (!['BF16', 'F16', 'F32'].includes(layer.dtype))
+        return [`${name}: its weight is ${layer.dtype}, and only BF16, F16 and F32 can be pruned`];
+      if (structure !== null && layer.columns % structure.m !== 0)
+        return [
+          `${name}: ${layer.columns} columns are not a multiple of ${structure.m}, as mask_structure ${structure.n}:${structure.m} needs`,
+        ];
+      if (layer.quantizer !== null && !keepsZeros.includes(layer.quantizer.name))
+        return [`${name}: ${layer.quantizer.modifier} would not keep the zeros of ${pruner.modifier}`];
+      if (layer.scheme?.weights?.levels) return [`${name}: its levels ${layer.scheme.weights.levels} do not go together with pruning yet`];
+      return [];
+    });
+    const wantsRows = pruner.name === 'sparsegpt' || pruner.name === 'wanda';
+    return wantsRows && plan.calibration === null ? [...faults, `${pruner.modifier} needs calibration and the plan has none`] : faults;
+  });
+}
 
 function schemeFaults(
   { name, scheme, dtype, columns, quantizer }: LayerPlan,

@@ -28,10 +28,10 @@ interface RunIdentity {
 
 /** SHA-256 over what decides the bytes of the shards. Threads, memory, evaluation and the place of the output do not. */
 export function hashOfWork(plan: QuantizationPlan, device: string, version: string): string {
-  const { plan_version, model, layers, transforms, calibration, seed } = plan;
+  const { plan_version, model, layers, transforms, pruning, calibration, seed } = plan;
   const { dir: _dir, ...facts } = model;
   return createHash('sha256')
-    .update(JSON.stringify({ plan_version, facts, layers, transforms, calibration, seed, device, version }))
+    .update(JSON.stringify({ plan_version, facts, layers, transforms, pruning, calibration, seed, device, version }))
     .digest('hex');
 }
 

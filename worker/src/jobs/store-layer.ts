@@ -11,6 +11,8 @@ import type { QuantizedWeight, QuantizerInput } from '../quantizers/quantizer.js
 import { layerArgs, missingImportance } from '../quantizers/weight-observer.js';
 import { codebookText, type EncodedWeight } from '../quantizers/encoder.js';
 import { measureEncoded, measureLayer } from '../report/layer-metrics.js';
+import type { PrunedLayer } from './prune-layer.js';
+import { pruningMetrics, sparsityProblems } from './sparsity.js';
 import type { Sidecar } from '../report/sidecar.js';
 import { gridArgs } from '../tensor/grid-args.js';
 import { activationScale, globalScale } from '../tensor/operations.js';
@@ -36,6 +38,7 @@ export async function storeLayer(
   clip: LayerClip,
   { findings, problems, ...chosen }: QuantizedWeight,
   secondsBefore: number,
+  pruned: PrunedLayer | null = null,
 ): Promise<NamedTensor[]> {
   const began = performance.now();
   using q = chosen.q;
@@ -73,16 +76,14 @@ export async function storeLayer(
     const seconds = secondsBefore + (performance.now() - began) / 1000;
     const measured = {
       layer,
-      args,
+      grid: { args, scale, zeroPoint, gIdx },
       W: weight,
       What,
       H: hessian?.hessian ?? null,
-      scale,
-      zeroPoint,
-      gIdx,
       bytesAfter: weightBytes(tensors),
       seconds,
-      findings,
+      findings: findings ?? pruned?.findings ?? null,
+      pruning: pruned && (await pruningMetrics(pruned.works, weight, What)),
     };
     const metrics = {
       ...(await measureLayer(measured, input.sidecar)),
@@ -94,7 +95,14 @@ export async function storeLayer(
     const missing = await missingImportance({ layer, hessian });
     const finding = (await input.statistics?.rangeFinding(layer.name)) ?? null;
     const corrections = [...clip.problems, ...kept.problems, ...adapter.problems, ...bias.problems];
-    input.onLayer(layer, metrics, [...problems, ...corrections, ...importanceProblems(layer, missing), ...inputProblems(layer, finding)]);
+    input.onLayer(layer, metrics, [
+      ...(pruned?.problems ?? []),
+      ...sparsityProblems(layer, pruned?.works ?? [], measured.pruning),
+      ...problems,
+      ...corrections,
+      ...importanceProblems(layer, missing),
+      ...inputProblems(layer, finding),
+    ]);
     return tensors;
   } catch (error) {
     for (const { tensor } of tensors) tensor.dispose();
@@ -119,7 +127,7 @@ export async function storeEncoded(
     await weight.device.sync();
     const seconds = secondsBefore + (performance.now() - began) / 1000;
     const H = hessian?.hessian ?? null;
-    const measured = { layer, W: weight, What, H, bytesAfter, seconds, findings: null };
+    const measured = { layer, W: weight, What, H, bytesAfter, seconds, findings: null, pruning: null };
     const metrics = { ...(await measureEncoded(measured, encoded.grid, codebookText(layer), input.sidecar)), ...bias.metrics };
     input.onLayer(layer, metrics, [...encoded.problems, ...bias.problems]);
     return tensors;

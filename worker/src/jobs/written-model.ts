@@ -4,7 +4,7 @@ import type { LayerPlan, ModelTensor, QuantizationPlan } from '../../../schemas/
 import type { SchemeOf } from '../checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, type PlacedTensor, type TensorReader } from '../checkpoint/tensor-reader.js';
 import type { Device } from '../tensor/tensor.js';
-import { isUntied, type WorkUnit } from './layer-jobs.js';
+import { isStored, isUntied, type WorkUnit } from './layer-jobs.js';
 import type { RunJournal } from './run-journal.js';
 
 export class WrittenModel {
@@ -16,7 +16,8 @@ export class WrittenModel {
 
   /** Layers that finished units store quantized. */
   get stored(): LayerPlan[] {
-    return this.journal.finished.flatMap(({ unit }) => this.units[unit]?.layers ?? []);
+    const quantized = new Set(this.plan.layers.filter(isStored).map(({ name }) => name));
+    return this.journal.finished.flatMap(({ unit }) => this.units[unit]?.layers ?? []).filter(({ name }) => quantized.has(name));
   }
 
   get tensors(): PlacedTensor[] {

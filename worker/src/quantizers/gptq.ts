@@ -69,7 +69,7 @@ async function quantizeSet(first: QuantizerInput<GptqPlan>, set: readonly Quanti
   }
 }
 
-async function factorOf({ layer, hessian }: QuantizerInput, ordered: boolean, dampening_frac: number) {
+export async function factorOf({ layer, hessian }: QuantizerInput, ordered: boolean, dampening_frac: number) {
   try {
     return await hessian!.factor(ordered ? 'descending' : 'original', dampening_frac);
   } catch (error) {
@@ -80,7 +80,7 @@ async function factorOf({ layer, hessian }: QuantizerInput, ordered: boolean, da
 }
 
 /** Group of each original column when groups are formed along the permutation: I32 [columns]. */
-async function groupOfColumns(permutation: Tensor, group_size: number): Promise<Tensor> {
+export async function groupOfColumns(permutation: Tensor, group_size: number): Promise<Tensor> {
   const bytes = await permutation.read();
   const columns = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   const groups = new Int32Array(columns.length);
@@ -88,7 +88,7 @@ async function groupOfColumns(permutation: Tensor, group_size: number): Promise<
   return permutation.device.fromInts([groups.length], groups);
 }
 
-async function roundToNearest(set: readonly QuantizerInput[], code: string, reason: string): Promise<QuantizedWeight[]> {
+export async function roundToNearest(set: readonly QuantizerInput[], code: string, reason: string): Promise<QuantizedWeight[]> {
   const rounded: QuantizedWeight[] = [];
   try {
     for (const input of set) {
@@ -103,7 +103,7 @@ async function roundToNearest(set: readonly QuantizerInput[], code: string, reas
   }
 }
 
-function problemsOf(layer: LayerPlan, wanted: number, findings: FactorFindings): RunProblem[] {
+export function problemsOf(layer: LayerPlan, wanted: number, findings: FactorFindings): RunProblem[] {
   const problems: RunProblem[] = [];
   const { dampening_frac, dead_columns, retries } = findings;
   const levels = layer.scheme?.weights?.levels;

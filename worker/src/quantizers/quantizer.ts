@@ -1,6 +1,7 @@
 // The contract of a quantizer: it chooses the integers of one weight and says what it had to do for it.
 import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
+import type { SparsityArgs } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** What the damped inverse of H took: reported, never silent. */
@@ -26,6 +27,14 @@ export interface SharedHessian {
   factor(order: 'original' | 'descending', dampening_frac: number): Promise<{ factor: Tensor; findings: FactorFindings }>;
 }
 
+/** What pruning leaves to the quantizer of a layer: weights that are zero on the file too. */
+export interface ZerosToKeep {
+  /** U8 [rows, columns]: 1 where the weight is to be zero; null: none yet. */
+  mask: Tensor | null;
+  /** SparseGPT chooses (more) zeros in the same walk through the columns; null: all are chosen. */
+  selection: (SparsityArgs & { block_size: number; dampening_frac: number }) | null;
+}
+
 export interface QuantizerInput<Plan extends QuantizerPlan = QuantizerPlan> {
   layer: LayerPlan;
   /** The layer's own, with the fields of its method. */
@@ -35,6 +44,8 @@ export interface QuantizerInput<Plan extends QuantizerPlan = QuantizerPlan> {
   fused: readonly Tensor[];
   /** Null without calibration, and for a layer that no calibration row reached. */
   hessian: SharedHessian | null;
+  /** Absent where nothing prunes the layer. Quantizers that do not move weights need not look at it. */
+  zeros?: ZerosToKeep | null;
 }
 
 export interface WeightScales {

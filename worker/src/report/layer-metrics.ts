@@ -4,7 +4,7 @@
 //   What  weight that a reader of the checkpoint computes
 //   H     Hessian of the calibration inputs
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
-import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import type { LayerMetrics, PruningMetrics } from '../../../schemas/src/generated/report.js';
 import { informationBits, levelsFacts } from '../../../schemas/src/levels.js';
 import { clippedShare, compare, hessianError, histogram, summary, type WeightArgs } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -12,22 +12,25 @@ import type { Sidecar } from './sidecar.js';
 
 const n_bins = 128;
 
-export interface MeasuredLayer {
+export interface MeasuredWeights {
   layer: LayerPlan;
-  args: WeightArgs;
   W: Tensor;
   What: Tensor;
   H: Tensor | null;
-  scale: Tensor;
-  zeroPoint: Tensor;
-  gIdx: Tensor | null;
   bytesAfter: number;
   seconds: number;
   findings: { dampening_frac: number; dead_columns: number } | null;
+  /** Null where nothing prunes the layer. */
+  pruning: PruningMetrics | null;
+}
+
+export interface MeasuredLayer extends MeasuredWeights {
+  grid: { args: WeightArgs; scale: Tensor; zeroPoint: Tensor; gIdx: Tensor | null };
 }
 
 export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): Promise<LayerMetrics> {
-  const { args, W, scale, zeroPoint, gIdx } = measured;
+  const { W } = measured;
+  const { args, scale, zeroPoint, gIdx } = measured.grid;
   using clipped = clippedShare(W, scale, zeroPoint, gIdx, args);
   const shared = await measureWeights(measured, sidecar);
   const [clippedPart = 0] = await clipped.readDoubles();
@@ -45,9 +48,9 @@ export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): P
   };
 }
 
-/** Of a weight whose bytes a method made itself: there is no scale to ask for what lies outside. */
+/** Of a weight whose bytes a method made itself, or that is pruned alone: there is no scale to ask for what lies outside. */
 export async function measureEncoded(
-  measured: Omit<MeasuredLayer, 'args' | 'scale' | 'zeroPoint' | 'gIdx'>,
+  measured: MeasuredWeights,
   grid: Float32Array | null,
   scheme: string | null,
   sidecar: Sidecar,
@@ -67,10 +70,7 @@ export async function measureEncoded(
 }
 
 /** What is asked of a weight and its quantized form, whatever the form. */
-async function measureWeights(
-  { layer, W, What, H, bytesAfter, findings, seconds }: Omit<MeasuredLayer, 'args' | 'scale' | 'zeroPoint' | 'gIdx'>,
-  sidecar: Sidecar,
-) {
+async function measureWeights({ layer, W, What, H, bytesAfter, findings, pruning, seconds }: MeasuredWeights, sidecar: Sidecar) {
   using numbers = summary(W);
   const [, , , min = 0, max = 0] = await numbers.readDoubles();
   using sums = compare(W, What);
@@ -96,6 +96,7 @@ async function measureWeights(
     relative_output_error: errors && output > 0 ? outputError / output : null,
     dampening_frac: findings?.dampening_frac ?? null,
     dead_columns: findings?.dead_columns ?? null,
+    ...(pruning === null ? {} : { pruning }),
     seconds,
     histogram: sidecar.counts(await readCounts(counts), width),
   };
