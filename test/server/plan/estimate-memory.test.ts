@@ -73,7 +73,9 @@ for (const [sizes, n_blocks, mb] of [
       layers: layersOf(model, scheme(4), 'rtn'),
       calibration: rows,
       evaluation: null,
-      transforms: [{ name: 'awq', modifier: 'AWQModifier', recipe_path: [], duo_scaling: true, n_grid: 3, mappings, passed_over: [], clip: null }],
+      transforms: [
+        { name: 'awq', modifier: 'AWQModifier', recipe_path: [], duo_scaling: true, n_grid: 3, mappings, passed_over: [], clip: null },
+      ],
       memoryLimit: 16e9,
     });
     assert.equal(peak_memory_stage, 'searching scales in a block');

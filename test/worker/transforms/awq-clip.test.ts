@@ -89,7 +89,9 @@ for (const [name, scheme] of [
 ] as const)
   test(`a run with ${name}: all linears but q and k are searched, and none loses`, () =>
     inTemporaryFolder(async (dir) => {
-      const { ended, report } = await correctedRun(dir, { modifiers: modifiers('{apply_clip: true, duo_scaling: false, n_grid: 4}', scheme) });
+      const { ended, report } = await correctedRun(dir, {
+        modifiers: modifiers('{apply_clip: true, duo_scaling: false, n_grid: 4}', scheme),
+      });
       assert.equal(ended.outcome, 'completed', ended.failure?.message);
       assert.deepEqual(told(report), []);
       for (const { name: layer, clip } of report?.layers ?? []) {
