@@ -93,6 +93,14 @@ export function planText(plan: QuantizationPlan): string {
     ...(plan.transforms.length === 0
       ? []
       : [`## ${l10n.t('Transforms')}`, '', ...plan.transforms.map((transform) => `- ${transformText(transform)}`), '']),
+    ...(plan.pruning.length === 0
+      ? []
+      : [
+          `## ${l10n.t('Pruning')}`,
+          '',
+          ...plan.pruning.map(({ modifier, layers }) => `- ${l10n.t('{0}: {1} layers', modifier, layers.length)}`),
+          '',
+        ]),
     `## ${l10n.t('Layers')}`,
     '',
     `| ${[l10n.t('layer'), l10n.t('number'), l10n.t('shape'), l10n.t('modifier'), l10n.t('weights'), l10n.t('inputs')].join(' | ')} |`,

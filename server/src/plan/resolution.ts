@@ -33,7 +33,7 @@ import type { ResolvedPruning } from './pruning/resolve-pruning.js';
 import { saidObserver } from './said-observers.js';
 import { resolveAwqMappings } from './resolve-awq-mappings.js';
 import type { ResolvedAwq } from './resolve-awq-mappings.js';
-import { resolveCorrection } from './resolve-corrections.js';
+import { resolveCorrections } from './resolve-corrections.js';
 import type { ResolvedCorrection } from './resolve-corrections.js';
 import { resolveMappings } from './resolve-mappings.js';
 import type { ResolvedMapping } from './resolve-mappings.js';
@@ -169,7 +169,11 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   const corrections =
     model === null || !isSettled
       ? []
-      : modifiers.filter(({ name }) => correctionModifiers.includes(name)).map((modifier) => resolveCorrection(modifier, model, layers));
+      : resolveCorrections(
+          modifiers.filter(({ name }) => correctionModifiers.includes(name)),
+          model,
+          layers,
+        );
   problems.push(...corrections.flatMap((correction) => correction.problems));
   const awq = modifiers.filter(({ name }) => name === 'AWQModifier');
   return {

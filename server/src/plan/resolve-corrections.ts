@@ -25,22 +25,40 @@ interface Fault {
   fixes?: ProblemFix[];
 }
 
-/** `layers`: with their schemes. */
-export function resolveCorrection(modifier: RecipeModifier, model: ModelDescription, layers: readonly LayerPlan[]): ResolvedCorrection {
-  const { name, path } = modifier;
+/** In the order of the recipe; `layers` with their schemes. */
+export function resolveCorrections(
+  modifiers: readonly RecipeModifier[],
+  model: ModelDescription,
+  layers: readonly LayerPlan[],
+): ResolvedCorrection[] {
+  let rank = 0;
+  return modifiers.map((modifier) => {
+    const resolved = resolveCorrection(modifier, model, layers);
+    const own = rankOf(resolved.plan);
+    rank += own;
+    if (own === 0 || rank === own || rank <= largestRank) return resolved;
+    // All of them are one adapter folder, whose rank is the sum.
+    const message = `with the adapters above the folder would have rank ${rank}, and vLLM loads ranks up to ${largestRank} (--max-lora-rank). Lower them so that their sum is ${largestRank} or less.`;
+    return { modifier, plan: null, problems: [...resolved.problems, problemOf(modifier, { message })] };
+  });
+}
+
+const rankOf = (plan: TransformPlan | null): number =>
+  plan?.name === 'low-rank-residual' ? plan.rank : plan?.name === 'outlier-split' ? plan.max_columns : 0;
+
+const problemOf = ({ name, path }: RecipeModifier, { at, message, fixes }: Fault): Problem => ({
+  code: 'correction-cannot-apply',
+  severity: 'error',
+  path: at ?? path,
+  at: at === undefined ? 'key' : 'value',
+  message: `${name}: ${message}`,
+  fixes: fixes ?? [],
+});
+
+function resolveCorrection(modifier: RecipeModifier, model: ModelDescription, layers: readonly LayerPlan[]): ResolvedCorrection {
   const corrected = correctedLayers(modifier, model, layers);
   const { plan, fault } = 'message' in corrected ? { plan: null, fault: corrected } : planOf(modifier, model, corrected, layers);
-  const problems: Problem[] = [];
-  if (fault !== null)
-    problems.push({
-      code: 'correction-cannot-apply',
-      severity: 'error',
-      path: fault.at ?? path,
-      at: fault.at === undefined ? 'key' : 'value',
-      message: `${name}: ${fault.message}`,
-      fixes: fault.fixes ?? [],
-    });
-  return { modifier, plan: fault === null ? plan : null, problems };
+  return { modifier, plan: fault === null ? plan : null, problems: fault === null ? [] : [problemOf(modifier, fault)] };
 }
 
 function correctedLayers({ body, path }: RecipeModifier, model: ModelDescription, layers: readonly LayerPlan[]): LayerPlan[] | Fault {
@@ -143,8 +161,9 @@ function noPlace(
 /** A factor for each row needs scales of rows that can take any value. */
 function whyNoGain(corrected: readonly LayerPlan[]): Fault | null {
   for (const { name, scheme } of corrected) {
-    const why = scheme?.weights ? whyFixedScale(scheme.weights) : null;
-    if (why !== null)
+    const why =
+      scheme?.format === 'bitsandbytes' ? 'the 8-bit magnitudes of bitsandbytes' : scheme?.weights && whyFixedScale(scheme.weights);
+    if (why)
       return {
         message: `it multiplies the scales of every output channel by a factor of its own, and ${name} has ${why}. Use strategy channel or group with scales of 16 bits, or add such layers to ignore.`,
       };

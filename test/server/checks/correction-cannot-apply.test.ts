@@ -115,3 +115,34 @@ for (const [name, found, expected, fix] of refused)
     assert.deepEqual(problems[0]!.fixes, fix === undefined ? [] : [fix]);
     assert.equal((await found).plan, null);
   });
+
+test('adapters that together have a rank that vLLM does not load', async () => {
+  const both = (rank: number): string => `LowRankResidualModifier: {rank: ${rank}}\n    OutlierSplitModifier: {max_columns: 256}`;
+  const fine = await check(both(256));
+  assert.deepEqual(fine.told, []);
+  const { told, plan } = await check(both(300));
+  assert.equal(plan, null);
+  assert.deepEqual(
+    told.map(({ code }) => code),
+    ['correction-cannot-apply'],
+  );
+  assert.match(told[0]?.message ?? '', /^OutlierSplitModifier: with the adapters above the folder would have rank 556/);
+});
+
+test('NF4 has no scale of a channel that could take a factor', async () => {
+  const dir = temporaryFolder('correction');
+  writeModel(path.join(dir, 'model'), tinyLlama());
+  const text =
+    'model: model\noutput: {dir: out}\nquant_stage:\n  quant_modifiers:\n    BitsAndBytesModifier: {ignore: [lm_head]}\n    VarianceCorrectionModifier: {}\n';
+  const { problems } = await checkRecipe(text, {
+    recipePath: path.join(dir, 'a.quant.yaml'),
+    baseDir: dir,
+    files: nodeFiles,
+    environment: {},
+    describe: (folder) => describeModel(folder, nodeFiles),
+  });
+  assert.match(
+    problems.map(({ code, message }) => `${code} ${message}`).join('\n'),
+    /correction-cannot-apply VarianceCorrectionModifier: .* has the 8-bit magnitudes of bitsandbytes/,
+  );
+});

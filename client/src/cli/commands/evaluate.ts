@@ -1,4 +1,5 @@
 // `bitwright evaluate MODEL --text FILE`: perplexity of a model folder on a text.
+import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { DatasetPlan } from '../../../../schemas/src/generated/plan.js';
@@ -29,6 +30,10 @@ With --json: {"perplexity", "nll" (nats), "tokens"}.`,
     const device = invocation.text('device') ?? 'auto';
     const model = await describeModel(invocation.operands[0] ?? '', terminal);
     if (model === null) return exitCode.problems;
+    if (existsSync(path.join(model.dir, 'adapter', 'adapter_config.json')))
+      terminal.err(
+        `note  ${path.join(model.dir, 'adapter')} is a LoRA adapter and is not part of this measure; the report of the run that wrote it has both figures.`,
+      );
     const worker = await startWorkerProcess(() => undefined);
     const abort = new AbortController();
     const progress = terminal.progress();

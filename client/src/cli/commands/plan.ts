@@ -1,7 +1,13 @@
 // `bitwright plan RECIPE`: what a run would do, without running it.
 import { bytesText } from '../../../../schemas/src/bytes-text.js';
 import { parseDeviceChoice } from '../../../../schemas/src/device-choice.js';
-import type { DatasetPlan, GenerationPlan, QuantizationPlan, MultipleChoicePlan } from '../../../../schemas/src/generated/plan.js';
+import type {
+  DatasetPlan,
+  GenerationPlan,
+  MultipleChoicePlan,
+  PrunerPlan,
+  QuantizationPlan,
+} from '../../../../schemas/src/generated/plan.js';
 import { gatesText } from '../../../../schemas/src/quality-gates.js';
 import { deviceOption, exitCode, outOption, recipeOptions, type Command } from '../command.js';
 import { change, counted, schemeText, table, thousands } from '../format-text.js';
@@ -57,6 +63,15 @@ function transformText(transform: QuantizationPlan['transforms'][number]): strin
   return `${how}, ${counted(transform.mappings.length, 'mapping')}`;
 }
 
+function prunerText(pruner: PrunerPlan): string {
+  const asked = [...new Set(pruner.layers.map(({ sparsity }) => sparsity))];
+  const structure = 'mask_structure' in pruner ? pruner.mask_structure : null;
+  const share = `${asked.map((sparsity) => `${(100 * sparsity).toFixed(1).replace('.0', '')} %`).join(', ')} of the weights`;
+  const zeros =
+    pruner.name === 'constant' ? 'zeros that are there stay' : structure === null ? share : `${structure.n} of ${structure.m} weights`;
+  return `${zeros}, in ${counted(pruner.layers.length, 'layer')}`;
+}
+
 export function planLines(plan: QuantizationPlan): string[] {
   const { model, estimate } = plan;
   const quantized = plan.layers.filter((layer) => layer.scheme !== null);
@@ -64,6 +79,7 @@ export function planLines(plan: QuantizationPlan): string[] {
   return [
     `Model        ${model.dir} (${model.architecture_name ?? 'architecture unknown'}, ${model.dtype}, ${counted(model.tensors.length, 'tensor')})`,
     ...plan.transforms.map((transform) => `Transform    ${transform.modifier}: ${transformText(transform)}`),
+    ...plan.pruning.map((pruner) => `Prune        ${pruner.modifier}: ${prunerText(pruner)}`),
     `Quantize     ${thousands(quantized.length)} of ${counted(plan.layers.length, 'layer')}`,
     ...table(
       [
