@@ -27,7 +27,7 @@ async function bundleOptions(outDir, sourcemap) {
     { ...node, entryPoints: ['server/src/main.ts'], outfile: `${outDir}/server/main.js` },
     { ...node, entryPoints: ['worker/src/main.ts'], outfile: `${outDir}/worker/main.js` },
     { ...node, entryPoints: ['client/src/cli/bitwright.ts'], outfile: `${outDir}/cli/bitwright.js` },
-    ...['report', 'sensitivity', 'comparison', 'model-file'].map((page) => ({
+    ...['report', 'sensitivity', 'comparison', 'model-file', 'standalone'].map((page) => ({
       ...common,
       platform: 'browser',
       target: 'es2022',

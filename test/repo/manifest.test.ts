@@ -156,7 +156,10 @@ test('every file that the manifest names is there after a build, and ships', asy
     'dist/server/main.js',
     'dist/worker/main.js',
     'dist/native/bitwright.node',
-    ...['report', 'sensitivity', 'comparison', 'model-file'].flatMap((page) => [`dist/webviews/${page}.js`, `dist/webviews/${page}.css`]),
+    ...['report', 'sensitivity', 'comparison', 'model-file', 'standalone'].flatMap((page) => [
+      `dist/webviews/${page}.js`,
+      `dist/webviews/${page}.css`,
+    ]),
     ...contributes.viewsContainers.activitybar.map(({ icon }) => icon),
   ].map((name) => path.normalize(name));
   for (const name of named) {
@@ -213,6 +216,8 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
     'dist/webviews/report.js',
     'dist/webviews/sensitivity.css',
     'dist/webviews/sensitivity.js',
+    'dist/webviews/standalone.css',
+    'dist/webviews/standalone.js',
     'dist/worker/main.js',
     'l10n/bundle.l10n.json',
     'package.json',

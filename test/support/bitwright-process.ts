@@ -8,11 +8,12 @@ export const commandLinePath = path.join(root, 'dist', 'cli', 'bitwright.js');
 export const serverPath = path.join(root, 'dist', 'server', 'main.js');
 
 /** Throws when a part of the build is missing, so that a test fails with the way out. */
-export function requireBuild(...parts: ('cli' | 'server' | 'worker')[]): void {
+export function requireBuild(...parts: ('cli' | 'server' | 'worker' | 'webviews')[]): void {
   const files = {
     cli: ['dist/cli/bitwright.js'],
     server: ['dist/server/main.js'],
     worker: ['dist/worker/main.js', 'dist/native/bitwright.node'],
+    webviews: ['dist/webviews/report.js', 'dist/webviews/standalone.js'],
   };
   const missing = parts.flatMap((part) => files[part]).filter((file) => !existsSync(path.join(root, file)));
   if (missing.length > 0) throw new Error(`${missing.join(', ')} missing: run npm run build before the tests.`);

@@ -310,3 +310,17 @@ test('numbers for people', () => {
   assert.deepEqual([0.5, 89, 120, 7200].map(secondsText), ['0.5 s', '89 s', '2.0 min', '2.0 h']);
   assert.equal(trim(0), '0');
 });
+
+test('gates stand in the summary, those that do not hold first', () => {
+  const text = toMarkup(
+    drawSummary(
+      runReport({
+        gates: [
+          { gate: 'max_size', limit: 700_000, value: 670_000, holds: true },
+          { gate: 'max_mean_kld', limit: 0.05, value: 0.073, holds: false },
+        ],
+      }),
+    ),
+  );
+  assert.match(text, /2 gates.*max_mean_kld.*0\.05 nats: 0\.073 nats, does not hold.*max_size.*700\.0 kB: 670\.0 kB, holds/s);
+});

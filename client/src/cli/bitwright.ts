@@ -11,6 +11,7 @@ import { inspectCommand } from './commands/inspect.js';
 import { lspCommand } from './commands/lsp.js';
 import { planCommand } from './commands/plan.js';
 import { quantizeCommand } from './commands/quantize.js';
+import { reportCommand } from './commands/report.js';
 import { suggestCommand } from './commands/suggest.js';
 import { endOnInterrupt } from './interrupt.js';
 import { HostError } from './processes.js';
@@ -21,6 +22,7 @@ const commands: readonly Command[] = [
   checkCommand,
   planCommand,
   quantizeCommand,
+  reportCommand,
   evaluateCommand,
   analyzeCommand,
   suggestCommand,

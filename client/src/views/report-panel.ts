@@ -65,7 +65,7 @@ export function createReportPanels(context: vscode.ExtensionContext, log: vscode
 
 async function send(panel: vscode.WebviewPanel, reportDir: string): Promise<void> {
   const baseUri = panel.webview.asWebviewUri(vscode.Uri.file(reportDir)).toString();
-  const message: ToWebview = { kind: 'show-report', report: await readReport(reportDir), baseUri };
+  const message: ToWebview = { kind: 'show-report', report: await readReport(reportDir), arrays: { baseUri } };
   await panel.webview.postMessage(message);
 }
 

@@ -22,12 +22,14 @@ export function drawHeatmap(layers: readonly LayerMetrics[], metric: Metric, the
   const cells = layers.map((layer, i) => {
     const value = metric.valueOf(layer);
     const text = value === null ? '–' : metric.format(value);
+    const short = value === null ? '–' : metric.short(value);
     return {
       row: places[i]?.row ?? 0,
       column: places[i]?.column ?? 0,
       value,
-      text: value === null ? '–' : metric.short(value),
-      label: `${layer.name}: ${metric.name} ${text}, ${layer.scheme ?? 'unquantized'}`,
+      text: short,
+      // What is seen is part of what is said, so that a cell can be named by voice.
+      label: `${layer.name}: ${short}. ${metric.name} ${text}, ${layer.scheme ?? 'unquantized'}`,
       key: layer.name,
     };
   });

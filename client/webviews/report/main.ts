@@ -30,7 +30,7 @@ interface Choice {
 
 const page = document.getElementById('page') ?? document.body;
 let report: RunReport | null = null;
-let baseUri = '';
+let arrays: Extract<ToWebview, { kind: 'show-report' }>['arrays'] = { base64: {} };
 let choice: Choice = {
   metric: 'relative_output_error',
   layer: null,
@@ -52,7 +52,7 @@ function receive(message: ToWebview): void {
   if (message.kind !== 'show-report') return;
   if (report?.run_id !== message.report.run_id) files.clear();
   report = message.report;
-  baseUri = message.baseUri;
+  arrays = message.arrays;
   render(message.report);
 }
 
@@ -187,12 +187,20 @@ async function arraysOf(layer: LayerMetrics): Promise<LayerArrays | null> {
 function fileOf(name: string): Promise<ArrayBuffer> {
   const known = files.get(name);
   if (known !== undefined) return known;
-  const bytes = fetch(`${baseUri}/${name.split('/').map(encodeURIComponent).join('/')}`).then(async (response) => {
-    if (!response.ok) throw new Error(`${name} is not in the report folder (${response.status})`);
-    return response.arrayBuffer();
-  });
+  const bytes = 'base64' in arrays ? embedded(arrays.base64[name], name) : fetched(arrays.baseUri, name);
   files.set(name, bytes);
   return bytes;
+}
+
+async function fetched(baseUri: string, name: string): Promise<ArrayBuffer> {
+  const response = await fetch(`${baseUri}/${name.split('/').map(encodeURIComponent).join('/')}`);
+  if (!response.ok) throw new Error(`${name} is not in the report folder (${response.status})`);
+  return response.arrayBuffer();
+}
+
+async function embedded(base64: string | undefined, name: string): Promise<ArrayBuffer> {
+  if (base64 === undefined) throw new Error(`${name} is not in this file`);
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer;
 }
 
 function redrawTable(): void {

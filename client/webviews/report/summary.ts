@@ -1,6 +1,7 @@
 // The head of a report: what came out, in four figures, and the problems.
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
+import { gateFacts } from '../../../schemas/src/quality-gates.js';
 import { qualityMetrics } from '../../../schemas/src/quality-metrics.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
@@ -61,6 +62,7 @@ export function drawSummary(report: RunReport): Drawing {
     draw('h1', {}, recipe, draw('span', { class: 'model' }, model)),
     ...(report.outcome === 'completed' ? [] : [draw('p', { class: 'outcome' }, outcomeText[report.outcome])]),
     draw('div', { class: 'figures' }, ...figures),
+    ...(report.gates === undefined ? [] : [drawGates(report.gates)]),
     ...(report.problems.length === 0 ? [] : [drawProblems(report)]),
   );
 }
@@ -93,6 +95,27 @@ function evaluationFigures(quality: RunReport['quality']): Drawing[] {
     const value = `${before === null ? '' : `${metric.format(before)} → `}${metric.format(after)}${metric.unit === 'nats' ? ' nats' : ''}`;
     return [figure(metric.name, value, metric.extent(quality), `${metric.definition} (${metric.unit}; as ${metric.source})`)];
   });
+}
+
+/** What the recipe demanded, those that do not hold first. */
+function drawGates(gates: NonNullable<RunReport['gates']>): Drawing {
+  const items = [...gates]
+    .sort((a, b) => Number(a.holds) - Number(b.holds))
+    .map(({ gate, limit, value, holds }) => {
+      const format = gateFacts.find(({ key }) => key === gate)?.format ?? String;
+      return draw(
+        'li',
+        { class: holds ? 'holds' : 'error' },
+        draw('code', {}, gate),
+        ` ${format(limit)}: ${format(value)}, ${holds ? 'holds' : 'does not hold'}`,
+      );
+    });
+  return draw(
+    'section',
+    { class: 'problems', 'aria-label': 'Gates' },
+    draw('h2', {}, counted(gates.length, 'gate')),
+    draw('ul', {}, ...items),
+  );
 }
 
 function drawProblems({ problems }: RunReport): Drawing {

@@ -4,8 +4,8 @@ import type { SensitivityAnalysis } from '../generated/sensitivity.js';
 import type { LayerEdit, LayerRulesResult } from './client-server.js';
 
 export type ToWebview =
-  /** The report to show; arrays are fetched from `baseUri`, a webview resource URI of the report folder. */
-  | { kind: 'show-report'; report: RunReport; baseUri: string }
+  /** The report to show; arrays are fetched from `baseUri`, a webview resource URI of the report folder, or stand in the page. */
+  | { kind: 'show-report'; report: RunReport; arrays: { baseUri: string } | { base64: Record<string, string> } }
   /** The host asks to reveal a layer. */
   | { kind: 'reveal-layer'; layer: string }
   /** The analysis to show. `saved`: what the page keeps, so that it can be opened again where it was. */

@@ -1,19 +1,17 @@
 // `bitwright quantize RECIPE`: resolves the recipe, runs the plan in the worker, follows its events, and prints what came of it.
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import type { QuantizationPlan } from '../../../../schemas/src/generated/plan.js';
 import type { RunReport } from '../../../../schemas/src/generated/report.js';
 import { MOST_THREADS } from '../../../../schemas/src/protocol/client-worker.js';
 import type { RunEvent } from '../../../../schemas/src/run-event.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
 import { bytesOfText } from '../../../../schemas/src/bytes-text.js';
-import { asReport } from '../../../../schemas/src/validate.js';
 import { deviceOption, exitCode, outOption, recipeOptions, UsageError, type Command, type ExitCode } from '../command.js';
 import { counted } from '../format-text.js';
 import { onInterrupt } from '../interrupt.js';
 import { problemLines, whyNoPlan } from '../problem-text.js';
-import { HostError, startServer, startWorkerProcess } from '../processes.js';
+import { startServer, startWorkerProcess } from '../processes.js';
 import { resolveRecipe } from '../recipe-file.js';
+import { readReport } from '../report-file.js';
 import { reportLines } from '../report-text.js';
 import type { Progress, Terminal } from '../terminal.js';
 
@@ -150,11 +148,4 @@ function closingCode(ended: RunEnded, report: RunReport | null, terminal: Termin
   }
   terminal.err(`The run failed: ${ended.failure?.message ?? 'the worker gave no reason'}`);
   return exitCode.problems;
-}
-
-async function readReport(dir: string): Promise<RunReport> {
-  const file = path.join(dir, 'report.json');
-  const checked = asReport(JSON.parse(await readFile(file, 'utf8')));
-  if ('error' in checked) throw new HostError(`${file} is not a report of this version: ${checked.error}.`);
-  return checked.report;
 }

@@ -1,0 +1,60 @@
+// A report as one file, opened in a browser as anyone would: drawn with its histograms, without a fault that the browser or axe finds, in light, dark and with more contrast, wide and narrow.
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { chromium } from 'playwright-core';
+import type { RunReport } from '../../../schemas/src/generated/report.js';
+import { axeViolations } from '../../support/axe.js';
+import { runBitwright } from '../../support/bitwright-process.js';
+import { finishRun } from '../../support/finished-run.js';
+import { repositoryRoot } from '../../support/shared.js';
+import { temporaryFolder } from '../../support/tiny-llama-folder.js';
+
+interface VscodeScript {
+  browserArguments: string[];
+  installBrowser(): string;
+}
+
+test('bitwright report --html: one file that draws all, loads nothing and runs no name', async () => {
+  const folder = temporaryFolder('standalone-report');
+  await finishRun(folder);
+  const file = path.join(folder, 'out.run', 'report.json');
+  const report = JSON.parse(readFileSync(file, 'utf8')) as RunReport;
+  const odd = '<img src=x onerror=document.title=1></script>';
+  report.layers[0]!.name = odd;
+  writeFileSync(file, JSON.stringify(report));
+  const written = await runBitwright(['report', 'out', '--html', 'report.html'], { cwd: folder });
+  assert.equal(written.code, 0, written.stderr);
+
+  mkdirSync(path.join(repositoryRoot, 'build', 'pictures'), { recursive: true });
+  const script = (await import(pathToFileURL(path.join(repositoryRoot, 'scripts', 'vscode.mjs')).href)) as VscodeScript;
+  const browser = await chromium.launch({ executablePath: script.installBrowser(), args: script.browserArguments });
+  try {
+    for (const colorScheme of ['light', 'dark'] as const)
+      for (const contrast of ['no-preference', 'more'] as const)
+        for (const width of [1100, 360]) {
+          const page = await browser.newPage({ colorScheme, contrast, viewport: { width, height: 900 } });
+          const failures: string[] = [];
+          page.on('pageerror', (error) => failures.push(error.message));
+          page.on('console', (message) => message.type() === 'error' && failures.push(message.text()));
+          page.on('request', (request) => !request.url().startsWith('file:') && failures.push(request.url()));
+          await page.goto(pathToFileURL(path.join(folder, 'report.html')).href);
+          await page.locator('#heatmap .cell').first().waitFor();
+          await page.locator('#weights svg').waitFor();
+          const what = `${colorScheme}, contrast ${contrast}, ${width} px`;
+          assert.deepEqual(await axeViolations(page), [], what);
+          assert.ok((await page.locator('#table').textContent())?.includes(odd), what);
+          assert.match(await page.title(), /^Report: /, what);
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          assert.ok(overflow <= 0, `${overflow} px too wide: ${what}`);
+          assert.deepEqual(failures, [], what);
+          const picture = `standalone-report-${colorScheme}${contrast === 'more' ? '-contrast' : ''}-${width}.png`;
+          await page.screenshot({ path: path.join(repositoryRoot, 'build', 'pictures', picture) });
+          await page.close();
+        }
+  } finally {
+    await browser.close();
+  }
+});
