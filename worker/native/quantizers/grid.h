@@ -70,26 +70,41 @@ struct Grid {
   enum class Levels { every, ternary, binary, six, power_of_two } levels = Levels::every;
   int num_bits = 8;
   bool symmetric = true, is_float = false;
-  BITWRIGHT_PORTABLE float qmin() const { return is_symmetric_to_the_end() ? -qmax() : -std::ldexp(1.0f, num_bits - 1); }
-  BITWRIGHT_PORTABLE float qmax() const {
-    if (is_float) return num_bits == 8 ? e4m3_max : e2m1_max;
-    if (levels == Levels::every) return std::ldexp(1.0f, num_bits - 1) - 1.0f;
-    return levels == Levels::six ? 5.0f : levels == Levels::power_of_two ? std::ldexp(1.0f, num_bits - 2) : 1.0f;
-  }
-  BITWRIGHT_PORTABLE float range() const { return is_float ? 2 * qmax() : levels == Levels::every ? std::ldexp(1.0f, num_bits) - 1.0f : 2 * outermost(); }
+  BITWRIGHT_PORTABLE float qmin() const { return least; }
+  BITWRIGHT_PORTABLE float qmax() const { return greatest; }
+  BITWRIGHT_PORTABLE float range() const { return span; }
   /// What is farther out than this has no code within half a step. Behind the last float code the next one would lie as far as the one before it.
-  BITWRIGHT_PORTABLE float outermost() const {
-    if (is_float) return num_bits == 8 ? 464.0f : 7.0f;
-    if (levels == Levels::power_of_two) return 1.5f * qmax();
-    return qmax() + (levels == Levels::binary || levels == Levels::six ? 1.0f : 0.5f);
-  }
-  BITWRIGHT_PORTABLE float outermost_below() const { return is_symmetric_to_the_end() ? -outermost() : qmin() - 0.5f; }
+  BITWRIGHT_PORTABLE float outermost() const { return above; }
+  BITWRIGHT_PORTABLE float outermost_below() const { return below; }
+  /// False of levels in which every step is an error of a cell of zeros.
+  BITWRIGHT_PORTABLE bool has_zero() const { return with_zero; }
   /// One code more lies one step farther, from the first to the last.
   bool has_even_steps() const { return !is_float && (levels == Levels::every || levels == Levels::ternary); }
   DType code_dtype() const { return !is_float ? DType::I8 : num_bits == 8 ? DType::F8_E4M3 : DType::U8; }
 
+  /// The bounds that follow from the rest, once: kernels read them in their innermost loops, and a compiler that finds the choices there splits the loops by each.
+  void settle() {
+    const float last = std::ldexp(1.0f, num_bits - 1) - 1.0f;
+    with_zero = levels != Levels::binary && levels != Levels::six;
+    if (is_float) {
+      greatest = num_bits == 8 ? e4m3_max : e2m1_max;
+      above = num_bits == 8 ? 464.0f : 7.0f;
+    } else if (levels == Levels::power_of_two) {
+      greatest = std::ldexp(1.0f, num_bits - 2);
+      above = 1.5f * greatest;
+    } else {
+      greatest = levels == Levels::every ? last : levels == Levels::six ? 5.0f : 1.0f;
+      above = greatest + (with_zero ? 0.5f : 1.0f);
+    }
+    const bool is_symmetric_to_the_end = is_float || levels != Levels::every;
+    least = is_symmetric_to_the_end ? -greatest : -last - 1.0f;
+    below = is_symmetric_to_the_end ? -above : least - 0.5f;
+    span = is_float ? 2 * greatest : levels == Levels::every ? greatest - least : 2 * above;
+  }
+
  private:
-  BITWRIGHT_PORTABLE bool is_symmetric_to_the_end() const { return is_float || levels != Levels::every; }
+  float least = -128, greatest = 127, span = 255, above = 127.5f, below = -128.5f;
+  bool with_zero = true;
 };
 
 /// Calls fn with the values of a grid.
@@ -136,7 +151,7 @@ BITWRIGHT_PORTABLE inline float global_scale_of(float largest) {
 /// Scale of a cell of zeros. Of levels without a zero every step would be an error, so that they get the least.
 template <class T>
 BITWRIGHT_PORTABLE inline float least_scale(const Grid& grid) {
-  return grid.levels == Grid::Levels::binary || grid.levels == Grid::Levels::six ? T::tiny : T::epsilon;
+  return grid.has_zero() ? T::epsilon : T::tiny;
 }
 
 /// Scale and zero point of a cell with extremes mn and mx.
@@ -240,7 +255,9 @@ inline Status grid_from(const Options& options, Grid& grid) {
   if (options.text("strategy") == "tensor_group") grid.scale = Grid::Scale::largest;
   if (options.flag("mx")) grid.scale = Grid::Scale::power_of_two;
   if (grid.scale != Grid::Scale::plain && !grid.is_float) return Status::error("strategy tensor_group and MX scales are for floats");
-  return levels_from(options, grid);
+  Status status = levels_from(options, grid);
+  grid.settle();
+  return status;
 }
 
 /// infer of what reckons with codes one step apart.
