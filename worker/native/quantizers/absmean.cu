@@ -30,6 +30,18 @@ __global__ void __launch_bounds__(block_threads) sum_rows(double* sums, int64_t 
   if (threadIdx.x == 0) sums[0] = own;
 }
 
+/// sums: of the groups of all rows, or the whole in the first.
+template <class T>
+void scales_of_sums(Context& context, const Views& out, const Grid& grid, const double* sums, double count) {
+  auto* scale = out[0].as<typename T::Stored>();
+  int8_t* zero_point = out[1].as<int8_t>();
+  for_each(context, out[0].count(), [=] __device__(int64_t i) {
+    const float mean = rounded_to<T>(static_cast<float>(sums[i] / count));
+    scale[i] = T::store(mean == 0 ? least_scale<T>(grid) : mean);
+    zero_point[i] = 0;
+  });
+}
+
 }  // namespace
 
 void absmean_scales(Context& context, const Views& in, const Views& out, const Options& options) {
@@ -47,14 +59,7 @@ void absmean_scales(Context& context, const Views& in, const Views& out, const O
     using T = decltype(type);
     launch(context, static_cast<unsigned>(n_parts), block_threads, 0, sum_magnitudes<T>, in[0].as<typename T::Stored>(), ints_or_null(in[1]), cells.columns, cells.group_size, n_groups, sums, slot);
     if (cells.strategy == Cells::Strategy::tensor) launch(context, 1, block_threads, 0, sum_rows, sums, n_parts);
-    auto* scale = out[0].as<typename T::Stored>();
-    int8_t* zero_point = out[1].as<int8_t>();
-    const double count = static_cast<double>(std::max<int64_t>(1, cells.cell_rows * cells.group_size));
-    for_each(context, out[0].count(), [=] __device__(int64_t i) {
-      const float mean = rounded_to<T>(static_cast<float>(sums[i] / count));
-      scale[i] = T::store(mean == 0 ? least_scale<T>(grid) : mean);
-      zero_point[i] = 0;
-    });
+    scales_of_sums<T>(context, out, grid, sums, static_cast<double>(std::max<int64_t>(1, cells.cell_rows * cells.group_size)));
   });
 }
 
