@@ -22,7 +22,7 @@ import { createProposals } from './views/proposals.js';
 import { createReportPanels } from './views/report-panel.js';
 import { createSensitivityPanels } from './views/sensitivity-panel.js';
 import { createRunStatus } from './views/run-status.js';
-import { createRunsTree, dirOf, type RunItem } from './views/runs-tree.js';
+import { createRunsTree, type RunItem } from './views/runs-tree.js';
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const log = vscode.window.createOutputChannel('Bitwright', { log: true });
@@ -67,7 +67,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     register(commands.openReport, (folder?: vscode.Uri | string) => openReport(controller, reports, folder)),
     register(commands.analyze, (uri?: vscode.Uri | string) => analyze(controller, uri)),
     register(commands.openSensitivity, (uri?: vscode.Uri | string) => openSensitivity(controller, sensitivity, uri)),
-    register(commands.compareRuns, (_item?: RunItem, selected?: RunItem[]) => compareRuns(comparisons, selected?.map(dirOf))),
+    register(commands.compareRuns, () => compareRuns(comparisons)),
     register(commands.applyProposal, () => proposals.decide(true)),
     register(commands.discardProposal, () => proposals.decide(false)),
     register(commands.restartWorker, () => controller.restartWorker()),

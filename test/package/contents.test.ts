@@ -24,9 +24,11 @@ test('a package holds the bundles, the native parts, what VS Code reads, licence
     'extension.vsixmanifest',
     ...['LICENSE.txt', 'changelog.md', 'readme.md', 'package.json', 'package.nls.json', 'ThirdPartyNotices.txt', 'l10n/bundle.l10n.json'],
     ...['cli/bitwright.js', 'client/extension.js', 'server/main.js', 'worker/main.js'].map((name) => `dist/${name}`),
-    ...['webviews/report.css', 'webviews/report.js', 'webviews/sensitivity.js', 'webviews/comparison.js', 'native/bitwright.node'].map(
-      (name) => `dist/${name}`,
-    ),
+    ...['report', 'sensitivity', 'comparison', 'model-file', 'standalone'].flatMap((page) => [
+      `dist/webviews/${page}.css`,
+      `dist/webviews/${page}.js`,
+    ]),
+    'dist/native/bitwright.node',
     ...(isCudaBuilt ? ['dist/native/bitwright-cuda.so'] : []),
     ...repositoryFiles().filter((name) =>
       /^(client\/(language|images|walkthrough)\/|schemas\/recipe(\/|\.schema\.json$)|docs\/problems\/)/.test(name),
@@ -96,7 +98,7 @@ test('the bundles stay small', (context) => {
   context.diagnostic(
     `package ${file.toFixed(2)} MB, unpacked ${all.toFixed(2)} MB; its bundles ${compressed.toFixed(2)} MB, unpacked ${unpacked.toFixed(2)} MB`,
   );
-  assert.ok(compressed < 0.6, `bundles, compressed: ${compressed.toFixed(2)} MB`);
-  // The validators of recipe and plan are 0.5 MB of it in three processes, and grow with every modifier.
-  assert.ok(unpacked < 2.5, `bundles: ${unpacked.toFixed(2)} MB`);
+  assert.ok(compressed < 0.7, `bundles, compressed: ${compressed.toFixed(2)} MB`);
+  // The validators of recipe and plan are 0.7 MB of it in three processes, and grow with every modifier; five pages are the next.
+  assert.ok(unpacked < 3, `bundles: ${unpacked.toFixed(2)} MB`);
 });

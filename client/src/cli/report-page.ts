@@ -42,13 +42,12 @@ const escapeText = (text: string): string => text.replaceAll('&', '&amp;').repla
 const hashSource = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 
 /** A page of its own has no file beside it that the mapping could name. */
-const withoutMapping = (script: string): string =>
-  script.replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n').replaceAll('</script', '<\\/script');
+const withoutMapping = (script: string): string => script.replace(/\n\/\/# .*\s*$/, '\n').replaceAll('</script', '<\\/script');
 
 async function pageFile(name: string): Promise<string> {
   const file = path.join(pagesDir, name);
   try {
-    return (await readFile(file, 'utf8')).replace(/\n\/\*# sourceMappingURL=.*\s*$/, '\n');
+    return (await readFile(file, 'utf8')).replace(/\n\/\*# .*\s*$/, '\n');
   } catch (error) {
     throw new HostError(`${file} is missing (${(error as Error).message}). Install Bitwright again.`);
   }

@@ -4,10 +4,7 @@ import * as vscode from 'vscode';
 import { readReportFile } from '../report-history.js';
 import type { ComparisonPanels } from '../views/comparison-panel.js';
 
-/** `chosen`: their folders, where two were selected in the list of runs; else the user is asked. */
-export async function compareRuns(panels: ComparisonPanels, chosen: readonly string[] = []): Promise<void> {
-  const [one, other] = chosen;
-  if (one !== undefined && other !== undefined && chosen.length === 2) return panels.open([one, other]);
+export async function compareRuns(panels: ComparisonPanels): Promise<void> {
   const files = await vscode.workspace.findFiles('**/{*.run,*.history/*}/report.json', '**/node_modules/**', 500);
   const found = await Promise.all(
     files.map(async (file) => {
