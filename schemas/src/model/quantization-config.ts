@@ -87,31 +87,34 @@ function schemeFor(module: NamedModule, groups: readonly Group[]): QuantizationS
 }
 
 /** Which modules are stored in 4 bits bitsandbytes tells by their tensors; the sizes of their blocks stand in these. */
+/** Blocks of 64 weights, end to end through the rows. `scale_dtype` tells double quantization from magnitudes in 32 bits. */
+export const nf4Scheme = (hasDoubleQuantization: boolean): QuantizationScheme => ({
+  weights: {
+    num_bits: 4,
+    type: 'float',
+    symmetric: true,
+    codebook: 'nf4',
+    strategy: 'group',
+    group_size: 64,
+    block_structure: null,
+    dynamic: false,
+    actorder: null,
+    scale_dtype: hasDoubleQuantization ? 'torch.uint8' : 'torch.float32',
+    zp_dtype: null,
+    observer: null,
+    observer_kwargs: {},
+  },
+  input_activations: null,
+  output_activations: null,
+  format: 'bitsandbytes',
+});
+
 function readBitsAndBytes(config: Json, modules: readonly NamedModule[], tensorNames: readonly string[]): QuantizationConfigResult {
   const types = ['nf4', 'fp4'].filter((type) => tensorNames.some((name) => name.endsWith(`.quant_state.bitsandbytes__${type}`)));
   if (config['load_in_4bit'] !== true || types.join() !== 'nf4')
     return { error: 'the model is quantized with bitsandbytes otherwise than in nf4, which alone is read of its formats' };
   const states = new Set(tensorNames.filter((name) => name.endsWith('.weight.quant_state.bitsandbytes__nf4')));
-  const scheme: QuantizationScheme = {
-    weights: {
-      num_bits: 4,
-      type: 'float',
-      symmetric: true,
-      codebook: 'nf4',
-      strategy: 'group',
-      group_size: 64,
-      block_structure: null,
-      dynamic: false,
-      actorder: null,
-      scale_dtype: config['bnb_4bit_use_double_quant'] === true ? 'torch.uint8' : 'torch.float32',
-      zp_dtype: null,
-      observer: null,
-      observer_kwargs: {},
-    },
-    input_activations: null,
-    output_activations: null,
-    format: 'bitsandbytes',
-  };
+  const scheme = nf4Scheme(config['bnb_4bit_use_double_quant'] === true);
   const stored = modules.filter(({ name }) => states.has(`${name}.weight.quant_state.bitsandbytes__nf4`));
   return {
     quantization: {
