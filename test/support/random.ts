@@ -19,3 +19,13 @@ export function seededRandom(seed: number): Random {
   const below = (n: number): number => Math.floor(next() * n);
   return { next, below, of: (items) => items[below(items.length)]! };
 }
+
+/** Uniform with one large value in every 61, the same each time. */
+export function spikedValues(): () => number {
+  let [state, n] = [7, 0];
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    n += 1;
+    return (state / 2 ** 32 - 0.45) * (n % 61 === 0 ? 2 : 0.2);
+  };
+}

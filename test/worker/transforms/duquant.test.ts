@@ -11,16 +11,8 @@ import { correctedRun, manyRows, told } from '../../support/corrected-run.js';
 import { describedModel, forwardPass } from '../../support/forward-pass.js';
 import { tinyLlama, writeModel, type TinyModel } from '../../support/model-fixture.js';
 import { withDevice } from '../../support/native-device.js';
+import { spikedValues } from '../../support/random.js';
 import { inTemporaryFolder, resolvePlan } from '../../support/worker-run.js';
-
-function values(): () => number {
-  let [state, n] = [7, 0];
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    n += 1;
-    return (state / 2 ** 32 - 0.45) * (n % 61 === 0 ? 2 : 0.2);
-  };
-}
 
 const quantizer =
   'QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, type: int, strategy: channel}}}}';
@@ -30,7 +22,7 @@ const documents = [Int32Array.from({ length: 24 }, (_, i) => (7 * i + 3) % 32), 
 /** Largest difference of the logits before and after, as a part of the largest logit. */
 const change = (model: TinyModel, modifier: string, kind: 'cpu' | 'cuda' = 'cpu'): Promise<number> =>
   inTemporaryFolder(async (dir) => {
-    const folder = writeModel(path.join(dir, 'model'), model, values());
+    const folder = writeModel(path.join(dir, 'model'), model, spikedValues());
     const dataset = path.join(dir, 'rows.jsonl');
     writeFileSync(dataset, rows.map((input_ids) => `${JSON.stringify({ input_ids })}\n`).join(''));
     const recipe = `quant_stage:\n  quant_modifiers:\n    ${modifier}\n    ${quantizer}\n`;
@@ -162,7 +154,7 @@ test('a run: matrices stand out less, and two runs write the same bytes', () =>
     for (const at of ['a', 'b']) {
       const { ended, report } = await correctedRun(path.join(dir, at), {
         modifiers: `DuQuantModifier: {block_size: 16}\n${quantizer}`,
-        write: (model) => void writeModel(model, tinyLlama(), values()),
+        write: (model) => void writeModel(model, tinyLlama(), spikedValues()),
         rows,
         threads: at === 'a' ? 1 : 3,
       });

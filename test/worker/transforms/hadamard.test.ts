@@ -7,19 +7,10 @@ import type { Device } from '../../../worker/src/tensor/tensor.js';
 import { describedModel, forwardPass } from '../../support/forward-pass.js';
 import { tinyLlama, writeModel, type TinyModel } from '../../support/model-fixture.js';
 import { withDevice } from '../../support/native-device.js';
+import { spikedValues } from '../../support/random.js';
 import { inTemporaryFolder, resolvePlan, runToCompletion, type FinishedRun } from '../../support/worker-run.js';
 import { RunContext } from '../../../worker/src/run-context.js';
 import { rotateModel, rotationOf } from '../../../worker/src/jobs/rotate-model.js';
-
-/** Uniform with one large value in every 61, the same each time. */
-function values(): () => number {
-  let [state, n] = [7, 0];
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    n += 1;
-    return (state / 2 ** 32 - 0.45) * (n % 61 === 0 ? 2 : 0.2);
-  };
-}
 
 const quantizer =
   'QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, type: int, strategy: channel}}}}';
@@ -32,7 +23,7 @@ async function logitsOf(device: Device, dir: string): Promise<Float32Array> {
 /** Largest difference of the logits before and after, as a part of the largest logit. */
 async function change(model: TinyModel, modifier: string): Promise<number> {
   return inTemporaryFolder(async (dir) => {
-    const folder = writeModel(path.join(dir, 'model'), model, values());
+    const folder = writeModel(path.join(dir, 'model'), model, spikedValues());
     const recipe = `quant_stage:\n  quant_modifiers:\n    ${modifier}\n    ${quantizer}\n`;
     const plan = await resolvePlan({ recipe, model: folder, output: path.join(dir, 'out') });
     const rotation = rotationOf(plan);
@@ -97,7 +88,7 @@ for (const [name, model, modifier] of cases)
 
 async function runTied(modifier: string): Promise<FinishedRun & { config: Record<string, unknown>; runDir: string[] }> {
   return inTemporaryFolder(async (dir) => {
-    const folder = writeModel(path.join(dir, 'model'), tied(), values());
+    const folder = writeModel(path.join(dir, 'model'), tied(), spikedValues());
     const recipe = `quant_stage:\n  quant_modifiers:\n    ${modifier}\n    ${quantizer}\n`;
     const plan = await resolvePlan({ recipe, model: folder, output: path.join(dir, 'out') });
     const run = await runToCompletion(plan);
@@ -132,7 +123,7 @@ test('R2 alone leaves a tied head tied', async () => {
 test('a number that is not finite is told with its tensor before it is spread over a row', () =>
   inTemporaryFolder(async (dir) => {
     let n = 0;
-    const next = values();
+    const next = spikedValues();
     const folder = writeModel(path.join(dir, 'model'), tinyLlama(), () => ((n += 1) === 2500 ? NaN : next()));
     const recipe = `quant_stage:\n  quant_modifiers:\n    HadamardModifier: {}\n    ${quantizer}\n`;
     const plan = await resolvePlan({ recipe, model: folder, output: path.join(dir, 'out') });
