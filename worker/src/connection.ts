@@ -26,7 +26,6 @@ import {
   type AnalyzeParams,
   type AnalyzeResult,
   type CancelParams,
-  type DeviceDescription,
   type EvaluateParams,
   type EvaluateResult,
   type InitializeParams,
@@ -91,10 +90,10 @@ export function listen({ input, output, core, version, onClose }: ConnectionOpti
     if (protocol !== PROTOCOL_VERSION) return new ResponseError(-32600, runFailure.protocolMismatch(protocol, PROTOCOL_VERSION).message);
     console.error(`worker ${version} serves ${host}`);
     devices.defaultThreads = threads;
-    return { protocol: PROTOCOL_VERSION, version, native_abi: core.abi, devices: describeDevices(core) };
+    return { protocol: PROTOCOL_VERSION, version, native_abi: core.abi, devices: core.devices() };
   });
 
-  connection.onRequest(devicesRequest, () => describeDevices(core));
+  connection.onRequest(devicesRequest, () => core.devices());
 
   connection.onRequest<RunResult, unknown>(runRequest, ({ plan: received }: RunParams): RunResult => {
     if (active !== null) return { failure: runFailure.runAlreadyActive(active.context.runId).failure };
@@ -274,5 +273,3 @@ async function inspect(devices: Devices, { model, name }: InspectTensorParams) {
   );
   return await tensorStatistics(tensorName, weights.tensor(tensorName));
 }
-
-const describeDevices = (core: NativeCore): DeviceDescription[] => core.devices().map((device) => ({ ...device }));

@@ -1,5 +1,6 @@
 // The only importer of the .node file: its typed face. Every operation is enqueued by name on the in-order queue of a device.
 import { createRequire } from 'node:module';
+import type { DeviceDescription } from '../../schemas/src/protocol/client-worker.js';
 
 export type DType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I8' | 'U8' | 'F8_E4M3';
 export type OperationOptions = Readonly<Record<string, number | boolean | string>>;
@@ -58,20 +59,9 @@ export interface NativeMemory {
   live_handles: number;
 }
 
-export interface NativeDeviceInfo {
-  kind: 'cpu' | 'cuda';
-  index: number;
-  name: string;
-  usable: boolean;
-  reason: string | null;
-  memory_bytes: number | null;
-  compute_capability: string | null;
-  details: Record<string, string>;
-}
-
 export interface NativeCore {
   readonly abi: number;
-  devices(): NativeDeviceInfo[];
+  devices(): DeviceDescription[];
   /** threads 0: one per physical core. */
   openDevice(kind: 'cpu' | 'cuda', index: number, threads: number): NativeDevice;
 }

@@ -1,8 +1,9 @@
 // The devices that a run or an evaluation asks for, opened: `auto` and `cpu` are the processor, `cuda` all CUDA devices that can be used, `cuda:0,1` these.
 import type { RunReport } from '../../schemas/src/generated/report.js';
 import { parseDeviceChoice } from '../../schemas/src/device-choice.js';
+import type { DeviceDescription } from '../../schemas/src/protocol/client-worker.js';
 import { runFailure } from '../../schemas/src/run-failure.js';
-import type { NativeCore, NativeDevice, NativeDeviceInfo } from './native-core.js';
+import type { NativeCore, NativeDevice } from './native-core.js';
 import { Device } from './tensor/tensor.js';
 
 export interface OpenedDevices {
@@ -32,7 +33,7 @@ export class Devices {
     return this.current;
   }
 
-  private openAll(infos: readonly NativeDeviceInfo[], n_threads: number): NativeDevice[] {
+  private openAll(infos: readonly DeviceDescription[], n_threads: number): NativeDevice[] {
     const opened: NativeDevice[] = [];
     for (const info of infos) {
       try {
@@ -47,10 +48,10 @@ export class Devices {
   }
 }
 
-const idOf = ({ kind, index }: NativeDeviceInfo): string => `${kind}:${index}`;
+const idOf = ({ kind, index }: DeviceDescription): string => `${kind}:${index}`;
 
 /** Throws device-unavailable where one of them cannot be used. */
-export function chooseDevices(all: readonly NativeDeviceInfo[], wanted: string): NativeDeviceInfo[] {
+export function chooseDevices(all: readonly DeviceDescription[], wanted: string): DeviceDescription[] {
   const choice = parseDeviceChoice(wanted);
   if (choice === null) throw runFailure.deviceUnavailable(wanted, 'no device is called so');
   // Nobody gets CUDA unasked until its backend has passed gpu-suite.sh on a device: so far its kernels have run in emulation alone.
@@ -73,7 +74,7 @@ export function chooseDevices(all: readonly NativeDeviceInfo[], wanted: string):
   });
 }
 
-export function factsOf(infos: readonly NativeDeviceInfo[], natives: readonly NativeDevice[]): RunReport['device'] {
+export function factsOf(infos: readonly DeviceDescription[], natives: readonly NativeDevice[]): RunReport['device'] {
   const names = natives.map(({ name }) => name);
   const counted = [...new Set(names)].map((name) => {
     const n_same = names.filter((other) => other === name).length;

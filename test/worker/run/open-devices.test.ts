@@ -1,10 +1,11 @@
 // Which devices a choice means on a machine, and what is said where one of them is not there.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { NativeDevice, NativeDeviceInfo } from '../../../worker/src/native-core.js';
+import type { DeviceDescription } from '../../../schemas/src/protocol/client-worker.js';
+import type { NativeDevice } from '../../../worker/src/native-core.js';
 import { chooseDevices, factsOf } from '../../../worker/src/open-devices.js';
 
-const device = (kind: 'cpu' | 'cuda', index: number, reason: string | null = null): NativeDeviceInfo => ({
+const device = (kind: 'cpu' | 'cuda', index: number, reason: string | null = null): DeviceDescription => ({
   kind,
   index,
   name: kind === 'cpu' ? 'Processor' : `Card ${index % 2}`,
@@ -37,8 +38,8 @@ test('a device that is not there, cannot be used or is none is refused by its na
 });
 
 test('a report names one device by its name and several by number and name', () => {
-  const native = ({ kind, name }: NativeDeviceInfo): NativeDevice => ({ kind, name, threads: 4 }) as NativeDevice;
-  const facts = (wanted: string, all: readonly NativeDeviceInfo[]) => {
+  const native = ({ kind, name }: DeviceDescription): NativeDevice => ({ kind, name, threads: 4 }) as NativeDevice;
+  const facts = (wanted: string, all: readonly DeviceDescription[]) => {
     const infos = chooseDevices(all, wanted);
     return factsOf(infos, infos.map(native));
   };

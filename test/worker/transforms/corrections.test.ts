@@ -9,6 +9,7 @@ import { correctedBias as correctLayerBias, correctedScale } from '../../../work
 import { correctedBias } from '../../../worker/src/transforms/bias-correction.js';
 import { varianceKept } from '../../../worker/src/transforms/variance-correction.js';
 import { correctedRun, inputsOf, manyRows, outputsOf, told, type CorrectedWish } from '../../support/corrected-run.js';
+import { llamaRoles } from '../../support/llama-roles.js';
 import { withDevice } from '../../support/native-device.js';
 import { seededRandom } from '../../../worker/src/random-numbers.js';
 import { inTemporaryFolder, readTensors } from '../../support/worker-run.js';
@@ -17,16 +18,6 @@ const int = (bits: number, strategy = 'channel', more = ''): string =>
   `{ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: ${bits}, type: int, strategy: ${strategy}${more}}}}}`;
 const rtn = (bits: number): string => `QuantizationModifier: ${int(bits)}`;
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-
-const roles = [
-  'self_attn.q_proj',
-  'self_attn.k_proj',
-  'self_attn.v_proj',
-  'self_attn.o_proj',
-  'mlp.gate_proj',
-  'mlp.up_proj',
-  'mlp.down_proj',
-];
 
 test('the corrected bias is that of a sum in double', () =>
   withDevice(async (device) => {
@@ -112,7 +103,7 @@ test('the model of Llama gets all biases of a switch and says so in config.json'
     assert.deepEqual([config['attention_bias'], config['mlp_bias']], [true, true]);
     const tensors = await readTensors(path.join(dir, 'out', 'model.safetensors'));
     for (const block of [0, 1])
-      for (const role of roles) {
+      for (const role of llamaRoles) {
         const bias = tensors.get(`model.layers.${block}.${role}.bias`);
         assert.ok(bias, `${block} ${role}`);
         const isCorrected = role.endsWith('q_proj') || (role.endsWith('up_proj') && block === 0);

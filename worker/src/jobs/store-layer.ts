@@ -7,6 +7,7 @@ import type { SpreadStatistics } from '../calibration/spread-statistics.js';
 import { weightAsRead } from '../checkpoint/formats/floats.js';
 import { weightBytes, type NamedTensor, type QuantizedLayer } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
+import { layerProblem } from '../quantizers/layer-problem.js';
 import type { QuantizedWeight, QuantizerInput } from '../quantizers/quantizer.js';
 import { layerArgs, missingImportance } from '../quantizers/weight-observer.js';
 import { codebookText, type EncodedWeight } from '../quantizers/encoder.js';
@@ -154,15 +155,8 @@ async function inputScale({ statistics }: StoreLayerInput, layer: LayerPlan, wei
 
 function importanceProblems(layer: LayerPlan, missing: string | null): RunProblem[] {
   if (missing === null) return [];
-  return [
-    {
-      code: 'imatrix-without-importance',
-      severity: 'warning',
-      message: `The observer imatrix_mse of ${layer.name} weighs all columns alike: ${missing}. Use memoryless_mse there, or give it what it needs.`,
-      layer: layer.name,
-      recipe_path: layer.quantizer?.recipe_path ?? null,
-    },
-  ];
+  const message = `The observer imatrix_mse of ${layer.name} weighs all columns alike: ${missing}. Use memoryless_mse there, or give it what it needs.`;
+  return [layerProblem(layer, 'imatrix-without-importance', 'warning', message)];
 }
 
 /** What an average over rows could be had by, for the observers that keep the last row alone. */
@@ -174,27 +168,11 @@ const overAllRows: Readonly<Record<string, string>> = {
 };
 
 function inputProblems(layer: LayerPlan, finding: string | null): RunProblem[] {
-  if (finding !== null)
-    return [
-      {
-        code: 'input-range-uncertain',
-        severity: 'warning',
-        message: `The input range of ${layer.name}: ${finding}.`,
-        layer: layer.name,
-        recipe_path: layer.quantizer?.recipe_path ?? null,
-      },
-    ];
+  if (finding !== null) return [layerProblem(layer, 'input-range-uncertain', 'warning', `The input range of ${layer.name}: ${finding}.`)];
   const args = layer.scheme?.input_activations;
   const observer = args?.observer ?? 'memoryless_minmax';
   const instead = overAllRows[observer];
   if (!args || args.dynamic === true || instead === undefined) return [];
-  return [
-    {
-      code: 'static-range-of-last-row',
-      severity: 'warning',
-      message: `The static input range of ${layer.name} is that of the last calibration row alone, because its observer is ${observer}. Write observer: ${instead} to use all rows.`,
-      layer: layer.name,
-      recipe_path: layer.quantizer?.recipe_path ?? null,
-    },
-  ];
+  const message = `The static input range of ${layer.name} is that of the last calibration row alone, because its observer is ${observer}. Write observer: ${instead} to use all rows.`;
+  return [layerProblem(layer, 'static-range-of-last-row', 'warning', message)];
 }

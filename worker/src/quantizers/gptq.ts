@@ -11,6 +11,7 @@ import { levelsFacts } from '../../../schemas/src/levels.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { layerProblem } from './layer-problem.js';
 import {
   disposeQuantized,
   disposeScales,
@@ -94,7 +95,7 @@ export async function roundToNearest(set: readonly QuantizerInput[], code: strin
     for (const input of set) {
       const { layer } = input;
       const message = `${layer.name} is rounded to nearest instead of by GPTQ: ${reason}. Use more varied calibration rows, or add the layer to ignore.`;
-      rounded.push({ ...(await rtn.quantize(input)), problems: [problem(layer, code, 'warning', message)] });
+      rounded.push({ ...(await rtn.quantize(input)), problems: [layerProblem(layer, code, 'warning', message)] });
     }
     return rounded;
   } catch (error) {
@@ -110,7 +111,7 @@ export function problemsOf(layer: LayerPlan, wanted: number, findings: FactorFin
   const hasZero = levels === undefined || levelsFacts[levels].values(2).includes(0);
   if (dampening_frac > wanted)
     problems.push(
-      problem(
+      layerProblem(
         layer,
         'gptq-damping-raised',
         'warning',
@@ -119,7 +120,7 @@ export function problemsOf(layer: LayerPlan, wanted: number, findings: FactorFin
     );
   else if (retries > 0)
     problems.push(
-      problem(
+      layerProblem(
         layer,
         'gptq-factored-in-double',
         'information',
@@ -128,7 +129,7 @@ export function problemsOf(layer: LayerPlan, wanted: number, findings: FactorFin
     );
   if (dead_columns > 0)
     problems.push(
-      problem(
+      layerProblem(
         layer,
         'gptq-dead-columns',
         'information',
@@ -137,11 +138,3 @@ export function problemsOf(layer: LayerPlan, wanted: number, findings: FactorFin
     );
   return problems;
 }
-
-const problem = (layer: LayerPlan, code: string, severity: RunProblem['severity'], message: string): RunProblem => ({
-  code,
-  severity,
-  message,
-  layer: layer.name,
-  recipe_path: layer.quantizer?.recipe_path ?? null,
-});

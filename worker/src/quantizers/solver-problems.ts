@@ -4,6 +4,7 @@ import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { quantizerFacts } from '../../../schemas/src/modifiers.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { layerProblem } from './layer-problem.js';
 import type { FactorFindings, QuantizedWeight, QuantizerInput, SharedHessian } from './quantizer.js';
 import { rtn } from './rtn.js';
 
@@ -25,7 +26,7 @@ export async function inputsOf(input: QuantizerInput): Promise<LivingInputs | Qu
 async function roundToNearest(input: QuantizerInput, reason: string): Promise<QuantizedWeight> {
   const { layer, plan } = input;
   const message = `${layer.name} is rounded to nearest instead of by ${quantizerFacts[plan.name].title}: ${reason}. Use more varied calibration rows, or add the layer to ignore.`;
-  return { ...(await rtn.quantize(input)), problems: [problem(layer, 'solver-without-inputs', 'warning', message)] };
+  return { ...(await rtn.quantize(input)), problems: [layerProblem(layer, 'solver-without-inputs', 'warning', message)] };
 }
 
 export async function factorOf(
@@ -46,7 +47,7 @@ export async function factorOf(
 export function factorProblems(layer: LayerPlan, wanted: number, { dampening_frac, retries }: FactorFindings): RunProblem[] {
   if (dampening_frac > wanted)
     return [
-      problem(
+      layerProblem(
         layer,
         'solver-damping-raised',
         'warning',
@@ -55,7 +56,7 @@ export function factorProblems(layer: LayerPlan, wanted: number, { dampening_fra
     ];
   if (retries === 0) return [];
   return [
-    problem(
+    layerProblem(
       layer,
       'solver-factored-in-double',
       'information',
@@ -67,7 +68,7 @@ export function factorProblems(layer: LayerPlan, wanted: number, { dampening_fra
 export function deadColumnProblems(layer: LayerPlan, dead_columns: number): RunProblem[] {
   if (dead_columns === 0) return [];
   return [
-    problem(
+    layerProblem(
       layer,
       'solver-dead-columns',
       'information',
@@ -75,11 +76,3 @@ export function deadColumnProblems(layer: LayerPlan, dead_columns: number): RunP
     ),
   ];
 }
-
-const problem = (layer: LayerPlan, code: string, severity: RunProblem['severity'], message: string): RunProblem => ({
-  code,
-  severity,
-  message,
-  layer: layer.name,
-  recipe_path: layer.quantizer?.recipe_path ?? null,
-});
