@@ -28,3 +28,12 @@ test('another device, a cap and hidden states elsewhere are told', () => {
     '            hidden states: 3.0 GB on the device, 2.0 GB pinned, 1.0 GB on disk at most',
   ]);
 });
+
+test('what methods did to the layers stands in one line each', () => {
+  const [first, ...others] = runReport().layers;
+  const lines = reportLines(
+    { ...runReport(), layers: [{ ...first!, low_rank: { rank: 8, error_before: 2, error_after: 1 } }, ...others] },
+    { output_dir: null, report_dir: null },
+  );
+  assert.ok(lines.includes('Low-rank adapter: model.layers.0.self_attn.q_proj: rank 8, 50 % less error'));
+});

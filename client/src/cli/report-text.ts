@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
+import { factLines } from '../../../schemas/src/layer-facts.js';
 import { gateFacts } from '../../../schemas/src/quality-gates.js';
 import { qualityMetrics, type Quality } from '../../../schemas/src/quality-metrics.js';
 import { change, counted, table, type Column } from './format-text.js';
@@ -21,6 +22,7 @@ export function reportLines(
     ...beforeAfter(report),
     '',
     ...worstLayers(quantized),
+    ...methodLines(report),
     ...gateLines(report),
     ...problemSummary(report),
     `Memory      ${bytesText(report.memory.measured_peak_bytes)} at most (estimated ${bytesText(report.memory.estimated_peak_bytes)})`,
@@ -75,6 +77,12 @@ function worstLayers(layers: readonly LayerMetrics[]): string[] {
     ),
     '',
   ];
+}
+
+/** What methods tell of the layers beside their errors. */
+function methodLines({ layers }: RunReport): string[] {
+  const lines = factLines(layers).map(({ name, text }) => `${name}: ${text}`);
+  return lines.length === 0 ? [] : [...lines, ''];
 }
 
 function gateLines({ gates = [] }: RunReport): string[] {

@@ -1,11 +1,12 @@
 // What is known of one layer: the tooltip of its cell and the list beside its histogram.
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import { layerFacts } from '../../../schemas/src/layer-facts.js';
 import { quantizerFacts, type QuantizerFacts } from '../../../schemas/src/modifiers.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
 import { rankOf } from './error-heatmap.js';
-import { metrics, trim } from './metrics.js';
+import { metrics } from './metrics.js';
 import type { Metric } from './metrics.js';
 
 /** A report of another version may name a method that this one does not have. */
@@ -41,24 +42,9 @@ export function drawDetails(layer: LayerMetrics, layers: readonly LayerMetrics[]
       const place = metric.key === chosen.key && rank !== null ? ` (${rank} of ${layers.length})` : '';
       return [[metric.name, metric.format(value) + place, metric.definition]];
     }),
-    ...(layer.dampening_frac === null
-      ? []
-      : [
-          ['Damping', `${trim(layer.dampening_frac)} × mean diag(H)`, 'What was added to the diagonal of the Hessian'] as [
-            string,
-            string,
-            string,
-          ],
-        ]),
-    ...(layer.dead_columns === null || layer.dead_columns === 0
-      ? []
-      : [
-          ['Dead columns', String(layer.dead_columns), 'Inputs that were zero in all calibration rows; their weights are set to zero'] as [
-            string,
-            string,
-            string,
-          ],
-        ]),
+    ...layerFacts
+      .filter((fact) => fact.valueOf(layer) !== null)
+      .map((fact): [string, string, string] => [fact.name, fact.textOf(layer), fact.definition]),
   ];
   return draw('dl', {}, ...rows.flatMap(([name, text, help]) => [draw('dt', { title: help }, name), draw('dd', {}, text)]));
 }

@@ -1,6 +1,7 @@
 // The layers of a report as a table that can be sorted: the alternative to the pictures.
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import { factsOf } from '../../../schemas/src/layer-facts.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
 import { counted, isBetterHigher, metricsOf } from './metrics.js';
@@ -49,6 +50,14 @@ export function tableColumns(layers: readonly LayerMetrics[]): TableColumn[] {
         const value = metric.valueOf(layer);
         return value === null ? '–' : metric.format(value);
       },
+    })),
+    ...factsOf(layers).map(({ key, name, definition, valueOf, textOf }) => ({
+      key,
+      title: name,
+      help: definition,
+      numeric: true,
+      valueOf,
+      textOf,
     })),
     {
       key: 'bytes_after',

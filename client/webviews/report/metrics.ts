@@ -1,5 +1,8 @@
 // The figures of a layer that a picture can show: name, definition, unit, and how it is written. The one list for heatmap, table and tooltip.
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import { percent, trim } from '../../../schemas/src/number-text.js';
+
+export { trim };
 
 export interface Metric {
   key: 'relative_output_error' | 'weight_error' | 'weight_sqnr_db' | 'clipped_share' | 'bits_per_weight';
@@ -13,18 +16,8 @@ export interface Metric {
   short(value: number): string;
 }
 
-const percent = (value: number): string => (value === 0 ? '0 %' : `${trim(value * 100)} %`);
-
 const twoDigits = (value: number): string =>
   value !== 0 && Math.abs(value) < 1e-2 ? value.toExponential(0) : String(Number(value.toPrecision(2)));
-
-/** Three significant digits without an exponent where that is short. */
-export function trim(value: number): string {
-  if (value === 0) return '0';
-  const magnitude = Math.abs(value);
-  if (magnitude < 1e-3 || magnitude >= 1e6) return value.toExponential(1);
-  return String(Number(value.toPrecision(3)));
-}
 
 export const metrics: readonly Metric[] = [
   {
