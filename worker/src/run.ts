@@ -1,6 +1,7 @@
 // The pipeline of a run: plan → calibrated, transformed, quantized, written, measured. Unit by unit: what is finished is on the disk, and what
 // the next block sees is what a reader of the file would compute, so that a resumed run and an unbroken one are the same run.
 import { rm } from 'node:fs/promises';
+import type { ErrorDepth } from '../../schemas/src/generated/report.js';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import { isAdapter, quantizerFacts } from '../../schemas/src/modifiers.js';
@@ -12,7 +13,8 @@ import { withAdapter } from './checkpoint/adapter-folder.js';
 import { checkOutputFolder, writeCheckpoint } from './checkpoint/checkpoint-writer.js';
 import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
 import { verifyModelFiles } from './checkpoint/tensor-reader.js';
-import { evaluateRun, type Quality } from './evaluate/evaluate-run.js';
+import { depthDataset } from './evaluate/error-depth.js';
+import { depthOfRun, evaluateRun, type Quality } from './evaluate/evaluate-run.js';
 import { checkDevice } from './device-limits.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits } from './jobs/layer-jobs.js';
 import { checkDisk, checkMemory, deviceLimit, residentPeakBytes } from './jobs/memory-estimate.js';
@@ -32,11 +34,12 @@ interface Reached {
   outputDir: string | null;
   weightsBytes: number | null;
   quality: Quality | null;
+  depth: ErrorDepth | null;
 }
 
 /** Never throws: the outcome is the last event, and the report says the same. */
 export async function run(context: RunContext): Promise<void> {
-  const reached: Reached = { outputDir: null, weightsBytes: null, quality: null };
+  const reached: Reached = { outputDir: null, weightsBytes: null, quality: null, depth: null };
   let outcome: RunOutcome = 'completed';
   let failure: RunFailure | null = null;
   let journal: RunJournal | null = null;
@@ -130,20 +133,26 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
     reached.weightsBytes = await writeCheckpoint(content, context.runDir, () => context.throwIfCancelled());
     reached.outputDir = plan.output.dir;
     await journal.close();
-    if (plan.model.dir !== context.given.model.dir) await rm(plan.model.dir, { recursive: true, force: true });
   });
-  if (plan.evaluate !== null) {
-    const file = await describeModel(plan.output.dir, nodeFiles);
-    if (file.model === null) throw runFailure.fileUnreadable(plan.output.dir, file.problems.map((problem) => problem.message).join(' '));
-    const isAdapted = plan.transforms.some(isAdapter);
-    const whole = isAdapted ? await withAdapter(file.model) : file.model;
-    await evaluateRun(
-      context,
-      governor,
-      { whole, withoutAdapter: isAdapted ? file.model : null },
-      (quality) => (reached.quality = quality),
-    );
+  try {
+    await judge(context, governor, reached);
+  } finally {
+    if (plan.model.dir !== context.given.model.dir) await rm(plan.model.dir, { recursive: true, force: true });
   }
+}
+
+/** What was written, read as any reader would: what the recipe asks to measure, and where the error arises. */
+async function judge(context: RunContext, governor: MemoryGovernor, reached: Reached): Promise<void> {
+  const { plan } = context;
+  const dataset = depthDataset(plan);
+  if (plan.evaluate === null && dataset === null) return;
+  const file = await describeModel(plan.output.dir, nodeFiles);
+  if (file.model === null) throw runFailure.fileUnreadable(plan.output.dir, file.problems.map((problem) => problem.message).join(' '));
+  const isAdapted = plan.transforms.some(isAdapter);
+  const whole = isAdapted ? await withAdapter(file.model) : file.model;
+  const models = { whole, withoutAdapter: isAdapted ? file.model : null };
+  if (plan.evaluate !== null) await evaluateRun(context, governor, models, (quality) => (reached.quality = quality));
+  if (dataset !== null) reached.depth = await depthOfRun(context, governor, whole, dataset);
 }
 
 async function writeReport(context: RunContext, outcome: RunOutcome, reached: Reached): Promise<string> {
@@ -169,6 +178,7 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     output_dir: reached.outputDir,
     gates,
     quality: reached.quality,
+    depth: reached.depth,
     measured_peak_bytes: Math.max(...context.devices.map(({ native }) => native.memory().peak_bytes), residentPeakBytes()),
     peakStage: context.peakStage,
     places: memoryPlaces(context),

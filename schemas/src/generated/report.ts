@@ -100,6 +100,7 @@ export interface RunReport {
    */
   transforms?: TransformMetrics[];
   layers: LayerMetrics[];
+  depth?: ErrorDepth;
   problems: RunProblem[];
 }
 export interface Perplexity {
@@ -273,6 +274,21 @@ export interface TransformMetrics {
    * The same with the chosen scales.
    */
   loss_after: number | null;
+  scales?: SidecarArray;
+}
+/**
+ * Little-endian array beside the report.
+ */
+export interface SidecarArray {
+  /**
+   * Name in the report folder.
+   */
+  file: string;
+  dtype: 'F32' | 'F64' | 'I32' | 'I64' | 'U32';
+  shape: number[];
+  offset: number;
+  min: number | null;
+  max: number | null;
 }
 export interface LayerMetrics {
   name: string;
@@ -401,18 +417,56 @@ export interface PruningMetrics {
   zero_rows_before: number;
 }
 /**
- * Little-endian array beside the report.
+ * The written model against the one before, on a few rows, block by block: where the error arises. The first token of every row is left out, whose hidden state is many times larger than all others in most models. Absent where nothing was written or there were no rows.
  */
-export interface SidecarArray {
+export interface ErrorDepth {
+  dataset: string;
+  rows: number;
   /**
-   * Name in the report folder.
+   * Compared tokens.
    */
-  file: string;
-  dtype: 'F32' | 'F64' | 'I32' | 'I64' | 'U32';
-  shape: number[];
-  offset: number;
-  min: number | null;
-  max: number | null;
+  tokens: number;
+  /**
+   * Hidden states behind the embedding and every block, in this order.
+   */
+  blocks: BlockError[];
+  /**
+   * Linears in the order of their work; the head only where it is quantized.
+   */
+  layers: LayerError[];
+}
+export interface BlockError {
+  /**
+   * null: the embedding.
+   */
+  block: number | null;
+  /**
+   * sum (h' - h)^2 / sum h^2 over the hidden states; null: not finite.
+   */
+  error: number | null;
+}
+/**
+ * The error of a linear's output and its parts, each as a share of the squared output of the model before, y = W x + b. Parts add up to the whole where they are not correlated. null: not finite.
+ */
+export interface LayerError {
+  name: string;
+  block: number | null;
+  /**
+   * Own part of the weights: |(W' x + b') - (W x + b)|^2 / |y|^2, x the inputs of the model before; W' and b' as written, with an adapter where there is one.
+   */
+  weight: number | null;
+  /**
+   * Own part of the activations: |W' Q(x') - W' x'|^2 / |y|^2, x' the inputs in the written model, Q as the scheme quantizes them.
+   */
+  activation: number | null;
+  /**
+   * From the layers before: |W' x' - W' x|^2 / |y|^2.
+   */
+  propagated: number | null;
+  /**
+   * |y' - y|^2 / |y|^2, y' the output in the written model.
+   */
+  total: number | null;
 }
 export interface RunProblem {
   code: string;

@@ -1,11 +1,13 @@
 // What `evaluate` of a recipe asks for, on the written file and on the model before, read as any reader would. Each figure is kept as soon as it is
 // known, so that the report of a run that stops has those. Perplexity runs on all devices of the run, the others on its first.
-import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
-import type { RunProblem, RunReport } from '../../../schemas/src/generated/report.js';
+import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
+import type { ErrorDepth, RunProblem, RunReport } from '../../../schemas/src/generated/report.js';
 import { evaluationOperations, type EvaluationKind } from '../jobs/evaluation-estimate.js';
 import { availableMemory } from '../jobs/memory-estimate.js';
+import { depthOperations } from '../jobs/operations-estimate.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
-import type { RunContext } from '../run-context.js';
+import { asRunFailure, isCancellation, type RunContext } from '../run-context.js';
+import { measureDepth } from './error-depth.js';
 import { measureGeneration } from './generation.js';
 import { measureDivergence } from './kl-divergence.js';
 import type { EvaluationWatch } from './model-pass.js';
@@ -61,6 +63,44 @@ export async function evaluateRun(
     const compare = (watch: EvaluationWatch) =>
       measureDivergence({ original: context.given.model, quantized: file }, kl_divergence, device, watch, governor, available);
     known({ kl_divergence: await staged(context, 'kl_divergence', 1, 'the written checkpoint against the model before', true, compare) });
+  }
+}
+
+/** Null where it could not be measured, which is told: the file stands, and its figures do not depend on it. */
+export async function depthOfRun(
+  context: RunContext,
+  governor: MemoryGovernor,
+  written: ModelDescription,
+  dataset: DatasetPlan,
+): Promise<ErrorDepth | null> {
+  const { plan, device, runDir, transforms } = context;
+  const what = 'the error through depth';
+  let done = 0;
+  const watch: EvaluationWatch = {
+    onProgress: (fraction) => {
+      context.advance((fraction - done) * depthOperations(plan), `measuring ${what}`);
+      done = fraction;
+    },
+    // Of the rows all was told where they were used whole.
+    onProblem: () => undefined,
+    throwIfCancelled: () => context.throwIfCancelled(),
+  };
+  const availableBytes = availableMemory(plan);
+  try {
+    return await context.stage('evaluate', null, what, () =>
+      measureDepth({ original: plan.model, written, transforms, runDir, dataset, device, governor, availableBytes, watch }),
+    );
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const { message } = asRunFailure(error);
+    context.problem({
+      code: 'depth-not-measured',
+      severity: 'warning',
+      message: `Where the error arises in the model could not be measured: ${message} The checkpoint and all other figures stand; the report has no picture of the error through depth.`,
+      layer: null,
+      recipe_path: null,
+    });
+    return null;
   }
 }
 

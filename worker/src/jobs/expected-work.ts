@@ -2,7 +2,14 @@
 import { needsPairs } from '../../../schemas/src/modifiers.js';
 import type { RunContext } from '../run-context.js';
 import { transformPasses, type WorkUnit } from './layer-jobs.js';
-import { evaluateOperations, forwardOperations, observeOperations, quantizeOperations, searchOperations } from './operations-estimate.js';
+import {
+  depthOperations,
+  evaluateOperations,
+  forwardOperations,
+  observeOperations,
+  quantizeOperations,
+  searchOperations,
+} from './operations-estimate.js';
 
 /** One pass of the rows for each kind of transform, and one for the quantizer; searches are counted apart. */
 const passesOf = (unit: WorkUnit): number => (unit.layers.length === 0 ? 0 : transformPasses(unit).length + 1);
@@ -17,7 +24,7 @@ export const observeWork = ({ plan }: RunContext, unit: WorkUnit, n_tokens: numb
 /** Resuming passes the rows through the finished blocks again, so only the rest of their work is counted as done. */
 export function expectWork(context: RunContext, units: readonly WorkUnit[], n_finished: number, n_tokens: number): void {
   const { plan } = context;
-  let [total, done] = [evaluateOperations(plan), 0];
+  let [total, done] = [evaluateOperations(plan) + depthOperations(plan), 0];
   for (const unit of units) {
     const searches = transformPasses(unit).flatMap((pass) => (pass.name === 'awq' ? pass.mappings : []));
     const searching = searches.reduce((sum, search) => sum + searchOperations(plan, search, n_tokens), 0);

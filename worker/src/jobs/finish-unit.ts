@@ -44,9 +44,10 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
     const own = placed === null ? (index === 0 ? unit.layers : []) : layersOn(index, placed);
     await checkFinite(own, copies.on(index), (name) => source(device).file(name));
   }
+  const sidecar = new Sidecar(`blocks/${threeDigits(unit.index)}.arrays.bin`);
   const transformed =
     unit.transforms.length > 0
-      ? await context.stage('transform', unit.block, detail(unit), () => transformUnit({ ...input, copies }))
+      ? await context.stage('transform', unit.block, detail(unit), () => transformUnit({ ...input, copies, sidecar }))
       : { metrics: [], problems: [] };
   transformed.metrics.forEach((metrics) => context.transformFinished(metrics));
   transformed.problems.forEach((problem) => context.problem(problem));
@@ -55,7 +56,6 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
   const groups = placed ?? placeLayers(unit.layers, statistics?.sharedInputs() ?? [], devices.length);
   const layers: LayerMetrics[] = [];
   const problems: RunProblem[] = [...transformed.problems];
-  const sidecar = new Sidecar(`blocks/${threeDigits(unit.index)}.arrays.bin`);
   const onLayer = (layer: LayerPlan, metrics: LayerMetrics, found: RunProblem[]): void => {
     layers.push(metrics);
     problems.push(...found);

@@ -60,3 +60,10 @@ export function quantizeOperations(layers: readonly LayerPlan[]): number {
 /** All evaluations of both models. */
 export const evaluateOperations = (plan: QuantizationPlan): number =>
   evaluationKinds.reduce((sum, kind) => sum + evaluationOperations(plan, kind), 0);
+
+/** The rows of the error through depth pass a block as each model has it, and each linear four times more, as in evaluate/error-depth.ts. */
+const depthPasses = 6;
+const depthTokens = 8 * 256;
+
+export const depthOperations = ({ calibration, evaluate, layers }: QuantizationPlan): number =>
+  (calibration ?? evaluate?.kl_divergence ?? evaluate?.perplexity ?? null) === null ? 0 : depthPasses * depthTokens * weightsOf(layers);

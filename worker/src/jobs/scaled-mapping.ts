@@ -5,6 +5,7 @@ import { runFailure } from '../../../schemas/src/run-failure.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import type { WeightCopies } from '../checkpoint/weight-copies.js';
+import type { Sidecar } from '../report/sidecar.js';
 import type { RunContext } from '../run-context.js';
 import { copyTo } from '../tensor/copy-to.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -18,6 +19,8 @@ export interface BlockInput {
   rows: SpreadRows;
   /** One for each part of the rows. */
   copies: WeightCopies;
+  /** Keeps the scales. */
+  sidecar: Sidecar;
 }
 
 /** What is told of a block's transforms. */

@@ -91,6 +91,7 @@ async function searchMapping(
       parent: mapping.parent,
       ...point,
       ...range,
+      scales: input.sidecar.floats(await s.readFloats()),
       loss_before: finiteOr(losses[0], null),
       loss_after: finiteOr(losses[best], null),
     };

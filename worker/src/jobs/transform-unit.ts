@@ -8,6 +8,7 @@ import type { SpreadRows } from '../calibration/spread-rows.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import type { WeightCopies } from '../checkpoint/weight-copies.js';
 import { ChannelRangeObserver, mergeRanges } from '../observers/channel-range.js';
+import type { Sidecar } from '../report/sidecar.js';
 import type { RunContext } from '../run-context.js';
 import { linear } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -20,14 +21,16 @@ export interface TransformUnitInput {
   unit: WorkUnit;
   rows: SpreadRows | null;
   copies: WeightCopies;
+  /** Keeps the scales. */
+  sidecar: Sidecar;
 }
 
-export async function transformUnit({ context, unit, rows, copies }: TransformUnitInput): Promise<TransformFindings> {
+export async function transformUnit({ context, unit, rows, copies, sidecar }: TransformUnitInput): Promise<TransformFindings> {
   const { block } = unit;
   if (rows === null || block === null) throw runFailure.planInvalid('a transform needs calibration rows');
   const found: TransformFindings = { metrics: [], problems: [] };
   for (const pass of transformPasses(unit)) {
-    const input = { context, block, rows, copies };
+    const input = { context, block, rows, copies, sidecar };
     const { metrics, problems } =
       pass.name === 'awq' ? await searchScales(input, pass.mappings) : { metrics: await smooth(input, pass.mappings), problems: [] };
     found.metrics.push(...metrics);
@@ -39,7 +42,7 @@ export async function transformUnit({ context, unit, rows, copies }: TransformUn
 
 /** SmoothQuant: ranges of all mappings in one pass. */
 async function smooth(input: BlockInput, mappings: readonly MappingOf<SmoothQuantPlan>[]): Promise<TransformMetrics[]> {
-  const { context, block, rows, copies } = input;
+  const { context, block, rows, copies, sidecar } = input;
   const observed = mappings.map(({ plan, mapping }) => ({
     plan,
     mapping,
@@ -76,6 +79,7 @@ async function smooth(input: BlockInput, mappings: readonly MappingOf<SmoothQuan
         ratio: plan.smoothing_strength,
         duo_scaling: null,
         ...(await rangeOfScales(s)),
+        scales: sidecar.floats(await s.readFloats()),
         loss_before: null,
         loss_after: null,
       });

@@ -1,7 +1,14 @@
 // report.json: the numbers of a run, from what the run collected. Written before the last event, whatever happened.
 import path from 'node:path';
 import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
-import type { LayerMetrics, RotationMetrics, RunProblem, RunReport, TransformMetrics } from '../../../schemas/src/generated/report.js';
+import type {
+  ErrorDepth,
+  LayerMetrics,
+  RotationMetrics,
+  RunProblem,
+  RunReport,
+  TransformMetrics,
+} from '../../../schemas/src/generated/report.js';
 import type { JudgedGate } from '../../../schemas/src/quality-gates.js';
 
 export interface RunFacts {
@@ -17,6 +24,8 @@ export interface RunFacts {
   /** Null when nothing was written. */
   weightsBytesAfter: number | null;
   quality: RunReport['quality'];
+  /** Null where it was not measured. */
+  depth: ErrorDepth | null;
   measured_peak_bytes: number;
   peakStage: string;
   places: Pick<RunReport['memory'], 'devices' | 'process_peak_bytes' | 'pinned_peak_bytes' | 'activations'>;
@@ -69,6 +78,7 @@ export function makeReport(facts: RunFacts): RunReport {
     ...(facts.rotations.length > 0 ? { rotations: facts.rotations } : {}),
     transforms: facts.transforms,
     layers,
+    ...(facts.depth === null ? {} : { depth: facts.depth }),
     problems: facts.problems,
   };
 }
