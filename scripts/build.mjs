@@ -26,6 +26,7 @@ async function bundleOptions(outDir, sourcemap) {
     { ...node, entryPoints: ['client/src/extension.ts'], outfile: `${outDir}/client/extension.js`, external: ['vscode'] },
     { ...node, entryPoints: ['server/src/main.ts'], outfile: `${outDir}/server/main.js` },
     { ...node, entryPoints: ['worker/src/main.ts'], outfile: `${outDir}/worker/main.js` },
+    { ...node, entryPoints: ['worker/src/hash-thread.ts'], outfile: `${outDir}/worker/hash-thread.js` },
     { ...node, entryPoints: ['client/src/cli/bitwright.ts'], outfile: `${outDir}/cli/bitwright.js` },
     ...['report', 'sensitivity', 'comparison', 'model-file', 'standalone'].map((page) => ({
       ...common,

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { compile } from 'json-schema-to-typescript';
 
 const schemasDir = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'schemas');
-const names = ['plan', 'report', 'sensitivity'];
+const names = ['plan', 'report', 'sensitivity', 'lock'];
 
 export async function generateTypes(name) {
   const schema = JSON.parse(readFileSync(path.join(schemasDir, `${name}.schema.json`), 'utf8'));

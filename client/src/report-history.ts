@@ -3,7 +3,7 @@ import { copyFile, mkdir, readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { RunReport } from '../../schemas/src/generated/report.js';
 
-/** Copies the report of the last run with its arrays; blocks and journal are the run's own. Answers the new folder; null where there is no report. */
+/** Copies the report of the last run with its arrays and its lock; blocks and journal are the run's own. Answers the new folder; null where there is no report. */
 export async function keepLastReport(outputDir: string): Promise<string | null> {
   const from = `${outputDir}.run`;
   const report = await readReportFile(path.join(from, 'report.json'));
@@ -13,6 +13,7 @@ export async function keepLastReport(outputDir: string): Promise<string | null> 
   const arrays = (await namesIn(path.join(from, 'blocks'))).filter((name) => name.endsWith('.arrays.bin'));
   await mkdir(path.join(to, 'blocks'), { recursive: true });
   for (const name of arrays) await copyFile(path.join(from, 'blocks', name), path.join(to, 'blocks', name));
+  if ((await namesIn(from)).includes('lock.json')) await copyFile(path.join(from, 'lock.json'), path.join(to, 'lock.json'));
   // Last: a folder with a report is whole.
   await copyFile(path.join(from, 'report.json'), path.join(to, 'report.json'));
   return to;

@@ -17,6 +17,7 @@ import {
   evaluateProgressNotification,
   evaluateRequest,
   initializeRequest,
+  hashInputsRequest,
   inspectTensorRequest,
   NATIVE_CORE_UNAVAILABLE,
   runEventNotification,
@@ -29,6 +30,8 @@ import {
   type EvaluateParams,
   type EvaluateProgressParams,
   type EvaluateResult,
+  type HashInputsParams,
+  type HashInputsResult,
   type InitializeParams,
   type InitializeResult,
   type InspectTensorParams,
@@ -82,6 +85,8 @@ export interface WorkerHost {
   analyze(params: AnalyzeParams, control?: EvaluateControl): Promise<AnalyzeResult | { cancelled: true }>;
   /** As an analysis; what was measured is known to the next search. */
   searchBits(params: SearchBitsParams, control?: EvaluateControl): Promise<SearchBitsResult | { cancelled: true }>;
+  /** Of the files that the run of a lock has read. */
+  hashInputs(params: HashInputsParams): Promise<HashInputsResult>;
   inspectTensor(params: InspectTensorParams): Promise<InspectTensorResult>;
   /** Ends the process in order: its input closes, and it is killed when it lingers. Resolves when it is gone. */
   dispose(): Promise<void>;
@@ -152,6 +157,7 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHost> {
     evaluate: (params: EvaluateParams, control = {}) => cancellable<EvaluateResult>(evaluateRequest, params, control),
     analyze: (params: AnalyzeParams, control = {}) => cancellable<AnalyzeResult>(analyzeRequest, params, control),
     searchBits: (params: SearchBitsParams, control = {}) => cancellable<SearchBitsResult>(searchBitsRequest, params, control),
+    hashInputs: (params: HashInputsParams) => request<HashInputsResult>(hashInputsRequest, params),
     inspectTensor: (params: InspectTensorParams) => request<InspectTensorResult>(inspectTensorRequest, params),
     dispose: () => child.stop(),
     kill: () => child.kill(),

@@ -2,6 +2,7 @@
 // (scripts/standalone-validators.mjs), so that no process compiles schemas when it starts.
 import Ajv from 'ajv';
 import type { ValidateFunction } from 'ajv';
+import lockSchema from '../lock.schema.json';
 import planSchema from '../plan.schema.json';
 import reportSchema from '../report.schema.json';
 import sensitivitySchema from '../sensitivity.schema.json';
@@ -19,7 +20,8 @@ export const ajv = new Ajv({
   code: { source: true, esm: true },
 });
 ajv.addVocabulary(['x-bitwright']);
-for (const schema of [...Object.values(recipeSchemaFiles.files), planSchema, reportSchema, sensitivitySchema]) ajv.addSchema(schema);
+for (const schema of [...Object.values(recipeSchemaFiles.files), planSchema, reportSchema, sensitivitySchema, lockSchema])
+  ajv.addSchema(schema);
 
 /** What this module gives, by name; the replacement gives the same. */
 export const schemaIds = {
@@ -27,12 +29,14 @@ export const schemaIds = {
   planValidator: planSchema.$id,
   reportValidator: reportSchema.$id,
   sensitivityValidator: sensitivitySchema.$id,
+  lockValidator: lockSchema.$id,
 };
 
 export const recipeValidator = (): ValidateFunction => compiled(schemaIds.recipeValidator);
 export const planValidator = (): ValidateFunction => compiled(schemaIds.planValidator);
 export const reportValidator = (): ValidateFunction => compiled(schemaIds.reportValidator);
 export const sensitivityValidator = (): ValidateFunction => compiled(schemaIds.sensitivityValidator);
+export const lockValidator = (): ValidateFunction => compiled(schemaIds.lockValidator);
 
 /** At the first use. */
 function compiled(id: string): ValidateFunction {

@@ -1,7 +1,7 @@
 // The progress union: the worker emits it, the client and the command line forward it, nobody reinterprets it.
 import type { LayerMetrics, RunProblem } from './generated/report.js';
 
-export type RunStage = 'prepare' | 'calibrate' | 'transform' | 'quantize' | 'forward' | 'write' | 'evaluate' | 'report';
+export type RunStage = 'prepare' | 'calibrate' | 'transform' | 'quantize' | 'forward' | 'write' | 'lock' | 'evaluate' | 'report';
 export type RunOutcome = 'completed' | 'cancelled' | 'failed';
 
 export type RunEvent =

@@ -18,6 +18,12 @@ export const runFailure = {
       null,
       `The plan does not fit this version of the worker: ${detail}. Resolve the recipe again with the matching version.`,
     ),
+  lockInvalid: (detail: string) =>
+    fail(
+      'lock-invalid',
+      null,
+      `The lock of the run does not fit this version of Bitwright: ${detail}. Use the version that it names, or quantize the recipe again.`,
+    ),
   protocolMismatch: (host: number, worker: number) =>
     fail(
       'protocol-mismatch',

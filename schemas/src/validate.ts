@@ -1,6 +1,7 @@
 // Validation against the recipe, plan and report schemas, one function each, with ajv's names hidden.
 import type { ErrorObject, ValidateFunction } from './compiled-schemas.js';
-import { planValidator, recipeValidator, reportValidator, sensitivityValidator } from './compiled-schemas.js';
+import { lockValidator, planValidator, recipeValidator, reportValidator, sensitivityValidator } from './compiled-schemas.js';
+import type { RunLock } from './generated/lock.js';
 import type { QuantizationPlan } from './generated/plan.js';
 import type { RunReport } from './generated/report.js';
 import type { SensitivityAnalysis } from './generated/sensitivity.js';
@@ -61,3 +62,14 @@ export function asSensitivity(value: unknown): { analysis: SensitivityAnalysis }
   const findings = check(sensitivityValidator(), value);
   return findings.length === 0 ? { analysis: value as SensitivityAnalysis } : { error: describe(findings) };
 }
+
+/** Its plan is one of this version, too. */
+export function asLock(value: unknown): { lock: LockWithPlan } | { error: string } {
+  const findings = check(lockValidator(), value);
+  if (findings.length > 0) return { error: describe(findings) };
+  const lock = value as RunLock;
+  const plan = asPlan(lock.plan);
+  return 'error' in plan ? { error: `its plan: ${plan.error}` } : { lock: { ...lock, plan: plan.plan } };
+}
+
+export type LockWithPlan = Omit<RunLock, 'plan'> & { plan: QuantizationPlan };

@@ -23,7 +23,9 @@ test('a package holds the bundles, the native parts, what VS Code reads, licence
     '[Content_Types].xml',
     'extension.vsixmanifest',
     ...['LICENSE.txt', 'changelog.md', 'readme.md', 'package.json', 'package.nls.json', 'ThirdPartyNotices.txt', 'l10n/bundle.l10n.json'],
-    ...['cli/bitwright.js', 'client/extension.js', 'server/main.js', 'worker/main.js'].map((name) => `dist/${name}`),
+    ...['cli/bitwright.js', 'client/extension.js', 'server/main.js', 'worker/main.js', 'worker/hash-thread.js'].map(
+      (name) => `dist/${name}`,
+    ),
     ...['report', 'sensitivity', 'comparison', 'model-file', 'standalone'].flatMap((page) => [
       `dist/webviews/${page}.css`,
       `dist/webviews/${page}.js`,

@@ -9,7 +9,7 @@ interface Generator {
   generateTypes(name: string): Promise<string>;
 }
 
-for (const name of ['plan', 'report'])
+for (const name of ['plan', 'report', 'sensitivity', 'lock'])
   test(`schemas/src/generated/${name}.ts is up to date (npm run generate)`, async () => {
     const url = pathToFileURL(path.join(repositoryRoot, 'scripts/generate-types.mjs')).href;
     const { generateTypes } = (await import(url)) as Generator;

@@ -17,6 +17,7 @@ import {
   devicesRequest,
   evaluateProgressNotification,
   evaluateRequest,
+  hashInputsRequest,
   initializeRequest,
   inspectTensorRequest,
   NATIVE_CORE_UNAVAILABLE,
@@ -28,6 +29,8 @@ import {
   type CancelParams,
   type EvaluateParams,
   type EvaluateResult,
+  type HashInputsParams,
+  type HashInputsResult,
   type InitializeParams,
   type InitializeResult,
   type InspectTensorParams,
@@ -39,7 +42,9 @@ import {
 } from '../../schemas/src/protocol/client-worker.js';
 import { PROTOCOL_VERSION } from '../../schemas/src/protocol/version.js';
 import { runFailure, type RunFailureError } from '../../schemas/src/run-failure.js';
-import { asPlan } from '../../schemas/src/validate.js';
+import { asLock, asPlan } from '../../schemas/src/validate.js';
+import { hashFiles } from './hash-files.js';
+import { inputFiles } from './report/run-lock.js';
 import { analyze } from './analyze/analyze.js';
 import { searchBits } from './analyze/search-bits.js';
 import { loadWeights } from './checkpoint/loaded-weights.js';
@@ -130,6 +135,16 @@ export function listen({ input, output, core, version, onClose }: ConnectionOpti
       await active.ended;
     }
     return null;
+  });
+
+  connection.onRequest(hashInputsRequest, async ({ lock }: HashInputsParams): Promise<HashInputsResult> => {
+    const checked = asLock(lock);
+    if ('error' in checked) return { failure: runFailure.lockInvalid(checked.error).failure };
+    using hashes = hashFiles(inputFiles(checked.lock.plan));
+    return await hashes.done.then(
+      (inputs) => ({ inputs }),
+      (error: unknown) => ({ failure: asRunFailure(error) }),
+    );
   });
 
   connection.onRequest(

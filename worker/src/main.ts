@@ -1,9 +1,8 @@
 // The worker process: protocol on stdin and stdout, log on stderr. It ends with its host, and a crash says what crashed.
 import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { RunFailureError } from '../../schemas/src/run-failure.js';
 import { listen, refuse } from './connection.js';
-import { loadNativeCore, type NativeCore } from './native-core.js';
+import { findNativeCore, loadNativeCore, type NativeCore } from './native-core.js';
 import { glibcOfSystem, nativeCoreUnavailable } from './native-core-unavailable.js';
 
 declare const BITWRIGHT_VERSION: string | undefined;
@@ -18,13 +17,6 @@ function crash(what: string, error: unknown): void {
 }
 process.on('uncaughtException', (error) => crash('The worker stops because of a fault', error));
 process.on('unhandledRejection', (error) => crash('The worker stops because of an unhandled failure', error));
-
-/** Beside the bundle in dist/, or from the compiled sources in build/. */
-function findNativeCore(): string {
-  const candidates = [path.join(__dirname, '..', 'native'), path.join(__dirname, '..', '..', '..', 'dist', 'native')];
-  const files = candidates.map((dir) => path.join(dir, 'bitwright.node'));
-  return files.find((file) => existsSync(file)) ?? path.join(__dirname, '..', 'native', 'bitwright.node');
-}
 
 function openNativeCore(file: string): NativeCore | RunFailureError {
   try {

@@ -1,5 +1,7 @@
 // The only importer of the .node file: its typed face. Every operation is enqueued by name on the in-order queue of a device.
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import path from 'node:path';
 import type { DeviceDescription } from '../../schemas/src/protocol/client-worker.js';
 
 export type DType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I8' | 'U8' | 'F8_E4M3';
@@ -67,6 +69,13 @@ export interface NativeCore {
 }
 
 export const NATIVE_ABI = 2;
+
+/** Beside the bundle in dist/, or from the compiled sources in build/. */
+export function findNativeCore(): string {
+  const candidates = [path.join(__dirname, '..', 'native'), path.join(__dirname, '..', '..', '..', 'dist', 'native')];
+  const files = candidates.map((dir) => path.join(dir, 'bitwright.node'));
+  return files.find((file) => existsSync(file)) ?? path.join(__dirname, '..', 'native', 'bitwright.node');
+}
 
 export function loadNativeCore(nodeFile: string): NativeCore {
   const core = createRequire(__filename)(nodeFile) as NativeCore;

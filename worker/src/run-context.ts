@@ -1,4 +1,5 @@
 // What every stage of a run may use: the plan, the device, the event sink, the cancel flag, the stage timer. And the words for its failures.
+import type { RunLock } from '../../schemas/src/generated/lock.js';
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RotationMetrics, RunProblem, RunReport, TransformMetrics } from '../../schemas/src/generated/report.js';
 import type { RunEvent, RunFailure, RunStage } from '../../schemas/src/run-event.js';
@@ -34,6 +35,8 @@ export class RunContext {
   peakStage: RunStage = 'prepare';
   /** The most hidden states of the calibration rows in each place at a time; null without calibration. */
   hiddenStates: (() => PlacedBytes) | null = null;
+  /** Of the calibration rows; null until they are known, and where none are needed. */
+  tokens: RunLock['tokens'] = null;
   private peakBytes = 0;
   private isCancelled = false;
   private totalOperations = 0;

@@ -10,16 +10,18 @@ import type { RunFailure, RunOutcome } from '../../schemas/src/run-event.js';
 import { runFailure } from '../../schemas/src/run-failure.js';
 import { observers } from './algorithms.js';
 import { withAdapter } from './checkpoint/adapter-folder.js';
-import { checkOutputFolder, writeCheckpoint } from './checkpoint/checkpoint-writer.js';
+import { checkOutputFolder, writeCheckpoint, type CheckpointHashes } from './checkpoint/checkpoint-writer.js';
 import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
 import { verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { depthDataset } from './evaluate/error-depth.js';
 import { depthOfRun, evaluateRun, type Quality } from './evaluate/evaluate-run.js';
 import { checkDevice } from './device-limits.js';
+import type { FileHashes } from './hash-files.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits } from './jobs/layer-jobs.js';
 import { checkDisk, checkMemory, deviceLimit, residentPeakBytes } from './jobs/memory-estimate.js';
 import { weighOutliers } from './jobs/outlier-sparsity.js';
 import { quantizeUnits } from './jobs/quantize-units.js';
+import { hashInputs, lockRun } from './jobs/lock-run.js';
 import { hashOfWork, RunJournal } from './jobs/run-journal.js';
 import { rotateModel, rotationOf } from './jobs/rotate-model.js';
 import { passedOverProblems } from './jobs/scaled-mapping.js';
@@ -43,15 +45,18 @@ export async function run(context: RunContext): Promise<void> {
   let outcome: RunOutcome = 'completed';
   let failure: RunFailure | null = null;
   let journal: RunJournal | null = null;
+  let inputs: FileHashes | null = null;
   for (const { native } of context.devices) native.limitMemory(deviceLimit(context.plan, native.kind));
   try {
     journal = await prepare(context);
+    inputs = hashInputs(context);
     await rotate(context);
-    await carryOut(context, journal, reached);
+    await carryOut(context, journal, reached, inputs);
   } catch (error) {
     outcome = isCancellation(error) || context.cancelled ? 'cancelled' : 'failed';
     failure = outcome === 'failed' ? asRunFailure(error) : null;
   }
+  inputs?.[Symbol.dispose]();
   if (context.cancelled) await idle(context.devices);
   let reportDir: string | null = null;
   try {
@@ -98,7 +103,7 @@ async function rotate(context: RunContext): Promise<void> {
   context.plan = { ...context.plan, model };
 }
 
-async function carryOut(context: RunContext, journal: RunJournal, reached: Reached): Promise<void> {
+async function carryOut(context: RunContext, journal: RunJournal, reached: Reached, inputs: FileHashes): Promise<void> {
   // What it has learned about the memory of the device in the calibration the evaluations need not learn again.
   const governor = new MemoryGovernor(context.devices, (problem) => context.problem(problem));
   await weighOutliers(context, governor);
@@ -121,6 +126,7 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
   passedOverProblems(plan).forEach((problem) => context.problem(problem));
   await quantizeUnits(context, journal, units, governor);
   const written = new WrittenModel(plan, units, journal);
+  const hashes: CheckpointHashes = { files: [], tensors: [] };
   await context.stage('write', null, plan.output.dir, async () => {
     const parted = context.given.model.architecture?.tie_word_embeddings === true && plan.model.architecture?.tie_word_embeddings === false;
     const content = {
@@ -130,10 +136,11 @@ async function carryOut(context: RunContext, journal: RunJournal, reached: Reach
       isUntied: parted || isUntied(plan),
       bitwrightVersion: context.version,
     };
-    reached.weightsBytes = await writeCheckpoint(content, context.runDir, () => context.throwIfCancelled());
+    reached.weightsBytes = await writeCheckpoint(content, context.runDir, () => context.throwIfCancelled(), hashes);
     reached.outputDir = plan.output.dir;
     await journal.close();
   });
+  await context.stage('lock', null, 'hashes of what was read', () => lockRun(context, inputs, hashes));
   try {
     await judge(context, governor, reached);
   } finally {

@@ -13,6 +13,7 @@ import { planCommand } from './commands/plan.js';
 import { quantizeCommand } from './commands/quantize.js';
 import { reportCommand } from './commands/report.js';
 import { suggestCommand } from './commands/suggest.js';
+import { verifyCommand } from './commands/verify.js';
 import { endOnInterrupt } from './interrupt.js';
 import { HostError } from './processes.js';
 import { openTerminal, type Terminal } from './terminal.js';
@@ -23,6 +24,7 @@ const commands: readonly Command[] = [
   planCommand,
   quantizeCommand,
   reportCommand,
+  verifyCommand,
   evaluateCommand,
   analyzeCommand,
   suggestCommand,

@@ -1,4 +1,5 @@
 // The report of a run, by its folder.
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
@@ -24,4 +25,10 @@ export async function readReport(dir: string): Promise<RunReport> {
   const checked = asReport(value);
   if ('error' in checked) throw new HostError(`${file} is not a report of this version: ${checked.error}.`);
   return checked.report;
+}
+
+/** A checkpoint has its run folder beside it. */
+export function runFolder(operand: string): string {
+  const dir = path.resolve(path.basename(operand) === 'report.json' ? path.dirname(operand) : operand);
+  return existsSync(path.join(dir, 'report.json')) || !existsSync(path.join(`${dir}.run`, 'report.json')) ? dir : `${dir}.run`;
 }

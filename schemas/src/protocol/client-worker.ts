@@ -1,4 +1,5 @@
 // Messages between a host (extension or command line) and the worker, JSON-RPC over stdio. Bulk arrays never travel here: they are files in the run folder.
+import type { RunLock } from '../generated/lock.js';
 import type { DatasetPlan, ModelDescription, QuantizationPlan } from '../generated/plan.js';
 import type { Perplexity, RunProblem } from '../generated/report.js';
 import type { RunEvent, RunFailure } from '../run-event.js';
@@ -52,6 +53,14 @@ export const cancelRequest = 'worker/cancel';
 export interface CancelParams {
   run_id: string;
 }
+
+/** Host to worker: the hashes of the files that the run of a lock has read, as they are now. */
+export const hashInputsRequest = 'worker/hashInputs';
+export interface HashInputsParams {
+  /** As it was read from disk; the worker checks it. */
+  lock: unknown;
+}
+export type HashInputsResult = { inputs: RunLock['inputs'] } | { failure: RunFailure };
 
 /** Worker to host: a run event. */
 export const runEventNotification = 'worker/runEvent';

@@ -62,7 +62,7 @@ test('side files are copied, the recipe is written, nothing else is left', () =>
     assert.deepEqual(readdirSync(output).sort(), ['config.json', 'generation_config.json', 'model.safetensors', 'recipe.yaml']);
     assert.equal(readFileSync(path.join(output, 'generation_config.json'), 'utf8'), '{"temperature": 1.0}');
     assert.ok(readFileSync(path.join(output, 'recipe.yaml'), 'utf8').endsWith(plan.recipe.text));
-    assert.deepEqual(readdirSync(path.join(dir, 'out.run')).sort(), ['blocks', 'report.json', 'run.json']);
+    assert.deepEqual(readdirSync(path.join(dir, 'out.run')).sort(), ['blocks', 'lock.json', 'report.json', 'run.json']);
   }));
 
 test('a checkpoint of ours is replaced, a folder of another is not touched', () =>

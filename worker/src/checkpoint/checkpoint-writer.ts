@@ -1,6 +1,7 @@
 // Assembles the checkpoint folder: shards in a fixed order, index, config, side files, recipe; it appears whole, by one rename.
 import { copyFile, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { RunLock } from '../../../schemas/src/generated/lock.js';
 import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { isAdapterTensor, writeAdapter } from './adapter-folder.js';
@@ -18,6 +19,12 @@ export interface CheckpointContent {
   /** True when the head was tied to the embedding and has a weight of its own now. */
   isUntied: boolean;
   bitwrightVersion: string;
+}
+
+/** Hashes of the shards and of their tensors, made while they are written. */
+export interface CheckpointHashes {
+  files: RunLock['files'];
+  tensors: RunLock['tensors'];
 }
 
 const recipeMark = '# Written by Bitwright';
@@ -46,7 +53,12 @@ async function fileAtOrAbove(dir: string): Promise<string> {
 }
 
 /** Writes into `<runDir>/checkpoint` and renames it to the output folder. Answers the bytes of all tensors. */
-export async function writeCheckpoint(content: CheckpointContent, runDir: string, onProgress: (bytes: number) => void): Promise<number> {
+export async function writeCheckpoint(
+  content: CheckpointContent,
+  runDir: string,
+  onProgress: (bytes: number) => void,
+  hashes: CheckpointHashes,
+): Promise<number> {
   const { plan } = content;
   const dir = path.join(runDir, 'checkpoint');
   await rm(dir, { recursive: true, force: true });
@@ -55,7 +67,7 @@ export async function writeCheckpoint(content: CheckpointContent, runDir: string
     const isPart = ({ tensor }: PlacedTensor): boolean => isAdapterTensor(tensor.name);
     const own = { ...content, tensors: content.tensors.filter((placed) => !isPart(placed)) };
     const adapter = content.tensors.filter(isPart).map((placed) => fromFile(placed, () => undefined));
-    const bytes = (await writeShards(dir, own, onProgress)) + (await writeAdapter(dir, adapter));
+    const bytes = (await writeShards(dir, own, onProgress, hashes)) + (await writeAdapter(dir, adapter));
     await writeConfig(dir, content);
     await copySideFiles(dir, plan);
     await writeTextDurably(path.join(dir, 'recipe.yaml'), `${recipeMark} ${content.bitwrightVersion}\n${plan.recipe.text}`);
@@ -68,7 +80,12 @@ export async function writeCheckpoint(content: CheckpointContent, runDir: string
   }
 }
 
-async function writeShards(dir: string, { plan, tensors }: CheckpointContent, onProgress: (bytes: number) => void): Promise<number> {
+async function writeShards(
+  dir: string,
+  { plan, tensors }: CheckpointContent,
+  onProgress: (bytes: number) => void,
+  hashes: CheckpointHashes,
+): Promise<number> {
   const shards = fillShards(tensors, plan.output.max_shard_bytes);
   const total_size = tensors.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
   const weight_map: Record<string, string> = {};
@@ -77,7 +94,9 @@ async function writeShards(dir: string, { plan, tensors }: CheckpointContent, on
     const name = shards.length === 1 ? 'model.safetensors' : `model-${fiveDigits(index + 1)}-of-${fiveDigits(shards.length)}.safetensors`;
     for (const { tensor } of shard) weight_map[tensor.name] = name;
     const toWrite = shard.map((placed) => fromFile(placed, (bytes) => onProgress((done += bytes))));
-    await writeSafetensors(path.join(dir, name), toWrite, `${total_size} bytes for the checkpoint`);
+    const onTensor = (tensor: string, sha256: string): void => void hashes.tensors.push({ name: tensor, file: name, sha256 });
+    const whole = await writeSafetensors(path.join(dir, name), toWrite, `${total_size} bytes for the checkpoint`, onTensor);
+    hashes.files.push({ name, ...whole });
   }
   if (shards.length > 1) {
     const total_parameters = tensors.reduce((sum, { tensor }) => sum + tensor.shape.reduce((n, extent) => n * extent, 1), 0);

@@ -76,19 +76,32 @@ export function placeTensors(file: string, tensors: readonly Omit<TensorToWrite,
 export const headerHashOf = (tensors: readonly Omit<TensorToWrite, 'read'>[]): string =>
   createHash('sha256').update(layOutTensors(tensors).header).digest('hex');
 
-export function writeSafetensors(file: string, tensors: readonly TensorToWrite[], needed: string): Promise<WrittenFile> {
+/** `onTensor` gets the SHA-256 of each tensor: of its dtype, shape and bytes. */
+export function writeSafetensors(
+  file: string,
+  tensors: readonly TensorToWrite[],
+  needed: string,
+  onTensor?: (name: string, sha256: string) => void,
+): Promise<WrittenFile> {
   const { header, order } = layOutTensors(tensors);
-  return writeDurably(file, fileChunks(header, order), needed);
+  return writeDurably(file, fileChunks(header, order, onTensor), needed);
 }
 
-async function* fileChunks(header: Uint8Array, order: readonly TensorToWrite[]): AsyncIterable<Uint8Array> {
+async function* fileChunks(
+  header: Uint8Array,
+  order: readonly TensorToWrite[],
+  onTensor?: (name: string, sha256: string) => void,
+): AsyncIterable<Uint8Array> {
   yield header;
   for (const tensor of order) {
     let written = 0;
+    const hash = onTensor && createHash('sha256').update(`${tensor.dtype} ${tensor.shape.join(' ')}\n`);
     for await (const chunk of tensor.read()) {
       written += chunk.byteLength;
+      hash?.update(chunk);
       yield chunk;
     }
     if (written !== tensor.bytes) throw new Error(`${tensor.name} gave ${written} bytes for its ${tensor.bytes}.`);
+    if (hash) onTensor?.(tensor.name, hash.digest('hex'));
   }
 }

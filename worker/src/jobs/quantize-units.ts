@@ -12,6 +12,7 @@ import { loadCopies, type ReaderOn } from '../checkpoint/weight-copies.js';
 import { activationBudget } from '../memory/activation-budget.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
 import { NextWeightsOnEach } from '../memory/next-weights.js';
+import { hashOfTokens } from '../report/run-lock.js';
 import type { RunContext } from '../run-context.js';
 import { expectWork, observeWork } from './expected-work.js';
 import { finishUnit } from './finish-unit.js';
@@ -49,6 +50,7 @@ export async function quantizeUnits(
   using tokens = await context.stage('prepare', null, 'tokenizing', () =>
     loadTokenBatches(dataset, plan.model, devices, { batchTokens: governor.batchTokens }),
   );
+  context.tokens = hashOfTokens(tokens);
   tokens.problems.forEach((problem) => context.problem(problem));
   const pairs = plan.layers.some(needsPairs);
   let operations = 0;

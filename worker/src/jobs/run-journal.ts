@@ -54,7 +54,7 @@ export class RunJournal {
       await rewriteJournal(dir, finished);
       return new RunJournal(dir, finished);
     }
-    for (const name of ['journal.jsonl', 'report.json', 'blocks', 'checkpoint', 'rotated'])
+    for (const name of ['journal.jsonl', 'report.json', 'lock.json', 'blocks', 'checkpoint', 'rotated'])
       await rm(path.join(dir, name), { recursive: true, force: true });
     await makeFolder(path.join(dir, 'blocks'));
     const identity: RunIdentity = { run_version: 1, work, bitwright_version: version };

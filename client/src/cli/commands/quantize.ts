@@ -1,21 +1,17 @@
 // `bitwright quantize RECIPE`: resolves the recipe, runs the plan in the worker, follows its events, and prints what came of it.
-import type { QuantizationPlan } from '../../../../schemas/src/generated/plan.js';
 import type { RunReport } from '../../../../schemas/src/generated/report.js';
 import { MOST_THREADS } from '../../../../schemas/src/protocol/client-worker.js';
-import type { RunEvent } from '../../../../schemas/src/run-event.js';
-import { RunFailureError } from '../../../../schemas/src/run-failure.js';
 import { bytesOfText } from '../../../../schemas/src/bytes-text.js';
 import { deviceOption, exitCode, outOption, recipeOptions, UsageError, type Command, type ExitCode } from '../command.js';
+import type { RunEnded } from '../../verify-run.js';
+import { withWorker } from '../follow-run.js';
 import { counted } from '../format-text.js';
-import { onInterrupt } from '../interrupt.js';
 import { problemLines, whyNoPlan } from '../problem-text.js';
-import { startServer, startWorkerProcess } from '../processes.js';
+import { startServer } from '../processes.js';
 import { resolveRecipe } from '../recipe-file.js';
 import { readReport } from '../report-file.js';
 import { reportLines } from '../report-text.js';
-import type { Progress, Terminal } from '../terminal.js';
-
-type RunEnded = Extract<RunEvent, { kind: 'run-ended' }>;
+import type { Terminal } from '../terminal.js';
 
 export const quantizeCommand: Command = {
   name: 'quantize',
@@ -54,13 +50,12 @@ With --json: {"outcome", "run_id", "output_dir", "report_dir", "failure", "probl
       return exitCode.problems;
     }
     const threads = invocation.count('threads');
-    const ended = await runPlan(
-      {
+    const ended = await withWorker(terminal, ({ follow }) =>
+      follow({
         ...plan,
         ...(threads === undefined ? {} : { threads }),
         ...(max_device_memory_bytes === undefined ? {} : { max_device_memory_bytes }),
-      },
-      terminal,
+      }),
     );
     const report = ended.report_dir === null ? null : await readReport(ended.report_dir);
     if (json) {
@@ -78,59 +73,6 @@ function deviceMemoryOf(text: string | undefined): number | undefined {
   if (bytes === null || bytes === 0)
     throw new UsageError(`--max-device-memory ${text} is no size: write a number of bytes, or one with a unit, such as 20GB or 500MiB.`);
   return bytes;
-}
-
-/** Follows one run to its end, which always comes: from the worker, or from the host when the worker has died. */
-async function runPlan(plan: QuantizationPlan, terminal: Terminal): Promise<RunEnded> {
-  const progress = terminal.progress();
-  let ended: (event: RunEnded) => void = () => undefined;
-  const end = new Promise<RunEnded>((resolve) => {
-    ended = resolve;
-  });
-  const worker = await startWorkerProcess((event) => {
-    if (event.kind === 'run-ended') ended(event);
-    else showEvent(event, progress);
-  });
-  let runId: string | null = null;
-  const cancel = (): void => {
-    progress.note('Cancelling; Ctrl-C again ends the worker at once.');
-    if (runId !== null)
-      worker.cancel(runId).catch((error: Error) => progress.note(`The run cannot be cancelled in order: ${error.message}`));
-  };
-  const interrupt = onInterrupt(cancel, worker.kill);
-  try {
-    const begun = await worker.run(plan);
-    if ('failure' in begun) throw new RunFailureError(begun.failure);
-    runId = begun.run_id;
-    if (interrupt.requested) cancel();
-    return await end;
-  } finally {
-    progress.end();
-    interrupt.dispose();
-    await worker.dispose();
-  }
-}
-
-function showEvent(event: Exclude<RunEvent, RunEnded>, progress: Progress): void {
-  switch (event.kind) {
-    case 'run-began': {
-      const resumed = event.resumed_blocks > 0 ? `; resuming after ${counted(event.resumed_blocks, 'finished block')}` : '';
-      progress.note(
-        `Run ${event.run_id} on ${event.device}: ${counted(event.n_layers, 'layer')} in ${counted(event.n_blocks, 'block')}${resumed}`,
-      );
-      return;
-    }
-    case 'progress':
-      progress.update(event.fraction, event.eta_seconds, event.message);
-      return;
-    case 'problem':
-      progress.note(`${event.problem.severity} ${event.problem.code}  ${event.problem.message}`);
-      return;
-    case 'stage-began':
-    case 'layer-finished':
-      // The progress message says the same; the report holds the numbers.
-      return;
-  }
 }
 
 function closingCode(ended: RunEnded, report: RunReport | null, terminal: Terminal): ExitCode {

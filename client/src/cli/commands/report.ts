@@ -1,10 +1,9 @@
 // `bitwright report RUN`: what came of a run, as text, as JSON, or as one file for a browser.
-import { existsSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { exitCode, jsonOption, type Command } from '../command.js';
 import { HostError } from '../processes.js';
-import { readReport } from '../report-file.js';
+import { readReport, runFolder } from '../report-file.js';
 import { standalonePage } from '../report-page.js';
 import { reportLines } from '../report-text.js';
 
@@ -17,7 +16,7 @@ in any browser, anywhere, and loads nothing.`,
   operands: { least: 1, most: 1 },
   options: { html: { value: 'FILE', description: 'write a page to this file instead of text' }, json: jsonOption },
   run: async (invocation, terminal) => {
-    const dir = folderOf(invocation.operands[0] ?? '');
+    const dir = runFolder(invocation.operands[0] ?? '');
     const report = await readReport(dir);
     const html = invocation.text('html');
     if (html !== undefined) {
@@ -28,12 +27,6 @@ in any browser, anywhere, and loads nothing.`,
     return exitCode.success;
   },
 };
-
-/** A checkpoint has its run folder beside it. */
-function folderOf(operand: string): string {
-  const dir = path.resolve(path.basename(operand) === 'report.json' ? path.dirname(operand) : operand);
-  return existsSync(path.join(dir, 'report.json')) || !existsSync(path.join(`${dir}.run`, 'report.json')) ? dir : `${dir}.run`;
-}
 
 async function writePage(file: string, text: string): Promise<void> {
   try {
