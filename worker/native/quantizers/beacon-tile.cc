@@ -4,6 +4,7 @@
 // the cell behind the block.
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -52,13 +53,11 @@ struct Angle {
 };
 
 inline __attribute__((always_inline)) void find_angle(const BeaconTile& tile, Angle& angle) {
-  for (int64_t r = 0; r < n_rows; ++r) {
-    const float length = tile.B[r] > no_length ? tile.B[r] : 1.0f, inverse = 1.0f / length, away = tile.D[r] * inverse;
-    angle.inverse[r] = inverse;
-    angle.away[r] = away;
-    angle.c[r] = 1.0f - away;
-    angle.limit[r] = tile.B[r] > no_length ? 1.0f : 0.0f;
-  }
+  const Rows one = Rows{} + 1.0f, B = rows_at(tile.B), length = B > no_length ? B : one, inverse = one / length, away = rows_at(tile.D) * inverse;
+  rows_at(angle.inverse) = inverse;
+  rows_at(angle.away) = away;
+  rows_at(angle.c) = one - away;
+  rows_at(angle.limit) = B > no_length ? one : Rows{};
 }
 
 /// True when in no row the next code up or down is better; nothing else can be, since the cosine has one top along a coordinate. Most columns of late sweeps.
@@ -102,13 +101,6 @@ inline __attribute__((always_inline)) void add_column(float* g, int64_t begin, i
 }
 
 bool is_pinned(const BeaconTile& tile, int64_t t) { return tile.pinned != nullptr && tile.pinned[t] != 0; }
-
-void bounds(const BeaconTile& tile, float* lo, float* hi) {
-  for (int64_t r = 0; r < n_rows; ++r) {
-    lo[r] = tile.qmin - tile.zero_point[r];
-    hi[r] = tile.qmax - tile.zero_point[r];
-  }
-}
 
 /// y = S x over the columns of the cell.
 void multiply(const BeaconTile& tile, const float* x, float* y) {
@@ -175,80 +167,110 @@ bool move_zero_points(BeaconTile& tile) {
   return true;
 }
 
-/// The start's columns [begin, end) of a sub-block.
-BITWRIGHT_VECTOR void start_columns(BeaconTile& tile, int64_t begin, int64_t end, const float* lo, const float* hi, ColumnChanges& targets, ColumnChanges& rests) {
-  float e[n_rows], nearest[n_rows], rest[n_rows], D[n_rows];
-  for (int64_t t = begin; t < end; ++t) {
-    if (is_pinned(tile, t)) continue;
-    const float *__restrict w = tile.w + t * n_rows, *__restrict S = tile.S + t * tile.ld, *__restrict b = tile.b + t * n_rows, *__restrict e_before = tile.e + t * n_rows;
-    float* a = tile.a + t * n_rows;
-    const float S_tt = S[t];
-    // The target grows by w_t X_t, then the codes by a_t X_t.
+/// What a block of columns changes in one tile, and the ends of its grid.
+struct TileBlock {
+  explicit TileBlock(BeaconTile& of) : tile(of) {
     for (int64_t r = 0; r < n_rows; ++r) {
-      const float code = round_half_even(w[r] / tile.unit[r]), bounded = code > lo[r] ? code : lo[r];
-      D[r] = tile.D[r] - w[r] * (b[r] - e_before[r]);
-      e[r] = e_before[r] + w[r] * S_tt;
-      nearest[r] = bounded < hi[r] ? bounded : hi[r];
+      lo[r] = tile.qmin - tile.zero_point[r];
+      hi[r] = tile.qmax - tile.zero_point[r];
     }
-    std::copy_n(D, n_rows, tile.D);
-    add_column(tile.b, begin, end, S, w);
-    take_step({a, b, e, lo, hi, nearest, S_tt}, tile, a);
-    for (int64_t r = 0; r < n_rows; ++r) rest[r] = w[r] - a[r] * tile.unit[r];
-    add_column(tile.e, begin, end, S, rest);
-    targets.add(t, w);
-    rests.add(t, rest);
   }
+  BeaconTile& tile;
+  float lo[n_rows], hi[n_rows];
+  /// The start's: what the target and what is left grow by. A sweep's: what is left.
+  ColumnChanges targets, rests;
+  int64_t first_target = 0, first_rest = 0;
+  Angle angle;
+};
+
+/// One column of the start: the target grows by w_t X_t, then the codes by a_t X_t.
+inline __attribute__((always_inline)) void start_column(TileBlock& at, int64_t t, int64_t begin, int64_t end) {
+  BeaconTile& tile = at.tile;
+  float e[n_rows], nearest[n_rows], rest[n_rows];
+  const float *const w = tile.w + t * n_rows, *const S = tile.S + t * tile.ld, *const b = tile.b + t * n_rows;
+  float* const a = tile.a + t * n_rows;
+  const Rows weight = rows_at(w), left = rows_at(tile.e + t * n_rows), lo = rows_at(at.lo), hi = rows_at(at.hi);
+  const Rows code = round_half_even(weight / rows_at(tile.unit)), bounded = code > lo ? code : lo;
+  rows_at(nearest) = bounded < hi ? bounded : hi;
+  rows_at(tile.D) -= weight * (rows_at(b) - left);
+  rows_at(e) = left + weight * S[t];
+  add_column(tile.b, begin, end, S, w);
+  take_step({a, b, e, at.lo, at.hi, nearest, S[t]}, tile, a);
+  rows_at(rest) = weight - rows_at(a) * rows_at(tile.unit);
+  add_column(tile.e, begin, end, S, rest);
+  at.targets.add(t, w);
+  at.rests.add(t, rest);
+}
+
+/// The start's columns [begin, end) of a sub-block.
+BITWRIGHT_VECTOR void start_columns(std::span<TileBlock> blocks, int64_t begin, int64_t end) {
+  for (int64_t t = begin; t < end; ++t)
+    if (!is_pinned(blocks[0].tile, t))
+      for (TileBlock& block : blocks) start_column(block, t, begin, end);
+}
+
+inline __attribute__((always_inline)) void sweep_column(TileBlock& at, const Coordinate& coordinate, int64_t t, int64_t begin, int64_t end) {
+  BeaconTile& tile = at.tile;
+  float step[n_rows], change[n_rows];
+  take_step(coordinate, tile, step);
+  find_angle(tile, at.angle);
+  rows_at(change) = -rows_at(step) * rows_at(tile.unit);
+  if (!at.rests.add(t, change)) return;
+  rows_at(tile.a + t * n_rows) += rows_at(step);
+  add_column(tile.e, begin, end, tile.S + t * tile.ld, change);
 }
 
 /// A sweep's columns [begin, end) of a sub-block.
-BITWRIGHT_VECTOR void sweep_columns(BeaconTile& tile, int64_t begin, int64_t end, const float* lo, const float* hi, ColumnChanges& codes) {
-  float step[n_rows], change[n_rows];
-  Angle angle;
-  find_angle(tile, angle);
+BITWRIGHT_VECTOR void sweep_columns(std::span<TileBlock> blocks, int64_t begin, int64_t end) {
+  const auto coordinate = [](const TileBlock& at, int64_t t) __attribute__((always_inline)) {
+    float* const a = at.tile.a + t * n_rows;
+    return Coordinate{a, at.tile.b + t * n_rows, at.tile.e + t * n_rows, at.lo, at.hi, a, at.tile.S[t * at.tile.ld + t]};
+  };
+  for (TileBlock& block : blocks) find_angle(block.tile, block.angle);
   for (int64_t t = begin; t < end; ++t) {
-    if (is_pinned(tile, t)) continue;
-    float* a = tile.a + t * n_rows;
-    const float* S = tile.S + t * tile.ld;
-    const Coordinate at{a, tile.b + t * n_rows, tile.e + t * n_rows, lo, hi, a, S[t]};
-    if (all_stay(at, tile, angle)) continue;
-    take_step(at, tile, step);
-    find_angle(tile, angle);
-    for (int64_t r = 0; r < n_rows; ++r) change[r] = -step[r] * tile.unit[r];
-    if (!codes.add(t, change)) continue;
-    for (int64_t r = 0; r < n_rows; ++r) a[r] += step[r];
-    add_column(tile.e, begin, end, S, change);
+    if (is_pinned(blocks[0].tile, t)) continue;
+    bool stays[beacon_tiles];
+    for (size_t i = 0; i < blocks.size(); ++i) stays[i] = all_stay(coordinate(blocks[i], t), blocks[i].tile, blocks[i].angle);
+    for (size_t i = 0; i < blocks.size(); ++i)
+      if (!stays[i]) sweep_column(blocks[i], coordinate(blocks[i], t), t, begin, end);
   }
 }
 
 }  // namespace
 
-void beacon_start(BeaconTile& tile) {
-  const int64_t m = tile.m;
-  std::fill_n(tile.a, m * n_rows, 0.0f);
-  std::fill_n(tile.b, m * n_rows, 0.0f);
-  std::fill_n(tile.e, m * n_rows, 0.0f);
-  std::fill_n(tile.B, n_rows, 0.0f);
-  std::fill_n(tile.D, n_rows, 0.0f);
-  float lo[n_rows], hi[n_rows];
-  bounds(tile, lo, hi);
-  ColumnChanges targets, rests;
+void beacon_start(std::span<BeaconTile> tiles) {
+  const int64_t m = tiles[0].m;
+  std::vector<TileBlock> blocks;
+  blocks.reserve(tiles.size());
+  for (BeaconTile& tile : tiles) {
+    for (float* values : {tile.a, tile.b, tile.e}) std::fill_n(values, m * n_rows, 0.0f);
+    std::fill_n(tile.B, n_rows, 0.0f);
+    std::fill_n(tile.D, n_rows, 0.0f);
+    blocks.emplace_back(tile);
+  }
   for (int64_t begin = 0; begin < m; begin += column_block) {
     const int64_t end = std::min(m, begin + column_block);
-    targets.count = rests.count = 0;
+    for (TileBlock& block : blocks) block.targets.count = block.rests.count = 0;
     for (int64_t sub = begin; sub < end; sub += column_sub_block) {
-      const int64_t sub_end = std::min(end, sub + column_sub_block), first_target = targets.count, first_rest = rests.count;
-      start_columns(tile, sub, sub_end, lo, hi, targets, rests);
-      for (const auto& [from, to] : {std::pair{begin, sub}, {sub_end, end}}) {
-        targets.reach(tile.b, from, to, tile.S, tile.ld, first_target);
-        rests.reach(tile.e, from, to, tile.S, tile.ld, first_rest);
+      const int64_t sub_end = std::min(end, sub + column_sub_block);
+      for (TileBlock& block : blocks) {
+        block.first_target = block.targets.count;
+        block.first_rest = block.rests.count;
       }
+      start_columns(blocks, sub, sub_end);
+      for (TileBlock& block : blocks)
+        for (const auto& [from, to] : {std::pair{begin, sub}, {sub_end, end}}) {
+          block.targets.reach(block.tile.b, from, to, block.tile.S, block.tile.ld, block.first_target);
+          block.rests.reach(block.tile.e, from, to, block.tile.S, block.tile.ld, block.first_rest);
+        }
     }
-    for (const auto& [from, to] : {std::pair{int64_t{0}, begin}, {end, m}}) {
-      targets.reach(tile.b, from, to, tile.S, tile.ld);
-      rests.reach(tile.e, from, to, tile.S, tile.ld);
-    }
+    for (TileBlock& block : blocks)
+      for (const auto& [from, to] : {std::pair{int64_t{0}, begin}, {end, m}}) {
+        block.targets.reach(block.tile.b, from, to, block.tile.S, block.tile.ld);
+        block.rests.reach(block.tile.e, from, to, block.tile.S, block.tile.ld);
+      }
   }
-  measure(tile);
+  for (BeaconTile& tile : tiles) measure(tile);
 }
 
 void beacon_resume(BeaconTile& tile) {
@@ -259,31 +281,37 @@ void beacon_resume(BeaconTile& tile) {
   measure(tile);
 }
 
-bool beacon_sweep(BeaconTile& tile) {
-  const int64_t m = tile.m;
-  float lo[n_rows], hi[n_rows];
-  bounds(tile, lo, hi);
-  bool changed = false;
-  ColumnChanges codes;
-  for (int64_t begin = 0; begin < m; begin += column_block) {
+void beacon_sweep(std::span<BeaconTile> tiles) {
+  const int64_t m = tiles[0].m;
+  std::vector<TileBlock> blocks;
+  blocks.reserve(tiles.size());
+  for (BeaconTile& tile : tiles)
+    if (!tile.settled) blocks.emplace_back(tile).tile.settled = true;
+  for (int64_t begin = 0; begin < m && !blocks.empty(); begin += column_block) {
     const int64_t end = std::min(m, begin + column_block);
-    codes.count = 0;
+    for (TileBlock& block : blocks) block.rests.count = 0;
     for (int64_t sub = begin; sub < end; sub += column_sub_block) {
-      const int64_t sub_end = std::min(end, sub + column_sub_block), first = codes.count;
-      sweep_columns(tile, sub, sub_end, lo, hi, codes);
-      codes.reach(tile.e, begin, sub, tile.S, tile.ld, first);
-      codes.reach(tile.e, sub_end, end, tile.S, tile.ld, first);
+      const int64_t sub_end = std::min(end, sub + column_sub_block);
+      for (TileBlock& block : blocks) block.first_rest = block.rests.count;
+      sweep_columns(blocks, sub, sub_end);
+      for (TileBlock& block : blocks) {
+        block.rests.reach(block.tile.e, begin, sub, block.tile.S, block.tile.ld, block.first_rest);
+        block.rests.reach(block.tile.e, sub_end, end, block.tile.S, block.tile.ld, block.first_rest);
+      }
     }
-    codes.reach(tile.e, 0, begin, tile.S, tile.ld);
-    codes.reach(tile.e, end, m, tile.S, tile.ld);
-    changed |= codes.count > 0;
+    for (TileBlock& block : blocks) {
+      block.rests.reach(block.tile.e, 0, begin, block.tile.S, block.tile.ld);
+      block.rests.reach(block.tile.e, end, m, block.tile.S, block.tile.ld);
+      if (block.rests.count > 0) block.tile.settled = false;
+    }
   }
-  measure(tile);
-  if (tile.column_sums != nullptr && move_zero_points(tile)) {
-    changed = true;
-    measure(tile);
+  for (TileBlock& block : blocks) {
+    measure(block.tile);
+    if (block.tile.column_sums != nullptr && move_zero_points(block.tile)) {
+      block.tile.settled = false;
+      measure(block.tile);
+    }
   }
-  return changed;
 }
 
 }  // namespace bitwright

@@ -6,12 +6,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/convert.h"
 #include "core/gemm.h"
+#include "core/large-scratch.h"
 #include "core/vector-math.h"
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
@@ -32,7 +33,7 @@ struct Work {
   bool moves_zero_point;
   std::vector<uint8_t> pinned;
   /// Written by tiles before they are read; E is there with groups.
-  std::unique_ptr<float[]> Wt, E;
+  LargeScratch Wt, E;
 };
 
 float scale_at(const TensorView& scale, int64_t index) {
@@ -71,64 +72,101 @@ BITWRIGHT_VECTOR void store_codes(const float* __restrict a, const float* __rest
   }
 }
 
-/// Rows [16 t, 16 t + 16) of the cell that begins at column `first`.
-void solve_tile(Work& work, int64_t t, int64_t group, int64_t first, const float* S, int64_t ld, const float* column_sums) {
-  const int64_t m = work.cells.group_size, O = work.cells.rows, I = work.cells.columns, first_row = t * row_tile, n_rows = std::min(row_tile, O - first_row);
-  static thread_local std::vector<float> buffer;
-  buffer.resize(static_cast<size_t>(4 * m * row_tile));
-  float* const w = buffer.data();
+/// w - ŵ of one column, ŵ in the type of the scale.
+template <class T>
+inline __attribute__((always_inline)) void write_errors(const float* __restrict w, const float* __restrict a, const float* __restrict scale, float* __restrict to) {
+  for (int64_t r = 0; r < row_tile; ++r) to[r] = w[r] - rounded_to<T>(a[r] * scale[r]);
+}
+BITWRIGHT_VECTOR void errors_f32(const float* w, const float* a, const float* scale, float* to) { write_errors<F32Type>(w, a, scale, to); }
+BITWRIGHT_VECTOR void errors_bf16(const float* w, const float* a, const float* scale, float* to) { write_errors<BF16Type>(w, a, scale, to); }
+BITWRIGHT_VECTOR void errors_f16(const float* w, const float* a, const float* scale, float* to) { write_errors<F16Type>(w, a, scale, to); }
+
+/// A cell: its first column, S and the sums of its columns.
+struct Metric {
+  int64_t group, first;
+  const float* S;
+  int64_t ld;
+  const float* column_sums;
+};
+
+/// Rows [16 t, 16 t + 16) of the cell: the weights, and where they begin.
+BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buffer, float* observed_scale) {
+  const int64_t m = work.cells.group_size, I = work.cells.columns, first_row = t * row_tile, n_rows = std::min(row_tile, work.cells.rows - first_row);
   BeaconTile tile;
   tile.m = m;
-  tile.S = S;
-  tile.ld = ld;
-  tile.w = w;
-  tile.a = w + m * row_tile;
+  tile.S = at.S;
+  tile.ld = at.ld;
+  tile.w = buffer;
+  tile.a = buffer + m * row_tile;
   tile.b = tile.a + m * row_tile;
   tile.e = tile.b + m * row_tile;
-  tile.pinned = work.pinned.empty() ? nullptr : work.pinned.data() + first;
-  tile.column_sums = work.moves_zero_point ? column_sums : nullptr;
+  tile.pinned = work.pinned.empty() ? nullptr : work.pinned.data() + at.first;
+  tile.column_sums = work.moves_zero_point ? at.column_sums : nullptr;
   tile.qmin = work.grid.qmin();
   tile.qmax = work.grid.qmax();
-  for (int64_t k = 0; k < m; ++k) rows_at(w + k * row_tile) = rows_at(work.Wt.get() + (first + k) * work.padded + first_row);
+  for (int64_t k = 0; k < m; ++k) rows_at(buffer + k * row_tile) = rows_at(work.Wt.get() + (at.first + k) * work.padded + first_row);
   std::fill_n(tile.unit, row_tile, 1.0f);
-  float observed_scale[row_tile];
   const bool has_codes = work.in[6].present;
   for (int64_t r = 0; r < n_rows; ++r) {
-    const int64_t index = work.cells.index(first_row + r, group);
+    const int64_t index = work.cells.index(first_row + r, at.group);
     observed_scale[r] = tile.unit[r] = scale_at(work.in[3], index);
     const float observed = static_cast<float>(work.in[4].as<int8_t>()[index]);
-    tile.zero_point[r] = has_codes ? observed : first_zero_point(work, w + r, m, tile.unit[r], observed);
+    tile.zero_point[r] = has_codes ? observed : first_zero_point(work, tile.w + r, m, tile.unit[r], observed);
   }
-  if (has_codes) {
-    std::fill_n(tile.a, m * row_tile, 0.0f);
-    for (int64_t k = 0; k < m; ++k)
-      for (int64_t r = 0; r < n_rows; ++r)
-        if (tile.pinned == nullptr || tile.pinned[k] == 0) tile.a[k * row_tile + r] = static_cast<float>(work.in[6].as<int8_t>()[(first_row + r) * I + first + k]) - tile.zero_point[r];
-    beacon_resume(tile);
-  } else {
-    beacon_start(tile);
-  }
-  double* objective = work.out[3].as<double>() + first_row * (work.n_sweeps + 1);
-  bool changes = true;
-  for (int64_t sweep = 0; sweep <= work.n_sweeps; ++sweep) {
-    if (sweep > 0 && changes) changes = beacon_sweep(tile);
-    for (int64_t r = 0; r < n_rows; ++r) objective[r * (work.n_sweeps + 1) + sweep] += tile.explained[r];
-  }
+  if (!has_codes) return tile;
+  std::fill_n(tile.a, m * row_tile, 0.0f);
+  for (int64_t k = 0; k < m; ++k)
+    for (int64_t r = 0; r < n_rows; ++r)
+      if (tile.pinned == nullptr || tile.pinned[k] == 0) tile.a[k * row_tile + r] = static_cast<float>(work.in[6].as<int8_t>()[(first_row + r) * I + at.first + k]) - tile.zero_point[r];
+  beacon_resume(tile);
+  return tile;
+}
+
+/// Scale, zero point, codes, and the errors w - ŵ for the columns behind.
+void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile, const float* observed_scale) {
+  const int64_t m = work.cells.group_size, I = work.cells.columns, first_row = t * row_tile, n_rows = std::min(row_tile, work.cells.rows - first_row);
   float scale[row_tile] = {};
   for (int64_t r = 0; r < n_rows; ++r) {
-    const int64_t index = work.cells.index(first_row + r, group);
+    const int64_t index = work.cells.index(first_row + r, at.group);
     scale[r] = store_scale(work.out[1], index, tile.scale[r], observed_scale[r]);
     work.out[2].as<int8_t>()[index] = std::isfinite(tile.zero_point[r]) ? static_cast<int8_t>(tile.zero_point[r]) : int8_t{0};
   }
   for (int64_t k = 0; k < m; ++k) {
     int8_t codes[row_tile];
     store_codes(tile.a + k * row_tile, tile.zero_point, codes);
-    for (int64_t r = 0; r < n_rows; ++r) work.out[0].as<int8_t>()[(first_row + r) * I + first + k] = codes[r];
+    for (int64_t r = 0; r < n_rows; ++r) work.out[0].as<int8_t>()[(first_row + r) * I + at.first + k] = codes[r];
   }
-  // The errors w - ŵ, for the columns behind.
-  if (work.E != nullptr) with_weight_type(work.in[3].dtype, [&](auto type) {
-    for (int64_t k = 0; k < m; ++k)
-      for (int64_t r = 0; r < row_tile; ++r) work.E[static_cast<size_t>(k * work.padded + first_row + r)] = w[k * row_tile + r] - rounded_to<decltype(type)>(tile.a[k * row_tile + r] * scale[r]);
+  if (work.E == nullptr) return;
+  const DType dtype = work.in[3].dtype;
+  const auto errors = dtype == DType::BF16 ? errors_bf16 : dtype == DType::F16 ? errors_f16 : errors_f32;
+  for (int64_t k = 0; k < m; ++k) errors(tile.w + k * row_tile, tile.a + k * row_tile, scale, work.E.get() + k * work.padded + first_row);
+}
+
+/// Tiles [t, t + n_tiles) of a cell.
+void solve_tiles(Work& work, int64_t t, int64_t n_tiles, const Metric& at) {
+  const int64_t tile_size = 4 * work.cells.group_size * row_tile;
+  static thread_local std::vector<float> buffer;
+  buffer.resize(static_cast<size_t>(beacon_tiles * tile_size));
+  BeaconTile all[beacon_tiles];
+  float observed_scale[beacon_tiles][row_tile];
+  const std::span<BeaconTile> tiles(all, static_cast<size_t>(n_tiles));
+  for (int64_t i = 0; i < n_tiles; ++i) all[i] = begin_tile(work, t + i, at, buffer.data() + i * tile_size, observed_scale[i]);
+  if (!work.in[6].present) beacon_start(tiles);
+  for (int64_t sweep = 0; sweep <= work.n_sweeps; ++sweep) {
+    if (sweep > 0) beacon_sweep(tiles);
+    for (int64_t i = 0; i < n_tiles; ++i) {
+      const int64_t first_row = (t + i) * row_tile, n_rows = std::min(row_tile, work.cells.rows - first_row);
+      for (int64_t r = 0; r < n_rows; ++r) work.out[3].as<double>()[(first_row + r) * (work.n_sweeps + 1) + sweep] += all[i].explained[r];
+    }
+  }
+  for (int64_t i = 0; i < n_tiles; ++i) store_tile(work, t + i, at, all[i], observed_scale[i]);
+}
+
+/// All rows of a cell.
+void solve_cell(RunContext& context, Work& work, int64_t n_tiles, const Metric& at) {
+  context.pool.parallel_for((n_tiles + beacon_tiles - 1) / beacon_tiles, [&](int64_t pair) {
+    const int64_t t = pair * beacon_tiles;
+    if (!context.cancelled()) solve_tiles(work, t, std::min(beacon_tiles, n_tiles - t), at);
   });
 }
 
@@ -167,14 +205,14 @@ void solve_groups(RunContext& context, Work& work, int64_t n_tiles) {
   // Eᵀ = Mᵀ (w - ŵ)ᵀ for all rows, or M U_g,behind for all columns behind.
   const bool spreads_rows = padded < I / 2;
   std::vector<float> M(static_cast<size_t>(n_groups * m * m)), S(M.size());
-  const std::unique_ptr<float[]> product = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(m * (spreads_rows ? padded : I)));
+  const LargeScratch product = large_scratch(m * (spreads_rows ? padded : I));
   context.pool.parallel_for(n_groups, [&](int64_t g) { group_metric(U, I, g * m, m, M.data() + g * m * m, S.data() + g * m * m); });
   for (int64_t group = 0; group < n_groups && !context.cancelled(); ++group) {
     const int64_t first = group * m, behind = first + m;
     const float* metric = S.data() + group * m * m;
     std::vector<float> sums;
     if (work.moves_zero_point) sums = sums_of(metric, m, m, work.pinned.empty() ? nullptr : work.pinned.data() + first);
-    context.pool.parallel_for(n_tiles, [&](int64_t t) { solve_tile(work, t, group, first, metric, m, sums.data()); });
+    solve_cell(context, work, n_tiles, {group, first, metric, m, sums.data()});
     const float* const m_inverse = M.data() + group * m * m;
     if (spreads_rows) {
       gemm_tn(context.pool, m, padded, m, 1.0f, m_inverse, m, work.E.get(), padded, 0.0f, product.get(), padded);
@@ -214,7 +252,7 @@ Operation quantize_beacon_operation() {
             const int64_t O = work.cells.rows, I = work.cells.columns, n_tiles = (O + row_tile - 1) / row_tile;
             work.padded = n_tiles * row_tile;
             if (in[5].present) work.pinned.assign(in[5].as<uint8_t>(), in[5].as<uint8_t>() + I);
-            work.Wt = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(I * work.padded));
+            work.Wt = large_scratch(I * work.padded);
             const FloatView weight(in[0]);
             for (int64_t i = 0; i < I; ++i)
               if (!std::isfinite(in[1].as<float>()[i * I + i]) || in[1].as<float>()[i * I + i] < 0) return Status::error("diag(H) at column " + std::to_string(i) + " is " + std::to_string(in[1].as<float>()[i * I + i]));
@@ -228,15 +266,13 @@ Operation quantize_beacon_operation() {
             });
             std::fill_n(out[3].as<double>(), O * (work.n_sweeps + 1), 0.0);
             if (work.cells.n_groups > 1) {
-              work.E = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(work.cells.group_size * work.padded));
+              work.E = large_scratch(work.cells.group_size * work.padded);
               solve_groups(context, work, n_tiles);
             } else {
               const float* H = in[1].as<float>();
               std::vector<float> sums;
               if (work.moves_zero_point) sums = sums_of(H, I, I, work.pinned.empty() ? nullptr : work.pinned.data());
-              context.pool.parallel_for(n_tiles, [&](int64_t t) {
-                if (!context.cancelled()) solve_tile(work, t, 0, 0, H, I, sums.data());
-              });
+              solve_cell(context, work, n_tiles, {0, 0, H, I, sums.data()});
             }
             if (context.cancelled()) return Status::cancelled();
             for (int64_t r = 0; r < O; ++r)

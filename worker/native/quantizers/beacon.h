@@ -36,6 +36,7 @@
 // 4 bits, five of six in the fourth); with groups of m columns I · O · m of these, and GPTQ's I² · O.
 #pragma once
 #include <cstdint>
+#include <span>
 
 #include "quantizers/row-tile.h"
 
@@ -57,13 +58,19 @@ struct BeaconTile {
   /// Behind the start and every sweep: α² / β, and the scale α / β of the codes (0 where they say nothing).
   double explained[row_lanes] = {}, scale[row_lanes] = {};
   float qmin = 0, qmax = 0;
+  /// No code and no zero point changed in the last sweep.
+  bool settled = false;
 };
 
+/// As many tiles of one cell go side by side: they have nothing to do with each other, but a decision waits for its own operations one after the other, and
+/// those of the next tile fill the waiting.
+inline constexpr int64_t beacon_tiles = 2;
+
 /// The greedy start.
-void beacon_start(BeaconTile& tile);
+void beacon_start(std::span<BeaconTile> tiles);
 /// From codes that are there.
 void beacon_resume(BeaconTile& tile);
-/// One cyclic sweep; false when no code and no zero point changed.
-bool beacon_sweep(BeaconTile& tile);
+/// One cyclic sweep of the tiles that are not settled.
+void beacon_sweep(std::span<BeaconTile> tiles);
 
 }  // namespace bitwright

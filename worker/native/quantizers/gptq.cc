@@ -10,6 +10,7 @@
 
 #include "core/convert.h"
 #include "core/gemm.h"
+#include "core/large-scratch.h"
 #include "core/vector-math.h"
 #include "quantizers/gptq-column.h"
 #include "quantizers/grid.h"
@@ -111,14 +112,15 @@ Operation quantize_gptq_operation() {
             const int64_t n_tiles = (O + row_tile - 1) / row_tile, padded = n_tiles * row_tile;
 
             // Wt [I × padded O] in solving order, rows behind O zero.
-            std::vector<float> Wt(static_cast<size_t>(I * padded)), E(static_cast<size_t>(std::min(block_size, I) * padded));
+            const LargeScratch Wt = large_scratch(I * padded), E = large_scratch(std::min(block_size, I) * padded);
             const FloatView weight(in[0]), scales(in[2]);
             context.pool.parallel_for(n_tiles, [&](int64_t t) {
               const int64_t last = std::min(row_tile, O - t * row_tile);
               for (int64_t j = 0; j < I; ++j) {
                 const int64_t column = column_at(permutation, j);
                 const bool dead = in[6].present && in[6].as<uint8_t>()[column] != 0;
-                for (int64_t r = 0; r < last && !dead; ++r) Wt[static_cast<size_t>(j * padded + t * row_tile + r)] = weight.data()[(t * row_tile + r) * I + column];
+                float* const to = Wt.get() + j * padded + t * row_tile;
+                for (int64_t r = 0; r < row_tile; ++r) to[r] = r < last && !dead ? weight.data()[(t * row_tile + r) * I + column] : 0.0f;
               }
             });
 
@@ -133,7 +135,7 @@ Operation quantize_gptq_operation() {
                 static thread_local std::vector<float> tile, errors;
                 tile.resize(static_cast<size_t>(count * row_tile));
                 errors.resize(static_cast<size_t>(count * row_tile));
-                for (int64_t k = 0; k < count; ++k) std::copy_n(Wt.data() + (begin + k) * padded + first_row, row_tile, tile.data() + k * row_tile);
+                for (int64_t k = 0; k < count; ++k) std::copy_n(Wt.get() + (begin + k) * padded + first_row, row_tile, tile.data() + k * row_tile);
                 float scale[row_tile], zero_point[row_tile], codes[row_tile];
                 std::fill_n(scale, row_tile, 1.0f);
                 std::fill_n(zero_point, row_tile, 0.0f);
@@ -160,10 +162,10 @@ Operation quantize_gptq_operation() {
                   }
                   apply_errors(tile.data() + sub_end * row_tile, count - sub_end, errors.data() + sub * row_tile, sub_end - sub, U + (begin + sub) * I + begin + sub_end, I);
                 }
-                for (int64_t k = 0; k < count; ++k) std::copy_n(errors.data() + k * row_tile, row_tile, E.data() + k * padded + first_row);
+                for (int64_t k = 0; k < count; ++k) std::copy_n(errors.data() + k * row_tile, row_tile, E.get() + k * padded + first_row);
                 for (int64_t r = 0; r < n_rows; ++r) loss[first_row + r] += tile_loss[r];
               });
-              gemm_tn(context.pool, I - end, padded, count, -1.0f, U + begin * I + end, I, E.data(), padded, 1.0f, Wt.data() + end * padded, padded);
+              gemm_tn(context.pool, I - end, padded, count, -1.0f, U + begin * I + end, I, E.get(), padded, 1.0f, Wt.get() + end * padded, padded);
             }
             // A NaN in weight, scale or factor, or an error that grew over all bounds, has reached the loss of its row.
             for (int64_t r = 0; r < O; ++r)

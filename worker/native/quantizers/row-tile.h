@@ -14,6 +14,9 @@ using Rows = float __attribute__((vector_size(row_lanes * sizeof(float)), aligne
 inline __attribute__((always_inline)) Rows& rows_at(float* values) { return *reinterpret_cast<Rows*>(values); }
 inline __attribute__((always_inline)) const Rows& rows_at(const float* values) { return *reinterpret_cast<const Rows*>(values); }
 
+/// That of grid.h, of all lanes.
+inline __attribute__((always_inline)) Rows round_half_even(const Rows& values) { return (values + 12582912.0f) - 12582912.0f; }
+
 /// g[k] += Σ_c S[columns[c]][k] · deltas[c] for k in [begin, end).
 void add_columns(float* g, int64_t begin, int64_t end, const float* S, int64_t ld, const int64_t* columns, int64_t count, const float* deltas);
 /// Σ_k x[k] · y[k] of every lane, in double.
@@ -27,9 +30,10 @@ struct ColumnChanges {
 
   /// False where nothing changes.
   bool add(int64_t column, const float* delta) {
-    bool any = false;
-    for (int64_t r = 0; r < row_lanes; ++r) any |= delta[r] != 0;
-    if (!any) return false;
+    // A number and not a bool: so the compiler takes all lanes at once.
+    uint32_t any = 0;
+    for (int64_t r = 0; r < row_lanes; ++r) any |= delta[r] != 0 ? 1u : 0u;
+    if (any == 0) return false;
     columns[count] = column;
     rows_at(deltas + count * row_lanes) = rows_at(delta);
     ++count;
