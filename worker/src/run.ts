@@ -22,7 +22,7 @@ import { checkDisk, checkMemory, deviceLimit, residentPeakBytes } from './jobs/m
 import { weighOutliers } from './jobs/outlier-sparsity.js';
 import { quantizeUnits } from './jobs/quantize-units.js';
 import { hashInputs, lockRun } from './jobs/lock-run.js';
-import { hashOfWork, RunJournal } from './jobs/run-journal.js';
+import { RunJournal } from './jobs/run-journal.js';
 import { rotateModel, rotationOf } from './jobs/rotate-model.js';
 import { passedOverProblems } from './jobs/scaled-mapping.js';
 import { WrittenModel } from './jobs/written-model.js';
@@ -81,7 +81,7 @@ async function prepare(context: RunContext): Promise<RunJournal> {
     throw writeFailure(runDir, error, 'the run folder');
   });
   await checkDisk(plan, runDir);
-  const journal = await RunJournal.open(runDir, hashOfWork(plan, context.workDevice, context.version), context.version);
+  const journal = await RunJournal.open(runDir, plan, context.workDevice, context.version);
   const units = planUnits(plan);
   context.emit({
     kind: 'run-began',
@@ -92,6 +92,14 @@ async function prepare(context: RunContext): Promise<RunJournal> {
     resumed_blocks: journal.finished.filter(({ unit }) => units[unit]?.block !== null).length,
     device: `${context.deviceFacts.name} (${context.deviceFacts.devices?.map(({ id }) => id).join(', ') ?? context.deviceFacts.kind})`,
   });
+  if (journal.begunAnew !== null)
+    context.problem({
+      code: 'run-begun-anew',
+      severity: 'warning',
+      message: `The run begins anew, and ${journal.begunAnew.n_finished} finished blocks and layers in ${runDir} are lost, because ${journal.begunAnew.reason}. A run goes on where it was with the devices and the version that it began with.`,
+      layer: null,
+      recipe_path: null,
+    });
   return journal;
 }
 

@@ -170,6 +170,14 @@ test('a run that was stopped goes on with the same number of devices to the same
     await runPlan(other, { devices: 2, onEvent: stop });
     const { events } = await runPlan(other, { devices: 3, onEvent: (event, context) => event.kind === 'stage-began' && context.cancel() });
     assert.equal(events.find((event) => event.kind === 'run-began')?.resumed_blocks, 0);
+    const told = events.flatMap((event) =>
+      event.kind === 'problem' && event.problem.code === 'run-begun-anew' ? [event.problem.message] : [],
+    );
+    assert.equal(told.length, 1);
+    assert.match(
+      told[0] ?? '',
+      /2 finished blocks and layers in .*other\.run are lost, because they were computed on 2 cpu, and this run works on 3 cpu/,
+    );
   }),
 );
 
@@ -182,6 +190,7 @@ test('without calibration the number of devices decides nothing, and a run goes 
     await runPlan(plan, { devices: 3, onEvent: stop });
     const { events } = await runToCompletion(plan);
     assert.equal(events.find((event) => event.kind === 'run-began')?.resumed_blocks, 3);
+    assert.equal(events.filter((event) => event.kind === 'problem' && event.problem.code === 'run-begun-anew').length, 0);
   }),
 );
 

@@ -23,7 +23,16 @@ export interface FinishedUnit {
 interface RunIdentity {
   run_version: 1;
   work: string;
+  /** Which devices its rows were spread over. Absent in folders of earlier versions. */
+  device?: string;
   bitwright_version: string;
+}
+
+/** What finished blocks were left behind for, where the recipe did not change. */
+export interface BegunAnew {
+  n_finished: number;
+  /** Completes "because …". */
+  reason: string;
 }
 
 /** SHA-256 over what decides the bytes of the shards. Threads, memory, evaluation and the place of the output do not. */
@@ -39,10 +48,13 @@ export class RunJournal {
   private constructor(
     readonly dir: string,
     readonly finished: FinishedUnit[],
+    /** Null where nothing was lost, or where the recipe asks for other work. */
+    readonly begunAnew: BegunAnew | null,
   ) {}
 
   /** Continues the folder when it holds the same work, else begins it anew. */
-  static async open(dir: string, work: string, version: string): Promise<RunJournal> {
+  static async open(dir: string, plan: QuantizationPlan, device: string, version: string): Promise<RunJournal> {
+    const work = hashOfWork(plan, device, version);
     try {
       await makeFolder(path.join(dir, 'blocks'));
     } catch (error) {
@@ -52,14 +64,15 @@ export class RunJournal {
     const finished = known?.work === work ? await verifyUnits(dir, await readLines(dir)) : [];
     if (known !== null && finished.length > 0) {
       await rewriteJournal(dir, finished);
-      return new RunJournal(dir, finished);
+      return new RunJournal(dir, finished, null);
     }
+    const begunAnew = known === null || known.work === work ? null : await whyAnew(dir, known, plan, device, version);
     for (const name of ['journal.jsonl', 'report.json', 'lock.json', 'blocks', 'checkpoint', 'rotated'])
       await rm(path.join(dir, name), { recursive: true, force: true });
     await makeFolder(path.join(dir, 'blocks'));
-    const identity: RunIdentity = { run_version: 1, work, bitwright_version: version };
+    const identity: RunIdentity = { run_version: 1, work, device, bitwright_version: version };
     await writeTextDurably(path.join(dir, 'run.json'), `${JSON.stringify(identity, null, 2)}\n`);
-    return new RunJournal(dir, []);
+    return new RunJournal(dir, [], begunAnew);
   }
 
   /** The unit counts as finished when its line is on the disk. */
@@ -85,6 +98,26 @@ export class RunJournal {
     await rm(path.join(this.dir, 'journal.jsonl'), { force: true });
     for (const { shard } of this.finished) if (shard) await rm(path.join(this.dir, shard.file), { force: true });
   }
+}
+
+/** The same recipe and model on other devices or by another version of the program; null where nothing is lost. */
+async function whyAnew(
+  dir: string,
+  known: RunIdentity,
+  plan: QuantizationPlan,
+  device: string,
+  version: string,
+): Promise<BegunAnew | null> {
+  if (known.device === undefined || hashOfWork(plan, known.device, known.bitwright_version) !== known.work) return null;
+  const n_finished = (await verifyUnits(dir, await readLines(dir))).length;
+  if (n_finished === 0) return null;
+  const reasons = [
+    ...(known.device === device
+      ? []
+      : [`they were computed on ${known.device}, and this run works on ${device}, which adds up its sums in another order`]),
+    ...(known.bitwright_version === version ? [] : [`they were computed by Bitwright ${known.bitwright_version}, and this is ${version}`]),
+  ];
+  return { n_finished, reason: reasons.join(', and ') };
 }
 
 async function readIdentity(dir: string): Promise<RunIdentity | null> {
