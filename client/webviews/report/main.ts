@@ -9,6 +9,8 @@ import { draw, toDom } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
 import { placeTooltip } from '../plot/tooltip.js';
 import { themeNow } from '../theme.js';
+import { depthKey, depthPanel, redrawDepth } from './depth-panel.js';
+import { layerErrorText } from './depth-plot.js';
 import { drawHeatmap, scaleOf, worstOf } from './error-heatmap.js';
 import { drawDetails, drawTooltip } from './layer-details.js';
 import { drawTable, orderOr } from './layer-table.js';
@@ -97,10 +99,12 @@ function render(shown: RunReport): void {
             section('weights', 'Weights', logChoice),
           ),
     ),
+    ...(shown.depth ? [toDom(document, section('depth', 'Where did it break'))] : []),
     ...(shown.rotations?.length ? [toDom(document, section('rotations', 'Rotations'))] : []),
     ...(shown.transforms?.length ? [toDom(document, section('transforms', 'Transforms'))] : []),
     ...(shown.layers.length === 0 ? [] : [toDom(document, section('table', 'Layers'))]),
   );
+  if (shown.depth) replace('depth', depthPanel(shown.depth));
   if (shown.rotations?.length) replace('rotations', drawRotations(shown.rotations));
   if (shown.transforms?.length) replace('transforms', drawTransforms(shown.transforms));
   if (shown.layers.length === 0) return;
@@ -148,11 +152,30 @@ function redrawPictures(): void {
   cell?.setAttribute('aria-selected', 'true');
   cell?.setAttribute('tabindex', '0');
   if (hadFocus) cell?.focus();
+  // A layer that the recipe leaves as it is stands in the picture of the depth alone.
+  const passed = report.depth?.layers.find(({ name }) => name === choice.layer && !layers.some((other) => other.name === name));
+  if (report.depth) redrawDepth(report.depth, passed?.name ?? layer.name);
+  if (passed) {
+    replace('layer', draw('h3', {}, passed.name), draw('p', {}, `Not quantized. ${layerErrorText(passed)}.`));
+    replace(
+      'weights',
+      draw('h3', {}, passed.name),
+      draw('p', { class: 'empty' }, 'The recipe leaves the weights of this layer as they are.'),
+    );
+    return;
+  }
   void redrawWeights(layer, metric, layers);
 }
 
 async function redrawWeights(layer: LayerMetrics, metric: Metric, layers: readonly LayerMetrics[]): Promise<void> {
-  replace('layer', draw('h3', {}, layer.name), drawDetails(layer, layers, metric));
+  const through = report?.depth?.layers.find(({ name }) => name === layer.name);
+  replace(
+    'layer',
+    draw('h3', {}, layer.name),
+    drawDetails(layer, layers, metric),
+    ...(through ? [draw('p', { class: 'definition' }, `In the written model, ${layerErrorText(through)}.`)] : []),
+    ...('baseUri' in arrays ? [draw('button', { type: 'button', class: 'plain', 'data-recipe': layer.name }, 'Show in the recipe')] : []),
+  );
   const width = Math.max(260, document.getElementById('weights')?.clientWidth ?? 0);
   try {
     const arrays = await arraysOf(layer);
@@ -219,10 +242,13 @@ function redrawTable(): void {
 
 page.addEventListener('click', (event) => {
   const target =
-    event.target instanceof Element ? event.target.closest<HTMLElement | SVGElement>('[data-key], [data-sort], [data-layer]') : null;
+    event.target instanceof Element
+      ? event.target.closest<HTMLElement | SVGElement>('[data-key], [data-sort], [data-layer], [data-recipe]')
+      : null;
   if (target === null) return;
-  const { key, sort, layer } = target.dataset;
-  if (sort !== undefined) {
+  const { key, sort, layer, recipe } = target.dataset;
+  if (recipe !== undefined) channel.send({ kind: 'open-recipe', layer: recipe });
+  else if (sort !== undefined) {
     const isText = sort === 'name' || sort === 'scheme';
     const shown = report && orderOr(choice.order, report.layers, chosenMetric(report.layers));
     change({ order: { key: sort, descending: shown?.key === sort ? !shown.descending : !isText } });
@@ -230,6 +256,7 @@ page.addEventListener('click', (event) => {
 });
 
 page.addEventListener('keydown', (event) => {
+  if (depthKey(event, (layer) => select(layer, false))) return;
   const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
   if (cell === null) return;
   const cells = [...document.querySelectorAll<SVGElement>('.cell')].map((element) => placeOf(element));
