@@ -57,3 +57,11 @@ export function runReport(changes: Partial<RunReport> = {}): RunReport {
     ...changes,
   } as RunReport;
 }
+
+/** What the report's layers name: counts of a histogram and a grid of sixteen values, as a page that has no folder gets them. */
+export function reportArrays(): { base64: Record<string, string> } {
+  const counts = new Float64Array([1, 30, 400, 3000, 2800, 350, 20, 2]);
+  const grid = Float32Array.from({ length: 16 }, (_, i) => (i - 8) * 0.025);
+  const bytes = Buffer.concat([counts, grid].map(({ buffer }) => Buffer.from(buffer)));
+  return { base64: { 'arrays.bin': bytes.toString('base64') } };
+}

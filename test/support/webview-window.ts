@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { chromium, type Page } from 'playwright-core';
 import { webviewHtml } from '../../client/src/views/webview-html.js';
 import type { FromWebview, ToWebview } from '../../schemas/src/protocol/client-webview.js';
+import type { FromModelFilePage, ToModelFilePage } from '../../schemas/src/protocol/model-file-page.js';
 import { repositoryRoot } from './shared.js';
 
 export const pageThemes = ['dark', 'light', 'high-contrast', 'high-contrast-light'] as const;
@@ -70,6 +71,7 @@ const colors: Record<PageTheme, Record<string, string>> = {
     'editorWidget-background': '#0c141f',
     descriptionForeground: '#ffffff',
     contrastBorder: '#6fc3df',
+    contrastActiveBorder: '#f38518',
     focusBorder: '#f38518',
     'button-background': '#000000',
     'button-foreground': '#ffffff',
@@ -95,6 +97,7 @@ const colors: Record<PageTheme, Record<string, string>> = {
     'editorWidget-background': '#ffffff',
     descriptionForeground: '#292929',
     contrastBorder: '#0f4a85',
+    contrastActiveBorder: '#006bbd',
     focusBorder: '#006bbd',
     'button-background': '#0f4a85',
     'button-foreground': '#ffffff',
@@ -122,11 +125,14 @@ interface VscodeScript {
   installBrowser(): string;
 }
 
+/** What any of the pages sends. */
+type Sent = FromWebview | FromModelFilePage;
+
 export interface WebviewWindow extends AsyncDisposable {
   readonly page: Page;
-  send(message: ToWebview): Promise<void>;
+  send(message: ToWebview | ToModelFilePage): Promise<void>;
   /** What the page has sent of one kind, in order. */
-  sent<Kind extends FromWebview['kind']>(kind: Kind): Promise<Extract<FromWebview, { kind: Kind }>[]>;
+  sent<Kind extends Sent['kind']>(kind: Kind): Promise<Extract<Sent, { kind: Kind }>[]>;
   /** What the browser has refused or reported as failed. */
   readonly failures: string[];
   /** Loads the page again, as a webview that was hidden, with the state that it had kept. */
@@ -194,7 +200,7 @@ export async function openWebviewWindow(
     failures,
     send: (message) => page.evaluate((data) => window.postMessage(data, '*'), message),
     sent: async (kind) =>
-      (await page.evaluate(() => (window as unknown as { sent: FromWebview[] }).sent)).filter((message) => message.kind === kind) as never,
+      (await page.evaluate(() => (window as unknown as { sent: Sent[] }).sent)).filter((message) => message.kind === kind) as never,
     reload: load,
     async setTheme(next) {
       now = next;

@@ -6,6 +6,7 @@ import {
   drawDifferences,
   drawFigures,
   drawPairTable,
+  drawRatioLegend,
   drawRecipeLines,
   figureRows,
   layerPairs,
@@ -50,6 +51,11 @@ test('each layer of either run, with the ratio of its errors', () => {
   const markup = toMarkup(drawDifferences(pairs, metric, 'dark', 640));
   assert.match(markup, />16b</);
   assert.match(markup, new RegExp(`>${ratioText(pair.ratio)}<`));
+  for (const theme of ['dark', 'light'] as const)
+    matchesSnapshot(
+      `webviews/snapshots/comparison-${theme}.svg`,
+      [drawDifferences(pairs, metric, theme, 640), drawRatioLegend(pairs, theme, 640)].map((drawing) => toMarkup(drawing)).join('\n'),
+    );
   const table = toMarkup(drawPairTable(pairs, metric));
   assert.ok(table.indexOf('int8') < table.indexOf('>=<'));
   assert.deepEqual([1, 1.001, 0.5, 3, 1234.5, 1e-5].map(ratioText), ['=', '=', '÷2', '×3', '×1230', '÷1e5']);

@@ -7,6 +7,7 @@ import { rowAfterKey, rowsOf, visibleRows, type TensorOrder } from '../../client
 import { toMarkup } from '../../client/webviews/plot/element.js';
 import type { FileTensor, ModelFileFacts } from '../../schemas/src/protocol/model-file-page.js';
 import { readNameFilter } from '../../schemas/src/name-filter.js';
+import { matchesSnapshot } from '../support/snapshot.js';
 import { weirdNames } from '../support/weird-safetensors.js';
 
 const tensor = (
@@ -131,6 +132,7 @@ test('a tensor: before, while and after its statistics are asked for, and why th
     histogram: { min: -1, max: 2, counts: [1, 0, 2] },
   };
   const markup = drawn({ statistics }, null);
+  matchesSnapshot('webviews/snapshots/tensor-statistics.html', markup);
   for (const part of ['0.12346', '1 NaN, 0 infinite of 4', 'class="histogram"', 'Histogram of &lt;img'])
     assert.ok(markup.includes(part), part);
 });

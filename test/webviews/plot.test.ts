@@ -168,6 +168,8 @@ test('arrow keys: the nearest cell in line, over empty places, and none beyond t
     ['d', 'e', 'f'].map((from) => move(from, 'Up')),
     ['a', 'c', 'f'],
   );
+  const named = (at: number, key: string): string | undefined => moveFrom(places[at]!, key, places)?.name;
+  assert.deepEqual([named(0, 'End'), named(2, 'Home'), named(5, 'Home'), named(2, 'End')], ['c', 'a', 'f', 'c']);
   assert.equal(moveFrom(places[0]!, 'PageDown', places), null);
 });
 

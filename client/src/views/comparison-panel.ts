@@ -1,7 +1,7 @@
 // Two runs compared in a webview: a pure function of two report folders.
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { FromWebview, RecipeLine, ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { readFromWebview, type RecipeLine, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { lineEdits } from '../line-edits.js';
 import { COMPARISON_VIEW } from '../manifest.js';
 import { readReportFile } from '../report-history.js';
@@ -33,9 +33,11 @@ export function createComparisonPanels(context: vscode.ExtensionContext, log: vs
     panels.add(panel);
     panel.onDidDispose(() => panels.delete(panel));
     panel.webview.options = { enableScripts: true, localResourceRoots: [vscode.Uri.joinPath(context.extensionUri, 'dist', 'webviews')] };
-    panel.webview.onDidReceiveMessage((message: FromWebview) => {
-      if (message.kind === 'page-error') log.error(`The comparison page failed: ${message.message}`);
-      if (message.kind === 'ready')
+    panel.webview.onDidReceiveMessage((value: unknown) => {
+      const message = readFromWebview(value);
+      if (message === null) log.warn('The comparison page sent what is no message of it.');
+      if (message?.kind === 'page-error') log.error(`The comparison page failed: ${message.message}`);
+      if (message?.kind === 'ready')
         send(panel, folders).catch((error: unknown) => log.error(`The comparison cannot be shown: ${String(error)}`));
     });
     panel.webview.html = webviewPage(panel.webview, context.extensionUri, 'comparison', panel.title, false);

@@ -6,7 +6,7 @@ import { formatOf, readModelFile } from '../../../schemas/src/model/model-file.j
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import { HeaderError, readSafetensorsHeader } from '../../../schemas/src/model/safetensors-header.js';
 import { whyNoFile } from '../../../schemas/src/model/unreadable.js';
-import type { FromModelFilePage, ToModelFilePage } from '../../../schemas/src/protocol/model-file-page.js';
+import { readFromModelFilePage, type FromModelFilePage, type ToModelFilePage } from '../../../schemas/src/protocol/model-file-page.js';
 import type { ActiveRecipe } from '../active-recipe.js';
 import type { Addition } from '../commands/add-to-recipe.js';
 import { MODEL_FILE_VIEW } from '../manifest.js';
@@ -65,7 +65,9 @@ function showModelFile({ context, log, recipe, inspector, add }: ModelFileParts,
     watcher.onDidDelete(showAgain),
     recipe.onDidChange(() => send({ kind: 'show-recipe', recipe: recipeName() })),
     vscode.workspace.onDidGrantWorkspaceTrust(showAgain),
-    panel.webview.onDidReceiveMessage((message: FromModelFilePage) => {
+    panel.webview.onDidReceiveMessage((value: unknown) => {
+      const message = readFromModelFilePage(value);
+      if (message === null) return log.warn(`The page of ${name} sent what is no message of it.`);
       receive(message).catch((error: unknown) => log.error(`The message ${message.kind} of ${name} failed: ${String(error)}`));
     }),
   ];

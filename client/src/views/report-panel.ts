@@ -4,7 +4,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { quantizerFacts, type QuantizerFacts } from '../../../schemas/src/modifiers.js';
-import type { FromWebview, ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { readFromWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { REPORT_VIEW } from '../manifest.js';
 import { webviewPage } from './webview-page.js';
 
@@ -18,6 +18,14 @@ export interface ReportPanels extends vscode.Disposable {
 
 export function createReportPanels(context: vscode.ExtensionContext, log: vscode.LogOutputChannel): ReportPanels {
   const panels = new Map<string, vscode.WebviewPanel>();
+  const serializer = vscode.window.registerWebviewPanelSerializer(REPORT_VIEW, {
+    deserializeWebviewPanel(panel, state: unknown) {
+      const saved = (state as { saved?: unknown } | null | undefined)?.saved;
+      if (typeof saved === 'string' && !panels.has(saved)) adopt(panel, saved);
+      else panel.dispose();
+      return Promise.resolve();
+    },
+  });
   return {
     async open(reportDir) {
       const known = panels.get(reportDir);
@@ -26,26 +34,31 @@ export function createReportPanels(context: vscode.ExtensionContext, log: vscode
         await send(known, reportDir);
         return;
       }
-      const folder = vscode.Uri.file(reportDir);
       const title = vscode.l10n.t('Report: {0}', path.basename(reportDir).replace(/\.run$/, ''));
-      const panel = vscode.window.createWebviewPanel(REPORT_VIEW, title, vscode.ViewColumn.Active, {
-        enableScripts: true,
-        retainContextWhenHidden: false,
-        localResourceRoots: [vscode.Uri.joinPath(context.extensionUri, 'dist', 'webviews'), folder],
-      });
-      panels.set(reportDir, panel);
-      panel.onDidDispose(() => panels.delete(reportDir));
-      panel.webview.onDidReceiveMessage((message: FromWebview) => {
-        receive(message, panel, reportDir).catch((error: unknown) =>
-          log.error(`The report page's message ${message.kind} failed: ${String(error)}`),
-        );
-      });
-      panel.webview.html = webviewPage(panel.webview, context.extensionUri, 'report', title);
+      adopt(vscode.window.createWebviewPanel(REPORT_VIEW, title, vscode.ViewColumn.Active, { retainContextWhenHidden: false }), reportDir);
     },
     dispose() {
+      serializer.dispose();
       for (const panel of panels.values()) panel.dispose();
     },
   };
+
+  function adopt(panel: vscode.WebviewPanel, reportDir: string): void {
+    panels.set(reportDir, panel);
+    panel.onDidDispose(() => panels.delete(reportDir));
+    panel.webview.onDidReceiveMessage((value: unknown) => {
+      const message = readFromWebview(value);
+      if (message === null) return log.warn('The report page sent what is no message of it.');
+      receive(message, panel, reportDir).catch((error: unknown) =>
+        log.error(`The report page's message ${message.kind} failed: ${String(error)}`),
+      );
+    });
+    panel.webview.options = {
+      enableScripts: true,
+      localResourceRoots: [vscode.Uri.joinPath(context.extensionUri, 'dist', 'webviews'), vscode.Uri.file(reportDir)],
+    };
+    panel.webview.html = webviewPage(panel.webview, context.extensionUri, 'report', panel.title);
+  }
 
   async function receive(message: FromWebview, panel: vscode.WebviewPanel, reportDir: string): Promise<void> {
     switch (message.kind) {
@@ -65,7 +78,7 @@ export function createReportPanels(context: vscode.ExtensionContext, log: vscode
 
 async function send(panel: vscode.WebviewPanel, reportDir: string): Promise<void> {
   const baseUri = panel.webview.asWebviewUri(vscode.Uri.file(reportDir)).toString();
-  const message: ToWebview = { kind: 'show-report', report: await readReport(reportDir), arrays: { baseUri } };
+  const message: ToWebview = { kind: 'show-report', report: await readReport(reportDir), arrays: { baseUri }, saved: reportDir };
   await panel.webview.postMessage(message);
 }
 

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { LayerEdit, LayerRulesResult } from '../../../schemas/src/protocol/client-server.js';
-import type { FromWebview, SensitivityPage, ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { readFromWebview, type FromWebview, type SensitivityPage, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import { SENSITIVITY_VIEW } from '../manifest.js';
 import type { Proposals } from './proposals.js';
@@ -158,9 +158,11 @@ export function createSensitivityPanels({ context, server, proposals, log }: Sen
       if (shown.timer !== null) clearTimeout(shown.timer);
       panels.delete(page.folder);
     });
-    panel.webview.onDidReceiveMessage((message: FromWebview) =>
-      guard(vscode.l10n.t('The sensitivity page'), Promise.resolve(receive(shown, message))),
-    );
+    panel.webview.onDidReceiveMessage((value: unknown) => {
+      const message = readFromWebview(value);
+      if (message === null) log.warn('The sensitivity page sent what is no message of it.');
+      else guard(vscode.l10n.t('The sensitivity page'), Promise.resolve(receive(shown, message)));
+    });
     panel.webview.options = { enableScripts: true, localResourceRoots: [vscode.Uri.joinPath(context.extensionUri, 'dist', 'webviews')] };
     panel.webview.html = webviewPage(panel.webview, context.extensionUri, 'sensitivity', panel.title, false);
   }

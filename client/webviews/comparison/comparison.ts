@@ -4,7 +4,7 @@ import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/rep
 import type { RecipeLine } from '../../../schemas/src/protocol/client-webview.js';
 import { qualityMetrics } from '../../../schemas/src/quality-metrics.js';
 import { placeLayers } from '../layer-places.js';
-import { drawCells } from '../plot/cells.js';
+import { drawCells, drawLegend } from '../plot/cells.js';
 import type { Theme } from '../plot/color-ramp.js';
 import { draw, type Drawing } from '../plot/element.js';
 import { linearScale, type Scale } from '../plot/scale.js';
@@ -59,11 +59,13 @@ export function figureRows({ a, b }: Runs): FigureRow[] {
 const isLowerBetter = ({ key, unit }: (typeof qualityMetrics)[number]): boolean =>
   key === 'perplexity' || key === 'rms_delta_p' || unit === 'nats';
 
-const nameOf = ({ recipe, finished_at }: RunReport): string =>
-  `${recipe.path?.split(/[\\/]/).at(-1) ?? 'unsaved recipe'}, ${finished_at.replace('T', ' ').replace(/\.\d+Z$/, ' UTC')}`;
+const nameOf = ({ recipe }: RunReport): string => recipe.path?.split(/[\\/]/).at(-1) ?? 'unsaved recipe';
+const whenOf = ({ finished_at }: RunReport): string => finished_at.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
 
 export function drawFigures(runs: Runs): Drawing {
-  const heads = ['', `A: ${nameOf(runs.a)}`, `B: ${nameOf(runs.b)}`, 'B against A'];
+  const head = (...parts: (Drawing | string)[]): Drawing => draw('th', { scope: 'col', class: 'numeric' }, ...parts);
+  const headOf = (letter: string, report: RunReport): Drawing =>
+    head(`${letter}: ${nameOf(report)}`, draw('span', { class: 'when' }, whenOf(report)));
   const rows = figureRows(runs).map(({ name, a, b, difference, better }) =>
     draw(
       'tr',
@@ -82,11 +84,7 @@ export function drawFigures(runs: Runs): Drawing {
     'table',
     {},
     draw('caption', {}, 'Quality, size and time of two runs'),
-    draw(
-      'thead',
-      {},
-      draw('tr', {}, ...heads.map((head, at) => (at === 0 ? draw('td', {}) : draw('th', { scope: 'col', class: 'numeric' }, head)))),
-    ),
+    draw('thead', {}, draw('tr', {}, draw('td', {}), headOf('A', runs.a), headOf('B', runs.b), head('B against A'))),
     draw('tbody', {}, ...rows),
   );
 }
@@ -134,13 +132,15 @@ export function ratioScale(pairs: readonly LayerPair[]): Scale {
 export function drawDifferences(pairs: readonly LayerPair[], metric: Metric, theme: Theme, width: number): Drawing {
   const { rows, columns, places } = placeLayers(pairs);
   const schemeOf = (layer: LayerMetrics | null): string => layer?.scheme ?? 'as it was';
-  const cells = pairs.map(({ name, a, b, ratio }, at) => ({
+  const textOf = ({ b, ratio }: LayerPair): string => (ratio === null ? (b === null ? '16b' : '–') : ratio <= 0 ? '0' : ratioText(ratio));
+  const cells = pairs.map((pair, at) => ({
     row: places[at]?.row ?? 0,
     column: places[at]?.column ?? 0,
-    value: ratio === null || ratio <= 0 ? null : Math.log10(ratio),
-    text: ratio === null ? (b === null ? '16b' : '–') : ratio <= 0 ? '0' : ratioText(ratio),
-    label: `${name}: ${valueText(metric, a)} as ${schemeOf(a)}, then ${valueText(metric, b)} as ${schemeOf(b)}`,
-    key: name,
+    value: pair.ratio === null || pair.ratio <= 0 ? null : Math.log10(pair.ratio),
+    text: textOf(pair),
+    // What is seen is part of what is said, so that a cell can be named by voice.
+    label: `${pair.name}: ${textOf(pair)}. ${valueText(metric, pair.a)} as ${schemeOf(pair.a)}, then ${valueText(metric, pair.b)} as ${schemeOf(pair.b)}`,
+    key: pair.name,
   }));
   return drawCells({
     title: `${metric.name} of B over that of A, ${counted(pairs.length, 'layer')}. Arrow keys move.`,
@@ -152,6 +152,10 @@ export function drawDifferences(pairs: readonly LayerPair[], metric: Metric, the
     width,
   });
 }
+
+/** What a colour stands for, from the least to the most. */
+export const drawRatioLegend = (pairs: readonly LayerPair[], theme: Theme, width: number): Drawing =>
+  drawLegend(ratioScale(pairs), theme, (power) => ratioText(10 ** power), Math.min(width, 420));
 
 const valueText = (metric: Metric, layer: LayerMetrics | null): string => {
   const value = layer === null ? null : metric.valueOf(layer);

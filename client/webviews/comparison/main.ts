@@ -1,14 +1,25 @@
 // The page that compares two runs: draws both reports and follows the pointer and the keys.
 import '../report/report.css';
 import './comparison.css';
-import type { ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { openChannel } from '../channel.js';
+import { keepPlaces, type Places } from '../kept-places.js';
+import { restoredFields } from '../kept-state.js';
 import { moveFrom } from '../plot/cell-moves.js';
 import { draw, toDom, type Drawing } from '../plot/element.js';
 import { placeTooltip } from '../plot/tooltip.js';
 import { metrics } from '../report/metrics.js';
 import { themeNow } from '../theme.js';
-import { drawDifferences, drawFigures, drawPairTable, drawPairTooltip, drawRecipeLines, layerPairs, type LayerPair } from './comparison.js';
+import {
+  drawDifferences,
+  drawFigures,
+  drawPairTable,
+  drawPairTooltip,
+  drawRatioLegend,
+  drawRecipeLines,
+  layerPairs,
+  type LayerPair,
+} from './comparison.js';
 
 const page = document.getElementById('page') ?? document.body;
 let shown: Extract<ToWebview, { kind: 'show-comparison' }> | null = null;
@@ -16,8 +27,19 @@ let pairs: LayerPair[] = [];
 /** The first that both have. */
 let metric = metrics[0];
 
-const channel = openChannel(receive);
-window.addEventListener('error', (event) => channel.send({ kind: 'page-error', message: event.message }));
+interface Kept {
+  /** Whose cell the keyboard is on. */
+  layer: string;
+  /** Whether the table is open. */
+  table: boolean;
+  places: Places;
+  /** What the host opens again after a reload of the window. */
+  saved: string[];
+}
+
+const channel = openChannel<ToWebview, FromWebview>(readToWebview, receive);
+let kept = restoredFields<Kept>({ layer: '', table: false, places: {}, saved: [] }, channel.loadState());
+const places = keepPlaces(page, kept.places, (now) => keep({ places: now }));
 const tooltip = toDom(document, draw('div', { id: 'tooltip', role: 'tooltip', hidden: '' })) as HTMLElement;
 document.body.append(tooltip);
 new ResizeObserver(redraw).observe(page);
@@ -35,7 +57,7 @@ const section = (id: string, title: string, ...parts: Drawing[]): Drawing =>
 function receive(message: ToWebview): void {
   if (message.kind !== 'show-comparison') return;
   shown = message;
-  channel.saveState({ saved: message.saved });
+  keep({ saved: message.saved });
   const { a, b, recipe } = message;
   const measured = metrics.find((candidate) => [a, b].every(({ layers }) => layers.some((layer) => candidate.valueOf(layer) !== null)));
   metric = measured ?? metrics[0];
@@ -55,20 +77,34 @@ function receive(message: ToWebview): void {
       ),
       draw(
         'details',
-        { class: 'panel' },
+        { class: 'panel', id: 'table-part' },
         draw('summary', {}, 'Layers as a table'),
         draw('div', { id: 'table', tabindex: 0, role: 'region', 'aria-label': 'Layers as a table' }, drawPairTable(pairs, metric)),
       ),
     ].map((part) => toDom(document, part)),
   );
+  const table = document.getElementById('table-part') as HTMLDetailsElement;
+  table.open = kept.table;
+  table.addEventListener('toggle', () => keep({ table: table.open }));
   redraw();
+  places.restore();
+}
+
+function keep(part: Partial<Kept>): void {
+  kept = { ...kept, ...part };
+  channel.saveState(kept);
 }
 
 function redraw(): void {
   const place = document.getElementById('differences');
   if (shown === null || place === null || metric === undefined) return;
-  place.replaceChildren(toDom(document, drawDifferences(pairs, metric, themeNow(), Math.max(260, place.clientWidth))));
-  place.querySelector('.cell')?.setAttribute('tabindex', '0');
+  const width = Math.max(260, place.clientWidth);
+  place.replaceChildren(
+    toDom(document, drawDifferences(pairs, metric, themeNow(), width)),
+    toDom(document, drawRatioLegend(pairs, themeNow(), width)),
+  );
+  const cell = place.querySelector(`.cell[data-key="${CSS.escape(kept.layer)}"]`) ?? place.querySelector('.cell');
+  cell?.setAttribute('tabindex', '0');
 }
 
 function showTooltip(event: Event): void {
@@ -81,7 +117,11 @@ function showTooltip(event: Event): void {
 }
 
 page.addEventListener('mouseover', showTooltip);
-page.addEventListener('focusin', showTooltip);
+page.addEventListener('focusin', (event) => {
+  showTooltip(event);
+  const layer = event.target instanceof Element ? event.target.closest<SVGElement>('.cell')?.dataset['key'] : undefined;
+  if (layer !== undefined) keep({ layer });
+});
 page.addEventListener('mouseleave', () => (tooltip.hidden = true));
 page.addEventListener('focusout', () => (tooltip.hidden = true));
 page.addEventListener('keydown', (event) => {

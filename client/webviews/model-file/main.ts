@@ -3,17 +3,19 @@ import './model-file.css';
 import { readNameFilter } from '../../../schemas/src/name-filter.js';
 import {
   LAYERS_MIME,
+  readToModelFilePage,
   type FileTensor,
   type FromModelFilePage,
   type ModelFileFacts,
   type ToModelFilePage,
 } from '../../../schemas/src/protocol/model-file-page.js';
+import { openChannel } from '../channel.js';
+import { keepPlaces, type Places } from '../kept-places.js';
+import { restoredFields } from '../kept-state.js';
 import { draw, toDom, type Drawing } from '../plot/element.js';
 import { drawFacts, drawUnreadable } from './file-facts.js';
 import { drawTensor, placeText, shapeText, sizeText, type Looked } from './tensor-details.js';
 import { rowAfterKey, rowsOf, visibleRows, type ColumnKey, type TensorOrder } from './tensor-rows.js';
-
-declare function acquireVsCodeApi(): { postMessage(message: FromModelFilePage): void; getState(): unknown; setState(state: unknown): void };
 
 interface Choice {
   filter: string;
@@ -21,6 +23,7 @@ interface Choice {
   /** Names of tensors. */
   chosen: string[];
   active: string | null;
+  places: Places;
 }
 
 const columns: readonly { key: ColumnKey; title: string; numeric: boolean; textOf(tensor: FileTensor): string }[] = [
@@ -31,8 +34,6 @@ const columns: readonly { key: ColumnKey; title: string; numeric: boolean; textO
   { key: 'offset', title: 'Place', numeric: true, textOf: placeText },
 ];
 
-const api = acquireVsCodeApi();
-const send = (message: FromModelFilePage): void => api.postMessage(message);
 const page = document.getElementById('page') ?? document.body;
 // The rows on screen change with every scroll; what is worth telling has its own live regions.
 page.setAttribute('aria-live', 'off');
@@ -40,7 +41,7 @@ page.setAttribute('aria-live', 'off');
 let file: ModelFileFacts | null = null;
 let whyNoStatistics: string | null = null;
 let recipe: string | null = null;
-let choice: Choice = { filter: '', order: { key: null, descending: false }, chosen: [], active: null };
+let choice: Choice = { filter: '', order: { key: null, descending: false }, chosen: [], active: null, places: {} };
 const looked = new Map<string, Looked>();
 /** Indices of tensors in the order shown, the chosen among all, and the row of the keyboard. */
 let rows: number[] = [];
@@ -49,11 +50,8 @@ let active = 0;
 /** Where a range of chosen rows began. */
 let anchor = 0;
 
-window.addEventListener('error', (event) => send({ kind: 'page-error', message: event.message }));
-window.addEventListener('message', (event: MessageEvent<ToModelFilePage | null>) => {
-  const message = event.data;
-  // Messages of another shape are not from the extension and are dropped.
-  switch (message?.kind) {
+function receive(message: ToModelFilePage): void {
+  switch (message.kind) {
     case 'show-file':
       ({ file, whyNoStatistics, recipe } = message);
       return showFile(message.name, message.file);
@@ -66,10 +64,14 @@ window.addEventListener('message', (event: MessageEvent<ToModelFilePage | null>)
       looked.set(message.tensor, message.answer);
       return showTensor();
   }
+}
+const channel = openChannel<ToModelFilePage, FromModelFilePage>(readToModelFilePage, receive);
+choice = restoredFields(choice, channel.loadState());
+const places = keepPlaces(page, choice.places, (kept) => {
+  choice = { ...choice, places: kept };
+  keep();
 });
-const saved = api.getState() as Partial<Choice> | null | undefined;
-if (saved) choice = { ...choice, ...saved };
-send({ kind: 'ready' });
+channel.send({ kind: 'ready' });
 
 const toDoms = (drawings: readonly Drawing[]): Element[] => drawings.map((drawing) => toDom(document, drawing));
 const byId = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
@@ -108,7 +110,7 @@ function showFile(name: string, shown: ModelFileFacts): void {
           draw('div', { role: 'rowgroup', class: 'head' }, draw('div', { role: 'row', class: 'row', 'aria-rowindex': 1 }, ...heads)),
           draw('div', { id: 'rows', role: 'rowgroup' }),
         ),
-        draw('section', { id: 'tensor', 'aria-label': 'Chosen tensor' }),
+        draw('section', { id: 'tensor', tabindex: 0, 'aria-label': 'Chosen tensor' }),
       ),
     ]),
   );
@@ -123,6 +125,7 @@ function showFile(name: string, shown: ModelFileFacts): void {
   const kept = choice.active === null ? -1 : rows.indexOf(names.get(choice.active) ?? -1);
   active = anchor = Math.max(0, kept);
   showAll();
+  places.restore();
 }
 
 function change(part: Partial<Choice>): void {
@@ -137,7 +140,7 @@ function change(part: Partial<Choice>): void {
 
 function keep(): void {
   const names = [...chosen].slice(0, 1000).flatMap((index) => file?.tensors[index]?.name ?? []);
-  api.setState({ ...choice, chosen: names, active: tensorAt(active)?.name ?? null });
+  channel.saveState({ ...choice, chosen: names, active: tensorAt(active)?.name ?? null });
 }
 
 function arrange(): void {
@@ -221,9 +224,7 @@ function showTensor(): void {
       ? toDoms([draw('p', { class: 'quiet' }, 'Choose a tensor to see what the file says of it.')])
       : toDoms(drawTensor(tensor, looked.get(tensor.name) ?? null, whyNoStatistics, width))),
   );
-  if (!hadFocus) return;
-  section.tabIndex = -1;
-  section.focus({ preventScroll: true });
+  if (hadFocus) section.focus({ preventScroll: true });
 }
 
 function showActions(): void {
@@ -279,7 +280,7 @@ function inspect(): void {
   const tensor = tensorAt(active);
   if (tensor === undefined || whyNoStatistics !== null || looked.get(tensor.name) === 'asked') return;
   looked.set(tensor.name, 'asked');
-  send({ kind: 'inspect', tensor: tensor.name });
+  channel.send({ kind: 'inspect', tensor: tensor.name });
   showTensor();
 }
 
@@ -289,7 +290,7 @@ const chosenNames = (): string[] => [...chosen].sort((a, b) => a - b).flatMap((i
 function act(action: string | undefined): void {
   if (action === 'inspect') return inspect();
   if ((action === 'targets' || action === 'ignore') && recipe !== null && chosen.size > 0)
-    send({ kind: 'add-to-recipe', tensors: chosenNames(), to: action });
+    channel.send({ kind: 'add-to-recipe', tensors: chosenNames(), to: action });
 }
 
 page.addEventListener('click', (event) => {

@@ -13,6 +13,7 @@ export const sizeText = ({ bytes }: FileTensor): string => (bytes === null ? 'no
 export const placeText = ({ file, offset }: FileTensor): string =>
   `${file === null ? '' : `${file} `}${offset === null ? 'not at one place' : `at ${offset.toLocaleString('en-US')}`}`;
 
+const whole = (value: number): string => value.toLocaleString('en-US');
 const figure = (value: number): string => String(Number(value.toPrecision(5)));
 const pairs = (entries: readonly (readonly [string, string])[]): Drawing =>
   draw('dl', { class: 'facts' }, ...entries.flatMap(([term, text]) => [draw('dt', {}, term), draw('dd', {}, text)]));
@@ -23,7 +24,7 @@ export function drawTensor(tensor: FileTensor, looked: Looked | null, whyNoStati
     pairs([
       ['Type', tensor.dtype],
       ['Shape', shapeText(tensor.shape)],
-      ['Values', n_elements(tensor).toLocaleString('en-US')],
+      ['Values', whole(n_elements(tensor))],
       ['Size', sizeText(tensor)],
       ['Place', placeText(tensor)],
     ]),
@@ -49,10 +50,10 @@ function drawStatistics(statistics: TensorStatistics, width: number): Drawing[] 
       ['Mean', figure(mean)],
       ['Standard deviation', figure(std)],
       ['Largest magnitude', figure(absmax)],
-      ...(n_nan + n_inf === 0 ? [] : [['Not finite', `${n_nan} NaN, ${n_inf} infinite of ${count}`] as const]),
+      ...(n_nan + n_inf === 0 ? [] : [['Not finite', `${whole(n_nan)} NaN, ${whole(n_inf)} infinite of ${whole(count)}`] as const]),
     ]),
     drawHistogram({
-      title: `Histogram of ${statistics.name}: ${count} values from ${figure(min)} to ${figure(max)}, logarithmic counts`,
+      title: `Histogram of ${statistics.name}: ${whole(count)} values from ${figure(min)} to ${figure(max)}, logarithmic counts`,
       counts: histogram.counts,
       min: histogram.min,
       max: histogram.max,

@@ -1,8 +1,10 @@
 // The report page: a pure function of the report and its arrays. Holds what the user has chosen, and redraws.
 import './report.css';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
-import type { ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { openChannel } from '../channel.js';
+import { keepPlaces, type Places } from '../kept-places.js';
+import { restoredFields } from '../kept-state.js';
 import { moveFrom } from '../plot/cell-moves.js';
 import { drawLegend } from '../plot/cells.js';
 import { draw, toDom } from '../plot/element.js';
@@ -28,6 +30,9 @@ interface Choice {
   layer: string | null;
   order: TableOrder;
   logCounts: boolean;
+  places: Places;
+  /** What the host opens again after a reload of the window. */
+  saved: string | null;
 }
 
 const page = document.getElementById('page') ?? document.body;
@@ -38,13 +43,14 @@ let choice: Choice = {
   layer: null,
   order: { key: 'relative_output_error', descending: true },
   logCounts: true,
+  places: {},
+  saved: null,
 };
 const files = new Map<string, Promise<ArrayBuffer>>();
 
-const channel = openChannel(receive);
-const saved = channel.loadState() as Partial<Choice> | null;
-if (saved) choice = { ...choice, ...saved };
-window.addEventListener('error', (event) => channel.send({ kind: 'page-error', message: event.message }));
+const channel = openChannel<ToWebview, FromWebview>(readToWebview, receive);
+choice = restoredFields(choice, channel.loadState());
+const places = keepPlaces(page, choice.places, (kept) => keep({ places: kept }));
 window.addEventListener('resize', redrawPictures);
 new MutationObserver(redrawPictures).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 channel.send({ kind: 'ready' });
@@ -55,7 +61,9 @@ function receive(message: ToWebview): void {
   if (report?.run_id !== message.report.run_id) files.clear();
   report = message.report;
   arrays = message.arrays;
+  keep({ saved: message.saved });
   render(message.report);
+  places.restore();
 }
 
 const chosenMetric = (layers: readonly LayerMetrics[]): Metric | undefined => {
@@ -72,13 +80,16 @@ function replace(id: string, ...drawings: Drawing[]): void {
   document.getElementById(id)?.replaceChildren(...drawings.map((drawing) => toDom(document, drawing)));
 }
 
+/** Wide tables without anything in them that takes the focus: the keyboard scrolls them too. */
+const scrolled: ReadonlySet<string> = new Set(['rotations', 'transforms']);
+
 function render(shown: RunReport): void {
   const section = (id: string, title: string, ...more: Drawing[]): Drawing =>
     draw(
       'section',
       { class: 'panel', 'aria-labelledby': `${id}-title` },
       draw('div', { class: 'panel-head' }, draw('h2', { id: `${id}-title` }, title), ...more),
-      draw('div', { id }),
+      draw('div', scrolled.has(id) ? { id, tabindex: 0, role: 'group', 'aria-labelledby': `${id}-title` } : { id }),
     );
   const metricChoice = draw(
     'select',
@@ -118,9 +129,13 @@ function render(shown: RunReport): void {
   redrawTable();
 }
 
-function change(part: Partial<Choice>): void {
+function keep(part: Partial<Choice>): void {
   choice = { ...choice, ...part };
   channel.saveState(choice);
+}
+
+function change(part: Partial<Choice>): void {
+  keep(part);
   redrawPictures();
   redrawTable();
 }

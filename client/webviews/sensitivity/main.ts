@@ -4,10 +4,11 @@ import './sensitivity.css';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerRulesResult } from '../../../schemas/src/protocol/client-server.js';
-import type { ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { AllocationError } from '../../../schemas/src/allocate-bits.js';
 import { bestMetric, type LossMetric } from '../../../schemas/src/suggest-bits.js';
 import { openChannel } from '../channel.js';
+import { keepPlaces } from '../kept-places.js';
 import { moveFrom } from '../plot/cell-moves.js';
 import { drawLegend } from '../plot/cells.js';
 import { draw, toDom, toMarkup } from '../plot/element.js';
@@ -36,9 +37,9 @@ let budget: Budget | null = null;
 /** Where a selection that is extended began. */
 let anchor: { row: number; column: number } | null = null;
 
-const channel = openChannel(receive);
+const channel = openChannel<ToWebview, FromWebview>(readToWebview, receive);
 let state: PageState = restored(channel.loadState());
-window.addEventListener('error', (event) => channel.send({ kind: 'page-error', message: event.message }));
+const places = keepPlaces(page, state.places, (kept) => change({ places: kept }));
 const tooltip = toDom(document, draw('div', { id: 'tooltip', role: 'tooltip', hidden: '' })) as HTMLElement;
 document.body.append(tooltip);
 new ResizeObserver(() => redraw()).observe(page);
@@ -53,6 +54,7 @@ function receive(message: ToWebview): void {
     change({ saved: message.saved });
     budget = null;
     render();
+    places.restore();
   } else if (message.kind === 'show-rules') {
     rules = message.rules;
     recipeChanged();
@@ -327,7 +329,7 @@ function wireHeatmap(): void {
   scroll.addEventListener('keydown', (event) => {
     const cell = activeCell();
     if (cell === null || view === null) return;
-    const next = event.key === 'Home' || event.key === 'End' ? edgeOf(view, cell, event.key) : moveFrom(cell, event.key, view.cells);
+    const next = moveFrom(cell, event.key, view.cells);
     if (next !== null) {
       change({ active: { row: next.row, column: next.column } });
       if (event.shiftKey) {
@@ -344,12 +346,6 @@ function wireHeatmap(): void {
     else return;
     event.preventDefault();
   });
-}
-
-/** The first or last cell of the row. */
-function edgeOf({ cells }: HeatView, from: HeatCell, key: string): HeatCell {
-  const sign = key === 'Home' ? -1 : 1;
-  return cells.filter(({ row }) => row === from.row).reduce((a, b) => (sign * (b.column - a.column) > 0 ? b : a), from);
 }
 
 document.addEventListener('keydown', (event) => {

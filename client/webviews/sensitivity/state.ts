@@ -1,6 +1,8 @@
 // What the user has chosen on the sensitivity page, and how much of a saved state can be believed: it may be of another version.
 import type { SensitivityPage } from '../../../schemas/src/protocol/client-webview.js';
 import type { LossMetric } from '../../../schemas/src/suggest-bits.js';
+import type { Places } from '../kept-places.js';
+import { restoredFields } from '../kept-state.js';
 import type { Choice } from './view.js';
 
 export interface PageState extends Choice {
@@ -11,6 +13,7 @@ export interface PageState extends Choice {
   loss: LossMetric | null;
   preview: boolean;
   table: boolean;
+  places: Places;
   /** What the host opens again after a reload of the window. */
   saved: SensitivityPage | null;
 }
@@ -30,18 +33,16 @@ export const initialState: PageState = {
   loss: null,
   preview: false,
   table: false,
+  places: {},
   saved: null,
 };
 
-/** Fields of the same kind as at first are taken over. */
 export function restored(saved: unknown): PageState {
-  if (typeof saved !== 'object' || saved === null) return initialState;
-  const fields = Object.entries(saved).filter(([key, value]) => {
-    const first = (initialState as unknown as Record<string, unknown>)[key];
-    if (first === undefined) return false;
-    if (key === 'bits') return value === 'all' || Number.isInteger(value);
-    if (key === 'selected') return Array.isArray(value) && value.every((name) => typeof name === 'string');
-    return first === null || typeof value === typeof first;
-  });
-  return { ...initialState, ...(Object.fromEntries(fields) as Partial<PageState>) };
+  const state = restoredFields(initialState, { ...(saved as object | null), bits: 4 });
+  const { bits } = (saved ?? {}) as { bits?: unknown };
+  return {
+    ...state,
+    bits: bits === 'all' || Number.isInteger(bits) ? (bits as PageState['bits']) : initialState.bits,
+    selected: state.selected.every((name) => typeof name === 'string') ? state.selected : [],
+  };
 }

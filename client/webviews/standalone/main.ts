@@ -24,7 +24,7 @@ function answer(message: FromWebview): void {
   if (message.kind === 'page-error') console.error(message.message);
   if (message.kind !== 'ready') return;
   const { report, base64 } = JSON.parse(document.getElementById('embedded')?.textContent ?? '') as Embedded;
-  const data: ToWebview = { kind: 'show-report', report, arrays: { base64 } };
+  const data: ToWebview = { kind: 'show-report', report, arrays: { base64 }, saved: null };
   // As in VS Code the answer comes when the page's script has run.
   setTimeout(() => window.dispatchEvent(new MessageEvent('message', { data })));
 }

@@ -2,10 +2,23 @@
 import type { RunReport } from '../generated/report.js';
 import type { SensitivityAnalysis } from '../generated/sensitivity.js';
 import type { LayerEdit, LayerRulesResult } from './client-server.js';
+import {
+  eitherOf,
+  isNumber,
+  isObject,
+  isText,
+  listOf,
+  oneOf,
+  orNull,
+  readMessage,
+  recordOf,
+  withFields,
+  type Shapes,
+} from './message-shape.js';
 
 export type ToWebview =
-  /** The report to show; arrays are fetched from `baseUri`, a webview resource URI of the report folder, or stand in the page. */
-  | { kind: 'show-report'; report: RunReport; arrays: { baseUri: string } | { base64: Record<string, string> } }
+  /** The report to show; arrays are fetched from `baseUri`, a webview resource URI of the report folder, or stand in the page. `saved`: the folder, which the page keeps; null: nothing opens it again. */
+  | { kind: 'show-report'; report: RunReport; arrays: { baseUri: string } | { base64: Record<string, string> }; saved: string | null }
   /** The host asks to reveal a layer. */
   | { kind: 'reveal-layer'; layer: string }
   /** The analysis to show. `saved`: what the page keeps, so that it can be opened again where it was. */
@@ -45,3 +58,52 @@ export type FromWebview =
   | { kind: 'save-file'; name: string; content: string; encoding: 'utf8' | 'base64' }
   /** A failure inside the page, shown in the output log. */
   | { kind: 'page-error'; message: string };
+
+const report = withFields({ run_id: isText, layers: listOf(withFields({ name: isText })), recipe: isObject, model: isObject });
+const layers = listOf(withFields({ name: isText, reason: isText }));
+
+const toWebview: Shapes<ToWebview> = {
+  'show-report': {
+    report,
+    arrays: eitherOf(withFields({ baseUri: isText }), withFields({ base64: recordOf(isText) })),
+    saved: orNull(isText),
+  },
+  'reveal-layer': { layer: isText },
+  'show-analysis': {
+    analysis: withFields({ layers: listOf(withFields({ name: isText })), bits: listOf(isNumber), metrics: listOf(isObject) }),
+    recipeName: isText,
+    saved: withFields({ folder: isText, recipe: isText }),
+  },
+  'show-rules': { rules: orNull(withFields({ rules: listOf(isObject), layers: listOf(withFields({ name: isText })) })) },
+  'highlight-layers': { layers: listOf(isText) },
+  'show-comparison': {
+    a: report,
+    b: report,
+    recipe: listOf(withFields({ kind: oneOf('same', 'added', 'removed'), text: isText })),
+    saved: listOf(isText),
+  },
+};
+
+const fromWebview: Shapes<FromWebview> = {
+  ready: {},
+  'open-recipe': { layer: orNull(isText) },
+  'copy-text': { text: isText },
+  'edit-layers': {
+    edits: listOf(
+      withFields({
+        layers,
+        to: eitherOf(withFields({ num_bits: isNumber }), withFields({ scheme: isText }), withFields({ ignore: oneOf(true) })),
+      }),
+    ),
+  },
+  'assign-scheme': { layers },
+  'apply-bits': { bits: recordOf(isNumber) },
+  'reveal-rule': { layer: isText },
+  'save-file': { name: isText, content: isText, encoding: oneOf('utf8', 'base64') },
+  'page-error': { message: isText },
+};
+
+/** null: not from the extension. */
+export const readToWebview = (value: unknown): ToWebview | null => readMessage(toWebview, value);
+/** null: not from one of our pages. */
+export const readFromWebview = (value: unknown): FromWebview | null => readMessage(fromWebview, value);

@@ -1,5 +1,6 @@
 // Messages between the extension and the page that shows one model file, both directions as unions by kind.
 import type { TensorStatistics } from './client-worker.js';
+import { eitherOf, isNumber, isObject, isText, listOf, oneOf, orNull, readMessage, withFields, type Shapes } from './message-shape.js';
 
 export type ModelFileFormat = 'safetensors' | 'GGUF' | 'ONNX';
 
@@ -46,3 +47,35 @@ export type RecipeList = 'targets' | 'ignore';
 
 /** Names of tensors as a JSON list: what a drag from the page or the tree carries to a recipe. */
 export const LAYERS_MIME = 'application/vnd.bitwright.layers';
+
+const pairs = (first: string, second: string) => listOf(withFields({ [first]: isText, [second]: isText }));
+const file = withFields({
+  format: isText,
+  size: isNumber,
+  facts: pairs('name', 'value'),
+  metadata: pairs('key', 'value'),
+  tensors: listOf(withFields({ name: isText, dtype: isText, shape: listOf(isNumber) })),
+  problems: listOf(isText),
+});
+
+const toPage: Shapes<ToModelFilePage> = {
+  'show-file': { name: isText, file, whyNoStatistics: orNull(isText), recipe: orNull(isText) },
+  'show-unreadable': { name: isText, message: isText },
+  'show-recipe': { recipe: orNull(isText) },
+  'show-statistics': {
+    tensor: isText,
+    answer: eitherOf(withFields({ statistics: withFields({ name: isText, histogram: isObject }) }), withFields({ message: isText })),
+  },
+};
+
+const fromPage: Shapes<FromModelFilePage> = {
+  ready: {},
+  inspect: { tensor: isText },
+  'add-to-recipe': { tensors: listOf(isText), to: oneOf('targets', 'ignore') },
+  'page-error': { message: isText },
+};
+
+/** null: not from the extension. */
+export const readToModelFilePage = (value: unknown): ToModelFilePage | null => readMessage(toPage, value);
+/** null: not from the page. */
+export const readFromModelFilePage = (value: unknown): FromModelFilePage | null => readMessage(fromPage, value);

@@ -1,0 +1,147 @@
+// The report page in a browser, as it stands in VS Code: every action by keyboard, no violation that axe finds, names that are never run, a state that outlives a reload, in four themes and narrow.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { RunReport } from '../../../schemas/src/generated/report.js';
+import { assertNothingRuns, checkThemes, evilName, tabTo } from '../../support/page-checks.js';
+import { reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
+import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
+
+const saved = '/checkpoints/mine.run';
+
+/** A report with every section: problems, gates, rotations, transforms. */
+const wholeReport = (changes: Partial<RunReport> = {}): RunReport =>
+  runReport({
+    layers: reportLayers(12),
+    problems: [
+      {
+        code: 'damping-raised',
+        severity: 'warning',
+        message: 'The Hessian of model.layers.0.mlp.down_proj was raised to 0.1 × its mean diagonal.',
+        layer: 'model.layers.0.mlp.down_proj',
+        recipe_path: null,
+      },
+      { code: 'gate-failed', severity: 'error', message: 'Perplexity 1.5015 is above 1.5.', layer: null, recipe_path: ['gates'] },
+    ],
+    rotations: [
+      { modifier: 'QuIPModifier', tensor: 'model.layers.0.mlp.up_proj.weight', incoherence_before: 12.5, incoherence_after: 4.25 },
+    ],
+    transforms: [
+      {
+        name: 'awq',
+        modifier: 'AWQModifier',
+        block: 0,
+        smooth_layer: 'model.layers.0.input_layernorm',
+        balance_layers: ['model.layers.0.self_attn.q_proj', 'model.layers.0.self_attn.k_proj'],
+        parent: 'model.layers.0.self_attn',
+        ratio: 0.5,
+        duo_scaling: true,
+        scale_min: 0.25,
+        scale_max: 4,
+        loss_before: 0.002,
+        loss_after: 0.0015,
+      },
+    ],
+    ...changes,
+  });
+
+async function show(window: WebviewWindow, report: RunReport): Promise<void> {
+  await window.send({ kind: 'show-report', report, arrays: reportArrays(), saved });
+  await window.page.locator('#weights svg').first().waitFor();
+}
+
+test('axe finds no violation and nothing is wider than the page, in four themes and at 360 px', async () => {
+  await using window = await openWebviewWindow('report');
+  await checkThemes(window, { name: 'report-page', show: () => show(window, wholeReport()) });
+});
+
+test('every action by keyboard alone', async () => {
+  await using window = await openWebviewWindow('report');
+  const { page } = window;
+  await show(window, wholeReport());
+  const focused = (): Promise<string | null> => page.evaluate(() => document.activeElement?.getAttribute('data-key') ?? null);
+  await tabTo(page, '#metric');
+  await page.keyboard.press('w');
+  assert.equal(await page.locator('#metric').inputValue(), 'weight_sqnr_db');
+  await tabTo(page, '.cell');
+  await page.keyboard.press('Home');
+  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowDown');
+  const reached = await focused();
+  assert.ok(reached);
+  assert.ok(await page.locator('#tooltip').isVisible());
+  await page.keyboard.press('Escape');
+  assert.ok(!(await page.locator('#tooltip').isVisible()));
+  await page.keyboard.press('Enter');
+  await page.locator('#layer h3', { hasText: reached }).waitFor();
+  assert.equal(await focused(), reached);
+  await tabTo(page, '#log-counts');
+  const linear = await page.locator('#weights svg').first().innerHTML();
+  await page.keyboard.press(' ');
+  await page.waitForFunction((before) => document.querySelector('#weights svg')?.innerHTML !== before, linear);
+  // The table: sorted by its heads, and a layer chosen from it.
+  await tabTo(page, '[data-sort="name"]');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('#table thead th').first().getAttribute('aria-sort'), 'ascending');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.locator('#table thead th').first().getAttribute('aria-sort'), 'descending');
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('data-sort')), 'name');
+  await tabTo(page, '[data-layer]');
+  const layer = await page.evaluate(() => document.activeElement?.getAttribute('data-layer'));
+  await page.keyboard.press('Enter');
+  await page.locator('#layer h3', { hasText: layer ?? '' }).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('data-layer')), layer);
+  assert.deepEqual(window.failures, []);
+});
+
+test('a layer, a problem and a model named as markup are shown and not run', async () => {
+  await using window = await openWebviewWindow('report');
+  const report = wholeReport({ model: { dir: `/models/${evilName}`, architecture_name: evilName, dtype: evilName } as RunReport['model'] });
+  const [layer, problem] = [report.layers[0], report.problems[0]];
+  assert.ok(layer !== undefined && problem !== undefined);
+  Object.assign(layer, { name: evilName, role: evilName, scheme: evilName });
+  Object.assign(problem, { code: evilName, message: evilName });
+  await show(window, report);
+  const { page } = window;
+  await page.locator(`#table tbody th button`, { hasText: evilName }).click();
+  await page.locator('#layer h3', { hasText: evilName }).waitFor();
+  await page.locator('.problems li', { hasText: evilName }).first().waitFor();
+  await page.locator('h1 .model', { hasText: evilName }).waitFor();
+  await page.locator('.cell.selected').hover();
+  assert.match((await page.locator('#tooltip').textContent()) ?? '', /onerror/);
+  await assertNothingRuns(window);
+});
+
+test('what was chosen, its order and the place in the page outlive a reload', async () => {
+  await using window = await openWebviewWindow('report');
+  const { page } = window;
+  await page.setViewportSize({ width: 900, height: 500 });
+  const report = wholeReport();
+  await show(window, report);
+  await page.locator('#metric').selectOption('weight_sqnr_db');
+  await page.locator('[data-sort="name"]').click();
+  await page.locator('[data-layer="model.layers.1.mlp.up_proj"]').click();
+  await page.locator('#log-counts').uncheck();
+  await page.locator('#table').evaluate((table) => (table.scrollTop = 90));
+  await page.evaluate(() => scrollTo(0, 333));
+  await page.waitForTimeout(400);
+  await window.reload();
+  await show(window, report);
+  assert.equal(await page.locator('#metric').inputValue(), 'weight_sqnr_db');
+  assert.equal(await page.locator('#table thead th').first().getAttribute('aria-sort'), 'ascending');
+  await page.locator('#layer h3', { hasText: 'model.layers.1.mlp.up_proj' }).waitFor();
+  assert.ok(!(await page.locator('#log-counts').isChecked()));
+  assert.equal(await page.evaluate(() => Math.round(scrollY)), 333);
+  assert.equal(await page.locator('#table').evaluate((table) => table.scrollTop), 90);
+  // What the host needs to open the page again stands there too.
+  assert.equal(await page.evaluate(() => (JSON.parse(sessionStorage.getItem('state') ?? '{}') as { saved: unknown }).saved), saved);
+});
+
+test('a report without layers, and an array that is not there, are said in words', async () => {
+  await using window = await openWebviewWindow('report');
+  const { page } = window;
+  await window.send({ kind: 'show-report', report: runReport({ layers: [], outcome: 'cancelled' }), arrays: { base64: {} }, saved });
+  await page.locator('.empty', { hasText: 'No layer was finished in this run.' }).waitFor();
+  await window.send({ kind: 'show-report', report: runReport(), arrays: { base64: {} }, saved });
+  await page.locator('#weights .empty', { hasText: 'The histogram cannot be read: arrays.bin is not in this file' }).waitFor();
+  assert.equal((await window.sent('page-error')).length, 1);
+});
