@@ -1,8 +1,9 @@
 // Every method that chooses codes, at several bit widths, on a model: perplexity of the written file and the output error of each kind of layer.
 //
-//   node bench/quality/run.mjs MODEL CALIBRATION.jsonl VALIDATION.jsonl [--samples 512] [--max-seq-length 512] [--bits 8,4,3,2] [--group-size N] [--asymmetric]
-//                              [--methods rtn,gptq,…] [--text-column text]      (methods: below)
+//   node bench/quality/run.mjs MODEL CALIBRATION.jsonl VALIDATION.jsonl [--samples 512] [--max-seq-length 512] [--bits 8,4,3,2,1.58] [--group-size N] [--asymmetric]
+//                              [--inputs 8] [--methods rtn,gptq,…] [--text-column text]      (methods: below)
 //
+// 1.58 bits are the levels -1, 0, 1 in 2 bits; --inputs quantizes the inputs too, to as many bits, dynamic per token.
 // Runs the command line on a recipe of its own for each, in a temporary folder; prints Markdown. Output error: ‖X̃ (W - Ŵ)‖² / ‖X̃W‖² on the calibration rows, the mean
 // over the layers of a kind; for methods with error correction, which aim at ‖XW - X̃Ŵ‖ instead, it is not what they minimize.
 import { spawnSync } from 'node:child_process';
@@ -16,11 +17,14 @@ const cli = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../dist/
 
 /** Name in the table → modifiers with their fields; the last one chooses the codes. `symmetric` goes before --asymmetric. */
 const methods = {
-  rtn: { modifiers: { QuantizationModifier: {} } },
-  hqq: { modifiers: { HQQModifier: {} } },
+  // They need no rows; with rows their output errors are measured.
+  rtn: { modifiers: { QuantizationModifier: { requires_calibration_data: true } } },
+  hqq: { modifiers: { HQQModifier: { requires_calibration_data: true } } },
   gptq: { modifiers: { GPTQModifier: {} } },
   'awq-rtn': { modifiers: { AWQModifier: {}, QuantizationModifier: {} } },
   'awq-gptq': { modifiers: { AWQModifier: {}, GPTQModifier: {} } },
+  'smoothquant-rtn': { modifiers: { SmoothQuantModifier: { smoothing_strength: 0.8 }, QuantizationModifier: {} } },
+  'smoothquant-gptq': { modifiers: { SmoothQuantModifier: { smoothing_strength: 0.8 }, GPTQModifier: {} } },
   'hadamard-gptq': { modifiers: { HadamardModifier: { rotations: ['R1', 'R2'], seed: 42 }, GPTQModifier: {} } },
   'spinquant-gptq': { modifiers: { SpinQuantModifier: { rotations: ['R1', 'R2'], transform_type: 'hadamard' }, GPTQModifier: {} } },
   'hadamard-beacon': { modifiers: { HadamardModifier: { rotations: ['R1', 'R2'], seed: 42 }, BeaconModifier: {} } },
@@ -43,8 +47,9 @@ const { values, positionals } = parseArgs({
   options: {
     samples: { type: 'string', default: '512' },
     'max-seq-length': { type: 'string', default: '512' },
-    bits: { type: 'string', default: '8,4,3,2' },
+    bits: { type: 'string', default: '8,4,3,2,1.58' },
     'group-size': { type: 'string' },
+    inputs: { type: 'string' },
     asymmetric: { type: 'boolean', default: false },
     methods: { type: 'string', default: Object.keys(methods).join(',') },
     'text-column': { type: 'string', default: 'text' },
@@ -56,23 +61,33 @@ if (validation === undefined) {
   process.exit(2);
 }
 
-function recipeOf(folder, { modifiers, symmetric = !values.asymmetric }, num_bits) {
+/** 1.58 bits: three levels, symmetric alone. */
+const integersOf = (bits) => (bits === 1.58 ? { num_bits: 2, levels: 'ternary' } : { num_bits: bits });
+const runsAt = ({ symmetric = !values.asymmetric }, bits) => bits !== 1.58 || symmetric;
+
+function recipeOf(folder, { modifiers, symmetric = !values.asymmetric }, bits) {
   const group_size = values['group-size'] === undefined ? null : Number(values['group-size']);
   const weights = {
-    num_bits,
+    ...integersOf(bits),
     type: 'int',
     symmetric,
     strategy: group_size === null ? 'channel' : 'group',
     ...(group_size === null ? {} : { group_size }),
   };
+  const input_activations =
+    values.inputs === undefined
+      ? null
+      : { num_bits: Number(values.inputs), type: 'int', symmetric: true, strategy: 'token', dynamic: true };
   const dataset = (file) => ({ dataset: file, text_column: values['text-column'], max_seq_length: Number(values['max-seq-length']) });
   const names = Object.keys(modifiers);
-  const schemed = { ignore: ['lm_head'], config_groups: { group_0: { targets: ['Linear'], weights } } };
-  const dataFree = names.every((name) => ['QuantizationModifier', 'HQQModifier', 'HadamardModifier', 'SpinQuantModifier'].includes(name));
+  const schemed = {
+    ignore: ['lm_head'],
+    config_groups: { group_0: { targets: ['Linear'], weights, ...(input_activations && { input_activations }) } },
+  };
   const calibration = { ...dataset(calibrationFile), num_calibration_samples: Number(values.samples) };
   return {
     model,
-    ...(dataFree ? {} : { calibration }),
+    calibration,
     evaluate: { perplexity: dataset(validation) },
     output: { dir: path.join(folder, 'out') },
     quant_stage: {
@@ -83,19 +98,19 @@ function recipeOf(folder, { modifiers, symmetric = !values.asymmetric }, num_bit
   };
 }
 
-function measure(method, num_bits) {
+function measure(method, bits) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'bitwright-quality-'));
   try {
     const file = path.join(folder, 'recipe.quant.yaml');
     // JSON is YAML.
-    writeFileSync(file, JSON.stringify(recipeOf(folder, method, num_bits), null, 2));
+    writeFileSync(file, JSON.stringify(recipeOf(folder, method, bits), null, 2));
     const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'quantize', file, '--json'], {
       encoding: 'utf8',
       maxBuffer: 1 << 28,
     });
     if (status !== 0)
       throw new Error(
-        `${Object.keys(method.modifiers).join(' and ')} at ${num_bits} bits ended with ${status}: ${stderr}${stdout}`.slice(0, 3000),
+        `${Object.keys(method.modifiers).join(' and ')} at ${bits} bits ended with ${status}: ${stderr}${stdout}`.slice(0, 3000),
       );
     return JSON.parse(readFileSync(path.join(folder, 'out.run/report.json'), 'utf8'));
   } finally {
@@ -109,7 +124,7 @@ let before = null;
 const rows = [];
 console.log(`| bits | method | perplexity | ${roles.join(' | ')} |\n| ---: | --- | ---: | ${roles.map(() => '---:').join(' | ')} |`);
 for (const bits of values.bits.split(',').map(Number))
-  for (const name of values.methods.split(',')) {
+  for (const name of values.methods.split(',').filter((name) => runsAt(methods[name], bits))) {
     let report;
     try {
       report = measure(methods[name], bits);

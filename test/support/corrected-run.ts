@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import { readSafetensorsHeader } from '../../schemas/src/model/safetensors-header.js';
+import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import type { RunReport } from '../../schemas/src/generated/report.js';
 import { loadWeights } from '../../worker/src/checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader } from '../../worker/src/checkpoint/tensor-reader.js';
@@ -26,7 +27,7 @@ export interface CorrectedWish extends RunWish {
 }
 
 /** A run in `dir`: the model in `model`, the checkpoint in `out`. */
-export async function correctedRun(dir: string, wish: CorrectedWish): Promise<FinishedRun> {
+export async function correctedRun(dir: string, wish: CorrectedWish): Promise<FinishedRun & { plan: QuantizationPlan }> {
   const { modifiers, rows = manyRows, change, write, evaluate, ...run } = wish;
   const model = path.join(dir, 'model');
   if (write) write(model);
@@ -49,7 +50,7 @@ export async function correctedRun(dir: string, wish: CorrectedWish): Promise<Fi
     calibration: { dataset, num_calibration_samples: rows.length },
     ...(evaluate ? { evaluate } : {}),
   });
-  return runPlan(plan, run);
+  return { ...(await runPlan(plan, run)), plan };
 }
 
 /** Codes and layers of what a run told. */

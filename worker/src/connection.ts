@@ -49,6 +49,7 @@ import { analyze } from './analyze/analyze.js';
 import { searchBits } from './analyze/search-bits.js';
 import { loadWeights } from './checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader, verifyModelFiles } from './checkpoint/tensor-reader.js';
+import { withAdapter } from './checkpoint/adapter-folder.js';
 import { measurePerplexity } from './evaluate/perplexity.js';
 import type { NativeCore } from './native-core.js';
 import { Devices } from './open-devices.js';
@@ -197,7 +198,7 @@ export function listen({ input, output, core, version, onClose }: ConnectionOpti
 async function evaluate(
   connection: MessageConnection,
   devices: Devices,
-  { model, dataset, device: wanted }: EvaluateParams,
+  { model, dataset, device: wanted, adapter }: EvaluateParams,
   token: CancellationToken,
 ): Promise<EvaluateResult> {
   const throwIfCancelled = (): void => {
@@ -205,13 +206,14 @@ async function evaluate(
   };
   throwIfCancelled();
   await verifyModelFiles(model);
+  const measured = adapter ? await withAdapter(model) : model;
   const { devices: opened } = devices.open(wanted, null);
   const onProgress = (fraction: number): void =>
     void connection.sendNotification(evaluateProgressNotification, { fraction, message: `evaluating ${model.dir}` });
   const problems: RunProblem[] = [];
   const onProblem = (problem: RunProblem): void => void problems.push(problem);
   const watch = { onProgress, onProblem, throwIfCancelled };
-  return cancellable(opened, token, async () => ({ perplexity: await measurePerplexity(model, dataset, opened, watch), problems }));
+  return cancellable(opened, token, async () => ({ perplexity: await measurePerplexity(measured, dataset, opened, watch), problems }));
 }
 
 async function analyzePlan(

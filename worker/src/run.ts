@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import type { ErrorDepth } from '../../schemas/src/generated/report.js';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
-import { isAdapter, quantizerFacts } from '../../schemas/src/modifiers.js';
+import { quantizerFacts } from '../../schemas/src/modifiers.js';
 import { gateText, judgeGates } from '../../schemas/src/quality-gates.js';
 import type { RunFailure, RunOutcome } from '../../schemas/src/run-event.js';
 import { runFailure } from '../../schemas/src/run-failure.js';
@@ -163,9 +163,8 @@ async function judge(context: RunContext, governor: MemoryGovernor, reached: Rea
   if (plan.evaluate === null && dataset === null) return;
   const file = await describeModel(plan.output.dir, nodeFiles);
   if (file.model === null) throw runFailure.fileUnreadable(plan.output.dir, file.problems.map((problem) => problem.message).join(' '));
-  const isAdapted = plan.transforms.some(isAdapter);
-  const whole = isAdapted ? await withAdapter(file.model) : file.model;
-  const models = { whole, withoutAdapter: isAdapted ? file.model : null };
+  const whole = await withAdapter(file.model);
+  const models = { whole, withoutAdapter: whole === file.model ? null : file.model };
   if (plan.evaluate !== null) await evaluateRun(context, governor, models, (quality) => (reached.quality = quality));
   if (dataset !== null) reached.depth = await depthOfRun(context, governor, whole, dataset);
 }

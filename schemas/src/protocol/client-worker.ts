@@ -73,6 +73,8 @@ export interface EvaluateParams {
   dataset: DatasetPlan;
   /** As in a plan. */
   device: string;
+  /** The LoRA adapter in the model's folder `adapter` counts, where there is one. */
+  adapter: boolean;
 }
 /** `problems`: what was found about the text, such as rows that were cut. */
 export type EvaluateResult = { perplexity: Perplexity; problems: RunProblem[] } | { failure: RunFailure };

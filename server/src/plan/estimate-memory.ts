@@ -8,7 +8,7 @@
 // Measured against the resident size at its peak (Linux, glibc, 2 cores); the table is in test/server/plan/estimate-memory.test.ts.
 import type { ArchitectureFacts, LayerPlan, ModelDescription, TransformPlan } from '../../../schemas/src/generated/plan.js';
 import { isRotation, isSolved, needsPairs } from '../../../schemas/src/modifiers.js';
-import { sizeOfDtype } from './estimate-size.js';
+import { adapterBytes, sizeOfDtype } from './estimate-size.js';
 
 export interface MemoryStage {
   /** Completes "while …". */
@@ -92,8 +92,9 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
     const hidden = cachedBytes(architecture, evaluation, input.memoryLimit);
     // A quantized weight is dequantized when it is loaded, so the block is as large as before.
     const weights = largestOf(blocksOf(input.layers), blockWeights);
+    const adapters = largestOf(units, (unit) => adaptersOf(unit, input));
     const idle = input.calibration === null ? 0 : Math.min(idleBytes, workingBytes(architecture, input.calibration));
-    add('evaluating a block', hidden + weights + idle + workingBytes(architecture, evaluation));
+    add('evaluating a block', hidden + weights + adapters + idle + workingBytes(architecture, evaluation));
     add('evaluating the head', hidden + idle + headBytes(architecture, input.layers, evaluation));
   }
   return stages;
@@ -158,7 +159,8 @@ function pairBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
 /** One H of n² F32 for every input of the unit, and a product with the other inputs where they are compared. Which linears share an input is known by their width; q, k, v and o may share theirs and have two. */
 function hessianBytes(unit: readonly LayerPlan[], input: MemoryInput): number {
   const inputs = new Map<string, number>();
-  for (const layer of unit) if (needsHessian(layer, input)) inputs.set(inputOf(layer), layer.columns);
+  for (const layer of unit)
+    if (needsHessian(layer, input) || adapterBytes(layer, input.transforms) > 0) inputs.set(inputOf(layer), layer.columns);
   const products = unit.some(needsPairs) ? 2 : 1;
   return [...inputs.values()].reduce((sum, n) => sum + products * 4 * n * n, 0);
 }
@@ -174,7 +176,8 @@ function inputOf({ role, columns }: LayerPlan): string {
 /**
  * A unit while its layers are quantized, one after the other: the weights of its own layers, what is stored of all of them, and the most that one
  * layer takes. GPTQ: the factor (n²), its working copy (n², in double precision when it has to be repeated, which is not counted), W in solving
- * order (4 m n), the errors of both norms (12 m n), and SparseGPT as much; any: codes or a mask (m n) and the weight that a reader computes (m n b).
+ * order (4 m n), the errors of both norms (12 m n), and SparseGPT as much; any: codes or a mask (m n) and the weight that a reader computes (m n b). An adapter:
+ * what quantization takes and its product with H (8 m n) when the rest is given back, and r (m + n) b for each layer until the unit is written.
  */
 function quantizingBytes(unit: readonly LayerPlan[], input: MemoryInput): number {
   const { calibration, storedBytes } = input;
@@ -190,8 +193,12 @@ function quantizingBytes(unit: readonly LayerPlan[], input: MemoryInput): number
     const isGptq = layer.quantizer === null || layer.quantizer.name === 'gptq';
     return shared + blocks(isGptq ? 2 : 3, 4 * layer.columns ** 2) + blocks(isGptq ? 3 : 5, 4 * mn);
   };
-  return own + stored + Math.max(0, ...unit.map(one));
+  const residual = (layer: LayerPlan): number => (adapterBytes(layer, input.transforms) > 0 ? blocks(2, 4 * elements(layer)) : 0);
+  return own + stored + adaptersOf(unit, input) + Math.max(0, ...unit.map((layer) => Math.max(one(layer), residual(layer))));
 }
+
+const adaptersOf = (unit: readonly LayerPlan[], { transforms }: MemoryInput): number =>
+  unit.reduce((sum, layer) => sum + adapterBytes(layer, transforms), 0);
 
 /** Norm and logits of a batch, and the head's weight as stored and in F32. */
 function headBytes(facts: ArchitectureFacts, layers: readonly LayerPlan[], rows: RowsEstimate): number {

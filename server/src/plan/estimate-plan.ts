@@ -10,7 +10,7 @@ import type {
 } from '../../../schemas/src/generated/plan.js';
 import { isRotation, isScaling, isSolved } from '../../../schemas/src/modifiers.js';
 import { memoryStages, type RowsEstimate } from './estimate-memory.js';
-import { inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
+import { adapterBytes, inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
 
 export interface EstimateInput {
   model: ModelDescription;
@@ -51,7 +51,11 @@ export function estimatePlan({
   for (const layer of quantized) {
     const bytes = stored(layer);
     const original = layer.rows * layer.columns * sizeOfDtype(layer.dtype);
-    after += bytes + inputBytes(layer.scheme as QuantizationScheme, sizeOfDtype(layer.dtype)) - (layer.tied_to === null ? original : 0);
+    after +=
+      adapterBytes(layer, transforms) +
+      bytes +
+      inputBytes(layer.scheme as QuantizationScheme, sizeOfDtype(layer.dtype)) -
+      (layer.tied_to === null ? original : 0);
     bits += bytes * 8;
     weights += layer.rows * layer.columns;
   }

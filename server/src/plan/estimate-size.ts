@@ -1,5 +1,6 @@
 // Bytes of a layer as compressed-tensors stores it.
-import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, QuantizationArgs, QuantizationScheme, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import { adapterRank, isAdapter } from '../../../schemas/src/modifiers.js';
 
 /** Bytes of a layer as compressed-tensors stores it, scales and zero points included. */
 export function storedBytes(layer: { rows: number; columns: number }, scheme: QuantizationScheme, dtypeSize: number): number {
@@ -47,6 +48,12 @@ function floatBytes(
 function n_blocks({ rows, columns }: { rows: number; columns: number }, block_structure: readonly number[] | null): number {
   const [block_rows = rows, block_columns = columns] = block_structure ?? [];
   return Math.ceil(rows / block_rows) * Math.ceil(columns / block_columns);
+}
+
+/** Bytes of a layer's two matrices in the adapter beside the checkpoint, whose rank is one for all layers; in the type of the weight. */
+export function adapterBytes(layer: LayerPlan, transforms: readonly TransformPlan[]): number {
+  const isAdapted = transforms.some((plan) => isAdapter(plan) && plan.layers.includes(layer.name));
+  return isAdapted ? adapterRank(transforms) * (layer.rows + layer.columns) * sizeOfDtype(layer.dtype) : 0;
 }
 
 /** Bytes of what calibration found out about the inputs of a layer: a scale and a zero point, or NVFP4's global scale. */

@@ -122,7 +122,7 @@ test('evaluate answers perplexity with progress, can be cancelled, and says when
     const fractions: number[] = [];
     worker.connection.onNotification(evaluateProgressNotification, ({ fraction }: EvaluateProgressParams) => void fractions.push(fraction));
     const evaluate = (dataset: DatasetPlan, source?: CancellationTokenSource): Promise<EvaluateResult> => {
-      const params: EvaluateParams = { model, dataset, device: 'auto' };
+      const params: EvaluateParams = { model, dataset, device: 'auto', adapter: true };
       return worker.connection.sendRequest<EvaluateResult>(evaluateRequest, params, ...(source ? [source.token] : []));
     };
     const source = new CancellationTokenSource();

@@ -1,10 +1,11 @@
 // Corrections kept as an adapter: its sum is what the run computes, the files are PEFT's, and broken assumptions are told.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import { adapterOf } from '../../../worker/src/jobs/adapt-layer.js';
+import { measurePerplexity } from '../../../worker/src/evaluate/perplexity.js';
 import { withAdapter } from '../../../worker/src/checkpoint/adapter-folder.js';
 import { correctedRun, manyRows, told } from '../../support/corrected-run.js';
 import { describedModel, forwardPass } from '../../support/forward-pass.js';
@@ -13,6 +14,7 @@ import { inTemporaryFolder, readTensors } from '../../support/worker-run.js';
 
 const rtn = (bits: number): string =>
   `QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: ${bits}, type: int, strategy: channel}}}}`;
+const quiet = { onProgress: () => undefined, onProblem: () => undefined, throwIfCancelled: () => undefined };
 const rows = manyRows.slice(0, 2).map((row) => Int32Array.from(row));
 
 test('a residual of full rank gives the logits of the model before; the checkpoint alone does not', () =>
@@ -57,6 +59,38 @@ test('the files are those of a LoRA adapter of peft, with one rank and scaling 1
       assert.ok(outlier_columns && outlier_columns.length <= 3, name);
     }
     assert.ok(told(report).some((text) => text.startsWith('outlier-columns-left')));
+  }));
+
+test('a folder with an adapter is measured with it as the run measured it; what another adapter means is refused', () =>
+  inTemporaryFolder(async (dir) => {
+    const text = path.join(dir, 'text.jsonl');
+    writeFileSync(text, manyRows.map((input_ids) => `${JSON.stringify({ input_ids })}\n`).join(''));
+    const { plan, report } = await correctedRun(dir, {
+      modifiers: `${rtn(3)}\nLowRankResidualModifier: {rank: 4}\nOutlierSplitModifier: {threshold: 0.05, max_columns: 3}`,
+      evaluate: { dataset: text },
+    });
+    assert.equal(report?.size.weights_bytes_after, plan.estimate.weights_bytes_after);
+    const out = path.join(dir, 'out');
+    const bare = await describedModel(out);
+    const whole = await withAdapter(bare);
+    assert.equal(whole.tensors.length, bare.tensors.length + 28);
+    await withDevice(async (device) => {
+      const perplexity = (model: typeof bare) => measurePerplexity(model, plan.evaluate!.perplexity!, [device], quiet);
+      assert.equal((await perplexity(whole)).perplexity, report?.quality?.after?.perplexity);
+      assert.equal((await perplexity(bare)).perplexity, report?.quality?.without_adapter?.perplexity);
+    });
+    const settings = path.join(out, 'adapter', 'adapter_config.json');
+    const written = JSON.parse(readFileSync(settings, 'utf8')) as Record<string, unknown>;
+    for (const [changes, says] of [
+      [{ lora_alpha: 16 }, /lora_alpha is 16 and r 7/],
+      [{ peft_type: 'IA3' }, /peft_type is "IA3" and not LORA/],
+      [{ use_dora: true }, /use_dora is true/],
+    ] as const) {
+      writeFileSync(settings, JSON.stringify({ ...written, ...changes }));
+      await assert.rejects(withAdapter(bare), says);
+    }
+    rmSync(path.join(out, 'adapter'), { recursive: true });
+    assert.equal(await withAdapter(bare), bare);
   }));
 
 test('more rank leaves less error, and the numbers are of the outputs', () =>

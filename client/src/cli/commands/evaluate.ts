@@ -16,6 +16,7 @@ export const evaluateCommand: Command = {
   summary: 'Measure the perplexity of a model folder, quantized or not.',
   description: `Perplexity is exp(total negative log-likelihood / total predicted tokens), per document: the model's BOS once, no EOS,
 truncated to --max-seq-length tokens. MODEL is a folder or a hub id in the local Hugging Face cache.
+An adapter in the folder adapter of MODEL, as LowRankResidualModifier and OutlierSplitModifier write it, counts.
 With --json: {"perplexity", "nll" (nats), "tokens"}.`,
   operands: { least: 1, most: 1 },
   options: {
@@ -23,6 +24,7 @@ With --json: {"perplexity", "nll" (nats), "tokens"}.`,
     'text-column': { value: 'NAME', description: 'column or key that holds the text (default: text)' },
     'max-seq-length': { value: 'N', description: "tokens per document at most (default: the model's context)", count: {} },
     device: { ...deviceOption, description: 'auto, cpu, cuda (all of them), cuda:0 or cuda:0,1 (default: auto)' },
+    'without-adapter': { value: null, description: 'leave out the LoRA adapter in the folder adapter of MODEL' },
     json: jsonOption,
   },
   run: async (invocation, terminal) => {
@@ -30,9 +32,15 @@ With --json: {"perplexity", "nll" (nats), "tokens"}.`,
     const device = invocation.text('device') ?? 'auto';
     const model = await describeModel(invocation.operands[0] ?? '', terminal);
     if (model === null) return exitCode.problems;
-    if (existsSync(path.join(model.dir, 'adapter', 'adapter_config.json')))
+    const adapter = path.join(model.dir, 'adapter');
+    const isAdapted = existsSync(path.join(adapter, 'adapter_config.json'));
+    const bare = invocation.flag('without-adapter');
+    if (bare && !isAdapted) throw new UsageError(`${model.dir} has no adapter to leave out.`);
+    if (isAdapted)
       terminal.err(
-        `note  ${path.join(model.dir, 'adapter')} is a LoRA adapter and is not part of this measure; the report of the run that wrote it has both figures.`,
+        bare
+          ? `note  measured without the LoRA adapter ${adapter}.`
+          : `note  measured with the LoRA adapter ${adapter}; --without-adapter leaves it out.`,
       );
     const worker = await startWorkerProcess(() => undefined);
     const abort = new AbortController();
@@ -40,7 +48,7 @@ With --json: {"perplexity", "nll" (nats), "tokens"}.`,
     const interrupt = onInterrupt(() => abort.abort(), worker.kill);
     try {
       const result = await worker.evaluate(
-        { model, dataset, device },
+        { model, dataset, device, adapter: !bare },
         { signal: abort.signal, onProgress: ({ fraction, message }) => progress.update(fraction, null, message) },
       );
       progress.end();
