@@ -319,6 +319,34 @@ def attention(q, k, v, sizes):
     return mixed.transpose(1, 2).reshape(q.shape[0], -1)
 
 
+def blockwise_codes(weight, values):
+    cells = weight.float().view(-1, 64)
+    largest = cells.abs().amax(-1)
+    scaled = (cells * (1 / largest.clamp(min=1e-38))[:, None]).clamp(-1, 1)
+    return torch.bucketize(scaled, (values[1:] + values[:-1]) / 2, out_int32=True).to(torch.uint8), largest
+
+
+def encode_q8_0(weight):
+    cells = weight.float().view(-1, 32)
+    d = cells.abs().amax(-1, keepdim=True) / 127
+    codes = (cells / d).round().to(torch.int8)
+    return torch.cat((d.half().view(torch.uint8), codes.view(torch.uint8)), -1)
+
+
+def decode_q8_0(blocks):
+    return blocks[:, 2:].view(torch.int8).float() * blocks[:, :2].contiguous().view(torch.float16).float()
+
+
+def decode_q4_k(blocks):
+    d, dmin = (blocks[:, i : i + 2].contiguous().view(torch.float16).float() for i in (0, 2))
+    first, second, third = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
+    scale = torch.cat((first & 63, third & 15 | first >> 6 << 4), -1)
+    low = torch.cat((second & 63, third >> 4 | second >> 6 << 4), -1)
+    nibbles = blocks[:, 16:].reshape(-1, 4, 32)
+    codes = torch.stack((nibbles & 15, nibbles >> 4), 2).view(-1, 8, 32)
+    return (d * scale)[..., None] * codes - (dmin * low)[..., None]
+
+
 def compare(a, b):
     difference = a.double() - b.double()
     return difference.pow(2).sum(), a.double().pow(2).sum(), (a.double() * b.double()).sum(), b.double().pow(2).sum()
@@ -411,6 +439,21 @@ def rungs(sizes, device):
     bytes_of = lambda columns: torch.randint(0, 16, (O, columns), dtype=torch.uint8, device=device)
     rung("pack_fp4", by(O, I), of(lambda q: q[:, ::2] | (q[:, 1::2] << 4), lambda: bytes_of(I)))
     rung("unpack_fp4", by(O, I), of(lambda q: torch.stack((q & 15, q >> 4), -1).view(O, I), lambda: bytes_of(I // 2)))
+
+    # ---- blocks of a codebook, and of GGUF files
+    values = lambda: torch.arange(16, dtype=torch.float32, device=device) / 7.5 - 1
+    magnitudes = lambda: noise(O * I // 64).abs()
+    nibbles = lambda n: torch.randint(0, 16, (n,), dtype=torch.uint8, device=device)
+    rung("blockwise_codes", "16 values, blocks of 64, " + by(O, I), of(blockwise_codes, weight, values))
+    rung("blockwise_values", "16 values, blocks of 64, " + by(O, I), of(lambda q, m, v: (v[q.long()].view(-1, 64) * m[:, None]).to(torch.bfloat16), lambda: nibbles(O * I), magnitudes, values))
+    rung("center", by(O, I // 64), of(lambda m: m - m.mean(dtype=torch.float64).float(), magnitudes))
+    rung("pack_nibbles", by(O, I), of(lambda q: q[::2] << 4 | q[1::2], lambda: nibbles(O * I)))
+    rung("unpack_nibbles", by(O, I), of(lambda q: torch.stack((q >> 4, q & 15), -1).view(-1), lambda: nibbles(O * I // 2)))
+    rows, columns = (4, 256) if I < 256 else (O, I)
+    blocks = lambda width: torch.randint(0, 256, (rows * columns // width[0], width[1]), dtype=torch.uint8, device=device)
+    rung("gguf_encode", "Q8_0, " + by(rows, columns), of(encode_q8_0, lambda: weights(rows, columns)))
+    rung("gguf_decode", "Q8_0, " + by(rows, columns), of(decode_q8_0, lambda: blocks((32, 34))))
+    rung("gguf_decode", "Q4_K, " + by(rows, columns), of(decode_q4_k, lambda: blocks((256, 144))))
 
     # ---- AWQ
     sums = lambda: torch.zeros(I, dtype=torch.float64, device=device)

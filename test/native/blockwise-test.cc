@@ -53,6 +53,36 @@ const Case nearest_cases("blockwise: the nearest value, blocks end to end throug
   }
 });
 
+const Case size_cases("blockwise: one row and many, short blocks and long ones, both sizes of codebook: the nearest value, with the same bytes on every device", [] {
+  const Array wide = array_of(DType::F32, {256}, [](int64_t i) { return (static_cast<double>(i) - 127.0) / 128.0; });
+  for (const DType dtype : {DType::F32, DType::BF16, DType::F16})
+    for (const int64_t rows : {1, 65})
+      for (const int64_t blocksize : {1, 33, 64, 100, 256, 257, 4096}) {
+        const Array x = normal(dtype, {rows, 131}, 71, 0.3);
+        for (const Array& values : {codebook(), wide}) {
+          const std::vector<Array> coded = run_everywhere("blockwise_codes", {x, values}, sizes(static_cast<double>(blocksize), 1, 1));
+          const Array back = run_everywhere("blockwise_values", {coded[0], coded[1], values, none()}, sizes(static_cast<double>(blocksize), static_cast<double>(rows), 131))[0];
+          for (int64_t i = 0; i < x.spec.count(); ++i) {
+            const double largest = coded[1].at(i / blocksize);
+            double least = INFINITY;
+            for (int64_t k = 0; k < values.spec.count(); ++k) least = std::min(least, std::fabs(values.at(k) * largest - x.at(i)));
+            expect(std::fabs(back.at(i) - x.at(i)) <= least + 1e-6 * largest, "value " + std::to_string(i) + " in blocks of " + std::to_string(blocksize));
+          }
+        }
+      }
+  const Array many = normal(DType::F32, {70001}, 72, 3);
+  double sum = 0;
+  for (int64_t i = 0; i < 70001; ++i) sum += many.at(i);
+  const std::vector<Array> centered = run_everywhere("center", {many}, {});
+  expect(std::fabs(centered[1].at(0) - sum / 70001) <= 1e-7 * std::fabs(sum / 70001), "mean " + std::to_string(centered[1].at(0)));
+  for (int64_t i = 0; i < 70001; i += 1000) expect(centered[0].at(i) == static_cast<double>(static_cast<float>(many.at(i)) - static_cast<float>(centered[1].at(0))), "value " + std::to_string(i));
+  expect(std::isnan(run_everywhere("center", {array_of(DType::F32, {9}, [](int64_t i) { return i == 4 ? NAN : 1.0; })}, {})[1].at(0)), "a mean with a NaN");
+  // A part of a tensor begins where no word does.
+  const Array codes = array_of(DType::U8, {19}, [](int64_t i) { return static_cast<double>(i % 16); });
+  const Array packed = run_chain(codes, "narrow", options({{"start", 3.0}, {"length", 13.0}}), "pack_nibbles", [](const bitwright::Tensor& part, const Upload&) { return std::vector<bitwright::Tensor>{part}; })[0];
+  for (int64_t i = 0; i < 7; ++i) expect(packed.at(i) == static_cast<double>((2 * i + 3) % 16 * 16 + (i < 6 ? (2 * i + 4) % 16 : 0)), "byte " + std::to_string(i));
+});
+
 const Case odd_cases("blockwise: zeros, an odd count, NaN and infinity, a codebook out of order, a code without a value", [] {
   const Array zeros = array_of(DType::BF16, {1, 9}, [](int64_t) { return 0.0; });
   const std::vector<Array> coded = run_everywhere("blockwise_codes", {zeros, codebook()}, sizes(4, 1, 1));

@@ -106,6 +106,33 @@ const Case residual_cases("low_rank_residual leaves the least error of its rank,
   for (const Array& matrix : run("low_rank_residual", {W, W, none()}, options({{"rank", 2.0}}), 2))
     for (int64_t i = 0; i < matrix.spec.count(); ++i) expect(matrix.at(i) == 0, "a residual of zeros");
   expect_refused("low_rank_residual", {W, W, none()}, options({{"rank", 0.0}}), "rank 0");
+  for (const double bad : {static_cast<double>(NAN), static_cast<double>(INFINITY)})
+    expect_refused("low_rank_residual", {array_of(DType::F32, {6, 8}, [&](int64_t i) { return i == 9 ? bad : 1.0; }), W, none()}, options({{"rank", 2.0}}), "holds a NaN or an infinity");
+  const Array flat = array_of(DType::F32, {8, 8}, [](int64_t i) { return i == 5 ? NAN : 1.0; });
+  expect_refused("low_rank_residual", {normal(DType::F32, {6, 8}, 55), W, flat}, options({{"rank", 2.0}}), "holds a NaN or an infinity");
+});
+
+const Case spectrum_cases("low_rank_residual finds a few large directions among many small ones, in BF16 weights of 65 and of one more row than a warp has", [] {
+  for (const int64_t O : {65, 33}) {
+    const int64_t I = 130, r = 5;
+    // Five directions of sizes 32 to 2, and noise far below them.
+    const Array left = normal(DType::F32, {O, r}, 56), right = normal(DType::F32, {r, I}, 57), noise = normal(DType::F32, {O, I}, 58, 1e-3);
+    const Array W = array_of(DType::F32, {O, I}, [&](int64_t i) {
+      double sum = noise.at(i);
+      for (int64_t k = 0; k < r; ++k) sum += std::ldexp(1.0, static_cast<int>(r - k)) * left.at(i / I, k) * right.at(k, i % I) / std::sqrt(static_cast<double>(O * I));
+      return sum;
+    });
+    const Array What = array_of(DType::BF16, {O, I}, [](int64_t) { return 0.0; });
+    const std::vector<Array> result = run_everywhere("low_rank_residual", {W, What, none()}, options({{"rank", static_cast<double>(r)}}));
+    expect(result[2].at(1) < 1.2 * static_cast<double>(O * I) * 1e-6 && result[2].at(0) > 100, "of " + std::to_string(result[2].at(0)) + " is left " + std::to_string(result[2].at(1)));
+    // B has orthonormal columns.
+    for (int64_t a = 0; a < r; ++a)
+      for (int64_t b = 0; b <= a; ++b) {
+        double dot = 0;
+        for (int64_t o = 0; o < O; ++o) dot += result[0].at(o, a) * result[0].at(o, b);
+        expect(std::fabs(dot - (a == b ? 1 : 0)) < 1e-5, "columns " + std::to_string(a) + " and " + std::to_string(b) + ": " + std::to_string(dot));
+      }
+  }
 });
 
 }  // namespace

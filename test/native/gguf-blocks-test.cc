@@ -20,7 +20,7 @@ const GgufLayout& layout_of(const std::string& name, GgufType& type) { return *b
 const Case field_cases("GGUF blocks: every value of every field comes back from the bytes, and stands for its number in float64", [] {
   std::mt19937 generator(3);
   for (const std::string& name : types) {
-    GgufType type;
+    GgufType type = GgufType::Q8_0;
     const GgufLayout& layout = layout_of(name, type);
     auto within = [&](int low, int high) { return low + static_cast<int>(generator() % static_cast<unsigned>(high - low + 1)); };
     std::vector<bool> seen(256);
@@ -88,6 +88,20 @@ const Case importance_cases("GGUF blocks: importance lowers the error that it we
   }
   const Array unused = array_of(DType::F32, {512}, [](int64_t) { return 0.0; });
   expect(squared_error(read_back(weight, unused, "Q4_K"), read_back(weight, none(), "Q4_K")) == 0, "no importance at all is none");
+});
+
+const Case size_cases("GGUF blocks: one row and many, as many blocks as fill no group of threads: each block is that of its weights alone, the bytes are the same on every device", [] {
+  for (const std::string& type : types)
+    for (const DType dtype : {DType::BF16, DType::F32})
+      for (const Shape& shape : {Shape{1, 256}, Shape{5, 768}, Shape{65, 256}}) {
+        const Array weight = normal(dtype, shape, 45, 0.03), importance = normal(DType::F32, {shape[1]}, 46), squares = array_of(DType::F32, {shape[1]}, [&](int64_t i) { return std::pow(importance.at(i), 2); });
+        const Array bytes = run_everywhere("gguf_encode", {weight, squares}, of(type))[0], values = run_everywhere("gguf_decode", {bytes}, of(type))[0];
+        // The last row alone.
+        const int64_t I = shape[1], last = (shape[0] - 1) * I;
+        const Array alone = array_of(dtype, {1, I}, [&](int64_t i) { return weight.at(last + i); });
+        const Array own = read_back(alone, squares, type);
+        for (int64_t i = 0; i < I; ++i) expect(own.at(i) == values.at(last + i), type + ": weight " + std::to_string(i) + " of the last row");
+      }
 });
 
 const Case odd_cases("GGUF blocks: zeros, constants, one outlier, tiny and too large weights, NaN, widths that are no blocks", [] {

@@ -165,7 +165,7 @@ const Case textbook_cases("prune_sparsegpt: the textbook's mask and weights, uns
     double share;
     int n, m, block;
   };
-  for (const Ask& ask : {Ask{0.5, 0, 0, 128}, Ask{0.7, 0, 0, 192}, Ask{0.25, 0, 0, 40}, Ask{0, 2, 4, 128}, Ask{0, 4, 8, 100}, Ask{0, 1, 3, 64}, Ask{0, 0, 0, 128}, Ask{1, 0, 0, 128}}) {
+  for (const Ask& ask : {Ask{0.5, 0, 0, 128}, Ask{0.7, 0, 0, 192}, Ask{0.25, 0, 0, 40}, Ask{0, 2, 4, 128}, Ask{0, 4, 8, 100}, Ask{0, 1, 3, 64}, Ask{0, 5, 16, 128}, Ask{0, 20, 32, 128}, Ask{0, 30, 48, 40}, Ask{0, 96, 192, 128}, Ask{0, 0, 0, 128}, Ask{1, 0, 0, 128}}) {
     const std::vector<Array> found = prune(layer, asked(ask.share, ask.n, ask.m, ask.block));
     const Solved wanted = textbook(layer.weight, layer.U, ask.share, ask.n, ask.m, ask.block, nullptr, nullptr, 0);
     const std::string what = std::to_string(ask.share) + " " + std::to_string(ask.n) + ":" + std::to_string(ask.m);
@@ -200,7 +200,7 @@ const Case least_squares_cases("prune_sparsegpt: where the first columns go, the
 const Case kept_cases("prune_sparsegpt: zeros that are there stay and count; what is asked beyond them is the cheapest", [] {
   const Layer layer = layer_of(40, 64, 44);
   const Array kept = array_of(DType::U8, {40, 64}, [](int64_t i) { return i % 5 == 0 ? 1.0 : 0.0; });
-  for (const auto& [share, n, m] : {std::tuple{0.5, 0, 0}, std::tuple{0.1, 0, 0}, std::tuple{0.0, 2, 4}}) {
+  for (const auto& [share, n, m] : {std::tuple{0.5, 0, 0}, std::tuple{0.1, 0, 0}, std::tuple{0.0, 2, 4}, std::tuple{0.0, 20, 32}}) {
     const std::vector<Array> found = prune(layer, asked(share, n, m), kept);
     const Solved wanted = textbook(layer.weight, layer.U, share, n, m, 128, &kept, nullptr, 0);
     expect(agreement(found[1], wanted.mask) == 1, "masks");

@@ -30,7 +30,8 @@ bool is_exact(const std::string& operation, const Options& options) {
   static const std::set<std::string> exact = {"cast",          "gather_columns",   "embedding",        "rope",       "add",           "fake_quantize_dynamic", "fake_quantize_static", "column_range_accumulate",
                                               "range_accumulate", "weighted_accumulate", "activation_scale", "quantize_rtn",  "dequantize", "clipped_share", "hessian_order",         "dead_columns",         "column_absmax_accumulate",
                                               "multiply_columns", "divide_rows",      "hadamard_transform", "rotate", "pack_int32",    "unpack_int32", "histogram",     "divide_columns",        "fake_quantize_local",  "global_scale",
-                                              "tensor_group_scales", "effective_scales", "pack_fp4",   "unpack_fp4", "e8m0_codes",    "e8m0_scales",           "stack_rows", "argmax", "store_rows"};
+                                              "tensor_group_scales", "effective_scales", "pack_fp4",   "unpack_fp4", "e8m0_codes",    "e8m0_scales",           "stack_rows", "argmax", "store_rows",
+                                              "blockwise_codes", "blockwise_values", "pack_nibbles", "unpack_nibbles", "gguf_encode", "gguf_decode"};
   return exact.count(operation) != 0 || (operation == "weight_scales" && options.text("observer") == "minmax");
 }
 

@@ -36,6 +36,33 @@ void climb_floats(Ladder& ladder, const Tensor& x, const Tensor& weight, int64_t
   ladder.time("unpack_fp4", text(O, I), {packed}, {}, 0.75 * w_bytes);
 }
 
+/// Blocks of a codebook and of GGUF files. The searches for the integers of the k-quants compute much more than they move, and are not here.
+void climb_blocks(Ladder& ladder, const Tensor& weight, int64_t O, int64_t I) {
+  constexpr int64_t blocksize = 64, n_codes = 16;
+  const double n = d(O) * d(I), w_bytes = 2 * n, n_blocks = n / blocksize;
+  std::vector<float> values;
+  for (int64_t i = 0; i < n_codes; ++i) values.push_back(static_cast<float>(i) / 7.5f - 1);
+  const Tensor codebook = ladder.device().from_bytes({DType::F32, {n_codes}}, values.data());
+  const Options block = options({{"blocksize", d(blocksize)}, {"rows", d(O)}, {"columns", d(I)}, {"dtype", std::string("BF16")}});
+  const std::vector<Tensor> coded = ladder.call("blockwise_codes", {weight, codebook}, block);
+  ladder.time("blockwise_codes", "16 values, blocks of 64, " + text(O, I), {weight, codebook}, block, w_bytes + n + 4 * n_blocks);
+  ladder.time("blockwise_values", "16 values, blocks of 64, " + text(O, I), {coded[0], coded[1], codebook, nullptr}, block, w_bytes + n + 4 * n_blocks);
+  ladder.time("center", text(O, I / blocksize), {coded[1]}, {}, 12 * n_blocks);
+  const Tensor packed = ladder.call("pack_nibbles", {coded[0]}, {})[0];
+  ladder.time("pack_nibbles", text(O, I), {coded[0]}, {}, 1.5 * n);
+  ladder.time("unpack_nibbles", text(O, I), {packed}, options({{"count", n}}), 1.5 * n);
+  // Blocks have 256 weights; the small ladder's rows have fewer.
+  const int64_t rows = ladder.is_small() ? 4 : O, columns = ladder.is_small() ? 256 : I;
+  const Tensor whole = ladder.is_small() ? ladder.noise(DType::BF16, {rows, columns}, 0.02) : weight;
+  const double count = d(rows) * d(columns);
+  for (const auto& [type, bits] : {std::pair{"Q8_0", 8.5}, std::pair{"Q4_K", 4.5}}) {
+    const Options kind = options({{"gguf_type", std::string(type)}});
+    const Tensor blocks = ladder.call("gguf_encode", {whole, nullptr}, kind)[0];
+    if (std::string(type) == "Q8_0") ladder.time("gguf_encode", std::string(type) + ", " + text(rows, columns), {whole, nullptr}, kind, count * (2 + bits / 8));
+    ladder.time("gguf_decode", std::string(type) + ", " + text(rows, columns), {blocks}, kind, count * (4 + bits / 8));
+  }
+}
+
 /// The search of AWQ, without the products of the parent.
 void climb_awq(Ladder& ladder, const Tensor& x, const Tensor& weight, int64_t T, int64_t I, int64_t O, int64_t group) {
   const double x_bytes = 4 * d(T) * d(I), w_bytes = 2 * d(O) * d(I);
@@ -127,6 +154,7 @@ void climb(Ladder& ladder) {
   ladder.time("clipped_share", text(O, I), {weight, scales[0], scales[1], nullptr}, grid, w_bytes);
   ladder.time("pack_int32", text(O, I) + ", 4 bits", {codes}, options({{"num_bits", 4.0}, {"axis", 1.0}}), 0.75 * w_bytes);
   climb_floats(ladder, x, weight, T, I, O);
+  climb_blocks(ladder, weight, O, I);
   climb_awq(ladder, x, weight, T, I, O, group);
   ladder.time("compare", text(O, I), {weight, weight}, {}, 2 * w_bytes);
   ladder.time("summary", text(O, I), {weight}, {}, w_bytes);

@@ -1,5 +1,5 @@
 // Weights into the blocks of a GGUF file, and back: the k-quants (super-blocks of 256 with 8 or 16 scales that are integers themselves) and Q8_0, Q4_0.
-// They come from llama.cpp and have no paper; the layout is that of gguf-blocks.h, the search below is our own.
+// They come from llama.cpp and have no paper; the layout is that of gguf-blocks.h, the search is our own, its steps are in gguf-search.h.
 //
 //   x, x̂       weights of a block and what is read back
 //   w          importance of their columns (mean squared input) over its mean, and a fiftieth more, so that a column that no row has used is kept; 1 without
@@ -8,7 +8,7 @@
 //
 //   1. sub-block: a from the range, stretched and shrunken in 24 steps; codes to nearest; a and m by least squares from the codes; the best step is kept
 //   2. super-block: d from the largest |a| (dmin from the largest m), both in 15 steps around what makes it the last integer; integers and codes to nearest
-//   3. with the codes of the best step d and dmin by least squares, and the codes once more; kept where the error is smaller
+//   3. with the codes of each step d and dmin by least squares, and the codes once more; kept where the error is smaller
 //
 // Q8_0 has d = max |x| / 127 and codes to nearest, half away from zero: the bytes of the format's own writer. Deterministic: a block knows of no other, sums are double.
 // Cost: about 60 · O · I roundings.
@@ -18,171 +18,47 @@
 
 #include "core/convert.h"
 #include "formats/formats.h"
-#include "formats/gguf-blocks.h"
+#include "formats/gguf-search.h"
 
 namespace bitwright {
 namespace {
 
-constexpr int n_stretches = 24, n_steps = 15;
-
-/// Half away from zero.
-int nearest(double value) { return static_cast<int>(std::lround(std::clamp(value, -1e6, 1e6))); }
-
-struct Fit {
-  double a = 0, m = 0, error = INFINITY;
-};
-
-/// Least squares a, m of x ≈ a q - m with m ≥ 0 (0 where there is none).
-Fit fit_codes(const GgufLayout& layout, const float* x, const double* w, const int* q) {
-  double sum_w = 0, sum_q = 0, sum_qq = 0, sum_x = 0, sum_qx = 0, sum_xx = 0;
-  for (int i = 0; i < layout.sub_size; ++i) {
-    sum_w += w[i];
-    sum_q += w[i] * q[i];
-    sum_qq += w[i] * q[i] * q[i];
-    sum_x += w[i] * static_cast<double>(x[i]);
-    sum_qx += w[i] * q[i] * static_cast<double>(x[i]);
-    sum_xx += w[i] * static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  }
-  Fit fit;
-  const double determinant = sum_w * sum_qq - sum_q * sum_q;
-  if (layout.has_min() && determinant > 1e-12 * sum_w * sum_qq) {
-    fit.a = (sum_w * sum_qx - sum_q * sum_x) / determinant;
-    fit.m = (sum_q * sum_qx - sum_qq * sum_x) / determinant;
-  }
-  if (!layout.has_min() || fit.m < 0 || fit.a < 0 || !(determinant > 1e-12 * sum_w * sum_qq)) {
-    fit.m = 0;
-    fit.a = sum_qq > 0 ? sum_qx / sum_qq : 0;
-  }
-  if (layout.scale_min >= 0 && fit.a < 0) fit.a = 0;
-  fit.error = sum_xx + fit.a * fit.a * sum_qq + fit.m * fit.m * sum_w - 2 * fit.a * sum_qx + 2 * fit.m * sum_x - 2 * fit.a * fit.m * sum_q;
-  return fit;
-}
-
-void codes_of(const GgufLayout& layout, const float* x, double a, double m, int* q) {
-  const double inverse = a == 0 ? 0 : 1 / a;
-  for (int i = 0; i < layout.sub_size; ++i) q[i] = std::clamp(nearest((static_cast<double>(x[i]) + m) * inverse), layout.q_min, layout.q_max);
-}
-
 /// Step 1.
-Fit search_sub_block(const GgufLayout& layout, const float* x, const double* w) {
-  float low = 0, high = 0;
-  for (int i = 0; i < layout.sub_size; ++i) {
-    low = std::min(low, x[i]);
-    high = std::max(high, x[i]);
-  }
-  Fit best;
-  best.a = 0;
-  best.error = 0;
-  for (int i = 0; i < layout.sub_size; ++i) best.error += w[i] * static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  if (low == high) return best;
-  int q[32];
-  for (int step = 0; step < n_stretches; ++step) {
-    const double stretch = 0.7 + 0.025 * step;
-    for (const double sign : {1.0, -1.0}) {
-      // Codes without a min reach one farther below zero: either end of the weights may lie there.
-      if (layout.has_min() && sign < 0) continue;
-      const double a = layout.has_min() ? static_cast<double>(high - low) / layout.q_max * stretch
-                                        : sign * stretch * std::max(static_cast<double>(std::max(high, -low)) / -layout.q_min, 0.0);
-      codes_of(layout, x, a, layout.has_min() ? -static_cast<double>(low) : 0, q);
-      const Fit fit = fit_codes(layout, x, w, q);
-      if (fit.error < best.error) best = fit;
-    }
-  }
+GgufFit search_sub_block(const GgufLayout& layout, const float* x, const double* w) {
+  GgufFit best = gguf_no_fit(layout, x, w);
+  const GgufRange range = gguf_range(layout, x);
+  for (int nth = 0; nth < gguf_tries(layout, range); ++nth)
+    if (const GgufFit fit = gguf_fit(layout, x, w, range, nth); fit.error < best.error) best = fit;
   return best;
-}
-
-uint16_t half(double value) { return float_to_f16(static_cast<float>(value)); }
-double of_half(uint16_t value) { return static_cast<double>(f16_to_float(value)); }
-
-double error_of(const GgufLayout& layout, const GgufBlock& block, const float* x, const double* w) {
-  float values[256];
-  gguf_values(layout, block, values);
-  double error = 0;
-  for (int i = 0; i < layout.n_weights; ++i) error += w[i] * std::pow(static_cast<double>(values[i]) - static_cast<double>(x[i]), 2);
-  return error;
-}
-
-/// Codes to nearest under the integers that are there.
-void choose_codes(const GgufLayout& layout, GgufBlock& block, const float* x) {
-  const double d = of_half(block.d), dmin = of_half(block.dmin);
-  for (int s = 0; s < layout.n_subs(); ++s) codes_of(layout, x + s * layout.sub_size, d * block.scale[s], dmin * block.min[s], block.q + s * layout.sub_size);
-}
-
-/// Step 3: d and dmin from scales, mins and codes.
-void refit(const GgufLayout& layout, GgufBlock& block, const float* x, const double* w) {
-  double uu = 0, uv = 0, vv = 0, ux = 0, vx = 0;
-  for (int i = 0; i < layout.n_weights; ++i) {
-    const int s = i / layout.sub_size;
-    const double u = block.scale[s] * block.q[i], v = -block.min[s];
-    uu += w[i] * u * u;
-    uv += w[i] * u * v;
-    vv += w[i] * v * v;
-    ux += w[i] * u * static_cast<double>(x[i]);
-    vx += w[i] * v * static_cast<double>(x[i]);
-  }
-  const double determinant = uu * vv - uv * uv;
-  if (layout.has_min() && determinant > 1e-12 * uu * vv) {
-    block.d = half((vv * ux - uv * vx) / determinant);
-    block.dmin = half(std::max(0.0, (uu * vx - uv * ux) / determinant));
-  } else if (uu > 0) {
-    block.d = half((ux - uv * of_half(block.dmin)) / uu);
-  }
 }
 
 GgufBlock search_block(const GgufLayout& layout, const float* x, const double* w) {
-  Fit fits[16];
-  double largest_a = 0, signed_a = 0, largest_m = 0;
+  GgufFit fits[16];
+  for (int s = 0; s < layout.n_subs(); ++s) fits[s] = search_sub_block(layout, x + s * layout.sub_size, w + s * layout.sub_size);
+  const GgufLargest largest = gguf_largest(layout, fits);
+  GgufTrial best = gguf_zero_trial(layout, x, w, layout.sub_size);
+  for (int step = 0; step < gguf_steps && largest.a != 0; ++step)
+    if (const GgufTrial trial = gguf_trial(layout, fits, largest, x, w, layout.sub_size, step); trial.error < best.error) best = trial;
+  GgufBlock block;
+  block.d = best.d;
+  block.dmin = best.dmin;
   for (int s = 0; s < layout.n_subs(); ++s) {
-    fits[s] = search_sub_block(layout, x + s * layout.sub_size, w + s * layout.sub_size);
-    if (std::fabs(fits[s].a) > largest_a) {
-      largest_a = std::fabs(fits[s].a);
-      signed_a = fits[s].a;
-    }
-    largest_m = std::max(largest_m, fits[s].m);
+    block.scale[s] = gguf_scale_under(layout, gguf_of_half(best.first_d), fits[s].a);
+    block.min[s] = gguf_min_under(layout, gguf_of_half(best.first_dmin), fits[s].m);
+    const double a = gguf_of_half(best.d) * block.scale[s], m = gguf_of_half(best.dmin) * block.min[s], inverse = a == 0 ? 0 : 1 / a;
+    for (int i = s * layout.sub_size; i < (s + 1) * layout.sub_size; ++i) block.q[i] = gguf_code_of(layout, x[i], inverse, m);
   }
-  GgufBlock best;
-  for (int s = 0; s < layout.n_subs(); ++s) best.scale[s] = layout.scale_min == layout.scale_max ? 1 : 0;
-  double least = error_of(layout, best, x, w);
-  for (int step = 0; step < n_steps && largest_a > 0; ++step) {
-    const double stretch = 0.86 + 0.02 * step;
-    GgufBlock block;
-    // The side with one integer more holds the largest.
-    const double last = layout.scale_min < 0 ? static_cast<double>(layout.scale_min) : static_cast<double>(layout.scale_max);
-    block.d = half(signed_a / last * stretch);
-    block.dmin = half(layout.has_min() ? largest_m / layout.min_max * stretch : 0);
-    const double d = of_half(block.d), dmin = of_half(block.dmin);
-    for (int s = 0; s < layout.n_subs(); ++s) {
-      block.scale[s] = d == 0 ? std::clamp(0, layout.scale_min, layout.scale_max) : std::clamp(nearest(fits[s].a / d), layout.scale_min, layout.scale_max);
-      block.min[s] = dmin == 0 ? 0 : std::clamp(nearest(fits[s].m / dmin), 0, layout.min_max);
-    }
-    choose_codes(layout, block, x);
-    for (int pass = 0; pass < 2; ++pass) {
-      const double error = error_of(layout, block, x, w);
-      if (error < least) {
-        least = error;
-        best = block;
-      }
-      if (pass == 1) break;
-      refit(layout, block, x, w);
-      choose_codes(layout, block, x);
-    }
-  }
-  return best;
-}
-
-/// No weight above it has a d that float16 holds.
-double largest_of(const GgufLayout& layout) {
-  return 65504.0 * std::max(-layout.scale_min, layout.scale_max) * std::max(-layout.q_min, layout.q_max);
+  return block;
 }
 
 GgufBlock plain_block(const GgufLayout& layout, const float* x) {
   GgufBlock block;
   float largest = 0;
   for (int i = 0; i < layout.n_weights; ++i) largest = std::max(largest, std::fabs(x[i]));
-  const float d = largest / 127.0f, inverse = d == 0 ? 0.0f : 1.0f / d;
+  const float d = gguf_plain_scale(largest);
   block.d = float_to_f16(d);
   block.scale[0] = 1;
-  for (int i = 0; i < layout.n_weights; ++i) block.q[i] = static_cast<int>(std::lround(x[i] * inverse));
+  for (int i = 0; i < layout.n_weights; ++i) block.q[i] = gguf_plain_code(x[i], d);
   return block;
 }
 
@@ -235,9 +111,9 @@ Operation gguf_encode_operation() {
                   }
                   double mean_importance = 0;
                   for (int i = 0; i < layout.n_weights; ++i) mean_importance += in[1].present ? static_cast<double>(in[1].as<float>()[first + i]) / layout.n_weights : 0;
-                  for (int i = 0; i < layout.n_weights; ++i) w[i] = mean_importance > 0 ? static_cast<double>(in[1].as<float>()[first + i]) / mean_importance + 0.02 : 1;
+                  for (int i = 0; i < layout.n_weights; ++i) w[i] = gguf_weight(in[1].present ? static_cast<double>(in[1].as<float>()[first + i]) : 0, mean_importance);
                   const GgufBlock block = type == GgufType::Q8_0 ? plain_block(layout, x) : search_block(layout, x, w);
-                  if (largest > largest_of(layout) || !std::isfinite(f16_to_float(block.d)) || !std::isfinite(f16_to_float(block.dmin))) large = row;
+                  if (largest > gguf_largest_weight(layout) || !std::isfinite(f16_to_float(block.d)) || !std::isfinite(f16_to_float(block.dmin))) large = row;
                   pack_gguf(type, block, out[0].as<uint8_t>() + row * out[0].extent(1) + b % per_row * layout.bytes);
                 }
               });

@@ -1,7 +1,8 @@
 // SparseGPT's column loop on a CUDA device: legend in sparsegpt.h.
 //
 // As GPTQ's: Wt [I × O] in solving order lies on the device, a launch solves at most 128 columns, a block of threads takes 32 rows through them with the tile in
-// shared memory. The mask of a block of columns is chosen before, over all rows; groups of m are chosen by the thread that has their row.
+// shared memory. The mask of a block of columns is chosen before, over all rows; groups of up to 16 are chosen by the thread that has their row, wider ones are
+// blocks of their own, whose mask is chosen before.
 #include "cuda/launch.cuh"
 #include "pruning/kernels.h"
 #include "pruning/sparsegpt.h"
@@ -28,7 +29,8 @@ struct Solve {
   uint8_t* mask;
   double* loss;
   int64_t padded, selection, begin;
-  int count, sub;
+  /// m: of groups that are chosen on the way, else 0.
+  int count, sub, m;
   float qmin, qmax;
 
   __device__ int64_t column_of(int64_t j) const { return permutation != nullptr ? inside(permutation[j], cells.columns) : j; }
@@ -59,7 +61,7 @@ __global__ void __launch_bounds__(32 * n_warps) solve_columns(Solve solve) {
   const int lane = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.y), thread = warp * 32 + lane;
   const int64_t first_row = static_cast<int64_t>(blockIdx.x) * block_rows, O = solve.cells.rows, I = solve.cells.columns;
   const int64_t row = first_row + lane < O ? first_row + lane : O - 1;
-  const int count = solve.count, m = static_cast<int>(solve.sparsity.m);
+  const int count = solve.count, m = solve.m;
   for (int k = warp; k < count; k += n_warps) {
     tile[k * tile_stride + lane] = solve.Wt[(solve.begin + k) * solve.padded + first_row + lane];
     zeros[k][lane] = solve.chosen[(solve.begin - solve.selection + k) * O + row];
@@ -126,12 +128,15 @@ struct CodeOut {
 void choose_mask(Context& context, const Solve& solve, int64_t count, float* scores) {
   const int64_t O = solve.cells.rows, begin = solve.selection, padded = solve.padded, I = solve.cells.columns;
   const int64_t n_zero = solve.sparsity.structured() ? 0 : solve.sparsity.of(count * O);
+  const bool by_group = solve.sparsity.structured() && solve.m == 0;
   const float *Wt = solve.Wt, *U = solve.U;
   uint8_t* chosen = solve.chosen;
-  if (n_zero > 0) {
+  if (n_zero > 0 || by_group)
     for_rows(context, count, O, [=] __device__(int64_t k, int64_t r) { scores[k * O + r] = solve.is_kept(begin + k, r) ? 0.0f : zero_cost(Wt[(begin + k) * padded + r], U[(begin + k) * I + begin + k]); });
-    select_smallest(context, count * O, scores, n_zero, chosen);
-  } else context.clear(chosen, count * O);
+  if (by_group)
+    for_rows(context, count, O, [=] __device__(int64_t k, int64_t r) { chosen[k * O + r] = is_among_smallest([=](int64_t i) { return scores[i * O + r]; }, k, solve.sparsity.n, count); });
+  else if (n_zero > 0) select_smallest(context, count * O, scores, n_zero, chosen);
+  else context.clear(chosen, count * O);
   if (solve.kept != nullptr)
     for_rows(context, count, O, [=] __device__(int64_t k, int64_t r) {
       if (solve.is_kept(begin + k, r)) chosen[k * O + r] = 1;
@@ -155,12 +160,12 @@ void prune_sparsegpt(Context& context, const Views& in, const Views& out, const 
     solve.qmax = grid.qmax();
   }
   const int64_t O = solve.cells.rows, I = solve.cells.columns, m = solve.sparsity.m;
-  if (m > most_sub) throw Failure{"a CUDA device chooses groups of at most " + std::to_string(most_sub) + " columns, not " + std::to_string(m), false};
   check_permutation(context, in[4], I);
   context.clear(out[2].data, out[2].bytes());
   if (O == 0 || I == 0) return;
-  const int64_t block = std::min(selection_block(solve.sparsity, options.integer("block_size")), I);
-  solve.sub = static_cast<int>(m > 0 ? most_sub / m * m : most_sub);
+  solve.m = m <= most_sub ? static_cast<int>(m) : 0;
+  const int64_t block = m > most_sub ? m : std::min(selection_block(solve.sparsity, options.integer("block_size")), I);
+  solve.sub = solve.m > 0 ? most_sub / solve.m * solve.m : most_sub;
   const int64_t at_once = most_columns / solve.sub * solve.sub;
   solve.padded = (O + block_rows - 1) / block_rows * block_rows;
   std::vector<FloatCopy> scale;

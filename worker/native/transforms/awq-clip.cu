@@ -1,14 +1,10 @@
 // AWQ's search for clipping on a CUDA device: see awq-clip.cc. A cell is a block; its sums are double, so that they differ from the processor's in the last bits of a single.
-#include "cuda/launch.cuh"
+#include "cuda/reductions.cuh"
 #include "transforms/awq-clip.h"
 #include "transforms/kernels.h"
 
 namespace bitwright::cuda {
 namespace {
-
-struct Larger {
-  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
-};
 
 /// errors[cell] of one row each: every thread takes columns j of d H and multiplies by d_j.
 __global__ void __launch_bounds__(block_threads) find_cell_errors(AnyFloat W, AnyFloat What, const float* H, int64_t columns, int64_t n_groups, int64_t size, double* errors) {
@@ -25,33 +21,6 @@ __global__ void __launch_bounds__(block_threads) find_cell_errors(AnyFloat W, An
   if (threadIdx.x == 0) errors[blockIdx.x] = sum;
 }
 
-__global__ void __launch_bounds__(block_threads) add_errors(const double* errors, int64_t n, double* total) {
-  __shared__ double shared[block_threads / warp_threads];
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < n; i += block_threads) sum += errors[i];
-  sum = over_block(sum, shared, Sum{});
-  if (threadIdx.x == 0) *total = sum;
-}
-
-/// maxima[cell] = max |w| over `length` weights that lie behind each other.
-template <class T>
-__global__ void __launch_bounds__(block_threads) find_largest(const typename T::Stored* weight, int64_t length, float* maxima) {
-  __shared__ float shared[block_threads / warp_threads];
-  const auto* cell = weight + static_cast<int64_t>(blockIdx.x) * length;
-  float most = 0;
-  for (int64_t i = threadIdx.x; i < length; i += block_threads) most = fmaxf(most, fabsf(T::load(cell[i])));
-  most = over_block(most, shared, Larger{});
-  if (threadIdx.x == 0) maxima[blockIdx.x] = most;
-}
-
-__global__ void __launch_bounds__(block_threads) merge_largest(float* maxima, int64_t n) {
-  __shared__ float shared[block_threads / warp_threads];
-  float most = 0;
-  for (int64_t i = threadIdx.x; i < n; i += block_threads) most = fmaxf(most, maxima[i]);
-  most = over_block(most, shared, Larger{});
-  if (threadIdx.x == 0) maxima[0] = most;
-}
-
 template <class T>
 void clip(Context& context, const Views& in, const Views& out, const Cells& cells) {
   const int64_t n = cells.rows * cells.n_groups, columns = cells.columns;
@@ -62,8 +31,7 @@ void clip(Context& context, const Views& in, const Views& out, const Cells& cell
   const auto* x = in[0].as<typename T::Stored>();
   auto* y = out[0].as<typename T::Stored>();
   const float* factors = in[1].as<float>();
-  launch(context, static_cast<unsigned>(n), block_threads, 0, find_largest<T>, x, cells.group_size, maxima);
-  if (per_tensor) launch(context, 1, block_threads, 0, merge_largest, maxima, n);
+  largest_magnitudes<T>(context, x, n, cells.group_size, per_tensor, maxima);
   const int64_t size = cells.group_size, n_groups = cells.n_groups;
   for_rows(context, cells.rows, columns, [=] __device__(int64_t row, int64_t column) {
     const int64_t cell = per_tensor ? 0 : row * n_groups + column / size;
@@ -83,7 +51,9 @@ void cell_errors(Context& context, const Views& in, const Views& out, const Opti
   const Scratch<double> of_rows = context.scratch<double>(n);
   double* errors = per_tensor ? of_rows.data() : out[0].as<double>();
   launch(context, static_cast<unsigned>(n), block_threads, 0, find_cell_errors, AnyFloat(in[0]), AnyFloat(in[1]), in[2].as<float>(), cells.columns, cells.n_groups, cells.group_size, errors);
-  if (per_tensor) launch(context, 1, block_threads, 0, add_errors, errors, n, out[0].as<double>());
+  if (!per_tensor) return;
+  context.clear(out[0].data, out[0].bytes());
+  merge_into(context, out[0].as<double>(), errors, n, 0.0, Sum{});
 }
 
 void clip_cells(Context& context, const Views& in, const Views& out, const Options& options) {

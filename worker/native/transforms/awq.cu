@@ -1,6 +1,7 @@
 // AWQ's search for scales on a CUDA device: see awq.cc. Sums of columns by stretches of rows, the error by chunks, both in an order that the shape alone
 // decides; every sum is double, so that it differs from the processor's in the last bits alone.
 #include "cuda/columns.cuh"
+#include "cuda/reductions.cuh"
 #include "quantizers/grid.h"
 #include "transforms/kernels.h"
 
@@ -11,29 +12,6 @@ constexpr float smallest_cell = 1e-6f;
 constexpr double smallest_weight = 1e-4, smallest_scale = 1e-4;
 constexpr int64_t error_chunk = 1 << 14;
 
-struct Larger {
-  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
-};
-
-/// maxima[cell] = max |W| of `length` weights that lie behind each other; a NaN is not in it.
-template <class T>
-__global__ void __launch_bounds__(block_threads) find_maxima(const typename T::Stored* weight, int64_t length, float* maxima) {
-  __shared__ float shared[block_threads / warp_threads];
-  const auto* cell = weight + static_cast<int64_t>(blockIdx.x) * length;
-  float most = 0;
-  for (int64_t i = threadIdx.x; i < length; i += blockDim.x) most = fmaxf(most, fabsf(T::load(cell[i])));
-  most = over_block(most, shared, Larger{});
-  if (threadIdx.x == 0) maxima[blockIdx.x] = most;
-}
-
-__global__ void __launch_bounds__(block_threads) merge_maxima(float* maxima, int64_t n) {
-  __shared__ float shared[block_threads / warp_threads];
-  float most = 0;
-  for (int64_t i = threadIdx.x; i < n; i += block_threads) most = fmaxf(most, maxima[i]);
-  most = over_block(most, shared, Larger{});
-  if (threadIdx.x == 0) maxima[0] = most;
-}
-
 template <class T>
 void sum_weights(Context& context, const Views& in, const Cells& cells) {
   const bool per_tensor = cells.strategy == Cells::Strategy::tensor;
@@ -43,9 +21,7 @@ void sum_weights(Context& context, const Views& in, const Cells& cells) {
   const float* maxima = found.data();
   const auto* weight = in[1].as<typename T::Stored>();
   double* sums = in[0].as<double>();
-  const int threads = cells.group_size > 256 ? block_threads : cells.group_size > 64 ? 64 : warp_threads;
-  launch(context, static_cast<unsigned>(n_cells), threads, 0, find_maxima<T>, weight, cells.group_size, found.data());
-  if (per_tensor) launch(context, 1, block_threads, 0, merge_maxima, found.data(), n_cells);
+  largest_magnitudes<T>(context, weight, n_cells, cells.group_size, per_tensor, found.data());
   const uint32_t group_size = static_cast<uint32_t>(cells.group_size);
   for_columns(
       context, rows, columns, 0.0,
@@ -92,14 +68,6 @@ __global__ void __launch_bounds__(block_threads) find_errors(const float* a, con
   }
   sum = over_block(sum, shared, Sum{});
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
-}
-
-__global__ void __launch_bounds__(block_threads) add_partials(const double* partials, int64_t n, double* total) {
-  __shared__ double shared[block_threads / warp_threads];
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < n; i += block_threads) sum += partials[i];
-  sum = over_block(sum, shared, Sum{});
-  if (threadIdx.x == 0) *total += sum;
 }
 
 }  // namespace
@@ -153,7 +121,7 @@ void squared_error_accumulate(Context& context, const Views& in, const Views&, c
   if (n == 0) return;
   const Scratch<double> partials = context.scratch<double>(n_chunks);
   launch(context, static_cast<unsigned>(n_chunks), block_threads, 0, find_errors, in[1].as<float>(), in[2].as<float>(), n, partials.data());
-  launch(context, 1, block_threads, 0, add_partials, partials.data(), n_chunks, in[0].as<double>());
+  merge_into(context, in[0].as<double>(), partials.data(), n_chunks, 0.0, Sum{});
 }
 
 }  // namespace bitwright::cuda

@@ -11,6 +11,7 @@ void clip_cells(Context&, const Views& in, const Views& out, const Options&);
 void column_abs_sum_accumulate(Context&, const Views& in, const Views& out, const Options&);
 void divide_columns(Context&, const Views& in, const Views& out, const Options&);
 void hadamard_transform(Context&, const Views& in, const Views& out, const Options&);
+void low_rank_residual(Context&, const Views& in, const Views& out, const Options&);
 void output_shift(Context&, const Views& in, const Views& out, const Options&);
 void residual_columns(Context&, const Views& in, const Views& out, const Options&);
 void rotate(Context&, const Views& in, const Views& out, const Options&);

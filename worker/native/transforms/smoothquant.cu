@@ -1,16 +1,13 @@
 // SmoothQuant on a CUDA device: see smoothquant.cc.
 #include "cuda/columns.cuh"
 #include "cuda/operations.h"
+#include "cuda/reductions.cuh"
 #include "transforms/kernels.h"
 
 namespace bitwright::cuda {
 namespace {
 
 constexpr float smallest_scale = 1e-5f;
-
-struct Larger {
-  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
-};
 
 void column_absmax_accumulate(Context& context, const Views& in, const Views&, const Options&) {
   const int64_t O = in[1].extent(0), I = in[1].extent(1);
@@ -77,7 +74,8 @@ KernelList transform_kernels() {
           {"variance_sums", variance_sums},
           {"cell_errors", cell_errors},
           {"clip_cells", clip_cells},
-          {"residual_columns", residual_columns}};
+          {"residual_columns", residual_columns},
+          {"low_rank_residual", low_rank_residual}};
 }
 
 }  // namespace bitwright::cuda
