@@ -18,7 +18,7 @@ import { depthOfRun, evaluateRun, type Quality } from './evaluate/evaluate-run.j
 import { checkDevice } from './device-limits.js';
 import type { FileHashes } from './hash-files.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits } from './jobs/layer-jobs.js';
-import { checkDisk, checkMemory, deviceLimit, residentPeakBytes } from './jobs/memory-estimate.js';
+import { checkDisk, checkMemory, deviceLimit, residentPeakBytes, shortLimit } from './jobs/memory-estimate.js';
 import { weighOutliers } from './jobs/outlier-sparsity.js';
 import { quantizeUnits } from './jobs/quantize-units.js';
 import { hashInputs, lockRun } from './jobs/lock-run.js';
@@ -50,8 +50,10 @@ export async function run(context: RunContext): Promise<void> {
   try {
     journal = await prepare(context);
     inputs = hashInputs(context);
-    await rotate(context);
-    await carryOut(context, journal, reached, inputs);
+    // What it has learned about the memory of the device in one part of the run the next need not learn again.
+    const governor = new MemoryGovernor(context.devices, (problem) => context.problem(problem));
+    await rotate(context, governor);
+    await carryOut(context, journal, reached, inputs, governor);
   } catch (error) {
     outcome = isCancellation(error) || context.cancelled ? 'cancelled' : 'failed';
     failure = outcome === 'failed' ? asRunFailure(error) : null;
@@ -74,7 +76,8 @@ async function prepare(context: RunContext): Promise<RunJournal> {
   const { plan, runDir } = context;
   checkPlanIsSupported(plan, observers);
   checkDevice(plan, context.device.native.kind);
-  checkMemory(plan, context.device.native.kind);
+  const short = checkMemory(plan, context.device.native.kind);
+  if (short !== null) for (const { native } of context.devices) native.limitMemory(shortLimit(plan));
   await checkOutputFolder(plan.output.dir);
   await verifyModelFiles(plan.model);
   await makeFolder(runDir).catch((error: unknown) => {
@@ -92,6 +95,7 @@ async function prepare(context: RunContext): Promise<RunJournal> {
     resumed_blocks: journal.finished.filter(({ unit }) => units[unit]?.block !== null).length,
     device: `${context.deviceFacts.name} (${context.deviceFacts.devices?.map(({ id }) => id).join(', ') ?? context.deviceFacts.kind})`,
   });
+  if (short !== null) context.problem(short);
   if (journal.begunAnew !== null)
     context.problem({
       code: 'run-begun-anew',
@@ -104,16 +108,22 @@ async function prepare(context: RunContext): Promise<RunJournal> {
 }
 
 /** From here on the model is the rotated one; the report and the measure before are of the one that was given. */
-async function rotate(context: RunContext): Promise<void> {
+async function rotate(context: RunContext, governor: MemoryGovernor): Promise<void> {
   const rotation = rotationOf(context.plan);
   if (rotation === undefined) return;
-  const model = await context.stage('transform', null, 'folding rotations into the weights', () => rotateModel(context, rotation));
+  const model = await context.stage('transform', null, 'folding rotations into the weights', () =>
+    rotateModel(context, rotation, governor),
+  );
   context.plan = { ...context.plan, model };
 }
 
-async function carryOut(context: RunContext, journal: RunJournal, reached: Reached, inputs: FileHashes): Promise<void> {
-  // What it has learned about the memory of the device in the calibration the evaluations need not learn again.
-  const governor = new MemoryGovernor(context.devices, (problem) => context.problem(problem));
+async function carryOut(
+  context: RunContext,
+  journal: RunJournal,
+  reached: Reached,
+  inputs: FileHashes,
+  governor: MemoryGovernor,
+): Promise<void> {
   await weighOutliers(context, governor);
   const { plan } = context;
   const units = planUnits(plan);

@@ -852,6 +852,11 @@ export interface PlanEstimate {
   peak_memory_bytes: number;
   peak_memory_stage: string;
   /**
+   * Of the same run when it has given up what it can: hidden states in files, one row at a time, few logits.
+   */
+  least_memory_bytes: number;
+  least_memory_stage: string;
+  /**
    * Free space needed while running: shards and checkpoint.
    */
   disk_bytes: number;

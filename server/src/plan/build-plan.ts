@@ -5,7 +5,9 @@ import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import type {
   AwqPlan,
   GatesPlan,
+  GenerationPlan,
   LayerPlan,
+  MultipleChoicePlan,
   PlanEstimate,
   PrunerPlan,
   QuantizationPlan,
@@ -16,6 +18,7 @@ import { gateFacts, type GateKey } from '../../../schemas/src/quality-gates.js';
 import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
 import { estimatePlan } from './estimate-plan.js';
 import type { EstimateInput } from './estimate-plan.js';
+import type { RowsEstimate } from './estimate-memory.js';
 import { needsCalibration } from './resolution.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import type { ResolvedDataset, Resolution, ResolvedTransform } from './resolution.js';
@@ -72,6 +75,8 @@ export function gatesPlan({ value }: Resolution['document']): GatesPlan | null {
 const bytesOfRow = 64;
 /** Texts have about four bytes to a token with a large vocabulary, two with one of a few hundred; input_ids have more. */
 const bytesOfToken = 2;
+/** A question with its answer, about, in MMLU and GSM8K; as in the worker's evaluation-estimate.ts. */
+const bytesOfQuestion = 500;
 /** Longest document where max_seq_length does not say: few texts are longer, and a context of 131072 would make every estimate absurd. */
 const usualDocument = 8192;
 
@@ -99,15 +104,29 @@ function estimateInput(resolution: Resolution): EstimateInput {
     const tokens = Math.max(1, Math.min(max_seq_length ?? Math.min(context, usualDocument), Math.ceil(bytes / bytesOfToken)));
     return { samples, tokens, totalTokens: Math.max(1, Math.min(samples * tokens, Math.ceil(bytes / bytesOfToken))) };
   };
+  const { multipleChoice, generation } = resolution.tasks;
+  const asked = [multipleChoice, generation].map((task) => (task === null ? null : questionsOf(task, context)));
+  const texts = resolution.evaluations.map(rows);
+  const [choices = null, prompts = null] = asked;
   return {
     model,
     layers,
     calibration: needsCalibration(resolution) === null ? null : rows(resolution.calibration),
-    evaluation: mostOf(resolution.evaluations.map(rows)),
+    evaluation: mostOf([...texts, choices]),
+    readings: [...texts, ...asked].filter((reading) => reading !== null),
+    generation: prompts === null ? null : { questions: prompts.samples, tokens: prompts.tokens },
     transforms: transformPlans(resolution),
     pruning: prunerPlans(resolution),
     memoryLimit: memoryLimit(resolution),
   };
+}
+
+/** Questions with their examples, answered or with the tokens that are generated. */
+function questionsOf(task: MultipleChoicePlan | GenerationPlan, context: number): RowsEstimate {
+  const samples = Math.min(task.num_samples ?? Infinity, Math.max(1, Math.ceil(task.dataset.bytes / bytesOfQuestion)));
+  const read = Math.ceil(((1 + task.num_fewshot) * bytesOfQuestion) / bytesOfToken);
+  const tokens = Math.max(1, Math.min(context, read + ('max_gen_toks' in task ? task.max_gen_toks : 0)));
+  return { samples, tokens, totalTokens: samples * tokens };
 }
 
 /** The text with most tokens, which is what has to fit; the divergence keeps two states of each row in the memory of one. */

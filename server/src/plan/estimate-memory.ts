@@ -22,6 +22,15 @@ export interface RowsEstimate {
   tokens: number;
   /** Of all rows, at most. */
   totalTokens: number;
+  /** What a run that lacks memory makes of them: one row at a time, hidden states in files, few logits. Absent: no. */
+  isLeast?: boolean;
+}
+
+/** Questions that are answered token by token. */
+export interface GenerationEstimate {
+  questions: number;
+  /** Of a prompt and its answer, at most. */
+  tokens: number;
 }
 
 export interface MemoryInput {
@@ -29,6 +38,8 @@ export interface MemoryInput {
   layers: readonly LayerPlan[];
   calibration: RowsEstimate | null;
   evaluation: RowsEstimate | null;
+  /** Absent: nothing is generated. */
+  generation?: GenerationEstimate | null;
   transforms: readonly TransformPlan[];
   /** Names of the layers that are pruned; absent: none. */
   pruned?: ReadonlySet<string>;
@@ -52,6 +63,11 @@ const batchTokens = 4096;
 const cacheShare = 0.4;
 /** As in the worker's perplexity.ts: logits in memory at a time. */
 const logitBytes = 64 * 2 ** 20;
+/** As in the worker's memory-governor.ts: fewer logits are not computed at a time. */
+const fewLogitBytes = 4 * 2 ** 16;
+/** As in the worker's greedy-decoding.ts: prompts that are answered together, and the share of the memory for their keys and values. */
+const mostTogether = 64;
+const keptShare = 0.25;
 /** Text, ids, positions and offsets of a token, in JavaScript and native. */
 const bytesOfToken = 24;
 
@@ -97,17 +113,52 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
     add('evaluating a block', hidden + weights + adapters + idle + workingBytes(architecture, evaluation));
     add('evaluating the head', hidden + idle + headBytes(architecture, input.layers, evaluation));
   }
+  if (input.generation && architecture !== null) add('generating', generatingBytes(architecture, input, input.generation));
   return stages;
 }
 
+/** The same run when it has given up what it can: see the worker's memory-governor.ts. */
+export function leastMemoryStages(input: MemoryInput, bytesAfter: number): MemoryStage[] {
+  const least = (rows: RowsEstimate | null): RowsEstimate | null => rows && { ...rows, isLeast: true };
+  const generation = input.generation && { ...input.generation, questions: 1 };
+  return memoryStages(
+    { ...input, calibration: least(input.calibration), evaluation: least(input.evaluation), ...(generation ? { generation } : {}) },
+    bytesAfter,
+  );
+}
+
+/** All weights at once, as a reader computes them; keys and values (8 · layers · k bytes a token) of the prompts that are answered together; the activations of what is read. */
+function generatingBytes(
+  facts: ArchitectureFacts,
+  { model, layers, memoryLimit }: MemoryInput,
+  { questions, tokens }: GenerationEstimate,
+): number {
+  const kept = 8 * facts.num_hidden_layers * facts.num_key_value_heads * facts.head_dim * tokens;
+  const together = Math.max(1, Math.min(mostTogether, questions, Math.floor((keptShare * memoryLimit) / kept)));
+  const weights = model.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  const widest = largestOf(layers, (layer) => (sizeOf(layer) === 4 ? 0 : blocks(1, 4 * elements(layer))));
+  return (
+    weights +
+    widest +
+    together * kept +
+    workingBytes(facts, { samples: together, tokens, totalTokens: together * tokens, isLeast: questions === 1 })
+  );
+}
+
 /** d · N numbers between two blocks, kept for every row up to a share of the memory; and the tokens themselves. */
-function cachedBytes({ hidden_size: d }: ArchitectureFacts, { totalTokens: N, tokens }: RowsEstimate, memoryLimit: number): number {
+function cachedBytes(
+  { hidden_size: d }: ArchitectureFacts,
+  { totalTokens: N, tokens, isLeast }: RowsEstimate,
+  memoryLimit: number,
+): number {
+  if (isLeast) return bytesOfToken * N;
   const T = batchOf({ samples: 0, tokens, totalTokens: N });
   const hidden = Math.min(4 * d * N, cacheShare * memoryLimit);
   return blocks(Math.ceil(N / Math.max(1, T)), hidden / Math.max(1, Math.ceil(N / Math.max(1, T)))) + bytesOfToken * N;
 }
 
-const batchOf = ({ tokens, totalTokens }: RowsEstimate): number => Math.min(totalTokens, Math.max(batchTokens, tokens));
+const batchOf = ({ tokens, totalTokens, isLeast }: RowsEstimate): number =>
+  Math.min(totalTokens, isLeast ? tokens : Math.max(batchTokens, tokens));
 
 /**
  * Activations of one batch that are alive together, F32. In the MLP: attention output, residual, norm, down, result (T · d each), gate, up and
@@ -206,7 +257,12 @@ function headBytes(facts: ArchitectureFacts, layers: readonly LayerPlan[], rows:
   const head = layers.find((layer) => layer.name === lm_head);
   const b = head === undefined ? 4 : sizeOf(head);
   const T = batchOf(rows);
-  return blocks(2, 4 * T * d) + V * d * b + (b === 4 ? 0 : blocks(1, 4 * V * d)) + blocks(1, Math.min(logitBytes, 4 * T * V));
+  return (
+    blocks(2, 4 * T * d) +
+    V * d * b +
+    (b === 4 ? 0 : blocks(1, 4 * V * d)) +
+    blocks(1, Math.max(4 * V, Math.min(rows.isLeast ? fewLogitBytes : logitBytes, 4 * T * V)))
+  );
 }
 
 /** What the worker finishes as one: the layers of a block, and every layer outside of the blocks by itself. */

@@ -9,7 +9,7 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { isRotation, isScaling, isSolved } from '../../../schemas/src/modifiers.js';
-import { memoryStages, type RowsEstimate } from './estimate-memory.js';
+import { leastMemoryStages, memoryStages, type GenerationEstimate, type MemoryStage, type RowsEstimate } from './estimate-memory.js';
 import { adapterBytes, inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
 
 export interface EstimateInput {
@@ -17,7 +17,11 @@ export interface EstimateInput {
   layers: readonly LayerPlan[];
   /** null: no calibration. */
   calibration: RowsEstimate | null;
+  /** The texts or questions that take most memory. */
   evaluation: RowsEstimate | null;
+  /** Everything that is read to evaluate, for the time; absent: `evaluation`. */
+  readings?: readonly RowsEstimate[];
+  generation?: GenerationEstimate | null;
   /** Absent: none. */
   transforms?: readonly TransformPlan[];
   pruning?: readonly PrunerPlan[];
@@ -30,6 +34,8 @@ export function estimatePlan({
   layers,
   calibration,
   evaluation,
+  readings = evaluation === null ? [] : [evaluation],
+  generation = null,
   transforms = [],
   pruning = [],
   memoryLimit,
@@ -64,18 +70,23 @@ export function estimatePlan({
   for (const layer of layers)
     if (layer.scheme === null && layer.tied_to !== null && pruned.has(layer.name))
       after += layer.rows * layer.columns * sizeOfDtype(layer.dtype);
-  const stages = memoryStages({ model, layers, calibration, evaluation, transforms, pruned, memoryLimit, storedBytes: stored }, after);
-  const peak = stages.reduce((best, stage) => (stage.bytes > best.bytes ? stage : best));
+  const memory = { model, layers, calibration, evaluation, generation, transforms, pruned, memoryLimit, storedBytes: stored };
+  const [peak, least] = [largestOf(memoryStages(memory, after)), largestOf(leastMemoryStages(memory, after))];
   return {
     weights_bytes_before: before,
     weights_bytes_after: after,
     bits_per_weight: weights === 0 ? 8 * sizeOfDtype(model.dtype) : bits / weights,
     peak_memory_bytes: peak.bytes,
     peak_memory_stage: peak.name,
+    least_memory_bytes: least.bytes,
+    least_memory_stage: least.name,
     disk_bytes: 2 * after + (rotation === undefined ? 0 : before + head),
-    operations: operations(model.architecture, layers, calibration, evaluation) + transformOperations(layers, calibration, transforms),
+    operations: operations(model.architecture, layers, calibration, readings) + transformOperations(layers, calibration, transforms),
   };
 }
+
+const largestOf = (stages: readonly MemoryStage[]): MemoryStage =>
+  stages.reduce((best, stage) => (stage.bytes > best.bytes ? stage : best));
 
 const isOwnHead =
   (head: string) =>
@@ -86,7 +97,7 @@ function operations(
   architecture: ArchitectureFacts | null,
   layers: readonly LayerPlan[],
   calibration: EstimateInput['calibration'],
-  evaluation: EstimateInput['evaluation'],
+  readings: readonly RowsEstimate[],
 ): number {
   const weights = layers.filter((layer) => layer.block !== null).reduce((sum, layer) => sum + layer.rows * layer.columns, 0);
   const perToken = (tokens: number): number =>
@@ -94,7 +105,7 @@ function operations(
     (architecture === null ? 0 : architecture.num_hidden_layers * architecture.num_attention_heads * architecture.head_dim * tokens);
   let total = 0;
   if (calibration !== null) total += 2 * calibration.totalTokens * perToken(calibration.tokens);
-  if (evaluation !== null) total += 2 * evaluation.totalTokens * perToken(evaluation.tokens);
+  for (const { totalTokens, tokens } of readings) total += 2 * totalTokens * perToken(tokens);
   for (const layer of layers)
     if (isSolved(layer))
       total += layer.columns ** 2 * ((calibration === null ? 0 : calibration.totalTokens / 2) + layer.rows + (2 / 3) * layer.columns);

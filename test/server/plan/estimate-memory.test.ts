@@ -109,3 +109,22 @@ test('each stage is named in words that follow "while"', () => {
   assert.equal(estimate(m2048, 'gptq', rows, null).peak_memory_stage, 'quantizing a block');
   assert.equal(estimate({ ...m512, vocabulary: 200_000 }, 'gptq', rows, rows).peak_memory_stage, 'evaluating the head');
 });
+
+test('a run that gives up what it can takes less, and never more; generating holds the whole model and keys and values of its prompts', () => {
+  for (const [sizes, quantizer] of [
+    [m512, 'gptq'],
+    [m1024, 'gptq'],
+    [m2048, 'rtn'],
+  ] as const) {
+    const { peak_memory_bytes, least_memory_bytes } = estimate(sizes, quantizer, rows, rows);
+    assert.ok(least_memory_bytes <= peak_memory_bytes && least_memory_bytes > 80e6);
+  }
+  const model = describedLlama(m1024);
+  const generation = { questions: 200, tokens: 2048 };
+  const input = { model, layers: layersOf(model, scheme(8), 'rtn'), calibration: null, evaluation: null, memoryLimit: 16e9 };
+  const { peak_memory_bytes, peak_memory_stage, least_memory_bytes } = estimatePlan({ ...input, generation });
+  assert.equal(peak_memory_stage, 'generating');
+  // 2 blocks of 8 heads of 64 numbers, K and V in F32, 64 prompts together.
+  assert.ok(peak_memory_bytes > estimatePlan(input).weights_bytes_before + 64 * 8 * 2 * 8 * 64 * 2048);
+  assert.ok(least_memory_bytes < peak_memory_bytes - 63 * 8 * 2 * 8 * 64 * 2048);
+});

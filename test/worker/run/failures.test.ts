@@ -160,6 +160,7 @@ test('a plan that needs more memory than its limit is refused', async () => {
     await afterPlanning(({ plan }) => {
       plan.max_memory_bytes = 1000;
       plan.estimate.peak_memory_bytes = 2000;
+      plan.estimate.least_memory_bytes = 1500;
     }),
   );
   assert.equal(failure.code, 'memory-too-small');

@@ -11,9 +11,16 @@ import { writeTinyLlama } from '../../support/tiny-llama-folder.js';
 import { inTemporaryFolder, resolvePlan, runPlan, runToCompletion, type FinishedRun } from '../../support/worker-run.js';
 
 const transforms = 'SmoothQuantModifier: {smoothing_strength: 0.5}';
+const gptq = (inGroups: string): string => `${transforms}, GPTQModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}`;
 const inGroups = 'targets: [Linear], weights: {num_bits: 4, type: int, strategy: group, group_size: 16}';
 
-async function planIn(dir: string, rows: number, length: number, isEvaluated: boolean): Promise<QuantizationPlan> {
+async function planIn(
+  dir: string,
+  rows: number,
+  length: number,
+  isEvaluated: boolean,
+  modifiers = gptq(inGroups),
+): Promise<QuantizationPlan> {
   const model = path.join(dir, 'model');
   writeTinyLlama(model, 'random');
   const dataset = path.join(dir, 'rows.jsonl');
@@ -23,7 +30,7 @@ async function planIn(dir: string, rows: number, length: number, isEvaluated: bo
     Array.from({ length: rows }, (_, row) => ({ input_ids: idsOf(row) })),
   );
   return resolvePlan({
-    recipe: `quant_stage: {quant_modifiers: {${transforms}, GPTQModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}}}`,
+    recipe: `quant_stage: {quant_modifiers: {${modifiers}}}`,
     model,
     output: path.join(dir, 'out'),
     calibration: { dataset, num_calibration_samples: rows },
@@ -105,6 +112,38 @@ test('on the CPU: hidden states go to files, batches are halved, and the bytes a
       assert.equal(report.quality?.after?.perplexity, free.quality?.after?.perplexity);
       assert.ok(!existsSync(path.join(ended.report_dir ?? '', 'activations')), 'the files are gone');
     }
+  }));
+
+test('rotations that follow from rows: hidden states go to files, the pass begins again over the same batches, and the bytes are those of a run with room', () =>
+  inTemporaryFolder(async (dir) => {
+    const duquant = `DuQuantModifier: {block_size: 16}, QuantizationModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}`;
+    // Many batches, so that it is the hidden states that need the memory.
+    const plan = await planIn(dir, 800, 60, false, duquant);
+    const { report: free } = await runToCompletion(plan);
+    const wish = limited(plan, Math.floor(0.75 * peakOf(free)));
+    const { report } = await runToCompletion(wish);
+    const told = degraded(report);
+    assert.equal(told.length, 1, told.join('\n'));
+    assert.match(
+      told[0] ?? '',
+      /^Memory ran out in the pass that shows DuQuantModifier what to rotate: .* Hidden states were moved: .* to files;/,
+    );
+    assert.ok(weightsOf(wish).equals(weightsOf(plan)));
+    const { failure } = (await runPlan(limited(plan, 30_000))).ended;
+    assert.equal(failure?.code, 'memory-too-small');
+    assert.match(failure.message, /^the (pass that shows DuQuantModifier what to rotate|rotation of \S+) needs \d/);
+  }));
+
+test('where memory is short and no limit is set, the run says so before it begins and keeps to what can be used', () =>
+  inTemporaryFolder(async (dir) => {
+    const plan = await planIn(dir, 8, 30, false);
+    const { report } = await runToCompletion({ ...plan, estimate: { ...plan.estimate, peak_memory_bytes: 1e15 } });
+    const [told = ''] = degraded(report);
+    assert.match(
+      told,
+      /^Memory is short: \w.* needs about .*, and .* can be used\. Hidden states go to files .* use a machine with more memory\.$/,
+    );
+    assert.ok((report.memory.devices?.[0]?.limit_bytes ?? 0) > 1e6);
   }));
 
 test('when nothing is left to give up, the run fails with what is missing and leaves nothing behind', () =>

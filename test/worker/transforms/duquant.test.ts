@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { rotateModel, rotationOf } from '../../../worker/src/jobs/rotate-model.js';
+import { MemoryGovernor } from '../../../worker/src/memory/memory-governor.js';
 import { RunContext } from '../../../worker/src/run-context.js';
 import { seededRandom } from '../../../worker/src/random-numbers.js';
 import { greedyRotation, zigzag } from '../../../worker/src/transforms/duquant.js';
@@ -38,7 +39,7 @@ const change = (model: TinyModel, modifier: string, kind: 'cpu' | 'cuda' = 'cpu'
       async (device) => {
         const facts = { kind, name: 'test', threads: 2 };
         const context = new RunContext(plan, [device], facts, path.join(dir, 'run'), 'test', () => undefined, 'run-1');
-        const rotated = await rotateModel(context, rotation);
+        const rotated = await rotateModel(context, rotation, new MemoryGovernor(context.devices, () => undefined));
         const logits = async (at: string): Promise<Float32Array> => (await forwardPass(device, await describedModel(at), documents)).logits;
         const [before, after] = [await logits(folder), await logits(rotated.dir)];
         const largest = before.reduce((most, value) => Math.max(most, Math.abs(value)), 0);

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { rotateModel, rotationOf } from '../../../worker/src/jobs/rotate-model.js';
+import { MemoryGovernor } from '../../../worker/src/memory/memory-governor.js';
 import { RunContext } from '../../../worker/src/run-context.js';
 import { withDevice } from '../../support/native-device.js';
 import { repositoryRoot, sharedPath, skipWithoutShared } from '../../support/shared.js';
@@ -28,7 +29,8 @@ for (const [rotations, golden] of Object.entries(goldens))
       assert.ok(rotation);
       await withDevice(async (device) => {
         const facts = { kind: 'cpu' as const, name: 'test', threads: 2 };
-        await rotateModel(new RunContext(plan, [device], facts, path.join(dir, 'run'), 'test', () => undefined, 'run-1'), rotation);
+        const context = new RunContext(plan, [device], facts, path.join(dir, 'run'), 'test', () => undefined, 'run-1');
+        await rotateModel(context, rotation, new MemoryGovernor([device], () => undefined));
       });
       const tensors = await readTensors(path.join(dir, 'run', 'rotated', 'model.safetensors'));
       const names = Object.keys(golden.rows);

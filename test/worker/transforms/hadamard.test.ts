@@ -11,6 +11,7 @@ import { spikedValues } from '../../support/random.js';
 import { inTemporaryFolder, resolvePlan, runToCompletion, type FinishedRun } from '../../support/worker-run.js';
 import { RunContext } from '../../../worker/src/run-context.js';
 import { rotateModel, rotationOf } from '../../../worker/src/jobs/rotate-model.js';
+import { MemoryGovernor } from '../../../worker/src/memory/memory-governor.js';
 
 const quantizer =
   'QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, type: int, strategy: channel}}}}';
@@ -31,7 +32,7 @@ async function change(model: TinyModel, modifier: string): Promise<number> {
     return withDevice(async (device) => {
       const facts = { kind: 'cpu' as const, name: 'test', threads: 2 };
       const context = new RunContext(plan, [device], facts, path.join(dir, 'run'), 'test', () => undefined, 'run-1');
-      const rotated = await rotateModel(context, rotation);
+      const rotated = await rotateModel(context, rotation, new MemoryGovernor(context.devices, () => undefined));
       const [before, after] = [await logitsOf(device, folder), await logitsOf(device, rotated.dir)];
       const largest = before.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       assert.ok(largest > 0.01, `logits up to ${largest}`);

@@ -1,8 +1,8 @@
 // The rotations of DuQuant for one model: its activations are seen in one pass of the calibration rows through the model as it is, on one device and in batches that
-// never change, so that a run that goes on later turns the model the same way.
+// never change, so that a run that goes on later turns the model the same way: where memory runs out, hidden states move, and the pass begins again.
 import path from 'node:path';
 import { rm } from 'node:fs/promises';
-import type { ArchitectureFacts, DuquantPlan } from '../../../schemas/src/generated/plan.js';
+import type { ArchitectureFacts, DuquantPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { transforms } from '../algorithms.js';
 import { embedRows, observeBlock, propagateBlock } from '../calibration/calibrate-block.js';
@@ -10,6 +10,7 @@ import { SpreadRows } from '../calibration/spread-rows.js';
 import { loadTokenBatches } from '../calibration/token-batches.js';
 import { copiesLoader } from '../evaluate/model-pass.js';
 import { activationBudget } from '../memory/activation-budget.js';
+import type { MemoryGovernor } from '../memory/memory-governor.js';
 import { HessianObserver } from '../observers/hessian.js';
 import { seededRandom } from '../random-numbers.js';
 import type { RunContext } from '../run-context.js';
@@ -55,7 +56,7 @@ export class DuquantRotations implements Turner {
   }
 }
 
-export async function duquantRotations(context: RunContext, plan: DuquantPlan): Promise<DuquantRotations> {
+export async function duquantRotations(context: RunContext, plan: DuquantPlan, governor: MemoryGovernor): Promise<DuquantRotations> {
   const { model, calibration } = context.plan;
   const facts = model.architecture;
   if (calibration === null || facts === null)
@@ -64,7 +65,7 @@ export async function duquantRotations(context: RunContext, plan: DuquantPlan): 
   const owned: Tensor[] = [];
   const maker = new TurnMaker(context, plan, turns, owned);
   try {
-    await passRows(context, facts, plan, maker);
+    await passRows(context, facts, plan, maker, governor);
     return new DuquantRotations(turns, facts, owned);
   } catch (error) {
     for (const tensor of owned) tensor.dispose();
@@ -73,7 +74,13 @@ export async function duquantRotations(context: RunContext, plan: DuquantPlan): 
 }
 
 /** One pass: the hidden states at the borders of the blocks, normed, for R1; the inputs of o_proj and down_proj of each block. */
-async function passRows(context: RunContext, facts: ArchitectureFacts, plan: DuquantPlan, maker: TurnMaker): Promise<void> {
+async function passRows(
+  context: RunContext,
+  facts: ArchitectureFacts,
+  plan: DuquantPlan,
+  maker: TurnMaker,
+  governor: MemoryGovernor,
+): Promise<void> {
   const { model, calibration } = context.plan;
   const { device } = context;
   const dir = path.join(context.runDir, 'duquant');
@@ -88,43 +95,55 @@ async function passRows(context: RunContext, facts: ArchitectureFacts, plan: Duq
       budgetOf: (on, n_used) => activationBudget(on, n_used, model, context.plan.layers, availableMemory(context.plan), tokens.largest),
       onBatch: () => context.throwIfCancelled(),
     });
-    const [part] = rows.parts;
-    const load = copiesLoader(rows.devices, model);
-    const has = (name: RotationName): boolean => plan.rotations.some((rotation) => rotation.name === name);
-    using hidden = new HessianObserver(device);
-    using ones = device.fromFloats([facts.hidden_size], new Float32Array(facts.hidden_size).fill(1));
-    const seeHidden = (): void => {
-      if (!has('R1')) return;
-      for (const [index, batch] of part.batches.entries()) {
-        using states = part.cache.get(index);
-        using normed = rmsnorm(states, ones, facts.rms_norm_eps);
-        hidden.observe(normed, batch);
-      }
-    };
-    {
-      using copies = await load((name) => part.model.embeddingTensors.includes(name));
-      await embedRows(part, copies.first);
-    }
-    for (let block = 0; block < facts.num_hidden_layers; block += 1) {
-      const at = `${facts.layers}.${block}`;
-      using copies = await load((name) => name.startsWith(`${at}.`));
-      seeHidden();
-      using values = new HessianObserver(device);
-      using moments = device.zeros('F64', [5, facts.intermediate_size]);
-      if (has('R2') || has('P'))
-        await observeBlock(part, block, copies.first, (module, input, batch) => {
-          if (has('R2') && module === `${at}.self_attn.o_proj`) values.observe(input, batch);
-          if (has('P') && module === `${at}.mlp.down_proj`) columnMomentsAccumulate(moments, input);
-        });
-      await maker.values(block, facts, values.take());
-      if (has('P')) maker.intermediate(block, await moments.readDoubles());
-      await propagateBlock(part, block, copies.first);
-    }
-    seeHidden();
-    await maker.hidden(hidden.take());
+    using _ = governor.hold({ tokens, rows, keepsBatches: true });
+    const stage = `the pass that shows ${plan.modifier} what to rotate`;
+    await governor.survive({ stage, rewind: () => maker.clear() }, () => seeAll(rows, facts, plan, maker));
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+async function seeAll(
+  { parts: [part], devices }: SpreadRows,
+  facts: ArchitectureFacts,
+  plan: DuquantPlan,
+  maker: TurnMaker,
+): Promise<void> {
+  const { device } = part;
+  await part.cache.clear();
+  const load = copiesLoader(devices, maker.model);
+  const has = (name: RotationName): boolean => plan.rotations.some((rotation) => rotation.name === name);
+  using hidden = new HessianObserver(device);
+  using ones = device.fromFloats([facts.hidden_size], new Float32Array(facts.hidden_size).fill(1));
+  const seeHidden = (): void => {
+    if (!has('R1')) return;
+    for (const [index, batch] of part.batches.entries()) {
+      using states = part.cache.get(index);
+      using normed = rmsnorm(states, ones, facts.rms_norm_eps);
+      hidden.observe(normed, batch);
+    }
+  };
+  {
+    using copies = await load((name) => part.model.embeddingTensors.includes(name));
+    await embedRows(part, copies.first);
+  }
+  for (let block = 0; block < facts.num_hidden_layers; block += 1) {
+    const at = `${facts.layers}.${block}`;
+    using copies = await load((name) => name.startsWith(`${at}.`));
+    seeHidden();
+    using values = new HessianObserver(device);
+    using moments = device.zeros('F64', [5, facts.intermediate_size]);
+    if (has('R2') || has('P'))
+      await observeBlock(part, block, copies.first, (module, input, batch) => {
+        if (has('R2') && module === `${at}.self_attn.o_proj`) values.observe(input, batch);
+        if (has('P') && module === `${at}.mlp.down_proj`) columnMomentsAccumulate(moments, input);
+      });
+    await maker.values(block, facts, values.take());
+    if (has('P')) maker.intermediate(block, await moments.readDoubles());
+    await propagateBlock(part, block, copies.first);
+  }
+  seeHidden();
+  await maker.hidden(hidden.take());
 }
 
 /** Turns from what was seen; Hessians are taken over. */
@@ -135,6 +154,16 @@ class TurnMaker {
     private readonly turns: Turns,
     private readonly owned: Tensor[],
   ) {}
+
+  get model(): ModelDescription {
+    return this.context.plan.model;
+  }
+
+  /** Nothing was seen. */
+  clear(): void {
+    for (const tensor of this.owned.splice(0)) tensor.dispose();
+    this.turns.clear();
+  }
 
   private keep(tensor: Tensor): Tensor {
     this.owned.push(tensor);

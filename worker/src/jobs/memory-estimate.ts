@@ -2,6 +2,7 @@
 import os from 'node:os';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { roomForRun } from '../../../schemas/src/room-for-run.js';
 import type { NativeDevice } from '../native-core.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
@@ -25,13 +26,29 @@ export function deviceLimit(
   return plan.max_memory_bytes === null ? 0 : Math.max(1, plan.max_memory_bytes - processBytes);
 }
 
-/** On a CUDA device the tensors are not in this memory; a run that finds too little there gives up what it can. */
-export function checkMemory(plan: QuantizationPlan, kind: NativeDevice['kind']): void {
-  if (kind === 'cuda') return;
-  const { peak_memory_bytes, peak_memory_stage } = plan.estimate;
+/**
+ * Throws memory-too-small where nothing that a run can give up would make it fit. Answers what to tell where it will have to give something up: null where it need not.
+ * On a CUDA device the tensors are not in this memory.
+ */
+export function checkMemory(plan: Pick<QuantizationPlan, 'estimate' | 'max_memory_bytes'>, kind: NativeDevice['kind']): RunProblem | null {
+  if (kind === 'cuda') return null;
+  const { peak_memory_bytes, peak_memory_stage, least_memory_bytes, least_memory_stage } = plan.estimate;
   const available = availableMemory(plan);
-  if (peak_memory_bytes > available) throw runFailure.memoryTooSmall(bytesText(peak_memory_bytes), bytesText(available), peak_memory_stage);
+  if (peak_memory_bytes <= available) return null;
+  if (least_memory_bytes > available)
+    throw runFailure.memoryTooSmall(bytesText(least_memory_bytes), bytesText(available), least_memory_stage);
+  const advice = plan.max_memory_bytes === null ? 'use a machine with more memory' : 'raise max_memory';
+  return {
+    code: 'memory-degraded',
+    severity: 'warning',
+    message: `Memory is short: ${peak_memory_stage} needs about ${bytesText(peak_memory_bytes)}, and ${bytesText(available)} can be used. Hidden states go to files and fewer rows pass at a time where it runs out, which takes longer; to save that time, lower max_seq_length or num_calibration_samples, or ${advice}.`,
+    layer: null,
+    recipe_path: null,
+  };
 }
+
+/** What the tensors of a run may take where memory is short: without a limit the system would run out, and the run could give nothing up. */
+export const shortLimit = (plan: Pick<QuantizationPlan, 'max_memory_bytes'>): number => Math.max(1, availableMemory(plan) - processBytes);
 
 /** Shards of an unfinished run are not written again, or make room when the run folder begins anew. */
 export async function checkDisk({ estimate }: QuantizationPlan, runDir: string): Promise<void> {

@@ -14,6 +14,7 @@ import { addToConfig } from '../checkpoint/quantization-config.js';
 import { writeSafetensors, type TensorToWrite } from '../checkpoint/safetensors-writer.js';
 import { modelTensors, openTensorReader, type TensorReader } from '../checkpoint/tensor-reader.js';
 import { duquantRotations } from './duquant-rotations.js';
+import type { MemoryGovernor } from '../memory/memory-governor.js';
 import type { RunContext } from '../run-context.js';
 import { summary } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -22,7 +23,7 @@ import type { RotatedTensors, TurnedTensor, Turner } from '../transforms/hadamar
 export const rotationOf = (plan: QuantizationPlan): RotationPlan | undefined => plan.transforms.find(isRotation);
 
 /** Writes `<runDir>/rotated` anew and answers its description: it takes less time than to find out whether one that is there is whole. */
-export async function rotateModel(context: RunContext, plan: RotationPlan): Promise<ModelDescription> {
+export async function rotateModel(context: RunContext, plan: RotationPlan, governor: MemoryGovernor): Promise<ModelDescription> {
   const { model } = context.plan;
   const { architecture } = model;
   if (architecture === null) throw runFailure.architectureUnknown(model.architecture_name ?? model.dir, `The rotation of ${plan.modifier}`);
@@ -33,10 +34,10 @@ export async function rotateModel(context: RunContext, plan: RotationPlan): Prom
   for (const name of [...work.turned.values()].flatMap(({ source: from, gain }) => (gain === null ? [from] : [from, gain])))
     if (!source.has(name)) throw runFailure.planInvalid(`${plan.modifier} turns ${name}, which the model does not have`);
   using rotations: Turner =
-    plan.name === 'duquant' ? await duquantRotations(context, plan) : new transforms.hadamard.Rotations(context.device, plan);
+    plan.name === 'duquant' ? await duquantRotations(context, plan, governor) : new transforms.hadamard.Rotations(context.device, plan);
   try {
     await makeFolder(dir);
-    const tensors = [...tensorsToWrite(context, model, source, work, rotations, plan)];
+    const tensors = [...tensorsToWrite(context, model, source, work, rotations, plan, governor)];
     const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
     await writeSafetensors(path.join(dir, 'model.safetensors'), tensors, `${bytes} bytes for the rotated model`);
     await copySideFiles(dir, context.plan);
@@ -59,6 +60,7 @@ function* tensorsToWrite(
   work: RotatedTensors,
   rotations: Turner,
   plan: RotationPlan,
+  governor: MemoryGovernor,
 ): Iterable<TensorToWrite> {
   const known = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const names = new Set([...known.keys(), ...work.turned.keys()]);
@@ -67,8 +69,10 @@ function* tensorsToWrite(
     const { dtype, shape, bytes } = known.get(turned?.source ?? name) as ModelTensor;
     async function* read(): AsyncIterable<Uint8Array> {
       context.throwIfCancelled();
-      using tensor = await make(context, source, name, turned, work.ones.has(name), rotations, plan);
-      yield await tensor.read();
+      yield await governor.survive({ stage: `the rotation of ${name}` }, async () => {
+        using tensor = await make(context, source, name, turned, work.ones.has(name), rotations, plan);
+        return tensor.read();
+      });
     }
     yield { name, dtype, shape, bytes, read };
   }

@@ -19,6 +19,8 @@ export interface HeldByRows {
   tokens: TokenBatches;
   /** Get the smaller batches. */
   rows: SpreadRows;
+  /** Sums over these batches must be the same in every run: they are never halved. */
+  keepsBatches?: boolean;
 }
 
 /** Something that is held to save time alone. */
@@ -111,7 +113,7 @@ export class MemoryGovernor {
   }
 
   private async halve(): Promise<string | null> {
-    const [first] = this.held;
+    const first = this.held.find(({ keepsBatches = false }) => !keepsBatches);
     if (first === undefined) return null;
     const { tokens, rows } = first;
     // All pass the same batches: what lies in each cache is cut where they are.
