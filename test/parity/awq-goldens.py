@@ -7,7 +7,7 @@ The goldens were written with llm-compressor ab1ba3e (0.13.1.dev37) and compress
 
 Patches, without which there would be no golden:
 - As shipped the modifier does not run on a machine without an accelerator: it pins the recorded inputs of every mapping in memory
-  (IntermediatesCache.pin_memory), which torch refuses with "Cannot access accelerator device when none is available". The call is left out;
+  (IntermediatesCache.pin_memory, see peers.py), which torch refuses with "Cannot access accelerator device when none is available". The call is left out;
   it moves no number.
 - "propagate: quantized": with QuantizationModifier behind it the sequential pipeline of llm-compressor hands *unquantized* outputs to the
   next block (its DisableQuantization lasts until the end, and nothing is written into the weights). Bitwright hands on what a reader of the
@@ -19,11 +19,10 @@ Patches, without which there would be no golden:
 import json
 import os
 import sys
-from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", LLM_COMPRESSOR_LOG_DISABLED="true", TQDM_DISABLE="1")
 
-from peers import supply_versions  # noqa: E402
+from peers import STORIES, TESTS, apply_recipe, perplexity, supply_versions  # noqa: E402
 
 supply_versions()
 from loguru import logger  # noqa: E402
@@ -31,20 +30,12 @@ from loguru import logger  # noqa: E402
 logger.remove()
 import torch  # noqa: E402
 from compressed_tensors.quantization import forward_quantize  # noqa: E402
-from torch.utils.data import DataLoader  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
+from transformers import AutoModelForCausalLM  # noqa: E402
 
-from llmcompressor.args import DatasetArguments  # noqa: E402
-from llmcompressor.core import active_session  # noqa: E402
 from llmcompressor.modifiers.quantization import QuantizationModifier  # noqa: E402
 from llmcompressor.modifiers.transform.awq import AWQModifier  # noqa: E402
-from llmcompressor.pipelines import CalibrationPipeline  # noqa: E402
-from llmcompressor.pipelines.cache import IntermediatesCache  # noqa: E402
 
 torch.set_num_threads(1)
-TESTS = Path(__file__).resolve().parent.parent
-SHARED = TESTS.parent.parent / "shared"
-MODEL = SHARED / "data" / "models" / "stories260K"
 GOLDEN = TESTS / "golden" / "awq"
 
 CHANNEL = "num_bits: 4, type: int, strategy: channel, symmetric: true"
@@ -61,16 +52,8 @@ CASES = {
 }
 
 
-def rows_of(name, limit):
-    tokenizer = AutoTokenizer.from_pretrained(MODEL)
-    lines = (SHARED / "data" / "text" / f"tinystories-{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    texts = [json.loads(line)["text"] for line in lines if line][:limit]
-    return [tokenizer(text, truncation=True, max_length=512, return_tensors="pt")["input_ids"] for text in texts]
-
-
 def record(searches, propagate):
-    """Patches the three places; what a search finds goes to `searches`."""
-    IntermediatesCache.pin_memory = lambda self, batch_index, input_names=None: None
+    """Patches two places; what a search finds goes to `searches`."""
     compute_loss, compute_best = AWQModifier.shipped_loss, AWQModifier.shipped_best
     losses = []
 
@@ -109,30 +92,16 @@ def record(searches, propagate):
     QuantizationModifier.on_sequential_epoch_end = written_end if propagate == "quantized" else shipped_end
 
 
-@torch.no_grad()
-def perplexity(model):
-    total, count = 0.0, 0
-    for ids in rows_of("validation", None):
-        logits = model(ids).logits[0, :-1].double()
-        total += torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
-        count += ids.shape[1] - 1
-    return float(torch.tensor(total / count).exp()), count
-
-
 def run(case):
     recipe = (
         "quant_stage:\n  quant_modifiers:\n"
         f"    AWQModifier: {case['awq']}\n"
         f"    QuantizationModifier: {{ignore: [lm_head], config_groups: {{g: {{targets: [Linear], weights: {{{case['weights']}}}}}}}}}\n"
     )
-    model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
-    data = DataLoader([{"input_ids": ids[0], "attention_mask": torch.ones_like(ids[0])} for ids in rows_of("calibration", case["rows"])], batch_size=1)
+    model = AutoModelForCausalLM.from_pretrained(STORIES, dtype=torch.float32)
     searches = []
     record(searches, case["propagate"])
-    session = active_session()
-    session.reset()
-    session.initialize(model=model, start=-1, recipe=recipe, recipe_stage=None, recipe_args=None, calib_data=data, sequential_targets=None)
-    CalibrationPipeline.from_modifiers(session.lifecycle.recipe.modifiers)(model, data, DatasetArguments())
+    session = apply_recipe(model, recipe, case["rows"])
     result = {**case, "recipe": recipe}
     if case.get("perplexity"):
         result["perplexity"], result["tokens"] = perplexity(model)

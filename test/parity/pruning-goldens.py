@@ -5,18 +5,15 @@ Needs llm-compressor and compressed-tensors with torch and transformers, and the
   PYTHONPATH=<llm-compressor>/src:<compressed-tensors>/src python test/parity/pruning-goldens.py
 
 The goldens were written with llm-compressor ab1ba3e (0.13.1.dev37) and compressed-tensors ac8e2ba (0.18.0), torch on one thread.
-
-Patch: the recorded inputs of a pipeline are not pinned in memory, which torch refuses on a machine without an accelerator; it moves no number.
 """
 
 import base64
 import json
 import os
-from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", LLM_COMPRESSOR_LOG_DISABLED="true", TQDM_DISABLE="1")
 
-from peers import supply_versions  # noqa: E402
+from peers import STORIES, TESTS, apply_recipe, perplexity, supply_versions  # noqa: E402
 
 supply_versions()
 from loguru import logger  # noqa: E402
@@ -24,18 +21,9 @@ from loguru import logger  # noqa: E402
 logger.remove()
 import numpy  # noqa: E402
 import torch  # noqa: E402
-from torch.utils.data import DataLoader  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
-
-from llmcompressor.args import DatasetArguments  # noqa: E402
-from llmcompressor.core import active_session  # noqa: E402
-from llmcompressor.pipelines import CalibrationPipeline  # noqa: E402
-from llmcompressor.pipelines.cache import IntermediatesCache  # noqa: E402
+from transformers import AutoModelForCausalLM  # noqa: E402
 
 torch.set_num_threads(1)
-TESTS = Path(__file__).resolve().parent.parent
-SHARED = TESTS.parent.parent / "shared"
-MODEL = SHARED / "data" / "models" / "stories260K"
 ROWS = 64
 MEASURED_ROWS = 64
 WHERE = "targets: [Linear], ignore: ['re:.*lm_head']"
@@ -57,35 +45,13 @@ LAYERS = [f"model.layers.0.{name}" for name in ("self_attn.q_proj", "self_attn.o
 ]
 
 
-def rows_of(name, limit):
-    tokenizer = AutoTokenizer.from_pretrained(MODEL)
-    lines = (SHARED / "data" / "text" / f"tinystories-{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    texts = [json.loads(line)["text"] for line in lines if line][:limit]
-    return [tokenizer(text, truncation=True, max_length=512, return_tensors="pt")["input_ids"] for text in texts]
-
-
-@torch.no_grad()
-def perplexity(model):
-    total, count = 0.0, 0
-    for ids in rows_of("validation", MEASURED_ROWS):
-        logits = model(ids).logits[0, :-1].double()
-        total += torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum").item()
-        count += ids.shape[1] - 1
-    return float(torch.tensor(total / count).exp()), count
-
-
 def run(modifier):
     recipe = f"quant_stage:\n  quant_modifiers:\n    {modifier}\n"
-    model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(STORIES, dtype=torch.float32)
     before = {name: module.weight.clone() for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    data = DataLoader([{"input_ids": ids[0], "attention_mask": torch.ones_like(ids[0])} for ids in rows_of("calibration", ROWS)], batch_size=1)
-    session = active_session()
-    session.reset()
-    session.initialize(model=model, start=-1, recipe=recipe, recipe_stage=None, recipe_args=None, calib_data=data, sequential_targets=None)
-    CalibrationPipeline.from_modifiers(session.lifecycle.recipe.modifiers)(model, data, DatasetArguments())
-    session.finalize()
+    apply_recipe(model, recipe, ROWS).finalize()
     linears = {name: module.weight for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    measured, tokens = perplexity(model)
+    measured, tokens = perplexity(model, MEASURED_ROWS)
     return {
         "recipe": recipe,
         "rows": ROWS,
@@ -105,7 +71,6 @@ def run(modifier):
     }
 
 
-IntermediatesCache.pin_memory = lambda self, batch_index, input_names=None: None
 found = {}
 for name, modifier in CASES.items():
     found[name] = run(modifier)

@@ -17,7 +17,8 @@ export const analyzeCommand: Command = {
   summary: 'Measure how sensitive each layer is, for every number of bits.',
   description: `Each layer that the recipe quantizes is quantized alone, with its own method and scheme and each number of bits: weight error, output error on the
 calibration rows and, with --end-to-end, KL divergence and perplexity of the whole model on the text of evaluate (costly: one pass of half the model for
-each candidate). Written to OUTPUT.analysis/sensitivity.json; running again continues, and measures only what is new.`,
+each candidate). Empirical Fisher information and the trace of the Hessian of the loss need gradients and are not measured. Written to
+OUTPUT.analysis/sensitivity.json; running again continues, and measures only what is new.`,
   operands: { least: 1, most: 1 },
   options: {
     bits: { value: 'LIST', description: 'numbers of bits from 2 to 8, with commas between (default: 2,3,4,8)' },

@@ -47,7 +47,10 @@ bitwright analyze --keep-weights has kept: bits go down until the limit is passe
     metric: {
       value: 'NAME',
       description: `loss to add up: ${lossMetrics.join(', ')} (default: the first that was measured)`,
-      form: { fits: (value) => (lossMetrics as readonly string[]).includes(value), words: lossMetrics.join(', ') },
+      form: {
+        fits: (value) => (lossMetrics as readonly string[]).includes(value),
+        words: `${lossMetrics.join(', ')} (Fisher information and the trace of the Hessian of the loss need gradients, which are not computed yet)`,
+      },
     },
     write: { value: null, description: 'change the recipe file' },
     out: outOption,
