@@ -79,8 +79,8 @@ export const quantizerFacts: Readonly<Record<QuantizerPlan['name'], QuantizerFac
   qronos: { title: 'Qronos', modifier: 'QronosModifier', solves: true },
 };
 
-/** Quantizers that leave zeros at zero: those that round without moving weights, and GPTQ, which is told where they are. */
-export const keepsZeros: readonly QuantizerPlan['name'][] = ['rtn', 'hqq', 'gptq'];
+/** Quantizers that leave zeros at zero: those that round without moving weights, and those that are told where they are. */
+export const keepsZeros: readonly QuantizerPlan['name'][] = ['rtn', 'hqq', 'gptq', 'comq', 'gpfq', 'qronos'];
 
 /** True for a layer whose quantizer solves with the Hessian of its inputs. */
 export const isSolved = ({ quantizer }: { quantizer: QuantizerPlan | null }): boolean =>

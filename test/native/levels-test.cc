@@ -172,7 +172,7 @@ const Case odd_cases("levels: cells of zeros, NaN and infinities, and options th
   const Array H = array_of(DType::F32, {8, 8}, [](int64_t i) { return i % 9 == 0 ? 1.0 : 0.0; }), scale = array_of(DType::F32, {2, 1}, [](int64_t) { return 0.1; }), zero = array_of(DType::I8, {2, 1}, [](int64_t) { return 0.0; });
   all = args(sets[3], "channel");
   all.set("n_iters", 2.0);
-  expect_refused("quantize_comq", {weight, H, scale, zero}, all, "levels six are not one step apart");
+  expect_refused("quantize_comq", {weight, H, scale, zero, none()}, all, "levels six are not one step apart");
 });
 
 }  // namespace

@@ -100,7 +100,7 @@ const Case gpfq_cases("quantize_gpfq follows u of the paper, with and without an
       const Pair pair = pair_of(error);
       const Options all = grid_options(3, symmetric, "group", 8);
       const std::vector<Array> scales = run("weight_scales", {pair.weight, none()}, all, 1);
-      const Array codes = run_everywhere("quantize_gpfq", {pair.weight, pair.H, error == 0 ? none() : pair.C, scales[0], scales[1]}, all)[0];
+      const Array codes = run_everywhere("quantize_gpfq", {pair.weight, pair.H, error == 0 ? none() : pair.C, scales[0], scales[1], none()}, all)[0];
       const Array& X = error == 0 ? pair.Xt : pair.X;
       std::vector<double> expected;
       for (int64_t r = 0; r < O; ++r) {
@@ -124,7 +124,7 @@ const Case gpfq_cases("quantize_gpfq follows u of the paper, with and without an
   const Array weight = array_of(DType::F32, {O, wide}, [&](int64_t i) { return i % wide < 120 ? 0.0 : pair.weight.at(i / wide, i % wide - 120); });
   const Options all = grid_options(3, true);
   const std::vector<Array> scales = run("weight_scales", {pair.weight, none()}, all, 1);
-  const Array near = run("quantize_gpfq", {pair.weight, pair.H, pair.C, scales[0], scales[1]}, all, 1)[0], far = run_everywhere("quantize_gpfq", {weight, widened(pair.H, 1.0), widened(pair.C, 1.0), scales[0], scales[1]}, all)[0];
+  const Array near = run("quantize_gpfq", {pair.weight, pair.H, pair.C, scales[0], scales[1], none()}, all, 1)[0], far = run_everywhere("quantize_gpfq", {weight, widened(pair.H, 1.0), widened(pair.C, 1.0), scales[0], scales[1], none()}, all)[0];
   int64_t n_different = 0;
   for (int64_t r = 0; r < O; ++r)
     for (int64_t t = 0; t < n; ++t) n_different += near.at(r, t) != far.at(r, t + 120);
@@ -136,14 +136,16 @@ const Case gpfq_block_cases("quantize_gpfq over several blocks of columns and ti
   const Pair pair = pair_of(0.3, 95, size);
   const Options all = grid_options(3, false, "group", 58);
   const std::vector<Array> scales = run("weight_scales", {pair.weight, none()}, all, 1);
-  for (const bool has_cross : {false, true}) {
-    const Array codes = run_everywhere("quantize_gpfq", {pair.weight, pair.H, has_cross ? pair.C : none(), scales[0], scales[1]}, all)[0];
+  // With weights that are to be zero too.
+  const Array kept = array_of(DType::U8, {size.O, size.n}, [&](int64_t i) { return (i * 7 + i / size.n) % 3 == 0 ? 1 : 0; });
+  for (const bool has_mask : {false, true}) for (const bool has_cross : {false, true}) {
+    const Array codes = run_everywhere("quantize_gpfq", {pair.weight, pair.H, has_cross ? pair.C : none(), scales[0], scales[1], has_mask ? kept : none()}, all)[0];
     const Array& C = has_cross ? pair.C : pair.H;
     std::vector<double> expected;
     for (int64_t r = 0; r < size.O; ++r) {
       std::vector<double> P(static_cast<size_t>(size.n));
       for (int64_t t = 0; t < size.n; ++t) {
-        const double w = pair.weight.at(r, t), s = scales[0].at(r, t / 58), z = scales[1].at(r, t / 58), q = code_at((P[static_cast<size_t>(t)] + w * C.at(t, t)) / pair.H.at(t, t), s, z, 3);
+        const double w = pair.weight.at(r, t), s = scales[0].at(r, t / 58), z = scales[1].at(r, t / 58), q = has_mask && kept.at(r, t) != 0 ? z : code_at((P[static_cast<size_t>(t)] + w * C.at(t, t)) / pair.H.at(t, t), s, z, 3);
         expected.push_back(q);
         for (int64_t k = t + 1; k < size.n; ++k) P[static_cast<size_t>(k)] += w * C.at(t, k) - (q - z) * s * pair.H.at(t, k);
       }
@@ -157,11 +159,13 @@ const Case comq_cases("quantize_comq descends along each code and then along the
   for (const Size& size : {Size{20, 24, 160}, Size{70, 264, 600}}) {
     const Pair pair = pair_of(0.0, 101, size);
     const int64_t O = size.O, n = size.n;
-    for (const auto& [strategy, group_size] : {std::pair{std::string("channel"), int64_t{0}}, {std::string("group"), int64_t{8}}}) for (const bool symmetric : {true, false}) {
+    // With weights that are to be zero, and without.
+    const Array kept = array_of(DType::U8, {O, n}, [&](int64_t i) { return (i * 7 + i / n) % 3 == 0 ? 1 : 0; });
+    for (const bool has_mask : {false, true}) for (const auto& [strategy, group_size] : {std::pair{std::string("channel"), int64_t{0}}, {std::string("group"), int64_t{8}}}) for (const bool symmetric : {true, false}) {
       Options all = grid_options(4, symmetric, strategy, group_size);
       all.set("n_iters", 3.0);
       const std::vector<Array> scales = run("weight_scales", {pair.weight, none()}, all, 1);
-      const std::vector<Array> result = run_everywhere("quantize_comq", {pair.weight, pair.H, scales[0], scales[1]}, all);
+      const std::vector<Array> result = run_everywhere("quantize_comq", {pair.weight, pair.H, scales[0], scales[1], has_mask ? kept : none()}, all);
       const int64_t width = group_size == 0 ? n : group_size;
       std::vector<int64_t> order(static_cast<size_t>(n));
       std::iota(order.begin(), order.end(), 0);
@@ -180,7 +184,7 @@ const Case comq_cases("quantize_comq descends along each code and then along the
         };
         for (int pass = 0; pass < 3; ++pass) {
           for (int64_t t : order) {
-            const double z = scales[1].at(r * (n / width) + t / width), scale = s[static_cast<size_t>(t / width)], q = code_at(v[static_cast<size_t>(t)] + product(v, true, t) / pair.H.at(t, t), scale, z, 4);
+            const double z = scales[1].at(r * (n / width) + t / width), scale = s[static_cast<size_t>(t / width)], q = has_mask && kept.at(r, t) != 0 ? z : code_at(v[static_cast<size_t>(t)] + product(v, true, t) / pair.H.at(t, t), scale, z, 4);
             expected[static_cast<size_t>(r * n + t)] = q;
             v[static_cast<size_t>(t)] = (q - z) * scale;
           }
@@ -207,7 +211,7 @@ const Case comq_better_cases("COMQ's output error is below round to nearest's an
   double last = run("hessian_error", {weight, run("dequantize", {run("quantize_rtn", {weight, scales[0], scales[1], none()}, all, 1)[0], scales[0], scales[1], none()}, all, 1)[0], H}, {}, 1)[0].at(0);
   for (const double n_iters : {1.0, 2.0, 4.0}) {
     all.set("n_iters", n_iters);
-    const std::vector<Array> result = run_everywhere("quantize_comq", {weight, H, scales[0], scales[1]}, all);
+    const std::vector<Array> result = run_everywhere("quantize_comq", {weight, H, scales[0], scales[1], none()}, all);
     const double error = run("hessian_error", {weight, run("dequantize", {result[0], result[1], scales[1], none()}, all, 1)[0], H}, {}, 1)[0].at(0);
     expect(error < last, "after " + std::to_string(n_iters) + " passes " + std::to_string(error) + ", before " + std::to_string(last));
     last = error;
@@ -264,7 +268,7 @@ const Case odd_cases("COMQ, GPFQ and Qronos with dead inputs, one token and a ro
   const std::vector<Array> scales = run("weight_scales", {weight, none()}, all, 1);
   for (const Array& x : {with_dead, one}) {
     const Array H = gram(x, x), U = run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
-    const Array comq = run_everywhere("quantize_comq", {weight, H, scales[0], scales[1]}, all)[0], gpfq = run_everywhere("quantize_gpfq", {weight, H, none(), scales[0], scales[1]}, all)[0];
+    const Array comq = run_everywhere("quantize_comq", {weight, H, scales[0], scales[1], none()}, all)[0], gpfq = run_everywhere("quantize_gpfq", {weight, H, none(), scales[0], scales[1], none()}, all)[0];
     const Array qronos = run_everywhere("qronos_start", {weight, run("corrected_weight", {weight, H, H, U}, {}, 1)[0], H, H, U, scales[0], scales[1]}, all)[0];
     for (int64_t r = 0; r < O; ++r)
       for (int64_t t = 0; t < n; ++t) {
@@ -276,10 +280,10 @@ const Case odd_cases("COMQ, GPFQ and Qronos with dead inputs, one token and a ro
   for (const double value : {NAN, INFINITY}) {
     const Array poisoned = array_of(DType::F32, {O, n}, [&](int64_t i) { return i == n + 3 ? value : weight.at(i); }), H = gram(pair.X, pair.X);
     const Array poisoned_H = array_of(DType::F32, {n, n}, [&](int64_t i) { return i == 3 * (n + 1) ? value : H.at(i); });
-    expect_refused("quantize_comq", {poisoned, H, scales[0], scales[1]}, all, "the error of row 1");
-    expect_refused("quantize_gpfq", {poisoned, H, none(), scales[0], scales[1]}, all, "row 1 reaches values that are not finite");
-    expect_refused("quantize_comq", {weight, poisoned_H, scales[0], scales[1]}, all, "diag(H) at column 3");
-    expect_refused("quantize_gpfq", {weight, poisoned_H, none(), scales[0], scales[1]}, all, "diag(H) at column 3");
+    expect_refused("quantize_comq", {poisoned, H, scales[0], scales[1], none()}, all, "the error of row 1");
+    expect_refused("quantize_gpfq", {poisoned, H, none(), scales[0], scales[1], none()}, all, "row 1 reaches values that are not finite");
+    expect_refused("quantize_comq", {weight, poisoned_H, scales[0], scales[1], none()}, all, "diag(H) at column 3");
+    expect_refused("quantize_gpfq", {weight, poisoned_H, none(), scales[0], scales[1], none()}, all, "diag(H) at column 3");
   }
 });
 

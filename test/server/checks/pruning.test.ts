@@ -113,6 +113,8 @@ test('pruning-after-quantizer and zeros-not-kept: only where both work on one la
     "WandaPruningModifier: {sparsity: 0.5, targets: ['re:.*self_attn$']}",
   ]);
   assert.deepEqual(apart.problems, []);
+  for (const modifier of ['COMQModifier', 'GPFQModifier', 'QronosModifier'])
+    assert.deepEqual((await check([pruner, `${modifier}: {${w8}}`])).problems, [], modifier);
   const filled = await check([pruner, `BeaconModifier: {${w8}}`]);
   assert.deepEqual(told(filled.problems), ['error zeros-not-kept']);
   assert.match(

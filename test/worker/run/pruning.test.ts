@@ -95,6 +95,10 @@ const quantizers = {
     'GPTQModifier: {actorder: null, ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, symmetric: false, strategy: channel}}}}',
   'GPTQ by activations':
     'GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, symmetric: true, strategy: group, group_size: 8, actorder: group}}}}',
+  COMQ: 'COMQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, symmetric: false, strategy: channel}}}}',
+  GPFQ: 'GPFQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, symmetric: false, strategy: channel}}}}',
+  Qronos:
+    'QronosModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, symmetric: true, strategy: group, group_size: 8}}}}',
 };
 
 for (const [quantizer, second] of Object.entries(quantizers))

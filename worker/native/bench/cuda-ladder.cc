@@ -86,12 +86,12 @@ void climb_solvers(Ladder& ladder, const Tensor& x, const Tensor& weight, const 
   ladder.time("corrected_weight", text(O, I), {weight, H, C, U}, {}, 3 * w_bytes, 0, std::min(6 * square * d(O), 4 * square * d(I) + 2 * square * d(O)));
   const std::vector<Tensor> scales = ladder.call("weight_scales", {weight, nullptr}, grid);
   ladder.time("qronos_start", text(O, I), {weight, corrected, H, C, U, scales[0], scales[1]}, grid, 5 * w_bytes);
-  ladder.time("quantize_gpfq", "4 bits, group " + std::to_string(group) + ", " + text(O, I), {weight, H, C, scales[0], scales[1]}, grid, 1.5 * w_bytes, 0, 2 * square * d(O));
+  ladder.time("quantize_gpfq", "4 bits, group " + std::to_string(group) + ", " + text(O, I), {weight, H, C, scales[0], scales[1], nullptr}, grid, 1.5 * w_bytes, 0, 2 * square * d(O));
   Options per_row = grid;
   per_row.set("strategy", std::string("channel"));
   per_row.set("n_iters", 1.0);
   const std::vector<Tensor> row_scales = ladder.call("weight_scales", {weight, nullptr}, per_row);
-  ladder.time("quantize_comq", "4 bits per row, one pass, " + text(O, I), {weight, H, row_scales[0], row_scales[1]}, per_row, 1.5 * w_bytes, 0, 4 * square * d(O));
+  ladder.time("quantize_comq", "4 bits per row, one pass, " + text(O, I), {weight, H, row_scales[0], row_scales[1], nullptr}, per_row, 1.5 * w_bytes, 0, 4 * square * d(O));
   Options sweeps = grid;
   sweeps.set("n_sweeps", 2.0);
   per_row.set("n_sweeps", 2.0);

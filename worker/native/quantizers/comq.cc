@@ -8,6 +8,7 @@
 //   –       d        I       H (w - v): ⟨x_t, X (w - v)⟩ of every column, kept up to date instead of the residual
 //   δ       scale    1       per channel it follows from the codes behind every pass: scale += scale · vᵀd / vᵀHv
 //   K       n_iters  –       passes over all columns
+//   –       kept     O × I   where the mask says so the weight is zero, and no code is chosen
 //
 //   for t in order:  q_t = round(clamp((v_t + d_t / H_tt) / scale + zero_point));  d -= H_:t (v_t' - v_t)
 //
@@ -30,10 +31,10 @@ namespace bitwright {
 namespace {
 
 /// The codes of one column of 16 rows, and what their values change by.
-BITWRIGHT_VECTOR void choose_codes(float* v, const float* d, float h, const float* scale, const float* zero_point, float qmin, float qmax, float* codes, float* delta) {
+BITWRIGHT_VECTOR void choose_codes(float* v, const float* d, float h, const float* scale, const float* zero_point, const float* kept, float qmin, float qmax, float* codes, float* delta) {
   for (int64_t r = 0; r < row_lanes; ++r) {
     const float target = (v[r] + d[r] / h) / scale[r] + zero_point[r];
-    const float code = round_half_even(target > qmin ? (target < qmax ? target : qmax) : qmin), value = (code - zero_point[r]) * scale[r];
+    const float chosen = round_half_even(target > qmin ? (target < qmax ? target : qmax) : qmin), code = kept[r] > 0 ? zero_point[r] : chosen, value = (code - zero_point[r]) * scale[r];
     codes[r] = code;
     delta[r] = v[r] - value;
     v[r] = value;
@@ -66,6 +67,7 @@ std::vector<int64_t> solving_order(const float* H, const float* w, int64_t O, in
 void solve_tile(const Layer& layer, const float* weights, int64_t first_row) {
   const int64_t I = layer.cells.columns, n_rows = std::min(row_lanes, layer.cells.rows - first_row), n_groups = layer.cells.n_groups;
   const float* H = layer.in[1].as<float>();
+  const uint8_t* const kept = layer.in[4].present ? layer.in[4].as<uint8_t>() : nullptr;
   static thread_local std::vector<float> buffer;
   buffer.assign(static_cast<size_t>((4 * I + 2 * n_groups) * row_lanes), 0.0f);
   float *v = buffer.data(), *d = v + I * row_lanes, *b = d + I * row_lanes, *codes = b + I * row_lanes, *scales = codes + I * row_lanes, *zero_points = scales + n_groups * row_lanes;
@@ -85,8 +87,9 @@ void solve_tile(const Layer& layer, const float* weights, int64_t first_row) {
   for (int64_t pass = 0; pass < layer.n_iters; ++pass) {
     for (int64_t t : layer.order) {
       const int64_t g = t / layer.cells.group_size;
-      float delta[row_lanes];
-      choose_codes(v + t * row_lanes, d + t * row_lanes, H[t * I + t], scales + g * row_lanes, zero_points + g * row_lanes, layer.grid.qmin(), layer.grid.qmax(), codes + t * row_lanes, delta);
+      float delta[row_lanes], is_kept[row_lanes] = {};
+      for (int64_t r = 0; r < n_rows && kept != nullptr; ++r) is_kept[r] = kept[(first_row + r) * I + t] != 0 ? 1.0f : 0.0f;
+      choose_codes(v + t * row_lanes, d + t * row_lanes, H[t * I + t], scales + g * row_lanes, zero_points + g * row_lanes, is_kept, layer.grid.qmin(), layer.grid.qmax(), codes + t * row_lanes, delta);
       if (std::any_of(delta, delta + row_lanes, [](float value) { return value != 0; })) add_columns(d, 0, I, H, I, &t, 1, delta);
     }
     if (!follows) continue;
@@ -127,12 +130,12 @@ void solve_tile(const Layer& layer, const float* weights, int64_t first_row) {
 Operation quantize_comq_operation() {
   return {"quantize_comq",
           [](const Specs& in, const Options& options, Specs& out) {
-            if (in.size() != 4) return mismatch("weight, H, scale, zero_point", in);
+            if (in.size() != 5) return mismatch("weight, H, scale, zero_point, kept", in);
             Cells cells;
             if (Status status = check_integers(in, options, 2, cells); !status.ok()) return status;
             const int64_t I = cells.columns;
             if (cells.strategy != Cells::Strategy::channel && cells.strategy != Cells::Strategy::group) return Status::error("a row is solved with scales of its own: strategy channel or group, not " + options.text("strategy"));
-            if (!has_zero_points(in, 2) || !is_square(in[1], I)) return mismatch("weight [O, I], H F32 [I, I], scale, zero_point I8", in);
+            if (!has_zero_points(in, 2) || !is_square(in[1], I) || !is_mask(in[4], in[0])) return mismatch("weight [O, I], H F32 [I, I], scale, zero_point I8, kept U8 [O, I] or none", in);
             const int64_t n_iters = options.integer("n_iters");
             if (n_iters < 1 || n_iters > 1000) return Status::error("n_iters " + std::to_string(n_iters) + " is not between 1 and 1000");
             out = {{DType::I8, in[0].shape}, in[2], {DType::F64, {cells.rows}}};

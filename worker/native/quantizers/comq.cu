@@ -15,6 +15,8 @@ struct Comq {
   const float* scale;  // F32, moves with the passes
   const int8_t* zero_point;
   const uint8_t* dead;
+  /// [O, I], 1 where the weight is to be zero; or null.
+  const uint8_t* kept;
   float* V;
   /// What the values of the block change by.
   float* changes;
@@ -32,7 +34,8 @@ struct Comq {
   }
   __device__ Step<1> step(Row&, const Place& at, bool skipped, float d, const float* staged, const float* diagonals) const {
     const float v = staged[0], s = staged[1], z = staged[2];
-    const float target = skipped ? z : (v + d / diagonals[0]) / s + z;
+    const bool is_kept = kept != nullptr && at.row < cells.rows && kept[at.row * cells.columns + at.column] != 0;
+    const float target = skipped || is_kept ? z : (v + d / diagonals[0]) / s + z;
     const float code = round_half_even(target > qmin ? (target < qmax ? target : qmax) : qmin), value = (code - z) * s;
     // A dead column is zero from the beginning.
     const float change = skipped ? 0.0f : v - value;
@@ -135,6 +138,7 @@ void quantize_comq(Context& context, const Views& in, const Views& out, const Op
   method.scale = scale;
   method.zero_point = in[3].as<int8_t>();
   method.dead = dead;
+  method.kept = in[4].present ? in[4].as<uint8_t>() : nullptr;
   method.V = V;
   method.changes = changes.data();
   method.Qt = codes.data();

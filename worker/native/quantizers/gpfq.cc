@@ -6,7 +6,7 @@
 //   –       H       I × I   X̃ᵀX̃
 //   –       C       I × I   XᵀX̃, so that C_jt = ⟨X_j, X̃_t⟩; without it X = X̃ and C = H
 //   u_t     P       I × O   ⟨u_{t-1}, X̃_t⟩ of every column: what the columns before t leave, u_t = u_{t-1} + w_t X_t - ŵ_t X̃_t
-//   q_t     q       O × I   code of ⟨u_{t-1} + w_t X_t, X̃_t⟩ / ‖X̃_t‖² = (P_t + w_t C_tt) / H_tt
+//   q_t     q       O × I   code of ⟨u_{t-1} + w_t X_t, X̃_t⟩ / ‖X̃_t‖² = (P_t + w_t C_tt) / H_tt; of zero where the mask `kept` says so
 //
 // Differences from the paper: u is not kept, only its products with the columns to come, which are sums of rows of C and H; so columns are handled in blocks of 128 and
 // the rest is updated by two matrix products. Scales are those of the observer; the paper's are found by a search over a factor of the median weight.
@@ -32,12 +32,12 @@ constexpr int64_t row_tile = 64, block_size = 128;
 Operation quantize_gpfq_operation() {
   return {"quantize_gpfq",
           [](const Specs& in, const Options& options, Specs& out) {
-            if (in.size() != 5) return mismatch("weight, H, C, scale, zero_point", in);
+            if (in.size() != 6) return mismatch("weight, H, C, scale, zero_point, kept", in);
             Cells cells;
             if (Status status = check_integers(in, options, 3, cells); !status.ok()) return status;
             const int64_t I = cells.columns;
-            const bool fits = has_zero_points(in, 3) && is_square(in[1], I) && (!in[2].present || is_square(in[2], I));
-            if (!fits) return mismatch("weight [O, I], H F32 [I, I], C F32 [I, I] or none, scale, zero_point I8", in);
+            const bool fits = has_zero_points(in, 3) && is_square(in[1], I) && (!in[2].present || is_square(in[2], I)) && is_mask(in[5], in[0]);
+            if (!fits) return mismatch("weight [O, I], H F32 [I, I], C F32 [I, I] or none, scale, zero_point I8, kept U8 [O, I] or none", in);
             out = {{DType::I8, in[0].shape}};
             return Status::fine();
           },
@@ -51,6 +51,7 @@ Operation quantize_gpfq_operation() {
             for (int64_t i = 0; i < I; ++i)
               if (!std::isfinite(H[i * I + i]) || H[i * I + i] < 0) return Status::error("diag(H) at column " + std::to_string(i) + " is " + std::to_string(H[i * I + i]));
             const FloatView weight(in[0]), scales(in[3]);
+            const uint8_t* const kept = in[5].present ? in[5].as<uint8_t>() : nullptr;
             std::vector<float> P(static_cast<size_t>(I * padded)), w(static_cast<size_t>(block_size * padded)), v(w.size());
             std::vector<uint8_t> failed(static_cast<size_t>(O));
             for (int64_t begin = 0; begin < I; begin += block_size) {
@@ -65,7 +66,7 @@ Operation quantize_gpfq_operation() {
                     const int64_t row = first_row + r, index = cells.index(row, group);
                     const float scale = scales.data()[index], z = static_cast<float>(in[4].as<int8_t>()[index]), x = weight.data()[row * I + t];
                     // A column whose input is always zero says nothing about its code: zero.
-                    const float target = H[t * I + t] > 0 ? (p[r] + x * C[t * I + t]) / H[t * I + t] : 0.0f;
+                    const float target = H[t * I + t] > 0 && (kept == nullptr || kept[row * I + t] == 0) ? (p[r] + x * C[t * I + t]) / H[t * I + t] : 0.0f;
                     if (!std::isfinite(target) || !std::isfinite(scale)) failed[static_cast<size_t>(row)] = 1;
                     const float code = code_of<F32Type, Integers>(target, scale, z, qmin, qmax);
                     out[0].as<int8_t>()[row * I + t] = static_cast<int8_t>(code);

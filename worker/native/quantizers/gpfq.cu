@@ -15,6 +15,8 @@ struct Gpfq {
   const float *Wt, *scale;
   const int8_t* zero_point;
   const float* H;
+  /// [O, I], 1 where the weight is to be zero; or null.
+  const uint8_t* kept;
   /// v of the block, or w - v where P is changed by both at once.
   float* V;
   int8_t* Qt;
@@ -33,7 +35,8 @@ struct Gpfq {
   }
   __device__ Step<n_panels> step(Row&, const Place& at, bool skipped, float p, const float* staged, const float* diagonals) const {
     const float w = staged[0], s = staged[1], z = staged[2], h = diagonals[n_panels - 1];
-    const float target = skipped ? 0.0f : (p + w * diagonals[0]) / h;
+    const bool is_kept = kept != nullptr && at.row < cells.rows && kept[at.row * cells.columns + at.column] != 0;
+    const float target = skipped || is_kept ? 0.0f : (p + w * diagonals[0]) / h;
     if (at.row < cells.rows && (!isfinite(target) || !isfinite(s))) report(slot, at.row, 0);
     const float code = code_of<F32Type, Integers>(target, s, z, qmin, qmax), v = (code - z) * s;
     Qt[at.column * padded + at.row] = static_cast<int8_t>(code);
@@ -61,6 +64,7 @@ void walk_layer(Context& context, const Views& in, const Views& out, const Optio
   method.scale = scale.data();
   method.zero_point = in[4].as<int8_t>();
   method.H = H;
+  method.kept = in[5].present ? in[5].as<uint8_t>() : nullptr;
   method.V = values.data();
   method.Qt = codes.data();
   method.padded = padded;

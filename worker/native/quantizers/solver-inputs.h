@@ -10,6 +10,9 @@ inline bool is_square(const TensorSpec& matrix, int64_t n) { return matrix.prese
 /// A vector that may be left out, one value for each of n columns.
 inline bool is_per_column(const TensorSpec& vector, DType dtype, int64_t n) { return !vector.present || (vector.dtype == dtype && vector.count() == n); }
 
+/// U8 of the weight's shape: 1 where a weight is to be zero; it may be left out.
+inline bool is_mask(const TensorSpec& mask, const TensorSpec& weight) { return !mask.present || (mask.dtype == DType::U8 && mask.shape == weight.shape); }
+
 /// A weight of floats first, and behind the scale a zero point for each.
 inline bool has_zero_points(const Specs& in, size_t scale_at) {
   const TensorSpec &scale = in[scale_at], &zero_point = in[scale_at + 1];

@@ -1,10 +1,14 @@
 // Qronos: the first code for the true target, all others by GPTQ's walk on the weights that answer best to it.
 // Zhang, Zhang, Colbert and Saab, arXiv 2505.11695. Native: corrected_weight, qronos_start (legend there) and quantize_gptq. Columns keep their order.
+// On a pruned layer a zero counts as a rounding to zero, whose error the columns behind make up for, as in sparse-gptq.ts.
 import type { QronosPlan } from '../../../schemas/src/generated/plan.js';
-import { correctedWeight, qronosStart, quantizeGptq } from '../tensor/operations.js';
+import { correctedWeight, qronosStart, quantizeGptq, quantizeSparse } from '../tensor/operations.js';
 import type { Quantizer } from './quantizer.js';
 import { deadColumnProblems, factorOf, factorProblems, inputsOf } from './solver-problems.js';
 import { layerArgs, observeWeight } from './weight-observer.js';
+
+/** Zeros are chosen already. */
+const noSelection = { sparsity: 0, mask_n: 0, mask_m: 0 };
 
 export const qronos: Quantizer<QronosPlan> = {
   quantize: async (input) => {
@@ -19,11 +23,13 @@ export const qronos: Quantizer<QronosPlan> = {
     const args = layerArgs(layer);
     using corrected = correctedWeight(weight, hessian, cross, factor, 1);
     using begun = qronosStart(weight, corrected, hessian, cross, factor, scales.scale, scales.zeroPoint, args);
-    const [q, loss] = quantizeGptq(begun, factor, scales.scale, scales.zeroPoint, null, null, dead, {
-      ...args,
-      block_size: plan.block_size,
-    });
-    loss.dispose();
+    const options = { ...args, block_size: plan.block_size };
+    const mask = input.zeros?.mask ?? null;
+    const [q, ...rest] =
+      mask === null
+        ? quantizeGptq(begun, factor, scales.scale, scales.zeroPoint, null, null, dead, options)
+        : quantizeSparse(begun, factor, scales.scale, scales.zeroPoint, null, null, dead, mask, { ...options, ...noSelection });
+    for (const tensor of rest) tensor.dispose();
     const problems = [...factorProblems(layer, plan.dampening_frac, findings), ...deadColumnProblems(layer, inputs.dead_columns)];
     return { ...scales, q, gIdx: null, findings, problems };
   },

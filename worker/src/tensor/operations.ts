@@ -325,26 +325,28 @@ export const quantizeBeacon = (
   });
   return [q!, found!, zero!, objective!];
 };
-/** weight [O, I], H F32 [I, I], scale and zero_point (channel or group) → codes I8 [O, I], scale, and wᵀHw of what is left F64 [O]. */
+/** weight [O, I], H F32 [I, I], scale and zero_point (channel or group), kept U8 [O, I] or null, 1 where the weight is to be zero → codes I8 [O, I], scale, and wᵀHw of what is left F64 [O]. */
 export const quantizeComq = (
   weight: Tensor,
   hessian: Tensor,
   scale: Tensor,
   zeroPoint: Tensor,
+  kept: Tensor | null,
   options: WeightArgs & { n_iters: number },
 ): [Tensor, Tensor, Tensor] => {
-  const [q, found, error] = weight.device.enqueue('quantize_comq', [weight, hessian, scale, zeroPoint], { ...options });
+  const [q, found, error] = weight.device.enqueue('quantize_comq', [weight, hessian, scale, zeroPoint, kept], { ...options });
   return [q!, found!, error!];
 };
-/** weight [O, I], H = X̃ᵀX̃ and C = XᵀX̃ F32 [I, I] (null: H), scale, zero_point → codes I8 [O, I]. */
+/** weight [O, I], H = X̃ᵀX̃ and C = XᵀX̃ F32 [I, I] (null: H), scale, zero_point, kept as above → codes I8 [O, I]. */
 export const quantizeGpfq = (
   weight: Tensor,
   hessian: Tensor,
   cross: Tensor | null,
   scale: Tensor,
   zeroPoint: Tensor,
+  kept: Tensor | null,
   options: WeightArgs,
-): Tensor => one(weight.device.enqueue('quantize_gpfq', [weight, hessian, cross, scale, zeroPoint], { ...options }));
+): Tensor => one(weight.device.enqueue('quantize_gpfq', [weight, hessian, cross, scale, zeroPoint, kept], { ...options }));
 /** The weight F32 [O, I] that gives on X̃ the closest to XW: H, C and the factor as above, the factor in the original order of columns. */
 export const correctedWeight = (weight: Tensor, hessian: Tensor, cross: Tensor, factor: Tensor, strength: number): Tensor =>
   one(weight.device.enqueue('corrected_weight', [weight, hessian, cross, factor], { strength }));
