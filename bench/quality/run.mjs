@@ -21,6 +21,8 @@ const methods = {
   rtn: { modifiers: { QuantizationModifier: { requires_calibration_data: true } } },
   hqq: { modifiers: { HQQModifier: { requires_calibration_data: true } } },
   gptq: { modifiers: { GPTQModifier: {} } },
+  'rtn-mse': { modifiers: { QuantizationModifier: { requires_calibration_data: true } }, observer: 'memoryless_mse' },
+  'gptq-mse': { modifiers: { GPTQModifier: {} }, observer: 'memoryless_mse' },
   'awq-rtn': { modifiers: { AWQModifier: {}, QuantizationModifier: {} } },
   'awq-gptq': { modifiers: { AWQModifier: {}, GPTQModifier: {} } },
   'smoothquant-rtn': { modifiers: { SmoothQuantModifier: { smoothing_strength: 0.8 }, QuantizationModifier: {} } },
@@ -65,10 +67,11 @@ if (validation === undefined) {
 const integersOf = (bits) => (bits === 1.58 ? { num_bits: 2, levels: 'ternary' } : { num_bits: bits });
 const runsAt = ({ symmetric = !values.asymmetric }, bits) => bits !== 1.58 || symmetric;
 
-function recipeOf(folder, { modifiers, symmetric = !values.asymmetric }, bits) {
+function recipeOf(folder, { modifiers, observer, symmetric = !values.asymmetric }, bits) {
   const group_size = values['group-size'] === undefined ? null : Number(values['group-size']);
   const weights = {
     ...integersOf(bits),
+    ...(observer && { observer }),
     type: 'int',
     symmetric,
     strategy: group_size === null ? 'channel' : 'group',

@@ -1,9 +1,9 @@
 // Transforms and corrections beside the same quantizer without them: perplexity of the written file.
 //
 //   node bench/quality/transforms.mjs MODEL CALIBRATION.jsonl VALIDATION.jsonl [--samples 64] [--max-seq-length 512] [--bits 4,3] [--quantizers rtn,gptq]
-//                                     [--group-size N] [--only bias,variance,…]
+//                                     [--group-size N] [--inputs 4] [--only bias,variance,…]
 //
-// Runs the command line on a recipe of its own for each, in a temporary folder; prints Markdown.
+// --inputs quantizes the inputs too, to as many bits, dynamic per token. Runs the command line on a recipe of its own for each, in a temporary folder; prints Markdown.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -38,6 +38,7 @@ const { values, positionals } = parseArgs({
     bits: { type: 'string', default: '4,3' },
     quantizers: { type: 'string', default: 'rtn,gptq' },
     'group-size': { type: 'string' },
+    inputs: { type: 'string' },
     asymmetric: { type: 'boolean', default: false },
     only: { type: 'string', default: Object.keys(additions).join(',') },
   },
@@ -54,6 +55,10 @@ function recipeOf(folder, quantizer, num_bits, [before, behind]) {
   const group_size = values['group-size'] === undefined ? null : Number(values['group-size']);
   const strategy = group_size === null ? { strategy: 'channel' } : { strategy: 'group', group_size };
   const weights = { num_bits, type: 'int', symmetric: !values.asymmetric, ...strategy };
+  const input_activations =
+    values.inputs === undefined
+      ? null
+      : { num_bits: Number(values.inputs), type: 'int', symmetric: true, strategy: 'token', dynamic: true };
   return {
     model,
     calibration: { ...dataset(calibration), num_calibration_samples: Number(values.samples) },
@@ -62,7 +67,10 @@ function recipeOf(folder, quantizer, num_bits, [before, behind]) {
     quant_stage: {
       quant_modifiers: {
         ...before,
-        [quantizers[quantizer]]: { ignore: ['lm_head'], config_groups: { group_0: { targets: ['Linear'], weights } } },
+        [quantizers[quantizer]]: {
+          ignore: ['lm_head'],
+          config_groups: { group_0: { targets: ['Linear'], weights, ...(input_activations && { input_activations }) } },
+        },
         ...behind,
       },
     },
