@@ -2,6 +2,7 @@
 import * as vscode from 'vscode';
 import { analyze } from './commands/analyze.js';
 import { compareRuns } from './commands/compare-runs.js';
+import { continueRun, offerToContinue } from './commands/continue-run.js';
 import { watchActiveRecipe } from './active-recipe.js';
 import { addToRecipe, type Addition } from './commands/add-to-recipe.js';
 import { newRecipe } from './commands/new-recipe.js';
@@ -82,5 +83,11 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     register(commands.refreshRuns, () => runs.refresh()),
     register(commands.revealRun, (item?: RunItem) => runs.reveal(item)),
     register(commands.deleteRun, (item?: RunItem) => runs.remove(item)),
+    register(commands.continueRun, (item?: RunItem) => {
+      const run = runs.interrupted(item);
+      return run === null ? undefined : continueRun(controller, run);
+    }),
   );
+  if (vscode.workspace.isTrusted)
+    offerToContinue(context, controller).catch((error: unknown) => log.error(`Interrupted runs cannot be listed: ${String(error)}`));
 }

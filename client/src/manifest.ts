@@ -26,6 +26,7 @@ export const commands = {
   refreshRuns: 'bitwright.refreshRuns',
   revealRun: 'bitwright.revealRun',
   deleteRun: 'bitwright.deleteRun',
+  continueRun: 'bitwright.continueRun',
 } as const;
 
 export const settings = {

@@ -59,8 +59,13 @@ export function createRunController({ context, server, status, reports, sensitiv
   const setActive = (run: ActiveRun | null): void => {
     active = run;
     void vscode.commands.executeCommand('setContext', contextKeys.runActive, run !== null);
-    if (run === null) status.ended();
+    if (run !== null) return;
+    status.ended();
+    listRunsAgain();
   };
+
+  /** A worker that was killed leaves nothing new that the list would hear of, and not every disk tells of changes. */
+  const listRunsAgain = (): void => void vscode.commands.executeCommand(commands.refreshRuns);
 
   async function ensureWorker(): Promise<WorkerHost> {
     if (worker !== null) return worker;
@@ -83,6 +88,7 @@ export function createRunController({ context, server, status, reports, sensitiv
 
   function onEvent(event: RunEvent): void {
     status.show(event);
+    if (event.kind === 'run-began') listRunsAgain();
     if (event.kind === 'problem') log.warn(`${event.problem.code}: ${event.problem.message}`);
     if (event.kind === 'layer-finished')
       log.debug(`${event.layer.name} finished, relative output error ${event.layer.relative_output_error?.toExponential(2) ?? 'unknown'}`);

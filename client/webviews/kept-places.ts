@@ -10,6 +10,8 @@ export interface KeptPlaces {
 
 /** Milliseconds after the last movement. */
 const delay = 120;
+/** Milliseconds in which a page that was drawn finds its sizes: so long it is held where it was. */
+const holding = 1500;
 
 const isPlace = (value: unknown): value is [number, number] =>
   Array.isArray(value) && value.length === 2 && value.every((part) => typeof part === 'number');
@@ -17,16 +19,19 @@ const isPlace = (value: unknown): value is [number, number] =>
 export function keepPlaces(page: HTMLElement, saved: unknown, save: (places: Places) => void): KeptPlaces {
   const known = typeof saved === 'object' && saved !== null ? Object.entries(saved).filter(([, place]) => isPlace(place)) : [];
   const places = new Map(known as [string, [number, number]][]);
-  /** Not reached yet: the page is still too short. */
+  /** Held there, or not reached yet because the page is still too short. */
   const wanted = new Set<string>();
   let timer = 0;
+  let release = 0;
   const part = (id: string): Element | null => (id === '' ? document.scrollingElement : document.getElementById(id));
+  const isThere = (id: string): boolean => {
+    const [element, [left, top]] = [part(id), places.get(id) ?? [0, 0]];
+    return element !== null && Math.abs(element.scrollTop - top) < 2 && Math.abs(element.scrollLeft - left) < 2;
+  };
   const reach = (): void => {
     for (const id of wanted) {
       const [element, place] = [part(id), places.get(id)];
-      if (element === null || place === undefined) continue;
-      [element.scrollLeft, element.scrollTop] = place;
-      if (Math.abs(element.scrollTop - place[1]) < 2 && Math.abs(element.scrollLeft - place[0]) < 2) wanted.delete(id);
+      if (element !== null && place !== undefined && !isThere(id)) [element.scrollLeft, element.scrollTop] = place;
     }
   };
   document.addEventListener(
@@ -34,7 +39,9 @@ export function keepPlaces(page: HTMLElement, saved: unknown, save: (places: Pla
     ({ target }) => {
       const id = target === document ? '' : target instanceof Element ? target.id : '';
       const element = part(id);
-      if (element === null || (id === '' && target !== document) || wanted.has(id)) return;
+      if (element === null || (id === '' && target !== document)) return;
+      // The browser keeps in view what it thinks is read, while what is above grows.
+      if (wanted.has(id)) return reach();
       places.set(id, [element.scrollLeft, element.scrollTop]);
       clearTimeout(timer);
       timer = window.setTimeout(() => save(Object.fromEntries(places)), delay);
@@ -49,6 +56,8 @@ export function keepPlaces(page: HTMLElement, saved: unknown, save: (places: Pla
     restore() {
       for (const id of places.keys()) wanted.add(id);
       reach();
+      clearTimeout(release);
+      release = window.setTimeout(() => [...wanted].filter(isThere).forEach((id) => wanted.delete(id)), holding);
     },
   };
 }

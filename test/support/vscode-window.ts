@@ -30,6 +30,8 @@ export interface VscodeWindow extends AsyncDisposable {
   /** Where the extension of this window stands. */
   readonly extension: string;
   open(file: string): Promise<void>;
+  /** Reloads the window, as the command of that name does; its editors and views come back. */
+  reload(): Promise<void>;
   /** Runs a command from the palette by its title. */
   run(title: string): Promise<void>;
   /** A notification toast that holds the text. */
@@ -174,6 +176,12 @@ function vscodeWindow(page: Page, folder: string, extension: string, close: () =
       await page.locator('.tabs-container .tab.active', { hasText: path.basename(file) }).waitFor();
       await page.locator('.editor-instance .view-lines .view-line').first().waitFor();
       await closeWelcome();
+    },
+    async reload() {
+      const loaded = page.waitForEvent('load');
+      await run('Developer: Reload Window');
+      await loaded;
+      await page.locator('.monaco-workbench .part.statusbar').waitFor();
     },
     run,
     notification: (text) => page.locator('.notifications-toasts .notification-list-item', { hasText: text }),

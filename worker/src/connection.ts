@@ -54,7 +54,7 @@ import { measurePerplexity } from './evaluate/perplexity.js';
 import type { NativeCore } from './native-core.js';
 import { Devices } from './open-devices.js';
 import type { Device } from './tensor/tensor.js';
-import { inspectedTensor, tensorStatistics } from './report/inspect-tensor.js';
+import { inspectedTensor, onePiece, storedPieces, tensorStatistics } from './report/inspect-tensor.js';
 import { asRunFailure, idle, isCancellation, RunCancelled, RunContext } from './run-context.js';
 import { run } from './run.js';
 
@@ -279,14 +279,18 @@ async function inspect(devices: Devices, { model, name }: InspectTensorParams) {
   const {
     devices: [device],
   } = devices.open('cpu', null);
-  const reader = openTensorReader(device!, modelTensors(model));
-  const scheme = model.quantization?.layers[name];
-  const tensorName = scheme?.weights ? `${name}.weight` : inspectedTensor(model, name);
-  // A quantized module is shown as any reader of the file would compute it.
+  const layers = model.quantization?.layers ?? {};
+  const tensorName = layers[name]?.weights ? `${name}.weight` : inspectedTensor(model, name);
+  const placed = modelTensors(model);
+  if (!layers[tensorName.replace(/\.weight$/, '')]?.weights) {
+    const stored = placed.findLast(({ tensor }) => tensor.name === tensorName);
+    if (stored !== undefined) return await tensorStatistics(tensorName, storedPieces(device!, stored));
+  }
+  // A quantized module is shown as any reader of the file would compute it, which takes the whole of it.
   using weights = await loadWeights(
-    reader,
+    openTensorReader(device!, placed),
     (wanted) => wanted === tensorName,
-    (module) => model.quantization?.layers[module] ?? null,
+    (module) => layers[module] ?? null,
   );
-  return await tensorStatistics(tensorName, weights.tensor(tensorName));
+  return await tensorStatistics(tensorName, onePiece(weights.tensor(tensorName)));
 }

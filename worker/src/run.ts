@@ -24,6 +24,7 @@ import { quantizeUnits } from './jobs/quantize-units.js';
 import { hashInputs, lockRun } from './jobs/lock-run.js';
 import { RunJournal } from './jobs/run-journal.js';
 import { rotateModel, rotationOf } from './jobs/rotate-model.js';
+import { markRunning, unmarkRunning } from './jobs/running-mark.js';
 import { passedOverProblems } from './jobs/scaled-mapping.js';
 import { WrittenModel } from './jobs/written-model.js';
 import { MemoryGovernor } from './memory/memory-governor.js';
@@ -62,7 +63,10 @@ export async function run(context: RunContext): Promise<void> {
   if (context.cancelled) await idle(context.devices);
   let reportDir: string | null = null;
   try {
-    if (journal !== null) reportDir = await writeReport(context, outcome, reached);
+    if (journal !== null) {
+      reportDir = await writeReport(context, outcome, reached);
+      await unmarkRunning(context);
+    }
   } catch (error) {
     outcome = outcome === 'completed' ? 'failed' : outcome;
     failure ??= asRunFailure(writeFailure(reportFile(context.runDir), error, 'the report'));
@@ -86,6 +90,7 @@ async function prepare(context: RunContext): Promise<RunJournal> {
   await checkDisk(plan, runDir);
   const journal = await RunJournal.open(runDir, plan, context.workDevice, context.version);
   const units = planUnits(plan);
+  await markRunning(context, units.length);
   context.emit({
     kind: 'run-began',
     run_id: context.runId,

@@ -1,17 +1,20 @@
-// The runs view: every report of the workspace, newest first, with what became of it.
+// The runs view: runs without an end, then every report of the workspace, newest first, with what became of it.
 import * as vscode from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { views } from '../manifest.js';
 import { readRun, REPORT_GLOB, sortedRuns, type RunRecord } from '../run-records.js';
+import { readUnfinishedRun, UNFINISHED_GLOB, type UnfinishedRun } from '../unfinished-runs.js';
 
 export interface RunsTree extends vscode.Disposable {
   refresh(): void;
   reveal(item: RunItem | undefined): Promise<void>;
   /** After it was confirmed. */
   remove(item: RunItem | undefined): Promise<void>;
+  /** Of an item, or of the chosen one, where it is a run that was interrupted. */
+  interrupted(item: RunItem | undefined): UnfinishedRun | null;
 }
 
-export type RunItem = { run: RunRecord } | { dir: string; fault: string };
+export type RunItem = { run: RunRecord } | { unfinished: UnfinishedRun } | { dir: string; fault: string };
 
 const mostReports = 2000;
 const changeDelay = 300;
@@ -29,14 +32,16 @@ export function createRunsTree(openCommand: string): RunsTree {
     getTreeItem: (item) => runItem(item, openCommand),
   };
   const view = vscode.window.createTreeView(views.runs, { treeDataProvider: provider, canSelectMany: true });
-  const watcher = vscode.workspace.createFileSystemWatcher(REPORT_GLOB);
+  const watchers = [REPORT_GLOB, UNFINISHED_GLOB].map((glob) => vscode.workspace.createFileSystemWatcher(glob));
   const subscriptions = [
     changed,
     view,
-    watcher,
-    watcher.onDidCreate(refreshSoon),
-    watcher.onDidChange(refreshSoon),
-    watcher.onDidDelete(refreshSoon),
+    ...watchers,
+    ...watchers.flatMap((watcher) => [
+      watcher.onDidCreate(refreshSoon),
+      watcher.onDidChange(refreshSoon),
+      watcher.onDidDelete(refreshSoon),
+    ]),
   ];
   const chosen = (item: RunItem | undefined): RunItem | undefined => item ?? view.selection[0];
   return {
@@ -51,16 +56,20 @@ export function createRunsTree(openCommand: string): RunsTree {
       const folder = vscode.workspace.asRelativePath(dirOf(one));
       const remove = vscode.l10n.t('Delete Run');
       const detail =
-        'run' in one && !one.run.isEarlier
+        'unfinished' in one || ('run' in one && !one.run.isEarlier)
           ? vscode.l10n.t(
               '{0} is deleted with its report and what a cancelled run would continue from. The checkpoint beside it stays.',
               folder,
             )
           : vscode.l10n.t('{0} is deleted with its report.', folder);
-      const question = vscode.l10n.t('Delete the run {0}?', 'run' in one ? one.run.name : folder);
+      const question = vscode.l10n.t('Delete the run {0}?', nameOf(one) ?? folder);
       if ((await vscode.window.showWarningMessage(question, { modal: true, detail }, remove)) !== remove) return;
       await vscode.workspace.fs.delete(vscode.Uri.file(dirOf(one)), { recursive: true });
       changed.fire();
+    },
+    interrupted(item) {
+      const one = chosen(item);
+      return one !== undefined && 'unfinished' in one && !one.unfinished.isRunning ? one.unfinished : null;
     },
     dispose() {
       clearTimeout(timer);
@@ -69,13 +78,22 @@ export function createRunsTree(openCommand: string): RunsTree {
   };
 }
 
-export const dirOf = (item: RunItem): string => ('run' in item ? item.run.dir : item.dir);
+export const dirOf = (item: RunItem): string => ('run' in item ? item.run.dir : 'unfinished' in item ? item.unfinished.dir : item.dir);
+const nameOf = (item: RunItem): string | null => ('run' in item ? item.run.name : 'unfinished' in item ? item.unfinished.name : null);
 
 async function readRuns(): Promise<RunItem[]> {
-  const files = await vscode.workspace.findFiles(REPORT_GLOB, '**/node_modules/**', mostReports);
+  const filesOf = (glob: string): Thenable<vscode.Uri[]> => vscode.workspace.findFiles(glob, '**/node_modules/**', mostReports);
+  const [files, marks] = await Promise.all([filesOf(REPORT_GLOB), filesOf(UNFINISHED_GLOB)]);
   const read = await Promise.all(files.map(({ fsPath }) => readRun(fsPath)));
-  const runs = sortedRuns(read.flatMap((found) => ('run' in found ? [found.run] : [])));
-  return [...runs.map((run) => ({ run })), ...read.filter((found) => 'fault' in found)];
+  const unfinished = (await Promise.all(marks.map(({ fsPath }) => readUnfinishedRun(fsPath)))).filter((run) => run !== null);
+  // A report in their folder is that of a part of the run.
+  const atWork = new Set(unfinished.map(({ dir }) => dir));
+  const runs = sortedRuns(read.flatMap((found) => ('run' in found && !atWork.has(found.run.dir) ? [found.run] : [])));
+  return [
+    ...unfinished.sort((a, b) => (a.started_at < b.started_at ? 1 : -1)).map((run) => ({ unfinished: run })),
+    ...runs.map((run) => ({ run })),
+    ...read.filter((found) => 'fault' in found),
+  ];
 }
 
 const seconds = (value: number): string =>
@@ -110,6 +128,7 @@ function runItem(item: RunItem, openCommand: string): vscode.TreeItem {
     broken.contextValue = 'broken-run';
     return broken;
   }
+  if ('unfinished' in item) return unfinishedItem(item.unfinished);
   const { run } = item;
   const shown = new vscode.TreeItem(run.name);
   const { icon, color } = outcomes[run.outcome] ?? outcomes.failed;
@@ -136,5 +155,27 @@ function runItem(item: RunItem, openCommand: string): vscode.TreeItem {
   shown.accessibilityInformation = { label: `${run.name}, ${outcomeText(run.outcome)}, ${when}, ${facts.join(', ')}` };
   shown.contextValue = 'run';
   shown.command = { command: openCommand, title: vscode.l10n.t('Open Report'), arguments: [run.dir] };
+  return shown;
+}
+
+function unfinishedItem({ name, dir, started_at, recipe, n_finished, n_units, isRunning }: UnfinishedRun): vscode.TreeItem {
+  const shown = new vscode.TreeItem(name);
+  const parts = vscode.l10n.t('{0} of {1} parts finished', n_finished, n_units);
+  const state = isRunning ? vscode.l10n.t('running') : vscode.l10n.t('interrupted');
+  shown.id = `${dir}:unfinished`;
+  shown.iconPath = isRunning
+    ? new vscode.ThemeIcon('sync')
+    : new vscode.ThemeIcon('debug-pause', new vscode.ThemeColor('list.warningForeground'));
+  shown.description = isRunning ? state : `${state}, ${parts}`;
+  shown.tooltip = [
+    vscode.l10n.t('{0}: {1}, begun {2}', name, state, new Date(started_at).toLocaleString()),
+    ...(isRunning
+      ? []
+      : [parts, vscode.l10n.t('Its process ended before the run did. What is finished is on the disk: Continue Run goes on there.')]),
+    ...(recipe === null ? [] : [vscode.workspace.asRelativePath(recipe)]),
+    vscode.workspace.asRelativePath(dir),
+  ].join('\n');
+  shown.accessibilityInformation = { label: `${name}, ${shown.description}` };
+  shown.contextValue = isRunning ? 'running-run' : 'interrupted-run';
   return shown;
 }

@@ -119,8 +119,10 @@ function showTooltip(event: Event): void {
 page.addEventListener('mouseover', showTooltip);
 page.addEventListener('focusin', (event) => {
   showTooltip(event);
-  const layer = event.target instanceof Element ? event.target.closest<SVGElement>('.cell')?.dataset['key'] : undefined;
-  if (layer !== undefined) keep({ layer });
+  const focused = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
+  if (focused === null) return;
+  for (const cell of document.querySelectorAll('.cell')) cell.setAttribute('tabindex', cell === focused ? '0' : '-1');
+  keep({ layer: focused.dataset['key'] ?? '' });
 });
 page.addEventListener('mouseleave', () => (tooltip.hidden = true));
 page.addEventListener('focusout', () => (tooltip.hidden = true));
@@ -136,7 +138,6 @@ page.addEventListener('keydown', (event) => {
   const from = cells.find(({ element }) => element === cell);
   const next = from === undefined ? null : moveFrom(from, event.key, cells);
   if (next === null) return;
-  for (const { element } of cells) element.setAttribute('tabindex', element === next.element ? '0' : '-1');
   next.element.focus();
   event.preventDefault();
 });

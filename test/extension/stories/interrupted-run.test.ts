@@ -1,52 +1,21 @@
-// Story: a run is cancelled, taken up again, its worker is killed, taken up again; the checkpoint is the one of a run that nobody disturbed.
+// Stories: a run is cancelled, its worker is killed, its window is reloaded; each time it is taken up again, and the checkpoint is the one of a run that nobody disturbed.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import path from 'node:path';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { runBitwright } from '../../support/bitwright-process.js';
-import { openVscodeWindow, type VscodeWindow } from '../../support/vscode-window.js';
-
-const recipe = `model: models/stories-and-sums-1m
-calibration:
-  dataset: many.jsonl
-  max_seq_length: 256
-output:
-  dir: out/long
-quant_stage:
-  quant_modifiers:
-    GPTQModifier:
-      scheme: W4A16
-      targets: [Linear]
-      ignore: [lm_head]
-`;
-
-/** Enough rows for a run of some seconds: the example's texts, again and again. */
-const examples = path.join(__dirname, '..', '..', '..', '..', 'examples');
-const rows = readFileSync(path.join(examples, 'data', 'calibration.jsonl'), 'utf8').repeat(12);
-
-const outputDir = (window: VscodeWindow): string => path.join(window.folder, 'out', 'long');
-
-async function finishedBlocks(window: VscodeWindow, wanted: number): Promise<void> {
-  const journal = path.join(`${outputDir(window)}.run`, 'journal.jsonl');
-  for (;;) {
-    const lines = existsSync(journal) ? readFileSync(journal, 'utf8').trim().split('\n') : [];
-    if (lines.filter((line) => line !== '').length >= wanted) return;
-    assert.ok(!existsSync(outputDir(window)), 'the run ended before it could be disturbed');
-    await window.page.waitForTimeout(50);
-  }
-}
+import { assertUndisturbed, finishedBlocks, longOutput, longRecipe, longRunFiles } from '../../support/long-run.js';
+import { openVscodeWindow } from '../../support/vscode-window.js';
 
 test('cancel, resume, kill the worker, resume: the same bytes', async () => {
-  await using window = await openVscodeWindow({ files: { 'long.quant.yaml': recipe, 'many.jsonl': rows } });
+  await using window = await openVscodeWindow({ files: longRunFiles() });
   const { page } = window;
-  await window.open('long.quant.yaml');
+  await window.open(longRecipe);
   await window.run('Bitwright: Quantize');
   await finishedBlocks(window, 1);
   await window.notification('Quantizing long.quant.yaml').getByRole('button', { name: 'Cancel' }).click();
   const cancelled = window.notification('The run was cancelled');
   await cancelled.waitFor();
   await window.takePicture('cancelled');
-  assert.ok(!existsSync(outputDir(window)), 'a cancelled run leaves no checkpoint');
+  assert.ok(!existsSync(longOutput(window)), 'a cancelled run leaves no checkpoint');
 
   await cancelled.getByRole('button', { name: 'Resume' }).click();
   await finishedBlocks(window, 2);
@@ -56,7 +25,7 @@ test('cancel, resume, kill the worker, resume: the same bytes', async () => {
   const killed = window.notification(/worker/i);
   await killed.waitFor();
   await window.takePicture('worker-killed');
-  assert.ok(!existsSync(outputDir(window)), 'a killed run leaves no checkpoint');
+  assert.ok(!existsSync(longOutput(window)), 'a killed run leaves no checkpoint');
 
   // The editor is well: diagnostics still answer what is typed.
   await page.locator('.editor-instance .view-line', { hasText: 'max_seq_length' }).click();
@@ -70,9 +39,32 @@ test('cancel, resume, kill the worker, resume: the same bytes', async () => {
   await window.notification('Quantized.').waitFor();
   assert.deepEqual(window.workers().length, 1);
 
-  const undisturbed = path.join(window.folder, 'out', 'undisturbed');
-  const { code, stderr } = await runBitwright(['quantize', path.join(window.folder, 'long.quant.yaml'), '--out', undisturbed]);
-  assert.equal(code, 0, stderr);
-  const weights = (dir: string): Buffer => readFileSync(path.join(dir, 'model.safetensors'));
-  assert.ok(weights(outputDir(window)).equals(weights(undisturbed)), 'bit-identical');
+  await assertUndisturbed(window);
+});
+
+test('the window is reloaded in the middle of a run: it stands in the list as interrupted, and continues to the same bytes', async () => {
+  await using window = await openVscodeWindow({ files: longRunFiles(40) });
+  const { page } = window;
+  await window.open(longRecipe);
+  await window.run('Bitwright: Quantize');
+  await finishedBlocks(window, 1);
+  const [worker] = window.workers();
+  await window.reload();
+  assert.ok(!existsSync(longOutput(window)), 'a run that lost its window leaves no checkpoint');
+  for (let waits = 0; waits < 300 && window.workers().includes(worker ?? 0); waits += 1) await page.waitForTimeout(200);
+  assert.deepEqual(window.workers(), [], 'the worker ends with its window');
+
+  const told = window.notification('The run of long.quant.yaml was interrupted');
+  await told.waitFor();
+  await page.locator('.activitybar .action-label[aria-label^="Bitwright"]').click();
+  const row = page.locator('.monaco-list-row[role="treeitem"]', { hasText: /longinterrupted, \d of \d parts finished/ });
+  await row.waitFor();
+  await window.takePicture('interrupted-run');
+  await row.hover();
+  await row.locator('.action-label[aria-label="Continue Run"]').click();
+  await page.locator('.monaco-list-row[role="treeitem"]', { hasText: /longrunning/ }).waitFor();
+  await window.notification('Quantized.').waitFor({ timeout: 120_000 });
+  await row.waitFor({ state: 'detached' });
+  await page.locator('.monaco-list-row[role="treeitem"]', { hasText: /long.*bits per weight/ }).waitFor();
+  await assertUndisturbed(window);
 });

@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { appendFileSync, copyFileSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { readUnfinishedRun } from '../../../client/src/unfinished-runs.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { runRequest, type RunParams, type RunResult } from '../../../schemas/src/protocol/client-worker.js';
 import type { RunEvent } from '../../../schemas/src/run-event.js';
+import { RUNNING_FILE } from '../../../schemas/src/unfinished-run.js';
 import { sharedPath, skipWithoutShared } from '../../support/shared.js';
 import { inTemporaryFolder, resolvePlan, runPlan, runToCompletion, startWorker, type EventOf } from '../../support/worker-run.js';
 
@@ -64,10 +66,15 @@ for (const [method, text] of [
       assert.equal((await worker.exited).signal, 'SIGKILL');
       worker.connection.dispose();
       assert.ok(!existsSync(output), 'nothing appears as if whole');
+      // What it was and how far it came is known of it.
+      const mark = path.join(`${output}.run`, RUNNING_FILE);
+      const unfinished = await readUnfinishedRun(mark);
+      assert.deepEqual([unfinished?.isRunning, (unfinished?.n_finished ?? 0) >= 2, unfinished?.n_units], [false, true, 5]);
 
       const resumed = await runToCompletion(plan);
       assert.ok(began(resumed.events).resumed_blocks >= 2, 'the finished blocks are not done again');
       assert.ok(weightsOf(output).equals(weightsOf(whole)));
+      assert.ok(!existsSync(mark), 'a run that has ended is none that was interrupted');
       const withoutTimes = (layers: (typeof resumed.report)['layers']): unknown => layers.map(({ seconds: _seconds, ...layer }) => layer);
       assert.deepEqual(withoutTimes(resumed.report.layers), withoutTimes(unbroken.report.layers));
       assert.ok((unbroken.report.transforms?.length ?? 0) >= 10);

@@ -49,11 +49,20 @@ export function openTensorReader(device: Device, tensors: Iterable<PlacedTensor>
     file: (name) => placeOf(name).file,
     load: (name) => {
       const { tensor, file } = placeOf(name);
-      if (!nativeTypes.has(tensor.dtype))
-        throw runFailure.fileUnreadable(file, `${name} has dtype ${tensor.dtype}, which the native core cannot read`);
-      return device.fromFile(file, tensor.offset, tensor.dtype as DType, tensor.shape);
+      return device.fromFile(file, tensor.offset, nativeType({ tensor, file }), tensor.shape);
     },
   };
+}
+
+/** `count` values of a tensor from the first on, as a vector: a tensor of any size passes in pieces. */
+export function loadPart(device: Device, placed: PlacedTensor, first: number, count: number): Tensor {
+  const { tensor, file } = placed;
+  return device.fromFile(file, tensor.offset + first * dtypeBytes[tensor.dtype], nativeType(placed), [count]);
+}
+
+function nativeType({ tensor: { name, dtype }, file }: PlacedTensor): DType {
+  if (!nativeTypes.has(dtype)) throw runFailure.fileUnreadable(file, `${name} has dtype ${dtype}, which the native core cannot read`);
+  return dtype as DType;
 }
 
 /** Compares every file with its fingerprint, and every tensor with its file, before a byte of weights is used. */
