@@ -86,7 +86,7 @@ test('layers, schemes, lines and files named as markup are shown and not run', a
   await window.send({ kind: 'show-comparison', ...compared, recipe: [{ kind: 'added', text: evilName }], saved });
   const { page } = window;
   await page.locator('#recipe .added', { hasText: evilName }).waitFor();
-  await page.locator('#figures th', { hasText: '.up_proj, 2026-11-21' }).first().waitFor();
+  await page.locator('#figures th', { hasText: '.up_proj2026-11-21' }).first().waitFor();
   await page.locator('summary').click();
   await page.locator('#table th', { hasText: evilName }).waitFor();
   await page.locator('.cell[data-key^="<img"]').hover();
