@@ -1,6 +1,6 @@
 // The heatmap in the page: a canvas as large as its window, painted again when it is scrolled, with one element over the active cell for focus and screen readers.
 import { paintMarks, type Palette } from '../plot/marks.js';
-import { heatMarks, layoutOf, type Layout, type Shown } from './picture.js';
+import { heatMarks, layoutOf, wholeMarks, type Layout, type Shown } from './picture.js';
 import type { HeatCell, HeatView } from './view.js';
 
 export interface Heatmap {
@@ -119,7 +119,7 @@ export function createHeatmap(parts: {
 
 /** The whole picture as a PNG, as base64. */
 export function wholePicture(view: HeatView, shown: Shown, width: number, fontFamily: string): string {
-  const layout = layoutOf(view, width);
+  const { layout, marks } = wholeMarks(view, shown, width);
   const canvas = document.createElement('canvas');
   // Browsers paint no canvas beyond this side.
   const density = Math.min(2, 16_000 / Math.max(layout.width, layout.height));
@@ -130,7 +130,7 @@ export function wholePicture(view: HeatView, shown: Shown, width: number, fontFa
   context.scale(density, density);
   context.fillStyle = shown.palette.background;
   context.fillRect(0, 0, layout.width, layout.height);
-  paintMarks(context, heatMarks(view, layout, { left: 0, top: 0, width: layout.width, height: layout.height }, shown), fontFamily);
+  paintMarks(context, marks, fontFamily);
   return canvas.toDataURL('image/png').replace(/^data:image\/png;base64,/, '');
 }
 

@@ -21,7 +21,7 @@ import { unitText, valueText } from './figures.js';
 import { createHeatmap, wholePicture, type Heatmap } from './heatmap.js';
 import { analysisCsv, cellLabel, drawCellTooltip, drawLayerTable, otherSchemes, summaryText } from './layer-text.js';
 import { drawPage } from './page.js';
-import { heatMarks, layoutOf, type Shown } from './picture.js';
+import { wholeMarks, type Shown } from './picture.js';
 import { editsOf, rectangle, withSiblings, worstCells, type Action } from './selection.js';
 import { restored, type PageState } from './state.js';
 import { bitsOf, filterError, heatView, type HeatCell, type HeatView } from './view.js';
@@ -295,8 +295,7 @@ function wireControls(): void {
 
 function pictureSvg(): string {
   if (view === null) return '';
-  const layout = layoutOf(view, 1000);
-  const marks = heatMarks(view, layout, { left: 0, top: 0, width: layout.width, height: layout.height }, shownNow());
+  const { layout, marks } = wholeMarks(view, shownNow(), 1000);
   return `${toMarkup(drawMarks(marks, layout, summaryText(view), paletteNow().background))}\n`;
 }
 

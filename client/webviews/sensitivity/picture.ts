@@ -50,6 +50,12 @@ export interface Window {
   height: number;
 }
 
+/** The picture whole, as a file has it. */
+export function wholeMarks(view: HeatView, shown: Shown, width: number): { layout: Layout; marks: Mark[] } {
+  const layout = layoutOf(view, width);
+  return { layout, marks: heatMarks(view, layout, { left: 0, top: 0, width: layout.width, height: layout.height }, shown) };
+}
+
 /** Marks in the coordinates of the window; labels stay at its edges. */
 export function heatMarks(view: HeatView, layout: Layout, window: Window, shown: Shown): Mark[] {
   const { rowLabelWidth, headHeight, cellWidth, rowHeight } = layout;
