@@ -30,6 +30,9 @@ const methods = {
   'hadamard-gptq': { modifiers: { HadamardModifier: { rotations: ['R1', 'R2'], seed: 42 }, GPTQModifier: {} } },
   'spinquant-gptq': { modifiers: { SpinQuantModifier: { rotations: ['R1', 'R2'], transform_type: 'hadamard' }, GPTQModifier: {} } },
   'hadamard-beacon': { modifiers: { HadamardModifier: { rotations: ['R1', 'R2'], seed: 42 }, BeaconModifier: {} } },
+  // 2 bits alone: pairs of weights, 16 centroids; with a second codebook vectors of 4 and 16 + 16. Codebooks and scales come on top.
+  vptq: { modifiers: { VPTQModifier: { vector_len: 2, num_centroids: 16 } }, schemeless: true },
+  'vptq-residual': { modifiers: { VPTQModifier: { vector_len: 4, num_centroids: 16, num_res_centroids: 16 } }, schemeless: true },
   gpfq: { modifiers: { GPFQModifier: {} } },
   comq: { modifiers: { COMQModifier: {} } },
   qronos: { modifiers: { QronosModifier: {} } },
@@ -65,9 +68,9 @@ if (validation === undefined) {
 
 /** 1.58 bits: three levels, symmetric alone. */
 const integersOf = (bits) => (bits === 1.58 ? { num_bits: 2, levels: 'ternary' } : { num_bits: bits });
-const runsAt = ({ symmetric = !values.asymmetric }, bits) => bits !== 1.58 || symmetric;
+const runsAt = ({ schemeless = false, symmetric = !values.asymmetric }, bits) => (schemeless ? bits === 2 : bits !== 1.58 || symmetric);
 
-function recipeOf(folder, { modifiers, observer, symmetric = !values.asymmetric }, bits) {
+function recipeOf(folder, { modifiers, observer, schemeless = false, symmetric = !values.asymmetric }, bits) {
   const group_size = values['group-size'] === undefined ? null : Number(values['group-size']);
   const weights = {
     ...integersOf(bits),
@@ -85,7 +88,9 @@ function recipeOf(folder, { modifiers, observer, symmetric = !values.asymmetric 
   const names = Object.keys(modifiers);
   const schemed = {
     ignore: ['lm_head'],
-    config_groups: { group_0: { targets: ['Linear'], weights, ...(input_activations && { input_activations }) } },
+    ...(schemeless
+      ? {}
+      : { config_groups: { group_0: { targets: ['Linear'], weights, ...(input_activations && { input_activations }) } } }),
   };
   const calibration = { ...dataset(calibrationFile), num_calibration_samples: Number(values.samples) };
   return {
@@ -145,6 +150,12 @@ for (const bits of values.bits.split(',').map(Number))
         .map((layer) => layer.relative_output_error);
     const errors = roles.map((role) => (errorOf(role).length === 0 ? '–' : mean(errorOf(role)).toPrecision(3)));
     rows.push({ bits, name, report });
+    if (methods[name].schemeless) {
+      const sum = (field) => report.layers.reduce((total, layer) => total + field(layer), 0);
+      console.error(
+        `${name}: ${((8 * sum((layer) => layer.bytes_after)) / sum((layer) => layer.rows * layer.columns)).toFixed(3)} bits per weight with codebooks and scales`,
+      );
+    }
     console.log(`| ${bits} | ${name} | ${report.quality?.after?.perplexity?.toFixed(4)} | ${errors.join(' | ')} |`);
   }
 console.log(`\nUnquantized: ${before}`);

@@ -19,6 +19,7 @@ import gptqSchema from '../recipe/quantizers/gptq.schema.json';
 import hqqSchema from '../recipe/quantizers/hqq.schema.json';
 import qronosSchema from '../recipe/quantizers/qronos.schema.json';
 import rtnSchema from '../recipe/quantizers/rtn.schema.json';
+import vptqSchema from '../recipe/quantizers/vptq.schema.json';
 import schemeSchema from '../recipe/scheme.schema.json';
 import awqSchema from '../recipe/transforms/awq.schema.json';
 import biasCorrectionSchema from '../recipe/transforms/bias-correction.schema.json';
@@ -37,6 +38,7 @@ const quantizerParts = [
   gptqSchema,
   hqqSchema,
   bitsandbytesSchema,
+  vptqSchema,
   beaconSchema,
   comqSchema,
   gpfqSchema,

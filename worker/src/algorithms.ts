@@ -20,6 +20,7 @@ import { qronos } from './quantizers/qronos.js';
 import type { Quantizer } from './quantizers/quantizer.js';
 import { rtn } from './quantizers/rtn.js';
 import { sparseGptq } from './quantizers/sparse-gptq.js';
+import { vptq } from './quantizers/vptq.js';
 import { weightObservers } from './quantizers/weight-observer.js';
 import * as awqSearch from './transforms/awq.js';
 import * as awqClip from './transforms/awq-clip.js';
@@ -34,10 +35,10 @@ import * as varianceCorrection from './transforms/variance-correction.js';
 type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { name: Name }>;
 
 /** Methods that make the bytes of their format themselves. */
-export type EncoderName = 'bitsandbytes';
+export type EncoderName = 'bitsandbytes' | 'vptq';
 export type GridPlan = Exclude<QuantizerPlan, { name: EncoderName }>;
 
-export const encoders: { readonly [Name in EncoderName]: Encoder<PlanNamed<Name>> } = { bitsandbytes };
+export const encoders: { readonly [Name in EncoderName]: Encoder<PlanNamed<Name>> } = { bitsandbytes, vptq };
 
 export const quantizers: { readonly [Name in GridPlan['name']]: Quantizer<PlanNamed<Name>> } = {
   rtn,

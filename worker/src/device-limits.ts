@@ -4,7 +4,7 @@ import { runFailure } from '../../schemas/src/run-failure.js';
 import type { NativeDevice } from './native-core.js';
 
 /** Quantizers whose operations have no kernels. A new one stands here until it has them. */
-const onProcessor: readonly QuantizerPlan['name'][] = [];
+const onProcessor: readonly QuantizerPlan['name'][] = ['vptq'];
 
 /** Throws device-unavailable. */
 export function checkDevice({ layers }: Pick<QuantizationPlan, 'layers'>, kind: NativeDevice['kind'], lacking = onProcessor): void {

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { DeviceDescription } from '../../schemas/src/protocol/client-worker.js';
 
-export type DType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I8' | 'U8' | 'F8_E4M3';
+export type DType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I8' | 'U8' | 'F8_E4M3' | 'I16';
 export type OperationOptions = Readonly<Record<string, number | boolean | string>>;
 
 /** An opaque handle inside the native core. */

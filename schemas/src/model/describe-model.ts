@@ -31,8 +31,9 @@ const failed = (code: ModelProblem['code'], place: string, message: string): Des
   architectureReason: null,
 });
 
-/** Suffixes under which compressed-tensors stores a module's weight. */
-const weightSuffixes = ['.weight', '.weight_packed'];
+/** Suffixes under which compressed-tensors stores a module's weight, and vptq its first codebook; the others of vptq are parts of it. */
+const weightSuffixes = ['.centroids.weight', '.weight', '.weight_packed'];
+const partOfWeight = /\.(res|outlier)_centroids\.weight$/;
 
 /** Modules with a 2-D weight. Embeddings and norms by name; every other 2-D weight is a Linear, as llm-compressor's model-free rule has it. */
 export function moduleClasses(tensors: readonly ModelTensor[], tied: boolean): Record<string, ModuleClass> {
@@ -40,7 +41,7 @@ export function moduleClasses(tensors: readonly ModelTensor[], tied: boolean): R
   const classes = new Map<string, ModuleClass>();
   for (const tensor of tensors) {
     const suffix = weightSuffixes.find((ending) => tensor.name.endsWith(ending));
-    if (suffix === undefined || tensor.shape.length !== 2) continue;
+    if (suffix === undefined || tensor.shape.length !== 2 || partOfWeight.test(tensor.name)) continue;
     const name = tensor.name.slice(0, -suffix.length);
     const role = name.slice(name.lastIndexOf('.') + 1);
     const moduleClass = classes.get(role) ?? classOfRole(role);

@@ -1,5 +1,6 @@
 // quantization_config of a compressed-tensors checkpoint → scheme of every module. Reads our own and the real packages' files.
 import type { ModelQuantization, QuantizationArgs, QuantizationScheme } from '../generated/plan.js';
+import { readVptq } from './vptq-config.js';
 import { compileTarget, targetRank } from './match-targets.js';
 import type { NamedModule } from './match-targets.js';
 
@@ -132,9 +133,10 @@ export function readQuantizationConfig(
 ): QuantizationConfigResult {
   if (!isObject(config)) return { error: 'quantization_config is not an object' };
   if (config['quant_method'] === 'bitsandbytes') return readBitsAndBytes(config, modules, tensorNames);
+  if (config['quant_method'] === 'vptq') return readVptq(config, modules);
   if (config['quant_method'] !== 'compressed-tensors')
     return {
-      error: `the model is quantized with ${JSON.stringify(config['quant_method'])}; only compressed-tensors checkpoints, those of bitsandbytes in nf4, and unquantized models are read`,
+      error: `the model is quantized with ${JSON.stringify(config['quant_method'])}; only compressed-tensors checkpoints, those of bitsandbytes in nf4, those of vptq, and unquantized models are read`,
     };
   const groups: Group[] = [];
   for (const [name, value] of Object.entries(isObject(config['config_groups']) ? config['config_groups'] : {})) {

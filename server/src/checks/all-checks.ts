@@ -66,6 +66,7 @@ import { unknownModifier } from './unknown-modifier.js';
 import { unknownObserver } from './unknown-observer.js';
 import { unknownValue } from './unknown-value.js';
 import { valueOutOfRange } from './value-out-of-range.js';
+import { vectorsDoNotFit } from './vectors-do-not-fit.js';
 import { wrongLength } from './wrong-length.js';
 import { zerosNotKept } from './zeros-not-kept.js';
 
@@ -135,6 +136,7 @@ export const allChecks: readonly Check[] = [
   runtimeCannotLoad,
   kernelDoesNotFit,
   formatsCannotMix,
+  vectorsDoNotFit,
   levelsNotForScheme,
   levelsOnlyHere,
   tensorParallelCutsGroup,

@@ -31,6 +31,7 @@ const modifierBodies: Record<string, readonly string[]> = {
   GPTQModifier: ['scheme: ${1:W4A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
   HQQModifier: ['scheme: ${1:W4A16_ASYM}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
   BitsAndBytesModifier: ['bnb_4bit_quant_type: ${1:nf4}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
+  VPTQModifier: ['vector_len: ${1:4}', 'num_centroids: ${2:256}', 'targets: [${3:Linear}]', 'ignore: [${4:lm_head}]'],
   BeaconModifier: ['scheme: ${1:W4A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
   COMQModifier: ['scheme: ${1:W4A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
   GPFQModifier: ['scheme: ${1:W4A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],

@@ -1,5 +1,6 @@
 // Bytes of a layer as compressed-tensors stores it.
-import type { LayerPlan, QuantizationArgs, QuantizationScheme, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, QuantizationArgs, QuantizationScheme, TransformPlan, Vectors } from '../../../schemas/src/generated/plan.js';
+import { indexBits } from '../../../schemas/src/model/vptq-config.js';
 import { adapterRank, isAdapter } from '../../../schemas/src/modifiers.js';
 
 /** Bytes of a layer as compressed-tensors stores it, scales and zero points included. */
@@ -7,6 +8,7 @@ export function storedBytes(layer: { rows: number; columns: number }, scheme: Qu
   const { weights, format } = scheme;
   const { rows, columns } = layer;
   if (weights === null) return rows * columns * dtypeSize;
+  if (weights.vectors !== undefined) return vectorBytes(layer, weights.vectors, dtypeSize);
   if (weights.codebook !== undefined) return codebookBytes(rows * columns, weights);
   const isGrouped = weights.strategy === 'group' || weights.strategy === 'tensor_group';
   const n_groups = isGrouped && weights.group_size !== null ? Math.ceil(columns / weights.group_size) : 1;
@@ -31,6 +33,18 @@ function codebookBytes(n: number, { group_size, scale_dtype }: QuantizationArgs)
   const n_blocks = Math.ceil(n / (group_size ?? 64));
   const isDouble = scale_dtype === 'torch.uint8';
   return Math.ceil(n / 2) + (isDouble ? n_blocks + 4 * Math.ceil(n_blocks / 256) + 1024 : 4 * n_blocks) + 64 + (isDouble ? 170 : 90);
+}
+
+/** Indices in words of 32 bits for each row of vectors of a group; codebooks, scales and biases of columns in the dtype of the weight; outliers and the order in 16 bits. */
+function vectorBytes({ rows, columns }: { rows: number; columns: number }, vectors: Vectors, dtypeSize: number): number {
+  const { vector_len, num_centroids, num_res_centroids, group_num, outlier_size, outlier_vector_len, outlier_num_centroids } = vectors;
+  const bits = indexBits(vectors);
+  const indices = group_num * Math.ceil(rows / vector_len) * Math.ceil((((columns - outlier_size) / group_num) * bits) / 32) * 4;
+  const centroids = group_num * (num_centroids + num_res_centroids) * vector_len;
+  const outlierCentroids = outlier_size > 0 ? outlier_num_centroids * outlier_vector_len : 0;
+  const numbers = centroids + outlierCentroids + (vectors.enable_norm ? 2 * columns : 0);
+  const outliers = Math.ceil(rows / outlier_vector_len) * outlier_size * 2;
+  return indices + numbers * dtypeSize + outliers + (vectors.enable_perm ? columns * 2 : 0);
 }
 
 /** FP4 lies two to a byte in the packed formats. MX and NVFP4 scales are bytes, and NVFP4 has one float32 more for the whole weight. */

@@ -1,11 +1,13 @@
 // Presets, config_groups and mappings of presets → groups of targets with explicit schemes; what a scheme and its modifier may say together.
 import presets from '../../../schemas/scheme-presets.json';
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import { vectorsText } from '../../../schemas/src/model/vptq-config.js';
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
 import { coerceTo, mappingOf, textsOf } from '../recipe/coerce.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 import { actorders, expandArgs, refusal } from './quantization-args.js';
 import { bitsandbytesScheme } from './quantizers/bitsandbytes.js';
+import { vptqSchemeOf } from './quantizers/vptq.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
 /** Targets and the scheme they get; scheme null where a problem stands in its place. */
@@ -37,6 +39,7 @@ export function presetBody(name: string): Readonly<Record<string, unknown>> | nu
 export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   const { body, path } = modifier;
   if (modifier.name === 'BitsAndBytesModifier') return { groups: [wholeGroup(modifier, bitsandbytesScheme(body))], problems: [] };
+  if (modifier.name === 'VPTQModifier') return { groups: [wholeGroup(modifier, vptqSchemeOf(body))], problems: [] };
   const problems: Problem[] = [];
   const expanded: Omit<SchemeGroup, 'scheme'>[] = [];
   /** null: no preset has that name. */
@@ -308,9 +311,11 @@ function inferFormat(weights: QuantizationArgs | null, inputs: QuantizationArgs 
 /** Short text of a scheme, such as `int4 g128 sym, int8 token inputs`. */
 export function schemeText(scheme: QuantizationScheme): string {
   const args = (value: QuantizationArgs): string =>
-    value.codebook !== undefined
-      ? `${value.codebook} g${value.group_size ?? 0}${value.scale_dtype === 'torch.uint8' ? ', double quantized' : ''}`
-      : `${value.type === 'int' ? 'int' : 'fp'}${value.num_bits}${value.levels === undefined ? '' : ` ${value.levels}`} ${value.strategy === 'group' || value.strategy === 'tensor_group' ? `g${value.group_size ?? 0}` : value.strategy}${value.symmetric ? '' : ' asym'}`;
+    value.vectors !== undefined
+      ? vectorsText(value.vectors)
+      : value.codebook !== undefined
+        ? `${value.codebook} g${value.group_size ?? 0}${value.scale_dtype === 'torch.uint8' ? ', double quantized' : ''}`
+        : `${value.type === 'int' ? 'int' : 'fp'}${value.num_bits}${value.levels === undefined ? '' : ` ${value.levels}`} ${value.strategy === 'group' || value.strategy === 'tensor_group' ? `g${value.group_size ?? 0}` : value.strategy}${value.symmetric ? '' : ' asym'}`;
   if (scheme.weights === null) return 'unquantized';
   return (
     args(scheme.weights) +

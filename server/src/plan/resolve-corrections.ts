@@ -162,7 +162,11 @@ function noPlace(
 function whyNoGain(corrected: readonly LayerPlan[]): Fault | null {
   for (const { name, scheme } of corrected) {
     const why =
-      scheme?.format === 'bitsandbytes' ? 'the 8-bit magnitudes of bitsandbytes' : scheme?.weights && whyFixedScale(scheme.weights);
+      scheme?.format === 'bitsandbytes'
+        ? 'the 8-bit magnitudes of bitsandbytes'
+        : scheme?.format === 'vptq'
+          ? 'centroids, which its rows share'
+          : scheme?.weights && whyFixedScale(scheme.weights);
     if (why)
       return {
         message: `it multiplies the scales of every output channel by a factor of its own, and ${name} has ${why}. Use strategy channel or group with scales of 16 bits, or add such layers to ignore.`,

@@ -22,6 +22,7 @@ const inGroupsOrChannels = ({ strategy }: QuantizationArgs): boolean => strategy
 /** Why this release cannot load the layers, in one sentence; null when it can. `several` says that the checkpoint has more than one storage format. */
 export function refusedBy(release: VllmRelease, scheme: QuantizationScheme, isExpert: boolean, several: boolean): string | null {
   const { weights } = scheme;
+  if (scheme.format === 'vptq') return 'it has no loader for files of vptq, which that package alone reads';
   // vLLM has a loader of its own for bitsandbytes' files, of which these tables say nothing.
   if (weights === null || weights.codebook !== undefined) return null;
   if (weights.actorder === 'group' && !release.groupActorder)

@@ -14,7 +14,9 @@ const planOf = (name: string, modifier: string): Pick<QuantizationPlan, 'layers'
     ],
   }) as never;
 
-for (const [name, { title }] of Object.entries(quantizerFacts))
+/** Those without kernels. */
+const onProcessor = ['vptq'];
+for (const [name, { title }] of Object.entries(quantizerFacts).filter(([stem]) => !onProcessor.includes(stem)))
   test(`${title} runs on CUDA`, () => checkDevice(planOf(name, title), 'cuda'));
 
 test('a quantizer that has no kernels is refused on CUDA in one sentence, and runs on the processor', () => {
@@ -29,6 +31,12 @@ test('a quantizer that has no kernels is refused on CUDA in one sentence, and ru
   );
   checkDevice(plan, 'cpu', lacking);
 });
+
+test('VPTQModifier is refused on CUDA in one sentence', () =>
+  assert.throws(
+    () => checkDevice(planOf('vptq', 'VPTQModifier'), 'cuda'),
+    (error) => error instanceof RunFailureError && error.message.includes('VPTQModifier is not on CUDA yet, and quantizes model.layers.0'),
+  ));
 
 test('CUDA has every observer', () => {
   const layer = (weights: object, observer: string): LayerPlan =>

@@ -9,11 +9,11 @@
 
 namespace bitwright {
 
-enum class DType : int { F64, F32, F16, BF16, I64, I32, I8, U8, F8_E4M3 };
+enum class DType : int { F64, F32, F16, BF16, I64, I32, I8, U8, F8_E4M3, I16 };
 
-inline constexpr int n_dtypes = 9;
-inline constexpr const char* dtype_names[n_dtypes] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I8", "U8", "F8_E4M3"};
-inline constexpr int64_t dtype_sizes[n_dtypes] = {8, 4, 2, 2, 8, 4, 1, 1, 1};
+inline constexpr int n_dtypes = 10;
+inline constexpr const char* dtype_names[n_dtypes] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I8", "U8", "F8_E4M3", "I16"};
+inline constexpr int64_t dtype_sizes[n_dtypes] = {8, 4, 2, 2, 8, 4, 1, 1, 1, 2};
 
 inline const char* name_of(DType dtype) { return dtype_names[static_cast<int>(dtype)]; }
 inline int64_t size_of(DType dtype) { return dtype_sizes[static_cast<int>(dtype)]; }

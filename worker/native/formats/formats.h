@@ -17,5 +17,7 @@ Operation pack_nibbles_operation();
 Operation unpack_nibbles_operation();
 Operation gguf_encode_operation();
 Operation gguf_decode_operation();
+Operation vptq_pack_operation();
+Operation vptq_values_operation();
 
 }  // namespace bitwright

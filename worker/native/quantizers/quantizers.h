@@ -24,5 +24,6 @@ Operation quantize_comq_operation();
 Operation quantize_gpfq_operation();
 Operation corrected_weight_operation();
 Operation qronos_start_operation();
+Operation quantize_vptq_operation();
 
 }  // namespace bitwright

@@ -155,12 +155,19 @@ async function writeConfig(dir: string, { plan, stored, isUntied }: CheckpointCo
   const text = plan.model.side_files.includes('config.json') ? await readSideFile(file) : '{}';
   const switches = plan.transforms.flatMap((transform) => (transform.name === 'bias-correction' ? transform.switches : []));
   const entries = {
-    quantization_config: makeQuantizationConfig(plan.layers, stored),
+    quantization_config: makeQuantizationConfig(plan.layers, stored, biasedModules(plan)),
     ...(isUntied ? { tie_word_embeddings: false } : {}),
     ...Object.fromEntries(switches.map((name) => [name, true])),
   };
   await writeTextDurably(path.join(dir, 'config.json'), stored.length > 0 ? addToConfig(file, text, entries) : text);
 }
+
+/** Modules that have a bias, or that bias correction gives one. */
+const biasedModules = ({ model, transforms }: QuantizationPlan): Set<string> =>
+  new Set([
+    ...model.tensors.flatMap(({ name }) => (name.endsWith('.bias') ? [name.slice(0, -'.bias'.length)] : [])),
+    ...transforms.flatMap((transform) => (transform.name === 'bias-correction' ? transform.added : [])),
+  ]);
 
 export async function copySideFiles(dir: string, { model }: QuantizationPlan): Promise<void> {
   for (const name of model.side_files) {

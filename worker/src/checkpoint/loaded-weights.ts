@@ -62,7 +62,7 @@ export class LoadedWeights implements WeightSource, Disposable {
 }
 
 const partsOfQuantized =
-  /\.(weight|weight\.(?:nested_)?(?:absmax|quant_map)|weight\.quant_state\.bitsandbytes__\w+|weight_packed|weight_scale|weight_global_scale|weight_shape|weight_zero_point|weight_g_idx|input_scale|input_zero_point|input_global_scale)$/;
+  /\.((?:(?:res|outlier)_)?centroids\.weight|(?:outlier_)?indices|perm|weight_bias|weight|weight\.(?:nested_)?(?:absmax|quant_map)|weight\.quant_state\.bitsandbytes__\w+|weight_packed|weight_scale|weight_global_scale|weight_shape|weight_zero_point|weight_g_idx|input_scale|input_zero_point|input_global_scale)$/;
 
 /** Loads the tensors whose names the caller wants, by their names in the unquantized model: `M.weight` stands for whatever M is stored as. */
 export async function loadWeights(
@@ -77,7 +77,7 @@ export async function loadWeights(
       const scheme = module === name ? null : schemeOf(module);
       if (scheme?.weights) {
         // Of its several tensors one stands for the weight.
-        const first = scheme.format === 'bitsandbytes' ? '.weight.absmax' : '.weight_scale';
+        const first = scheme.format === 'bitsandbytes' ? '.weight.absmax' : scheme.format === 'vptq' ? '.indices' : '.weight_scale';
         if (name.endsWith(first) && isWanted(`${module}.weight`)) await loadQuantized(reader, module, scheme, weights);
       } else if (isWanted(name)) {
         weights.add(name, reader.load(name));

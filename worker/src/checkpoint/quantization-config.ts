@@ -1,5 +1,6 @@
 // The quantization_config of config.json, and its insertion into the model's own text, of which everything else stays as it was.
 import type { BitsAndBytesPlan, LayerPlan, QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import { vptqLayerConfig } from '../../../schemas/src/model/vptq-config.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 
 /** The release of compressed-tensors whose layout is written. */
@@ -13,10 +14,15 @@ interface ConfigGroup {
   output_activations: object | null;
 }
 
-/** `stored`: the layers whose weights the checkpoint holds quantized; all other Linear modules are listed in `ignore`. */
-export function makeQuantizationConfig(layers: readonly LayerPlan[], stored: readonly LayerPlan[]): object {
+/** `stored`: the layers whose weights the checkpoint holds quantized; all other Linear modules are listed in `ignore`. `biased`: modules with a bias. */
+export function makeQuantizationConfig(
+  layers: readonly LayerPlan[],
+  stored: readonly LayerPlan[],
+  biased: ReadonlySet<string> = new Set(),
+): object {
   const [first] = stored;
   if (first?.quantizer?.name === 'bitsandbytes') return bitsandbytesConfig(first.quantizer, layers, stored);
+  if (first?.quantizer?.name === 'vptq') return vptqConfig(layers, stored, biased);
   const groups = groupByScheme(layers, stored);
   const formats = new Set(groups.map((group) => group.format));
   const [format = 'dense'] = formats;
@@ -50,6 +56,22 @@ function bitsandbytesConfig(plan: BitsAndBytesPlan, layers: readonly LayerPlan[]
     bnb_4bit_compute_dtype: plan.bnb_4bit_compute_dtype,
     bnb_4bit_quant_storage: 'uint8',
     llm_int8_skip_modules: layers.filter(({ name, kind }) => kind === 'Linear' && !isStored.has(name)).map(({ name }) => name),
+  };
+}
+
+/** What transformers' VptqConfig and the vptq package read: each layer by its name. */
+function vptqConfig(layers: readonly LayerPlan[], stored: readonly LayerPlan[], biased: ReadonlySet<string>): object {
+  const isStored = new Set(stored.map(({ name }) => name));
+  return {
+    quant_method: 'vptq',
+    config_for_layers: Object.fromEntries(
+      stored.flatMap((layer) => {
+        const vectors = layer.scheme?.weights?.vectors;
+        return vectors === undefined ? [] : [[layer.name, vptqLayerConfig(vectors, layer, biased.has(layer.name))]];
+      }),
+    ),
+    shared_layer_config: {},
+    modules_to_not_convert: layers.filter(({ name, kind }) => kind === 'Linear' && !isStored.has(name)).map(({ name }) => name),
   };
 }
 

@@ -26,7 +26,7 @@ export interface TensorReader {
   load(name: string): Tensor;
 }
 
-const nativeTypes = new Set<string>(['F64', 'F32', 'F16', 'BF16', 'I64', 'I32', 'I8', 'U8', 'F8_E4M3']);
+const nativeTypes = new Set<string>(['F64', 'F32', 'F16', 'BF16', 'I64', 'I32', 'I8', 'U8', 'F8_E4M3', 'I16']);
 
 export const modelTensors = ({ dir, tensors }: ModelDescription): PlacedTensor[] =>
   tensors.map((tensor) => ({ tensor, file: path.join(dir, tensor.file) }));

@@ -149,7 +149,7 @@ export function checkPlanIsSupported(plan: QuantizationPlan, observers: { weight
   const encoded = plan.layers.find(({ scheme }) => scheme?.weights?.codebook !== undefined);
   const variance = plan.transforms.find(({ name }) => name === 'variance-correction');
   if (encoded !== undefined && variance !== undefined)
-    faults.push(`${variance.modifier} changes the scales of channels, and ${encoded.name} has blocks of a codebook without such scales`);
+    faults.push(`${variance.modifier} changes the scales of channels, and ${encoded.name} has a codebook and no such scales`);
   if (plan.transforms.some(({ name }) => name === 'awq') && plan.layers.some(({ scheme }) => scheme?.weights?.type === 'float'))
     faults.push('AWQ searches scales for integers alone, and a layer has weights of floats');
   const observed = plan.transforms.find(needsRows);
@@ -217,7 +217,14 @@ function schemeFaults(
 
 /** What a solver cannot choose codes for: all but GPTQ solve for integers, and those that choose scales do so row by row. */
 function solverObstacle(quantizer: QuantizerPlan | null, { type, strategy, levels }: QuantizationArgs): string | null {
-  if (quantizer === null || quantizer.name === 'rtn' || quantizer.name === 'gptq' || quantizer.name === 'bitsandbytes') return null;
+  if (
+    quantizer === null ||
+    quantizer.name === 'rtn' ||
+    quantizer.name === 'gptq' ||
+    quantizer.name === 'bitsandbytes' ||
+    quantizer.name === 'vptq'
+  )
+    return null;
   if (levels !== undefined && !levelsFacts[levels].has_even_steps)
     return `${quantizer.modifier} chooses integers one step apart, and levels ${levels} are not`;
   if (type !== 'int') return `${quantizer.modifier} chooses integers, and its scheme has floats`;

@@ -42,18 +42,24 @@ const solverPasses: Readonly<Record<QuantizerPlan['name'], { passes: number; fac
   gptq: { passes: 1, factors: true },
   hqq: { passes: 0, factors: false },
   bitsandbytes: { passes: 0, factors: false },
+  vptq: { passes: 1, factors: true },
   beacon: { passes: 8, factors: true },
   comq: { passes: 4, factors: false },
   gpfq: { passes: 2, factors: false },
   qronos: { passes: 4, factors: true },
 };
 
+/** Of VPTQ's k-means, about: with its walks through the columns, every centroid for every weight each time. */
+const kmeansIterations = 30;
+
 /** Rounding to nearest touches each weight a few times, packing and measuring included; a step of HQQ, which takes two powers, about as often. */
 export function quantizeOperations(layers: readonly LayerPlan[]): number {
-  return layers.reduce((sum, { rows, columns, quantizer }) => {
+  return layers.reduce((sum, { rows, columns, quantizer, scheme }) => {
     const { passes, factors } = solverPasses[quantizer?.name ?? 'rtn'];
     const roundings = 1 + (quantizer?.name === 'hqq' ? quantizer.iters : 0);
-    return sum + (factors ? (2 / 3) * columns ** 3 : 0) + passes * rows * columns * columns + 40 * roundings * rows * columns;
+    const vectors = scheme?.weights?.vectors;
+    const search = vectors ? kmeansIterations * (vectors.num_centroids + vectors.num_res_centroids) : 0;
+    return sum + (factors ? (2 / 3) * columns ** 3 : 0) + passes * rows * columns * columns + (40 * roundings + search) * rows * columns;
   }, 0);
 }
 

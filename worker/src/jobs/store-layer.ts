@@ -128,7 +128,7 @@ export async function storeEncoded(
     await weight.device.sync();
     const seconds = secondsBefore + (performance.now() - began) / 1000;
     const H = hessian?.hessian ?? null;
-    const measured = { layer, W: weight, What, H, bytesAfter, seconds, findings: null, pruning: null };
+    const measured = { layer, W: weight, What, H, bytesAfter, seconds, findings: encoded.findings ?? null, pruning: null };
     const metrics = { ...(await measureEncoded(measured, encoded.grid, codebookText(layer), input.sidecar)), ...bias.metrics };
     input.onLayer(layer, metrics, [...encoded.problems, ...bias.problems]);
     return tensors;

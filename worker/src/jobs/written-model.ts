@@ -36,7 +36,7 @@ export class WrittenModel {
   }
 
   schemeOf(): SchemeOf {
-    const schemes = new Map(this.stored.map((layer) => [layer.name, layer.scheme]));
+    const schemes = new Map(this.stored.map((layer) => [layer.name, asWritten(layer)]));
     return (module) => schemes.get(module) ?? null;
   }
 
@@ -49,10 +49,19 @@ export class WrittenModel {
     if (!isUntied(this.plan)) return [];
     return this.plan.layers.flatMap((layer) => {
       const name = `${layer.name}.weight`;
-      const isStored = [...known.keys()].some((tensor) => tensor === name || tensor.startsWith(`${name}_`));
+      const isStored = [...known.keys()].some(
+        (tensor) => tensor === name || tensor.startsWith(`${name}_`) || tensor === `${layer.name}.indices`,
+      );
       const source = modelTensors(this.plan.model).find(({ tensor }) => tensor.name === layer.tensor);
       if (layer.tied_to === null || isStored || source === undefined) return [];
       return [{ ...source, tensor: { ...source.tensor, name } }];
     });
   }
+}
+
+/** Vectors are read with the sizes of their layer beside them, as config.json has them. */
+function asWritten({ scheme, rows, columns }: LayerPlan): LayerPlan['scheme'] {
+  const vectors = scheme?.weights?.vectors;
+  if (!scheme?.weights || vectors === undefined) return scheme;
+  return { ...scheme, weights: { ...scheme.weights, vectors: { ...vectors, shape: [rows, columns] } } };
 }

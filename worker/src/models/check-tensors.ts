@@ -18,6 +18,13 @@ export function checkTensors(model: ModelDescription, facts: ArchitectureFacts):
         findings.push(`${found === undefined ? name : `${name}.absmax`} is missing`);
       continue;
     }
+    if (scheme?.format === 'vptq') {
+      const module = name.slice(0, -'.weight'.length);
+      findings.push(
+        ...['centroids.weight', 'indices'].filter((part) => !shapes.has(`${module}.${part}`)).map((part) => `${module}.${part} is missing`),
+      );
+      continue;
+    }
     if (found === undefined && !isPacked) findings.push(`${name} is missing`);
     else if (isQuantized && !shapes.has(`${name}_scale`))
       findings.push(`${name}_scale is missing, and quantization_config names the layer`);

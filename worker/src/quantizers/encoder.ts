@@ -1,8 +1,9 @@
 // The contract of a method that makes the bytes of a storage format itself: there is no grid of scales beside it that another format could hold.
 import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
+import { vectorsText } from '../../../schemas/src/model/vptq-config.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { QuantizerInput } from './quantizer.js';
+import type { FactorFindings, QuantizerInput } from './quantizer.js';
 
 export interface EncodedWeight {
   /** Tensors of the shard by what follows the name of the layer; the caller disposes them. */
@@ -11,6 +12,8 @@ export interface EncodedWeight {
   read: Tensor;
   /** Values that weights of a cell with the median scale can have, ascending; null where no such picture can be drawn. */
   grid: Float32Array | null;
+  /** What the damped inverse of H took, of a method that has one. */
+  findings?: FactorFindings | null;
   problems: RunProblem[];
 }
 
@@ -21,6 +24,7 @@ export interface Encoder<Plan extends QuantizerPlan = QuantizerPlan> {
 /** Short text of what a layer is stored as, e.g. nf4 g64, double quantized. */
 export function codebookText({ scheme }: LayerPlan): string | null {
   const weights = scheme?.weights;
+  if (weights?.vectors !== undefined) return vectorsText(weights.vectors);
   if (weights?.codebook === undefined) return null;
   return `${weights.codebook} g${weights.group_size ?? 0}${weights.scale_dtype === 'torch.uint8' ? ', double quantized' : ''}`;
 }

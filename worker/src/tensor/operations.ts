@@ -475,6 +475,85 @@ export const packNibbles = (codes: Tensor): Tensor => one(codes.device.enqueue('
 export const unpackNibbles = (packed: Tensor, options: { count: number }): Tensor =>
   one(packed.device.enqueue('unpack_nibbles', [packed], options));
 
+// ---- codebooks of vectors (VPTQ, arXiv 2409.17066) ------------------------------------------------------------------------
+
+/** What quantize_vptq answers; residual and outliers where they are asked for. */
+export interface VptqCodes {
+  /** I32 [groups, ⌈O / vector_len⌉, columns of a group], that of the second codebook in the bits above the first's. */
+  indices: Tensor;
+  /** Weight dtype, [groups, entries · vector_len]. */
+  centroids: Tensor;
+  resCentroids: Tensor | null;
+  /** Weight dtype, [I]. */
+  scale: Tensor;
+  bias: Tensor;
+  /** F64 [codebooks, kiter + 1]: the error of each k-means, NaN behind the last iteration. */
+  errors: Tensor;
+  /** I32 [1, ⌈O / 4⌉, columns] and weight dtype [1, entries · 4]. */
+  outliers: { indices: Tensor; centroids: Tensor } | null;
+}
+/** weight [O, I] (weight dtypes), the factor of the inverse Hessian F32 [I, I] and diag(H) F32 [I] or none, order of the columns I32 [I] or none. */
+export function quantizeVptq(
+  weight: Tensor,
+  factor: Tensor | null,
+  diagonal: Tensor | null,
+  order: Tensor | null,
+  options: {
+    vector_len: number;
+    num_centroids: number;
+    num_res_centroids: number;
+    group_num: number;
+    outlier_size: number;
+    outlier_num_centroids: number;
+    enable_norm: boolean;
+    /** Groups and outliers are formed along the order. */
+    stores_order: boolean;
+    kiter: number;
+    ktol: number;
+    kseed: number;
+    block_size: number;
+  },
+): VptqCodes {
+  const [indices, centroids, scale, bias, errors, ...more] = weight.device.enqueue(
+    'quantize_vptq',
+    [weight, factor, diagonal, order],
+    options,
+  );
+  if (!indices || !centroids || !scale || !bias || !errors) throw new Error('quantize_vptq answered fewer than five results.');
+  const resCentroids = options.num_res_centroids > 0 ? (more.shift() ?? null) : null;
+  const [outlierIndices, outlierCentroids] = more;
+  const outliers = outlierIndices && outlierCentroids ? { indices: outlierIndices, centroids: outlierCentroids } : null;
+  return { indices, centroids, resCentroids, scale, bias, errors, outliers };
+}
+/** I32 [groups, vectors, columns] of `bits` each → I32 [groups, vectors, ⌈columns · bits / 32⌉], the least bits first. */
+export const vptqPack = (indices: Tensor, options: { bits: number }): Tensor =>
+  one(indices.device.enqueue('vptq_pack', [indices], options));
+/** The weight [rows, columns] that a reader gets, in the dtype of the codebook; outlier indices and perm I32. */
+export const vptqValues = (
+  stored: {
+    packed: Tensor;
+    centroids: Tensor;
+    resCentroids: Tensor | null;
+    outliers: { indices: Tensor; centroids: Tensor } | null;
+    perm: Tensor | null;
+    norm: { scale: Tensor; bias: Tensor } | null;
+  },
+  options: { rows: number; columns: number; vector_len: number; outlier_vector_len: number },
+): Tensor => {
+  const { packed, centroids, resCentroids, outliers, perm, norm } = stored;
+  const inputs = [
+    packed,
+    centroids,
+    resCentroids,
+    outliers?.indices ?? null,
+    outliers?.centroids ?? null,
+    perm,
+    norm?.scale ?? null,
+    norm?.bias ?? null,
+  ];
+  return one(packed.device.enqueue('vptq_values', inputs, options));
+};
+
 // ---- blocks of GGUF files (llama.cpp's types) ---------------------------------------------------------------------------
 
 /** Types with an encoder here: blocks of 32 weights (Q8_0, Q4_0) or 256. */

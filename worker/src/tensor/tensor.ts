@@ -1,7 +1,7 @@
 // Typed face of native tensors: shape, dtype and lifetime. Freed by scope (`using`), with a counter that a test holds at zero.
 import type { DType, NativeDevice, NativeHandle, OperationOptions } from '../native-core.js';
 
-const bytesPerElement: Record<DType, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I8: 1, U8: 1, F8_E4M3: 1 };
+const bytesPerElement: Record<DType, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I8: 1, U8: 1, F8_E4M3: 1, I16: 2 };
 
 export class Device {
   /** Handles that JavaScript holds; zero after every finished run. */

@@ -10,6 +10,7 @@ import { hqqPlan } from './hqq.js';
 import { qronosPlan } from './qronos.js';
 import type { QuantizerFields } from './quantizer-plan.js';
 import { rtnPlan } from './rtn.js';
+import { vptqPlan } from './vptq.js';
 
 type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { name: Name }>;
 
@@ -18,6 +19,7 @@ const fields: { readonly [Name in QuantizerPlan['name']]: QuantizerFields<PlanNa
   gptq: gptqPlan,
   hqq: hqqPlan,
   bitsandbytes: bitsandbytesPlan,
+  vptq: vptqPlan,
   beacon: beaconPlan,
   comq: comqPlan,
   gpfq: gpfqPlan,

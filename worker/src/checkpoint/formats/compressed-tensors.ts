@@ -9,6 +9,7 @@ import { loadBitsAndBytes } from './bitsandbytes.js';
 import { floatQuantized, mxfp4Packed, mxfp8Quantized, nvfp4Packed } from './floats.js';
 import type { Format, NamedTensor } from './format.js';
 import { fileOfModule, inputTensors } from './inputs.js';
+import { loadVptq } from './vptq.js';
 
 export const packQuantized: Format = {
   store: (layer, quantized) => {
@@ -97,6 +98,7 @@ export function storageObstacle({ weights, format }: QuantizationScheme): string
 /** The weight that a reader of the folder gets for a quantized module, [rows, columns] in the dtype of its scale. */
 export function loadQuantizedWeight(reader: TensorReader, module: string, scheme: QuantizationScheme): Promise<Tensor> {
   if (scheme.format === 'bitsandbytes') return loadBitsAndBytes(reader, module);
+  if (scheme.format === 'vptq') return loadVptq(reader, module, scheme);
   const format = compressedTensorsFormats[scheme.format];
   const obstacle = storageObstacle(scheme);
   if (format === undefined || obstacle !== null)

@@ -1,0 +1,211 @@
+// k-means of weighted points: Σ_i w_i ‖x_i - c_label(i)‖² made small, by Lloyd's iterations (Lloyd 1982) from a k-means++ start (Arthur and Vassilvitskii 2007).
+//
+//   start       the first centroid is a point drawn by its weight, every further one a point drawn by w_i ‖x_i - nearest centroid‖²
+//   iteration   every point to its nearest centroid, every centroid to the weighted mean of its points; one without points to the point with the largest error
+//   end         after `iterations`, or when one has gained less than `tolerance` of the error
+//
+// Both steps and the move of an empty centroid only lower the error. Draws come from splitmix64 of the seed, sums are double and over tiles of fixed size or over the
+// points of a centroid in their order: the same bytes at any thread count. Points that weigh nothing draw no centroid; if all weigh nothing, all weigh the same.
+// Cost: (1 + iterations) · n · count · length multiply-adds.
+#include "quantizers/kmeans.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "core/vector-math.h"
+
+namespace bitwright {
+namespace {
+
+constexpr int64_t lanes = 16, tile = 4096;
+
+BITWRIGHT_VECTOR void nearest_points(const float* points, int64_t n, int64_t length, int64_t used, const float* blocks, int64_t n_blocks, int32_t* labels, float* distances) {
+  for (int64_t i = 0; i < n; ++i) {
+    const float* x = points + i * length;
+    float least[lanes];
+    int32_t at[lanes];
+    for (int64_t l = 0; l < lanes; ++l) {
+      least[l] = std::numeric_limits<float>::infinity();
+      at[l] = 0;
+    }
+    for (int64_t b = 0; b < n_blocks; ++b) {
+      const float* block = blocks + b * length * lanes;
+      float sums[lanes] = {};
+      for (int64_t c = 0; c < used; ++c)
+        for (int64_t l = 0; l < lanes; ++l) {
+          const float difference = x[c] - block[c * lanes + l];
+          sums[l] += difference * difference;
+        }
+      for (int64_t l = 0; l < lanes; ++l) {
+        const bool nearer = sums[l] < least[l];
+        least[l] = nearer ? sums[l] : least[l];
+        at[l] = nearer ? static_cast<int32_t>(b * lanes + l) : at[l];
+      }
+    }
+    int64_t best = 0;
+    for (int64_t l = 1; l < lanes; ++l)
+      if (least[l] < least[best] || (least[l] == least[best] && at[l] < at[best])) best = l;
+    labels[i] = at[best];
+    distances[i] = least[best];
+  }
+}
+
+/// errors[i] = min(errors[i], weights[i] · ‖x_i - c‖²).
+BITWRIGHT_VECTOR void lower_errors(const float* points, const float* weights, int64_t n, int64_t length, const float* c, float* errors) {
+  for (int64_t i = 0; i < n; ++i) {
+    float sum = 0;
+    for (int64_t k = 0; k < length; ++k) {
+      const float difference = points[i * length + k] - c[k];
+      sum += difference * difference;
+    }
+    const float error = weights[i] * sum;
+    errors[i] = error < errors[i] ? error : errors[i];
+  }
+}
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  /// In [0, 1), 53 bits: splitmix64 (Steele, Lea and Flood 2014).
+  double next() {
+    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  }
+
+ private:
+  uint64_t state_;
+};
+
+double sum_of(const float* values, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(values[i]);
+  return sum;
+}
+
+/// An index drawn with a chance in proportion to `values`, whose tiles have these sums; -1 where all are zero.
+int64_t drawn(Random& random, const float* values, int64_t n, const std::vector<double>& sums) {
+  double left = random.next() * std::accumulate(sums.begin(), sums.end(), 0.0);
+  int64_t chosen_tile = -1, chosen = -1;
+  for (size_t t = 0; t < sums.size(); ++t) {
+    if (!(sums[t] > 0)) continue;
+    chosen_tile = static_cast<int64_t>(t);
+    if (left < sums[t]) break;
+    left -= sums[t];
+  }
+  for (int64_t i = chosen_tile * tile; chosen_tile >= 0 && i < std::min(n, (chosen_tile + 1) * tile); ++i) {
+    if (!(values[i] > 0)) continue;
+    chosen = i;
+    left -= static_cast<double>(values[i]);
+    if (left < 0) break;
+  }
+  return chosen;
+}
+
+bool start(RunContext& context, const float* points, const float* weights, int64_t n, const KmeansSettings& settings, float* centroids) {
+  const int64_t length = settings.length;
+  Random random(settings.seed);
+  std::vector<float> errors(weights, weights + n);
+  std::vector<double> sums(static_cast<size_t>((n + tile - 1) / tile));
+  context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) { sums[static_cast<size_t>(begin / tile)] = sum_of(weights + begin, end - begin); });
+  for (int64_t k = 0; k < settings.count; ++k) {
+    if (context.cancelled()) return false;
+    const int64_t chosen = drawn(random, errors.data(), n, sums);
+    // Every point that weighs anything is a centroid already: the rest stay at zero and are no point's.
+    if (chosen < 0) return true;
+    std::copy_n(points + chosen * length, length, centroids + k * length);
+    if (k == 0) std::fill(errors.begin(), errors.end(), std::numeric_limits<float>::infinity());
+    context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) {
+      lower_errors(points + begin * length, weights + begin, end - begin, length, centroids + k * length, errors.data() + begin);
+      sums[static_cast<size_t>(begin / tile)] = sum_of(errors.data() + begin, end - begin);
+    });
+  }
+  return true;
+}
+
+/// Centroids to the means of their points; `errors` are those of the points before.
+void move(RunContext& context, const float* points, const float* weights, int64_t n, const KmeansSettings& settings, const std::vector<int32_t>& labels, const std::vector<float>& errors, float* centroids) {
+  const int64_t count = settings.count, length = settings.length;
+  std::vector<int64_t> first(static_cast<size_t>(count + 1)), place;
+  std::vector<int64_t> members(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) ++first[static_cast<size_t>(labels[static_cast<size_t>(i)]) + 1];
+  std::partial_sum(first.begin(), first.end(), first.begin());
+  place = first;
+  for (int64_t i = 0; i < n; ++i) members[static_cast<size_t>(place[static_cast<size_t>(labels[static_cast<size_t>(i)])]++)] = i;
+  context.pool.parallel_chunks(count, 16, [&](int64_t begin, int64_t end) {
+    std::vector<double> sums(static_cast<size_t>(length));
+    for (int64_t k = begin; k < end; ++k) {
+      double weight = 0;
+      std::fill(sums.begin(), sums.end(), 0.0);
+      for (int64_t m = first[static_cast<size_t>(k)]; m < first[static_cast<size_t>(k) + 1]; ++m) {
+        const int64_t i = members[static_cast<size_t>(m)];
+        weight += static_cast<double>(weights[i]);
+        for (int64_t c = 0; c < length; ++c) sums[static_cast<size_t>(c)] += static_cast<double>(weights[i]) * static_cast<double>(points[i * length + c]);
+      }
+      if (weight > 0)
+        for (int64_t c = 0; c < length; ++c) centroids[k * length + c] = static_cast<float>(sums[static_cast<size_t>(c)] / weight);
+    }
+  });
+  std::vector<int64_t> empty;
+  for (int64_t k = 0; k < count; ++k)
+    if (first[static_cast<size_t>(k)] == first[static_cast<size_t>(k) + 1]) empty.push_back(k);
+  if (empty.empty()) return;
+  const auto n_moved = static_cast<int64_t>(std::min(empty.size(), static_cast<size_t>(n)));
+  std::iota(members.begin(), members.end(), 0);
+  std::partial_sort(members.begin(), members.begin() + n_moved, members.end(), [&](int64_t a, int64_t b) {
+    const float of_a = errors[static_cast<size_t>(a)], of_b = errors[static_cast<size_t>(b)];
+    return of_a > of_b || (of_a == of_b && a < b);
+  });
+  for (int64_t m = 0; m < n_moved; ++m)
+    if (const int64_t i = members[static_cast<size_t>(m)]; errors[static_cast<size_t>(i)] > 0) std::copy_n(points + i * length, length, centroids + empty[static_cast<size_t>(m)] * length);
+}
+
+}  // namespace
+
+Codebook::Codebook(const float* values, int64_t count, int64_t length) : n_blocks_((count + lanes - 1) / lanes), length_(length) {
+  blocks_.assign(static_cast<size_t>(n_blocks_ * lanes * length), std::numeric_limits<float>::infinity());
+  for (int64_t k = 0; k < count; ++k)
+    for (int64_t c = 0; c < length; ++c) blocks_[static_cast<size_t>((k / lanes * length + c) * lanes + k % lanes)] = values[k * length + c];
+}
+
+void Codebook::nearest(const float* points, int64_t n, int64_t used, int32_t* labels, float* distances) const {
+  nearest_points(points, n, length_, used, blocks_.data(), n_blocks_, labels, distances);
+}
+
+bool weighted_kmeans(RunContext& context, const float* points, const float* given, int64_t n, const KmeansSettings& settings, std::vector<float>& centroids, std::vector<double>& objective) {
+  const int64_t length = settings.length;
+  centroids.assign(static_cast<size_t>(settings.count * length), 0.0f);
+  objective.clear();
+  const bool weightless = std::none_of(given, given + n, [](float weight) { return weight > 0; });
+  const std::vector<float> ones(static_cast<size_t>(weightless ? n : 0), 1.0f);
+  const float* weights = weightless ? ones.data() : given;
+  if (!start(context, points, weights, n, settings, centroids.data())) return false;
+  std::vector<int32_t> labels(static_cast<size_t>(n));
+  std::vector<float> errors(static_cast<size_t>(n)), before;
+  std::vector<double> sums(static_cast<size_t>((n + tile - 1) / tile));
+  for (int64_t iteration = 0;; ++iteration) {
+    if (context.cancelled()) return false;
+    const Codebook codebook(centroids.data(), settings.count, length);
+    context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) {
+      codebook.nearest(points + begin * length, end - begin, length, labels.data() + begin, errors.data() + begin);
+      for (int64_t i = begin; i < end; ++i) errors[static_cast<size_t>(i)] *= weights[i];
+      sums[static_cast<size_t>(begin / tile)] = sum_of(errors.data() + begin, end - begin);
+    });
+    const double error = std::accumulate(sums.begin(), sums.end(), 0.0);
+    // An error that rounding has raised by its last places is none that is gone back to.
+    if (!objective.empty() && !(error < objective.back())) {
+      centroids = before;
+      return true;
+    }
+    const bool enough = !objective.empty() && objective.back() - error < settings.tolerance * objective.back();
+    objective.push_back(error);
+    if (enough || error == 0 || iteration == settings.iterations) return true;
+    before = centroids;
+    move(context, points, weights, n, settings, labels, errors, centroids.data());
+  }
+}
+
+}  // namespace bitwright
