@@ -39,7 +39,7 @@ test('the page holds everything, and its policy lets its own scripts alone run',
   for (const text of [...scripts, /<style>([\s\S]*?)<\/style>/.exec(page)?.[1] ?? ''])
     assert.ok(policy.includes(createHash('sha256').update(text).digest('base64')));
   const embedded = JSON.parse(/id="embedded">([\s\S]*?)<\/script>/.exec(page)?.[1] ?? '') as { base64: Record<string, string> };
-  assert.deepEqual(Object.keys(embedded.base64).sort(), ['blocks/000.arrays.bin', 'blocks/001.arrays.bin']);
+  assert.deepEqual(Object.keys(embedded.base64).sort(), ['blocks/000.arrays.bin', 'blocks/001.arrays.bin', 'blocks/depth.arrays.bin']);
   for (const [name, base64] of Object.entries(embedded.base64))
     assert.deepEqual(Buffer.from(base64, 'base64'), readFileSync(path.join(dir, name)));
 });

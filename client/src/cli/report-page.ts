@@ -53,9 +53,15 @@ async function pageFile(name: string): Promise<string> {
   }
 }
 
-async function arrayFiles(reportDir: string, { layers }: RunReport): Promise<Record<string, string>> {
-  const arrays = layers.flatMap(({ histogram, grid }): SidecarArray[] => [histogram, grid].filter((array) => array !== null));
-  const names = [...new Set(arrays.map(({ file }) => file))];
+/** Names of the files that the arrays in a part of a report lie in. */
+function filesIn(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { file, dtype } = value as Partial<SidecarArray>;
+  return file !== undefined && dtype !== undefined ? [file] : Object.values(value).flatMap(filesIn);
+}
+
+async function arrayFiles(reportDir: string, { layers, depth }: RunReport): Promise<Record<string, string>> {
+  const names = [...new Set(filesIn([layers, depth]))];
   const read = names.map(async (name): Promise<[string, string]> => {
     const file = path.join(reportDir, name);
     try {

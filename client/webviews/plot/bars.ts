@@ -2,6 +2,7 @@
 import { round } from './cells.js';
 import { draw } from './element.js';
 import type { Drawing } from './element.js';
+import { outlinePath, type Counts } from './outline.js';
 import { linearScale, logScale } from './scale.js';
 
 export interface Histogram {
@@ -12,6 +13,8 @@ export interface Histogram {
   max: number;
   /** Values drawn as lines over the whole height. */
   marks: readonly number[];
+  /** Counts drawn as an outline over the bars. */
+  outline?: Counts | null;
   logCounts: boolean;
   width: number;
   height: number;
@@ -20,13 +23,13 @@ export interface Histogram {
 
 const margin = { left: 46, right: 10, top: 8, bottom: 26 };
 
-export function drawHistogram({ title, counts, min, max, marks, logCounts, width, height, format }: Histogram): Drawing {
+export function drawHistogram({ title, counts, min, max, marks, outline = null, logCounts, width, height, format }: Histogram): Drawing {
   const inner = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
-  const largest = Math.max(1, ...counts);
+  const largest = Math.max(1, ...counts, ...(outline?.counts ?? []));
   // A logarithmic count begins below one, so that single weights are seen.
   const countScale = logCounts ? logScale(0.5, largest) : linearScale(0, largest);
-  const low = Math.min(min, ...marks);
-  const high = Math.max(max, ...marks);
+  const low = Math.min(min, outline?.min ?? min, ...marks);
+  const high = Math.max(max, outline?.max ?? max, ...marks);
   const values = linearScale(low, high);
   const x = (value: number): number => margin.left + values.share(value) * inner.width;
   const y = (count: number): number => margin.top + (1 - countScale.share(count)) * inner.height;
@@ -71,6 +74,9 @@ export function drawHistogram({ title, counts, min, max, marks, logCounts, width
     ...countTicks,
     ...bars,
     ...lines,
+    ...(outline === null
+      ? []
+      : [draw('path', { class: 'outline', d: outlinePath(outline, x, (count) => (count > 0 ? y(count) : bottom)) })]),
     axis,
     ...valueTicks,
   );

@@ -17,6 +17,7 @@ import { drawHeatmap, scaleOf, worstOf } from './error-heatmap.js';
 import { drawDetails, drawTooltip } from './layer-details.js';
 import { drawTable, orderOr } from './layer-table.js';
 import type { TableOrder } from './layer-table.js';
+import { drawAllLayers, drawInputs, drawWeightPictures, levels, type Level, type ReadArray } from './layer-pictures.js';
 import { metrics, metricsOf } from './metrics.js';
 import type { Metric } from './metrics.js';
 import { drawSummary } from './summary.js';
@@ -30,6 +31,7 @@ interface Choice {
   layer: string | null;
   order: TableOrder;
   logCounts: boolean;
+  level: Level;
   places: Places;
   /** What the host opens again after a reload of the window. */
   saved: string | null;
@@ -43,6 +45,7 @@ let choice: Choice = {
   layer: null,
   order: { key: 'relative_output_error', descending: true },
   logCounts: true,
+  level: 'tensor',
   places: {},
   saved: null,
 };
@@ -96,6 +99,11 @@ function render(shown: RunReport): void {
     { id: 'metric', 'aria-label': 'Figure shown' },
     ...metricsOf(shown.layers).map(({ key, name }) => draw('option', { value: key }, name)),
   );
+  const levelChoice = draw(
+    'select',
+    { id: 'level', 'aria-label': 'Weights shown by' },
+    ...levels.map(({ key, name }) => draw('option', { value: key }, name)),
+  );
   const logChoice = draw('label', {}, draw('input', { type: 'checkbox', id: 'log-counts' }), 'logarithmic counts');
   page.replaceChildren(
     toDom(document, drawSummary(shown)),
@@ -107,13 +115,26 @@ function render(shown: RunReport): void {
             'div',
             { class: 'pictures' },
             draw('div', {}, section('heatmap', 'Which layer hurts', metricChoice), section('layer', 'Chosen layer')),
-            section('weights', 'Weights', logChoice),
+            section('weights', 'Weights', levelChoice, logChoice),
           ),
     ),
     ...(shown.depth ? [toDom(document, section('depth', 'Where did it break'))] : []),
     ...(shown.rotations?.length ? [toDom(document, section('rotations', 'Rotations'))] : []),
     ...(shown.transforms?.length ? [toDom(document, section('transforms', 'Transforms'))] : []),
-    ...(shown.layers.length === 0 ? [] : [toDom(document, section('table', 'Layers'))]),
+    ...(shown.layers.length === 0
+      ? []
+      : [
+          toDom(
+            document,
+            draw(
+              'details',
+              { class: 'panel', id: 'all-weights' },
+              draw('summary', {}, 'Weights of all layers'),
+              draw('div', { id: 'minis' }),
+            ),
+          ),
+          toDom(document, section('table', 'Layers')),
+        ]),
   );
   if (shown.depth) replace('depth', depthPanel(shown.depth));
   if (shown.rotations?.length) replace('rotations', drawRotations(shown.rotations));
@@ -122,11 +143,31 @@ function render(shown: RunReport): void {
   const metricSelect = document.getElementById('metric') as HTMLSelectElement;
   metricSelect.value = chosenMetric(shown.layers)?.key ?? '';
   metricSelect.addEventListener('change', () => change({ metric: metricSelect.value as Metric['key'] }));
+  const levelSelect = document.getElementById('level') as HTMLSelectElement;
+  levelSelect.value = choice.level;
+  levelSelect.addEventListener('change', () => change({ level: levelSelect.value as Level }));
   const logBox = document.getElementById('log-counts') as HTMLInputElement;
   logBox.checked = choice.logCounts;
-  logBox.addEventListener('change', () => change({ logCounts: logBox.checked }));
+  logBox.addEventListener('change', () => {
+    change({ logCounts: logBox.checked });
+    void redrawAllWeights();
+  });
+  document.getElementById('all-weights')?.addEventListener('toggle', () => void redrawAllWeights());
   redrawPictures();
   redrawTable();
+}
+
+async function redrawAllWeights(): Promise<void> {
+  const details = document.getElementById('all-weights');
+  if (report === null || !(details instanceof HTMLDetailsElement) || !details.open) return;
+  try {
+    replace('minis', await drawAllLayers(report.layers, choice.logCounts, read));
+  } catch (error) {
+    replace(
+      'minis',
+      draw('p', { class: 'empty' }, `The histograms cannot be read: ${error instanceof Error ? error.message : String(error)}`),
+    );
+  }
 }
 
 function keep(part: Partial<Choice>): void {
@@ -207,8 +248,12 @@ async function redrawWeights(layer: LayerMetrics, metric: Metric, layers: readon
       'weights before',
       draw('span', { class: 'key-mark' }),
       'values of the grid with the layer’s median scale',
+      ...(arrays?.after ? [draw('span', { class: 'key-outline' }), 'weights after'] : []),
     );
-    replace('weights', draw('h3', {}, layer.name), picture, ...(arrays === null ? [] : [key]));
+    const more = layer.picture ? await drawWeightPictures(layer, layer.picture, choice.level, choice.logCounts, width, read) : [];
+    const inputs = through?.inputs ? await drawInputs(through, through.inputs, layer.columns, choice.logCounts, width, read) : [];
+    if (chosenLayer(report.layers)?.name !== layer.name) return;
+    replace('weights', draw('h3', {}, layer.name), picture, ...(arrays === null ? [] : [key]), ...more, ...inputs);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     channel.send({ kind: 'page-error', message: `${layer.name}: ${text}` });
@@ -219,8 +264,14 @@ async function redrawWeights(layer: LayerMetrics, metric: Metric, layers: readon
 async function arraysOf(layer: LayerMetrics): Promise<LayerArrays | null> {
   if (layer.histogram === null) return null;
   const counts = readArray(layer.histogram, await fileOf(layer.histogram.file));
-  return { counts, grid: layer.grid === null ? [] : readArray(layer.grid, await fileOf(layer.grid.file)) };
+  const { picture, grid } = layer;
+  // Counts of a sample would not stand on one axis with those of all.
+  const after =
+    picture?.rows === layer.rows ? { counts: await read(picture.after), min: picture.after.min ?? 0, max: picture.after.max ?? 1 } : null;
+  return { counts, grid: grid === null ? [] : await read(grid), after };
 }
+
+const read: ReadArray = async (array) => readArray(array, await fileOf(array.file));
 
 function fileOf(name: string): Promise<ArrayBuffer> {
   const known = files.get(name);

@@ -2,11 +2,14 @@
 import type { LayerMetrics, SidecarArray } from '../../../schemas/src/generated/report.js';
 import { drawHistogram } from '../plot/bars.js';
 import type { Drawing } from '../plot/element.js';
+import type { Counts } from '../plot/outline.js';
 import { trim } from './metrics.js';
 
 export interface LayerArrays {
   counts: readonly number[];
   grid: readonly number[];
+  /** Weights as written; left out where the report has none, or counts of a sample. */
+  after?: Counts | null;
 }
 
 /** Numbers of a sidecar array from the bytes of its file; a file that is too short is an error. */
@@ -28,7 +31,7 @@ export function readArray(array: SidecarArray, file: ArrayBuffer): number[] {
   return Array.from({ length }, (_, i) => read[array.dtype](i));
 }
 
-export function drawWeights(layer: LayerMetrics, { counts, grid }: LayerArrays, logCounts: boolean, width: number): Drawing {
+export function drawWeights(layer: LayerMetrics, { counts, grid, after = null }: LayerArrays, logCounts: boolean, width: number): Drawing {
   const [first = 0] = grid;
   return drawHistogram({
     title: `Weights of ${layer.name}: ${counts.reduce((sum, count) => sum + count, 0)} weights from ${trim(layer.histogram?.min ?? 0)} to ${trim(layer.histogram?.max ?? 0)}; grid of ${grid.length} values from ${trim(Math.min(first, ...grid))} to ${trim(Math.max(first, ...grid))}`,
@@ -36,6 +39,7 @@ export function drawWeights(layer: LayerMetrics, { counts, grid }: LayerArrays, 
     min: layer.histogram?.min ?? 0,
     max: layer.histogram?.max ?? 1,
     marks: grid,
+    outline: after,
     logCounts,
     width,
     height: 220,

@@ -385,6 +385,7 @@ export interface LayerMetrics {
    * Columns that the adapter keeps, largest inputs first; absent without OutlierSplitModifier.
    */
   outlier_columns?: number[];
+  picture?: WeightPicture;
 }
 /**
  * How sparse the layer became; absent where nothing prunes it.
@@ -415,6 +416,48 @@ export interface PruningMetrics {
    */
   zero_rows: number;
   zero_rows_before: number;
+}
+/**
+ * What the histogram of a layer's weights does not show: the weights after, their error, parts of the weight, and how far channels stand out. Absent in reports of versions that did not tell it.
+ */
+export interface WeightPicture {
+  /**
+   * Rows that the counts of after, error and the slices are of: all, or of a large weight some that lie evenly.
+   */
+  rows: number;
+  after: SidecarArray;
+  error: SidecarArray;
+  column_slices: SliceCounts;
+  row_slices: SliceCounts;
+  column_magnitudes: SidecarArray;
+  row_magnitudes: SidecarArray;
+  /**
+   * Channels of all rows, farthest first; at most eight of either kind.
+   */
+  outliers: OutlierChannel[];
+}
+/**
+ * Counts of [slices, bins] before and after, slices of neighbouring channels; where weights are scaled in groups of columns, of whole groups.
+ */
+export interface SliceCounts {
+  /**
+   * In each slice but the last, which may be smaller.
+   */
+  channels: number;
+  before: SidecarArray;
+  after: SidecarArray;
+}
+/**
+ * A channel whose largest magnitude is several times the median of all channels'.
+ */
+export interface OutlierChannel {
+  /**
+   * Input or output channel.
+   */
+  axis: 'column' | 'row';
+  index: number;
+  magnitude: number;
+  times_median: number;
 }
 /**
  * The written model against the one before, on a few rows, block by block: where the error arises. The first token of every row is left out, whose hidden state is many times larger than all others in most models. Absent where nothing was written or there were no rows.
@@ -467,6 +510,16 @@ export interface LayerError {
    * |y' - y|^2 / |y|^2, y' the output in the written model.
    */
   total: number | null;
+  inputs?: InputPicture;
+}
+/**
+ * Inputs of a layer on the compared rows: in the model before, and as the written one uses them, quantized where the scheme says so.
+ */
+export interface InputPicture {
+  before: SidecarArray;
+  after: SidecarArray;
+  column_magnitudes: SidecarArray;
+  outliers: OutlierChannel[];
 }
 export interface RunProblem {
   code: string;

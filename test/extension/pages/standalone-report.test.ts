@@ -42,7 +42,12 @@ test('bitwright report --html: one file that draws all, loads nothing and runs n
           page.on('request', (request) => !request.url().startsWith('file:') && failures.push(request.url()));
           await page.goto(pathToFileURL(path.join(folder, 'report.html')).href);
           await page.locator('#heatmap .cell').first().waitFor();
-          await page.locator('#weights svg').waitFor();
+          await page.locator('#weights svg').first().waitFor();
+          await page.locator('#depth-bars .depth-bar').first().waitFor();
+          await page.locator('#level').selectOption('columns');
+          await page.locator('#weights .minis svg').first().waitFor();
+          await page.locator('#all-weights summary').click();
+          await page.locator('#minis .mini-layer').first().waitFor();
           const what = `${colorScheme}, contrast ${contrast}, ${width} px`;
           assert.deepEqual(await axeViolations(page), [], what);
           assert.ok((await page.locator('#table').textContent())?.includes(odd), what);

@@ -1,6 +1,6 @@
 // The error through depth: shares reckoned again from whole forward passes, zero where nothing changed, and blind to what keeps the function of the model.
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { ErrorDepth, LayerError, RunReport } from '../../../schemas/src/generated/report.js';
@@ -76,6 +76,15 @@ test('errors of blocks and layers are those of two whole forward passes', () =>
     };
     const [before, after] = [await pass('model'), await pass('out')];
     assert.equal(depth.blocks[0]?.error, 0);
+    for (const { name, inputs } of depth.layers) {
+      assert.ok(inputs, name);
+      const counted = [inputs.before, inputs.after].map((array) => {
+        const bytes = readFileSync(path.join(dir, 'out.run', array.file));
+        return Array.from({ length: 128 }, (_, i) => bytes.readUInt32LE(array.offset + 4 * i)).reduce((sum, count) => sum + count, 0);
+      });
+      const width = inputs.column_magnitudes.shape[0]!;
+      assert.deepEqual(counted, [rows.length * n_tokens * width, rows.length * n_tokens * width], name);
+    }
     near(depth.blocks[1]?.error ?? null, share(before.hiddenStates[1]!, after.hiddenStates[1]!, tinyLlama.hidden), 'block 0');
     const first = layerOf(depth, 'model.layers.0.self_attn.q_proj');
     assert.equal(first.propagated, 0, 'nothing comes before it');

@@ -76,6 +76,32 @@ function checkLayer(layer: LayerMetrics, runDir: string): void {
   const steps = values.slice(1).map((value, i) => value - values[i]!);
   assert.ok(steps.every((step) => Math.abs(step - steps[0]!) < 1e-6 * Math.abs(values[15]! - values[0]!)));
   assert.equal(grid.min, values[0]);
+  checkPicture(layer, runDir, values);
+}
+
+function checkPicture({ rows, columns, picture, histogram }: LayerMetrics, runDir: string, grid: number[]): void {
+  assert.ok(picture && histogram);
+  const total = (array: SidecarArray): number => arrayOf(runDir, array).reduce((sum, count) => sum + count, 0);
+  assert.equal(picture.rows, rows, 'a small weight is counted whole');
+  const { column_slices, row_slices, after, error } = picture;
+  for (const array of [after, error, column_slices.before, column_slices.after, row_slices.before, row_slices.after])
+    assert.equal(total(array), rows * columns);
+  assert.deepEqual(
+    [column_slices.channels % (columns > 128 ? 128 : 8), column_slices.before.shape[1]],
+    [0, 64],
+    'slices hold whole groups',
+  );
+  assert.equal(row_slices.channels * row_slices.before.shape[0]!, rows);
+  // No error is larger than a step, and the largest lies at an end of its bins.
+  assert.ok(error.max! > 0 && error.max! < 2 * Math.abs(grid[15]! - grid[0]!) && error.min === -error.max!);
+  const counts = arrayOf(runDir, error);
+  assert.ok(counts[0]! + counts.at(-1)! > 0);
+  const [strip, lines] = [picture.column_magnitudes, picture.row_magnitudes].map((array) => arrayOf(runDir, array));
+  assert.deepEqual([strip!.length, lines!.length], [columns, rows]);
+  const largest = Math.max(-histogram.min!, histogram.max!);
+  assert.equal(Math.max(...strip!), Math.fround(largest));
+  // Rounded to BF16 on its way through a scale.
+  assert.ok(Math.abs(Math.max(...lines!) / largest - 1) < 2 ** -7);
 }
 
 function checkEvents(progress: EventOf<'progress'>[]): void {

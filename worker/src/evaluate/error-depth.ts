@@ -27,11 +27,13 @@ import { activationBudget, partOf } from '../memory/activation-budget.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
+import type { Sidecar } from '../report/sidecar.js';
 import { narrow, reshape } from '../tensor/operations.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { applyScales } from '../transforms/apply-scales.js';
 import { comparedRows } from './compared-rows.js';
 import { partLoader, rowsAtATime, type EvaluationWatch } from './model-pass.js';
+import { SeenInputs } from './seen-inputs.js';
 import { SquaredErrors } from './squared-errors.js';
 
 /** What is passed through both models: enough that the error of a block is known to a few percent of itself, and little beside a calibration. */
@@ -63,6 +65,8 @@ export interface DepthInput {
   governor: MemoryGovernor;
   availableBytes: number;
   watch: EvaluationWatch;
+  /** Takes the pictures of the inputs. */
+  sidecar: Sidecar;
 }
 
 export async function measureDepth(input: DepthInput): Promise<ErrorDepth> {
@@ -145,6 +149,8 @@ class DepthPass {
     this.applyTransforms(block, before);
     const bare = withoutInputs(after);
     using errors = new SquaredErrors();
+    using seen = new SeenInputs(this.input.device);
+    const { quantization } = this.input.written;
     const modules = new Set<string>();
     await this.step(block + 1, errors, (batch, [h, hidden]) => {
       const inputs = new Map<string, Tensor>();
@@ -152,6 +158,7 @@ class DepthPass {
         const next = model.forwardBlock(block, h, batch, before, (module, x) => inputs.set(module, reshape(x, x.shape)));
         const nextHidden = model.forwardBlock(block, hidden, batch, after, (module, x) => {
           modules.add(module);
+          if (quantization?.layers[module]) seen.observe(module, inputs.get(module)!, x, after.linear(module).quantizeInput);
           const output = (input: Tensor, weights: WeightSource): Tensor => model.forwardModule(module, block, input, batch, weights);
           compareOutputs(module, { x: inputs.get(module)!, xHat: x, output, before, after, bare, errors, offsets: batch.offsets });
         });
@@ -161,7 +168,12 @@ class DepthPass {
       }
     });
     const shares = await errors.shares();
-    return { hidden: shares.of('hidden', 'hidden'), layers: [...modules].map((name) => layerError(name, block, shares)) };
+    const layerErrors: LayerError[] = [];
+    for (const name of modules) {
+      const inputs = await seen.picture(name, this.input.sidecar);
+      layerErrors.push({ ...layerError(name, block, shares), ...(inputs === null ? {} : { inputs }) });
+    }
+    return { hidden: shares.of('hidden', 'hidden'), layers: layerErrors };
   }
 
   /** Only where the head is quantized: else its error is that of the hidden states. */

@@ -1,11 +1,14 @@
 // What `evaluate` of a recipe asks for, on the written file and on the model before, read as any reader would. Each figure is kept as soon as it is
 // known, so that the report of a run that stops has those. Perplexity runs on all devices of the run, the others on its first.
+import path from 'node:path';
 import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { ErrorDepth, RunProblem, RunReport } from '../../../schemas/src/generated/report.js';
+import { writeDurably } from '../checkpoint/durable-file.js';
 import { evaluationOperations, type EvaluationKind } from '../jobs/evaluation-estimate.js';
 import { availableMemory } from '../jobs/memory-estimate.js';
 import { depthOperations } from '../jobs/operations-estimate.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
+import { Sidecar } from '../report/sidecar.js';
 import { asRunFailure, isCancellation, type RunContext } from '../run-context.js';
 import { measureDepth } from './error-depth.js';
 import { measureGeneration } from './generation.js';
@@ -86,10 +89,24 @@ export async function depthOfRun(
     throwIfCancelled: () => context.throwIfCancelled(),
   };
   const availableBytes = availableMemory(plan);
+  const sidecar = new Sidecar('blocks/depth.arrays.bin');
   try {
-    return await context.stage('evaluate', null, what, () =>
-      measureDepth({ original: plan.model, written, transforms, runDir, dataset, device, governor, availableBytes, watch }),
-    );
+    return await context.stage('evaluate', null, what, async () => {
+      const depth = await measureDepth({
+        original: plan.model,
+        written,
+        transforms,
+        runDir,
+        dataset,
+        device,
+        governor,
+        availableBytes,
+        watch,
+        sidecar,
+      });
+      await writeDurably(path.join(runDir, sidecar.file), sidecar.chunks, 'the pictures of the inputs');
+      return depth;
+    });
   } catch (error) {
     if (isCancellation(error)) throw error;
     const { message } = asRunFailure(error);

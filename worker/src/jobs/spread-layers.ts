@@ -6,7 +6,7 @@ import type { SpreadStatistics } from '../calibration/spread-statistics.js';
 import type { NamedTensor } from '../checkpoint/formats/format.js';
 import type { WeightCopies } from '../checkpoint/weight-copies.js';
 import { fusedWith } from '../quantizers/fused-linears.js';
-import { Sidecar } from '../report/sidecar.js';
+import { Sidecar, withPlacedArrays } from '../report/sidecar.js';
 import type { Device } from '../tensor/tensor.js';
 import { quantizeOperations } from './operations-estimate.js';
 import { quantizeUnit, type QuantizeUnitInput } from './quantize-unit.js';
@@ -73,7 +73,7 @@ export async function quantizeSpread(input: SpreadLayersInput): Promise<NamedTen
         const part = sidecar.take();
         results.tell(layer.name, () => {
           const placed = input.sidecar.append(part);
-          input.onLayer(layer, { ...metrics, histogram: placed(metrics.histogram), grid: placed(metrics.grid) }, problems);
+          input.onLayer(layer, withPlacedArrays(metrics, placed), problems);
         });
       };
       try {

@@ -9,6 +9,7 @@ import { informationBits, levelsFacts } from '../../../schemas/src/levels.js';
 import { clippedShare, compare, hessianError, histogram, summary, type WeightArgs } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Sidecar } from './sidecar.js';
+import { weightPicture } from './weight-picture.js';
 
 const n_bins = 128;
 
@@ -80,6 +81,9 @@ async function measureWeights({ layer, W, What, H, bytesAfter, findings, pruning
   const [squaresBefore = 0, squaresAfter = 0, squaredError = 0, product = 0] = await sums.readDoubles();
   const [outputError = 0, output = 0] = errors ? await errors.readDoubles() : [];
   const count = layer.rows * layer.columns;
+  const counted = sidecar.counts(await readCounts(counts), width);
+  const groupSize = layer.scheme?.weights?.group_size ?? 0;
+  const picture = await weightPicture(W, What, width, groupSize > 0 && groupSize < layer.columns ? groupSize : 1, sidecar);
   return {
     name: layer.name,
     role: layer.role,
@@ -98,7 +102,8 @@ async function measureWeights({ layer, W, What, H, bytesAfter, findings, pruning
     dead_columns: findings?.dead_columns ?? null,
     ...(pruning === null ? {} : { pruning }),
     seconds,
-    histogram: sidecar.counts(await readCounts(counts), width),
+    histogram: counted,
+    picture,
   };
 }
 

@@ -16,8 +16,8 @@ export class Sidecar {
   /** `file`: name in the report folder. */
   constructor(readonly file: string) {}
 
-  counts(counts: Uint32Array, range: { min: number; max: number }): SidecarArray {
-    return this.add('U32', new Uint8Array(counts.buffer, counts.byteOffset, counts.byteLength), counts.length, range.min, range.max);
+  counts(counts: Uint32Array, range: { min: number; max: number }, shape: number[] = [counts.length]): SidecarArray {
+    return this.add('U32', new Uint8Array(counts.buffer, counts.byteOffset, counts.byteLength), shape, range.min, range.max);
   }
 
   floats(values: Float32Array): SidecarArray {
@@ -25,7 +25,7 @@ export class Sidecar {
     return this.add(
       'F32',
       bytes,
-      values.length,
+      [values.length],
       values.length > 0 ? Math.min(...values) : null,
       values.length > 0 ? Math.max(...values) : null,
     );
@@ -46,10 +46,20 @@ export class Sidecar {
     return (array) => array && { ...array, offset: array.offset + shift };
   }
 
-  private add(dtype: SidecarArray['dtype'], bytes: Uint8Array, length: number, min: number | null, max: number | null): SidecarArray {
-    const array = { file: this.file, dtype, shape: [length], offset: this.offset, min, max };
+  private add(dtype: SidecarArray['dtype'], bytes: Uint8Array, shape: number[], min: number | null, max: number | null): SidecarArray {
+    const array = { file: this.file, dtype, shape, offset: this.offset, min, max };
     this.chunks.push(bytes);
     this.offset += bytes.byteLength;
     return array;
   }
+}
+
+const isArray = (value: object): value is SidecarArray => 'dtype' in value && 'offset' in value && 'file' in value;
+
+/** The value with every array in it where `place` says. */
+export function withPlacedArrays<T>(value: T, place: (array: SidecarArray) => SidecarArray | null): T {
+  if (typeof value !== 'object' || value === null) return value;
+  if (isArray(value)) return place(value) as T;
+  if (Array.isArray(value)) return value.map((item: unknown) => withPlacedArrays(item, place)) as T;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withPlacedArrays(item as unknown, place)])) as T;
 }
