@@ -1,56 +1,111 @@
 // Bundles what ships into dist/: extension, server, worker, command line and webviews. `--watch` rebuilds on change.
-import { chmodSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { languageClientParts } from './language-client-parts.mjs';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const inRoot = (...parts) => path.join(root, ...parts);
 
-async function bundleOptions(outDir, sourcemap) {
+const pages = ['report', 'sensitivity', 'comparison', 'model-file', 'standalone'];
+
+function bundleOptions(outDir, sourcemap) {
   const { version } = JSON.parse(readFileSync(inRoot('package.json'), 'utf8'));
-  const { standaloneValidators } = await import('./standalone-validators.mjs');
   const common = {
     bundle: true,
-    plugins: [standaloneValidators],
-    sourcemap,
     metafile: true,
-    // Less to read at every start; functions keep their names, for the traces in logs.
+    // Less to read at every start. Names of functions in traces are those of the maps, which every build of the same sources writes alike.
     minify: true,
-    keepNames: true,
     logLevel: 'warning',
     absWorkingDir: root,
     define: { BITWRIGHT_VERSION: JSON.stringify(version) },
   };
-  const node = { ...common, platform: 'node', target: 'node20', format: 'cjs' };
   return [
-    { ...node, entryPoints: ['client/src/extension.ts'], outfile: `${outDir}/client/extension.js`, external: ['vscode'] },
-    { ...node, entryPoints: ['server/src/main.ts'], outfile: `${outDir}/server/main.js` },
-    { ...node, entryPoints: ['worker/src/main.ts'], outfile: `${outDir}/worker/main.js` },
-    { ...node, entryPoints: ['worker/src/hash-thread.ts'], outfile: `${outDir}/worker/hash-thread.js` },
-    { ...node, entryPoints: ['client/src/cli/bitwright.ts'], outfile: `${outDir}/cli/bitwright.js` },
-    ...['report', 'sensitivity', 'comparison', 'model-file', 'standalone'].map((page) => ({
+    {
+      ...common,
+      entryPoints: {
+        'client/extension': 'client/src/extension.ts',
+        'server/main': 'server/src/main.ts',
+        'worker/main': 'worker/src/main.ts',
+        'worker/hash-thread': 'worker/src/hash-thread.ts',
+        'cli/bitwright': 'client/src/cli/bitwright.ts',
+      },
+      plugins: [withoutDescriptions, languageClientParts, asCommonJs(outDir, sourcemap)],
+      // What several of them need is there once, and what they import later is read later.
+      splitting: true,
+      chunkNames: 'shared/[name]-[hash]',
+      // Splitting needs modules; asCommonJs makes of them what VS Code loads.
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      external: ['vscode'],
+      sourcemap: sourcemap === false ? false : 'inline',
+      write: false,
+      outdir: outDir,
+    },
+    {
       ...common,
       platform: 'browser',
       target: 'es2022',
       format: 'iife',
-      entryPoints: [`client/webviews/${page}/main.ts`],
-      outfile: `${outDir}/webviews/${page}.js`,
-    })),
+      sourcemap,
+      entryPoints: Object.fromEntries(pages.map((page) => [page, `client/webviews/${page}/main.ts`])),
+      outdir: `${outDir}/webviews`,
+    },
   ];
 }
+
+/** No editor shows those of plans, reports and analyses. */
+const withoutDescriptions = {
+  name: 'without-descriptions',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]schemas[\\/](plan|report|sensitivity|lock)\.schema\.json$/ }, ({ path: file }) => ({
+      contents: JSON.stringify(
+        JSON.parse(readFileSync(file, 'utf8'), (key, value) => (key === 'description' && typeof value === 'string' ? undefined : value)),
+      ),
+      loader: 'json',
+    }));
+  },
+};
+
+/** Writes the outputs as CommonJS modules, in place of those of the last build. */
+const asCommonJs = (outDir, sourcemap) => ({
+  name: 'as-common-js',
+  setup({ onEnd, esbuild }) {
+    onEnd(async ({ errors, outputFiles }) => {
+      if (errors.length > 0) return;
+      rmSync(inRoot(outDir, 'shared'), { recursive: true, force: true });
+      for (const { path: file, text } of outputFiles) {
+        const { code, map } = await esbuild.transform(text, {
+          format: 'cjs',
+          platform: 'node',
+          target: 'node20',
+          minify: true,
+          // An import of the editor's process is a promise of require: import() would leave VS Code's own loader.
+          supported: { 'dynamic-import': false },
+          sourcefile: path.basename(file),
+          sourcemap: sourcemap === false ? false : 'external',
+        });
+        mkdirSync(path.dirname(file), { recursive: true });
+        writeFileSync(file, sourcemap === false ? code : `${code}//# sourceMappingURL=${path.basename(file)}.map\n`);
+        if (sourcemap !== false) writeFileSync(`${file}.map`, map);
+      }
+      chmodSync(inRoot(outDir, 'cli/bitwright.js'), 0o755);
+    });
+  },
+});
 
 /** Answers the files that the bundles are made of. */
 export async function buildBundles({ outDir = 'dist', sourcemap = 'linked' } = {}) {
   const esbuild = await import('esbuild');
-  const built = await Promise.all((await bundleOptions(outDir, sourcemap)).map((options) => esbuild.build(options)));
-  chmodSync(inRoot(outDir, 'cli/bitwright.js'), 0o755);
+  const built = await Promise.all(bundleOptions(outDir, sourcemap).map((options) => esbuild.build(options)));
   const outputs = built.flatMap(({ metafile }) => Object.values(metafile.outputs));
   return [...new Set(outputs.flatMap(({ inputs }) => Object.keys(inputs).filter((name) => inputs[name].bytesInOutput > 0)))].sort();
 }
 
 async function watchBundles() {
   const esbuild = await import('esbuild');
-  for (const options of await bundleOptions('dist', 'linked')) await (await esbuild.context({ ...options, logLevel: 'info' })).watch();
+  for (const options of bundleOptions('dist', 'linked')) await (await esbuild.context({ ...options, logLevel: 'info' })).watch();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -16,7 +16,7 @@ const machine = `${process.platform} ${process.arch}`;
 /** The built command line with another addon, or none. */
 function bitwright(name: string, addonBytes: Buffer | null, ...args: string[]): { code: number | null; stderr: string; addon: string } {
   const home = path.join(folder, name);
-  for (const part of ['cli', 'server', 'worker'])
+  for (const part of ['cli', 'server', 'worker', 'shared'])
     cpSync(path.join(repositoryRoot, 'dist', part), path.join(home, 'dist', part), { recursive: true });
   cpSync(path.join(repositoryRoot, 'package.json'), path.join(home, 'package.json'));
   const file = path.join(home, 'dist', 'native', 'bitwright.node');

@@ -209,6 +209,10 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
     ...['dist/native/bitwright-cuda.so'].filter((name) => existsSync(path.join(repositoryRoot, name))),
     'dist/native/bitwright.node',
     'dist/server/main.js',
+    // What several processes need, and what is read later, by what is in it.
+    ...readdirSync(path.join(repositoryRoot, 'dist/shared'))
+      .filter((name) => name.endsWith('.js'))
+      .map((name) => `dist/shared/${name}`),
     'dist/webviews/comparison.css',
     'dist/webviews/comparison.js',
     'dist/webviews/model-file.css',

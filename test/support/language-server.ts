@@ -25,6 +25,8 @@ export interface Registration {
 export interface LanguageServer {
   readonly process: ChildProcess;
   readonly connection: MessageConnection;
+  /** What it says that it can do. */
+  readonly capabilities: Readonly<Record<string, unknown>>;
   /** Methods that the server registered, with their options. */
   readonly registered: readonly Registration[];
   /** Everything the server logged as a bug. */
@@ -73,7 +75,7 @@ export async function startLanguageServer(
     return null;
   });
   connection.listen();
-  await connection.sendRequest('initialize', {
+  const { capabilities } = await connection.sendRequest<{ capabilities: Record<string, unknown> }>('initialize', {
     processId: process.pid,
     rootUri: null,
     capabilities: {
@@ -86,6 +88,7 @@ export async function startLanguageServer(
   return {
     process: child,
     connection,
+    capabilities,
     bugs,
     registered,
     open: (uri, text) =>

@@ -1,11 +1,12 @@
 // What the recipe schema refuses → problems in recipe words. What pydantic would convert is not refused.
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
+import { schemaValidator, type SchemaFinding } from '../../../schemas/src/json-schema.js';
 import { recipeSchemaFiles } from '../../../schemas/src/recipe-schema-files.js';
-import { findingsOfRecipe } from '../../../schemas/src/validate.js';
-import type { SchemaFinding } from '../../../schemas/src/validate.js';
 import { coerceTo } from './coerce.js';
 import type { FieldType } from './coerce.js';
 import { nearestName } from './did-you-mean.js';
+
+const findingsOfRecipe = schemaValidator(recipeSchemaFiles.files, recipeSchemaFiles.entry);
 
 /** Fields of older releases → what became of them. */
 const retiredFields: Record<string, string> = {
