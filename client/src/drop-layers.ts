@@ -10,13 +10,13 @@ import type { ServerClient } from './server-client.js';
 
 const kind = vscode.DocumentDropOrPasteEditKind.Empty.append('bitwright', 'layers');
 
-export function registerLayerDrop(ready: Promise<ServerClient>): vscode.Disposable {
+export function registerLayerDrop(server: ServerClient): vscode.Disposable {
   return vscode.languages.registerDocumentDropEditProvider(
     { language: LANGUAGE_ID },
     {
       async provideDocumentDropEdits(document, position, transfer) {
         const names = namesOf(await transfer.get(LAYERS_MIME)?.asString());
-        return names.length === 0 ? undefined : dropEdits(await ready, document, position, names);
+        return names.length === 0 ? undefined : dropEdits(server, document, position, names);
       },
     },
     { dropMimeTypes: [LAYERS_MIME], providedDropEditKinds: [kind] },

@@ -13,7 +13,7 @@ import { showPlan } from './commands/show-plan.js';
 import { registerLayerDrop } from './drop-layers.js';
 import { commands } from './manifest.js';
 import { createRunController } from './run-controller.js';
-import { startServer } from './server-client.js';
+import { createServer } from './server-client.js';
 import { createComparisonPanels } from './views/comparison-panel.js';
 import { createTensorInspector } from './tensor-inspector.js';
 import { registerModelFileEditor } from './views/model-file-editor.js';
@@ -25,15 +25,14 @@ import { createSensitivityPanels } from './views/sensitivity-panel.js';
 import { createRunStatus } from './views/run-status.js';
 import { createRunsTree, type RunItem } from './views/runs-tree.js';
 
-export async function activate(context: vscode.ExtensionContext): Promise<void> {
+export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel('Bitwright', { log: true });
   context.subscriptions.push(log);
-  const starting = startServer(context);
-  // What shows files does not wait for the server.
+  const server = createServer(context, log);
   const recipe = watchActiveRecipe();
   const inspector = createTensorInspector(context, log);
-  const add = async (addition: Addition): Promise<void> => addToRecipe(await starting, recipe.document, addition);
-  const model = createModelTree(context, starting, recipe);
+  const add = (addition: Addition): Promise<void> => addToRecipe(server, recipe.document, addition);
+  const model = createModelTree(context, server, recipe);
   const runs = createRunsTree(commands.openReport);
   context.subscriptions.push(
     recipe,
@@ -41,9 +40,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     model,
     runs,
     registerModelFileEditor({ context, log, recipe, inspector, add }),
-    registerLayerDrop(starting),
+    registerLayerDrop(server),
   );
-  const server = await starting;
   const status = createRunStatus();
   const reports = createReportPanels(context, log);
   const proposals = createProposals();

@@ -11,7 +11,6 @@ import { deviceSetting, maxDeviceMemorySetting, threadsSetting } from './setting
 import type { ReportPanels } from './views/report-panel.js';
 import type { SensitivityPanels } from './views/sensitivity-panel.js';
 import type { RunStatus } from './views/run-status.js';
-import { startWorker } from './worker-host.js';
 import type { WorkerHost } from './worker-host.js';
 
 export interface RunController extends vscode.Disposable {
@@ -69,6 +68,7 @@ export function createRunController({ context, server, status, reports, sensitiv
 
   async function ensureWorker(): Promise<WorkerHost> {
     if (worker !== null) return worker;
+    const { startWorker } = await import('./worker-host.js');
     worker = await startWorker({
       workerPath: context.asAbsolutePath('dist/worker/main.js'),
       execPath: process.execPath,

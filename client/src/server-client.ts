@@ -1,7 +1,5 @@
-// The language client: starts the server process and asks it for plans.
-import { LanguageClient, TransportKind } from 'vscode-languageclient/node';
-import type { LanguageClientOptions, ServerOptions } from 'vscode-languageclient/node';
-import type * as vscode from 'vscode';
+// What the extension asks of the language server. The server, and the code that speaks with it, are there from the first recipe or the first question on.
+import * as vscode from 'vscode';
 import {
   assignBitsRequest,
   describeModelRequest,
@@ -23,8 +21,8 @@ import type {
   RecipeModelResult,
   ResolvePlanParams,
   ResolvePlanResult,
-  ServerInitializationOptions,
 } from '../../schemas/src/protocol/client-server.js';
+import type { LanguageServer } from './language-client.js';
 import { LANGUAGE_ID } from './manifest.js';
 
 export interface ServerClient extends vscode.Disposable {
@@ -36,28 +34,32 @@ export interface ServerClient extends vscode.Disposable {
   describeModel(params: DescribeModelParams): Promise<DescribeModelResult>;
 }
 
-export async function startServer(context: vscode.ExtensionContext): Promise<ServerClient> {
-  const module = context.asAbsolutePath('dist/server/main.js');
-  const serverOptions: ServerOptions = { module, transport: TransportKind.ipc };
-  const initializationOptions: ServerInitializationOptions = {
-    hostVersion: String((context.extension.packageJSON as { version: string }).version),
-    hasRunCommands: true,
+export function createServer(context: vscode.ExtensionContext, log: vscode.LogOutputChannel): ServerClient {
+  let starting: Promise<LanguageServer> | undefined;
+  const started = (): Promise<LanguageServer> =>
+    (starting ??= import('./language-client.js').then(({ startLanguageServer }) => startLanguageServer(context)));
+  const ask =
+    <Params extends object, Result>(method: string) =>
+    async (params: Params): Promise<Result> =>
+      (await started()).request<Result>(method, params);
+  const startFor = ({ languageId }: vscode.TextDocument): void => {
+    if (languageId === LANGUAGE_ID && starting === undefined)
+      started().catch((error: unknown) => log.error(`The language server did not start: ${String(error)}`));
   };
-  const clientOptions: LanguageClientOptions = {
-    documentSelector: [{ language: LANGUAGE_ID }],
-    initializationOptions,
-  };
-  const client = new LanguageClient('bitwright', 'Bitwright Language Server', serverOptions, clientOptions);
-  await client.start();
+  vscode.workspace.textDocuments.forEach(startFor);
+  const opened = vscode.workspace.onDidOpenTextDocument(startFor);
   return {
-    resolvePlan: (params) => client.sendRequest<ResolvePlanResult>(resolvePlanRequest, params),
-    assignBits: (params) => client.sendRequest<AssignBitsResult>(assignBitsRequest, params),
-    editLayers: (params) => client.sendRequest<EditLayersResult>(editLayersRequest, params),
-    layerRules: (params) => client.sendRequest<LayerRulesResult>(layerRulesRequest, params),
-    recipeModel: (params) => client.sendRequest<RecipeModelResult>(recipeModelRequest, params),
-    describeModel: (params) => client.sendRequest<DescribeModelResult>(describeModelRequest, params),
+    resolvePlan: ask<ResolvePlanParams, ResolvePlanResult>(resolvePlanRequest),
+    assignBits: ask<AssignBitsParams, AssignBitsResult>(assignBitsRequest),
+    editLayers: ask<EditLayersParams, EditLayersResult>(editLayersRequest),
+    layerRules: ask<LayerRulesParams, LayerRulesResult>(layerRulesRequest),
+    recipeModel: ask<RecipeModelParams, RecipeModelResult>(recipeModelRequest),
+    describeModel: ask<DescribeModelParams, DescribeModelResult>(describeModelRequest),
     dispose: () => {
-      client.stop().catch((error: unknown) => console.error(`The language server did not stop in order: ${String(error)}`));
+      opened.dispose();
+      starting
+        ?.then((server) => server.stop())
+        .catch((error: unknown) => console.error(`The language server did not stop in order: ${String(error)}`));
     },
   };
 }

@@ -4,7 +4,7 @@ import type { ModelDescription } from '../../schemas/src/generated/plan.js';
 import type { InspectTensorResult } from '../../schemas/src/protocol/client-worker.js';
 import { RunFailureError } from '../../schemas/src/run-failure.js';
 import { threadsSetting } from './settings.js';
-import { startWorker, type WorkerHost } from './worker-host.js';
+import type { WorkerHost } from './worker-host.js';
 
 const idleMilliseconds = 60_000;
 
@@ -23,8 +23,9 @@ export function createTensorInspector(context: vscode.ExtensionContext, log: vsc
     worker = null;
     ended?.then((host) => host.dispose()).catch((error: unknown) => log.error(`The worker did not end in order: ${String(error)}`));
   };
-  const started = (): Promise<WorkerHost> => {
-    worker ??= startWorker({
+  const start = async (): Promise<WorkerHost> => {
+    const { startWorker } = await import('./worker-host.js');
+    return startWorker({
       workerPath: context.asAbsolutePath('dist/worker/main.js'),
       execPath: process.execPath,
       env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
@@ -37,8 +38,8 @@ export function createTensorInspector(context: vscode.ExtensionContext, log: vsc
         if (failure !== null) log.error(failure.message);
       },
     });
-    return worker;
   };
+  const started = (): Promise<WorkerHost> => (worker ??= start());
   return {
     async inspect(model, name) {
       clearTimeout(timer);

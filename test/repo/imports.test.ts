@@ -40,7 +40,7 @@ const packageOwners: Record<string, readonly string[]> = {
   vscode: ['client/src/', 'test/extension/'],
   'vscode-languageserver': ['server/src/lsp/', 'server/src/main.ts'],
   'vscode-languageserver-textdocument': ['server/src/lsp/', 'test/'],
-  'vscode-languageclient': ['client/src/server-client.ts'],
+  'vscode-languageclient': ['client/src/language-client.ts'],
   'vscode-jsonrpc': ['worker/src/connection.ts', 'worker/src/main.ts', 'client/src/worker-host.ts', 'client/src/cli/', 'test/'],
   yaml: ['server/src/recipe/', 'test/'],
   ajv: ['test/'],

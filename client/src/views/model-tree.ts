@@ -46,7 +46,7 @@ export interface ModelItem {
 const openedKey = 'openedModels';
 const editDelay = 400;
 
-export function createModelTree(context: vscode.ExtensionContext, ready: Promise<ServerClient>, recipe: ActiveRecipe): ModelTree {
+export function createModelTree(context: vscode.ExtensionContext, server: ServerClient, recipe: ActiveRecipe): ModelTree {
   const changed = new vscode.EventEmitter<void>();
   let ofRecipe: ShownModel | null = null;
   let known: { id: string; model: ModelDescription } | null = null;
@@ -96,7 +96,6 @@ export function createModelTree(context: vscode.ExtensionContext, ready: Promise
   }
 
   async function modelOfRecipe(document: vscode.TextDocument): Promise<ShownModel> {
-    const server = await ready;
     const answer = await server.recipeModel({
       uri: document.uri.toString(),
       text: document.getText(),
@@ -118,7 +117,7 @@ export function createModelTree(context: vscode.ExtensionContext, ready: Promise
   async function readOpened(file: string): Promise<ShownModel> {
     const shown = { id: file, title: path.basename(file), inForce: null, isOpened: true };
     if (formatOf(file) === null) {
-      const { model, problems } = await (await ready).describeModel({ model: file });
+      const { model, problems } = await server.describeModel({ model: file });
       return { ...shown, dir: file, tensors: model, reason: problems[0]?.message ?? null };
     }
     try {
