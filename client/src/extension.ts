@@ -11,9 +11,11 @@ import { openSensitivity } from './commands/open-sensitivity.js';
 import { quantize } from './commands/quantize.js';
 import { showPlan } from './commands/show-plan.js';
 import { registerLayerDrop } from './drop-layers.js';
+import { registerLanguageModelTools } from './language-model-tools.js';
 import { commands } from './manifest.js';
 import { createRunController } from './run-controller.js';
 import { createServer } from './server-client.js';
+import { registerTasks } from './task-provider.js';
 import { createComparisonPanels } from './views/comparison-panel.js';
 import { createTensorInspector } from './tensor-inspector.js';
 import { registerModelFileEditor } from './views/model-file-editor.js';
@@ -41,6 +43,8 @@ export function activate(context: vscode.ExtensionContext): void {
     runs,
     registerModelFileEditor({ context, log, recipe, inspector, add }),
     registerLayerDrop(server),
+    registerTasks(context),
+    registerLanguageModelTools(context),
   );
   const status = createRunStatus();
   const reports = createReportPanels(context, log);

@@ -47,6 +47,16 @@ export const views = {
   runs: 'bitwright.runs',
 } as const;
 
+/** What a language model may ask, by the command that answers. */
+export const languageModelTools = {
+  check: 'bitwright_check',
+  plan: 'bitwright_plan',
+  analyze: 'bitwright_analyze',
+  suggest: 'bitwright_suggest',
+} as const;
+
+export const TASK_TYPE = 'bitwright';
+export const TASK_PROBLEM_MATCHER = '$bitwright';
 export const MODEL_FILE_VIEW = 'bitwright.modelFile';
 export const REPORT_VIEW = 'bitwright.report';
 export const COMPARISON_VIEW = 'bitwright.comparison';

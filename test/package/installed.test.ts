@@ -13,6 +13,14 @@ test('installed from its package, the extension quantizes two examples', async (
   assert.ok(existsSync(path.join(window.extension, 'ThirdPartyNotices.txt')), 'unpacked from the package');
   assert.deepEqual(readdirSync(path.dirname(window.extension)).sort(), [path.basename(window.extension), 'extensions.json'].sort());
 
+  // The list is sorted by the time to activate, and holds what is in sight.
+  await window.page.setViewportSize({ width: 1280, height: 2000 });
+  const rows = window.page.locator('.runtime-extensions-editor .monaco-list-row');
+  await window.run('Developer: Show Running Extensions');
+  await rows.first().waitFor();
+  assert.deepEqual(await rows.filter({ hasText: 'Bitwright' }).allTextContents(), [], 'nothing is loaded before a recipe is opened');
+  await window.page.keyboard.press('Escape');
+
   for (const name of ['w8a16-rtn', 'w4a16-gptq']) {
     await window.open(`${name}.quant.yaml`);
     await window.page.locator('.codelens-decoration', { hasText: 'of 30 layers' }).waitFor();
@@ -37,7 +45,7 @@ test('installed from its package, the extension quantizes two examples', async (
 
   // As VS Code itself measures it: the code is loaded, and activate has returned.
   await window.run('Developer: Show Running Extensions');
-  const row = window.page.locator('.runtime-extensions-editor .monaco-list-row', { hasText: 'Bitwright' });
+  const row = rows.filter({ hasText: 'Bitwright' });
   const activation = /Activation: (\d+)ms/.exec((await row.textContent()) ?? '')?.[1];
   context.diagnostic(`activation ${activation ?? 'not told'} ms`);
   // The goal is 60 ms on a machine that does nothing else; this one may be busy with a second browser.

@@ -120,12 +120,20 @@ test('views and custom editors are those of client/src/manifest.ts, and show eve
   );
 });
 
-test('menus and walkthroughs name contributed commands', () => {
+test('menus and walkthroughs name contributed commands, and pages that there are', () => {
+  // VS Code's own.
+  const commands = [...contributed, 'workbench.actions.view.problems'];
   for (const { command } of Object.values(contributes.menus).flat()) assert.ok(contributed.includes(command), command);
   for (const { description } of contributes.walkthroughs.flatMap(({ steps }) => steps))
-    for (const [, command = ''] of description.matchAll(/\(command:([\w.]+)\)/g)) assert.ok(contributed.includes(command), command);
+    for (const [, command = ''] of description.matchAll(/\(command:([\w.]+)\)/g)) assert.ok(commands.includes(command), command);
+  const pages = [...readRepositoryFile('client/src/manifest.ts').matchAll(/_VIEW = '([\w.]+)'/g)].map(([, id = '']) => id);
+  const known = [
+    ...commands.map((command) => `onCommand:${command}`),
+    ...pages.map((id) => `onContext:activeWebviewPanelId == '${id}'`),
+    ...contributes.languages.map(({ id }) => `onContext:resourceLangId == ${id}`),
+  ];
   for (const event of contributes.walkthroughs.flatMap(({ steps }) => steps.flatMap(({ completionEvents }) => completionEvents)))
-    assert.ok(contributed.includes(event.replace('onCommand:', '')), event);
+    assert.ok(known.includes(event), event);
 });
 
 test('every setting is read, by the extension or by the language server', () => {
