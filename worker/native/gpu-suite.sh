@@ -92,7 +92,9 @@ reduced=(--only "attention with heads" --only "gptq_factor at full tiles" --only
   --only "the mse search per tensor" --only "columns over many rows" --only "cross_entropy agrees" --only "histogram counts" --only "compare gives sums" --only "rmsnorm agrees" --only "told by the next read"
   --only "AWQ's sums" --only "awq_scales" --only "inputs on float grids" --only "NVFP4: both levels" --only "4-bit codes and E8M0" --only "identity Hessian" --only "stack_rows puts"
   --only "hadamard_transform is" --only "rotate is" --only "logit_divergence is" --only "argmax is" --only "store_rows writes" --only "cached_attention is" --only "column_moments_accumulate"
-  --only "from rounded parts" --only "corrected_weight solves" --only "quantize_gpfq follows" --only "COMQ's output error" --only "COMQ, GPFQ and Qronos with dead" --only "Beacon's start is" --only "Beacon with dead")
+  --only "from rounded parts" --only "corrected_weight solves" --only "quantize_gpfq follows" --only "COMQ's output error" --only "COMQ, GPFQ and Qronos with dead" --only "Beacon's start is" --only "Beacon with dead"
+  --only "blockwise: the nearest value" --only "blockwise: zeros" --only "GGUF blocks: importance" --only "low_rank_residual finds" --only "prune_magnitude" --only "prune_sparsegpt: zeros that are there"
+  --only "prune_sparsegpt with a grid: rounds" --only "clip_cells cuts")
 if [ -n "$absent" ]; then
   echo "No CUDA device can be used: $absent"
 elif [ -z "$sanitizer" ]; then
