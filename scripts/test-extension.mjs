@@ -20,6 +20,8 @@ const documented = [
   'progress',
   'plan',
   'worker-killed',
+  'interrupted-run',
+  'model-file',
   'hints',
   'quick-fix',
   'quick-fix-preview',
