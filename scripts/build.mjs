@@ -16,6 +16,8 @@ function bundleOptions(outDir, sourcemap) {
     metafile: true,
     // Less to read at every start. Names of functions in traces are those of the maps, which every build of the same sources writes alike.
     minify: true,
+    // ThirdPartyNotices.txt has the licences whole.
+    legalComments: 'none',
     logLevel: 'warning',
     absWorkingDir: root,
     define: { BITWRIGHT_VERSION: JSON.stringify(version) },
@@ -39,7 +41,10 @@ function bundleOptions(outDir, sourcemap) {
       platform: 'node',
       target: 'node20',
       external: ['vscode'],
+      // The same sources as modules, of which the bundle takes what is used.
+      alias: { yaml: './node_modules/yaml/browser/index.js' },
       sourcemap: sourcemap === false ? false : 'inline',
+      charset: 'utf8',
       write: false,
       outdir: outDir,
     },
@@ -55,16 +60,15 @@ function bundleOptions(outDir, sourcemap) {
   ];
 }
 
-/** No editor shows those of plans, reports and analyses. */
+/** No editor shows the descriptions of plans, reports, analyses and locks, and nothing asks which draft a schema follows. */
 const withoutDescriptions = {
   name: 'without-descriptions',
   setup({ onLoad }) {
-    onLoad({ filter: /[\\/]schemas[\\/](plan|report|sensitivity|lock)\.schema\.json$/ }, ({ path: file }) => ({
-      contents: JSON.stringify(
-        JSON.parse(readFileSync(file, 'utf8'), (key, value) => (key === 'description' && typeof value === 'string' ? undefined : value)),
-      ),
-      loader: 'json',
-    }));
+    onLoad({ filter: /[\\/]schemas[\\/].*\.schema\.json$/ }, ({ path: file }) => {
+      const dropped = ['$schema', ...(/(plan|report|sensitivity|lock)\.schema\.json$/.test(file) ? ['description', 'title'] : [])];
+      const keep = (key, value) => (dropped.includes(key) && typeof value === 'string' ? undefined : value);
+      return { contents: JSON.stringify(JSON.parse(readFileSync(file, 'utf8'), keep)), loader: 'json' };
+    });
   },
 };
 
@@ -81,6 +85,8 @@ const asCommonJs = (outDir, sourcemap) => ({
           platform: 'node',
           target: 'node20',
           minify: true,
+          legalComments: 'none',
+          charset: 'utf8',
           // An import of the editor's process is a promise of require: import() would leave VS Code's own loader.
           supported: { 'dynamic-import': false },
           sourcefile: path.basename(file),

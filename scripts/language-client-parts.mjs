@@ -1,4 +1,4 @@
-// An esbuild plugin: of vscode-languageclient the bundle gets the features that our server has. The library registers all it knows and asks the server later.
+// An esbuild plugin: of vscode-languageclient and vscode-languageserver the bundles get the features that our server has. The library registers all it knows and asks the server later.
 
 /** File of the library → what a server would have to say for it. */
 export const absentFeatures = {
@@ -31,6 +31,21 @@ class AbsentFeature {
 module.exports = new Proxy({}, { get: () => AbsentFeature });
 `;
 
+/** The same of vscode-languageserver, whose features add methods to a class. */
+const absentMethods = 'module.exports = new Proxy({}, { get: () => (Base) => Base });';
+const ofServer = [
+  'callHierarchy',
+  'diagnostic',
+  'fileOperations',
+  'inlineCompletion',
+  'inlineValue',
+  'linkedEditingRange',
+  'moniker',
+  'notebook',
+  'textDocumentContent',
+  'typeHierarchy',
+];
+
 export const languageClientParts = {
   name: 'language-client-parts',
   setup({ onLoad, onStart, onEnd }) {
@@ -42,6 +57,10 @@ export const languageClientParts = {
       left.delete(name);
       return { contents: absentFeature, loader: 'js' };
     });
+    onLoad({ filter: new RegExp(`[\\\\/]vscode-languageserver[\\\\/]lib[\\\\/]common[\\\\/](${ofServer.join('|')})\\.js$`) }, () => ({
+      contents: absentMethods,
+      loader: 'js',
+    }));
     // VS Code itself keeps an extension from versions that its manifest does not name.
     onLoad({ filter: /[\\/]semver[\\/]functions[\\/](parse|satisfies)\.js$/ }, () => ({
       contents: 'module.exports = () => true;',
