@@ -11,7 +11,7 @@ using bitwright::GgufType;
 
 namespace {
 
-const std::vector<std::string> types = {"Q8_0", "Q4_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"};
+const std::vector<std::string> types = {"Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"};
 
 Options of(const std::string& type) { return options({{"gguf_type", type}}); }
 
@@ -30,7 +30,7 @@ const Case field_cases("GGUF blocks: every value of every field comes back from 
       block.dmin = layout.has_min() ? bitwright::float_to_f16(0.0031f) : uint16_t{0};
       for (int s = 0; s < layout.n_subs(); ++s) {
         block.scale[s] = within(layout.scale_min, layout.scale_max);
-        block.min[s] = within(0, layout.min_max);
+        block.min[s] = layout.min_max == 1 ? 1 : within(0, layout.min_max);
       }
       for (int i = 0; i < layout.n_weights; ++i) {
         block.q[i] = within(layout.q_min, layout.q_max);

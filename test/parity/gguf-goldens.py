@@ -2,8 +2,8 @@
 
   python test/parity/gguf-goldens.py
 
-The goldens were written with gguf 0.19.0. Blocks are random bytes, so that every field takes every value, under float16 scales that are numbers; for Q8_0 and
-Q4_0, which the package writes too, also what it makes of weights.
+The goldens were written with gguf 0.19.0. Blocks are random bytes, so that every field takes every value, under float16 scales that are numbers; for the types of 32 weights, which the
+package writes too, also what it makes of weights.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
 from safetensors.numpy import save_file
 
-HALVES = {"Q8_0": [0], "Q4_0": [0], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+HALVES = {"Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
 generator = np.random.default_rng(11)
 tensors = {}
 for name, places in HALVES.items():
@@ -29,6 +29,6 @@ weights[2] = 0
 weights[3] = -0.25
 weights[4, 40] = 2
 tensors["weights"] = weights
-for name in ("Q8_0", "Q4_0"):
+for name in ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"):
     tensors[f"{name}.written"] = quants.quantize(weights, GGMLQuantizationType[name])
 save_file(tensors, Path(__file__).parent.parent / "golden" / "gguf-blocks.safetensors")

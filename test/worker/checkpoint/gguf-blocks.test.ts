@@ -23,7 +23,7 @@ const withGolden = (work: (golden: TensorReader) => Promise<void>): Promise<void
     );
   });
 
-for (const type of ['Q8_0', 'Q4_0', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K'] as const)
+for (const type of ['Q8_0', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K'] as const)
   test(`${type}: blocks of any bytes are read to the bit as gguf reads them`, () =>
     withGolden(async (golden) => {
       using blocks = golden.load(`${type}.blocks`);
@@ -43,16 +43,17 @@ test('Q8_0: the bytes are those that gguf writes', () =>
     assert.deepEqual(await own.read(), await written.read());
   }));
 
-test('Q4_0: less error than what gguf writes', () =>
-  withGolden(async (golden) => {
-    using weights = golden.load('weights');
-    using written = golden.load('Q4_0.written');
-    using own = ggufEncode(weights, null, 'Q4_0');
-    const error = async (blocks: Tensor): Promise<number> => {
-      using read = ggufDecode(blocks, 'Q4_0');
-      using sums = compare(weights, read);
-      return (await sums.readDoubles())[2] ?? NaN;
-    };
-    const [found, theirs] = [await error(own), await error(written)];
-    assert.ok(found < theirs, `${found} against ${theirs}`);
-  }));
+for (const type of ['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1'] as const)
+  test(`${type}: less error than what gguf writes`, () =>
+    withGolden(async (golden) => {
+      using weights = golden.load('weights');
+      using written = golden.load(`${type}.written`);
+      using own = ggufEncode(weights, null, type);
+      const error = async (blocks: Tensor): Promise<number> => {
+        using read = ggufDecode(blocks, type);
+        using sums = compare(weights, read);
+        return (await sums.readDoubles())[2] ?? NaN;
+      };
+      const [found, theirs] = [await error(own), await error(written)];
+      assert.ok(found < theirs, `${found} against ${theirs}`);
+    }));

@@ -3,13 +3,16 @@
 //   type   weights  sub-block  q          scale        min       bytes   bits per weight
 //   Q8_0   32       32         -127..127  1            –         34      8.5
 //   Q4_0   32       32         -8..7      1            –         18      4.5
+//   Q4_1   32       32         0..15        1            0..1      20      5
+//   Q5_0   32       32         -16..15      1            –         22      5.5
+//   Q5_1   32       32         0..31        1            0..1      24      6
 //   Q2_K   256      16         0..3       0..15        0..15     84      2.625
 //   Q3_K   256      16         -4..3      -32..31      –         110     3.4375
 //   Q4_K   256      32         0..15      0..63        0..63     144     4.5
 //   Q5_K   256      32         0..31      0..63        0..63     176     5.5
 //   Q6_K   256      16         -32..31    -128..127    –         210     6.5625
 //
-// d and dmin are float16. Products are rounded to float32 one by one, as readers do it. Source of the layout: the format's own reader, gguf 0.19 (gguf/quants.py).
+// d and dmin are float16; Q4_1 and Q5_1 store -dmin. Products are rounded to float32 one by one, as readers do it. Source of the layout: the format's own reader, gguf 0.19 (gguf/quants.py).
 #pragma once
 #include <cstdint>
 #include <string>
@@ -19,7 +22,7 @@
 
 namespace bitwright {
 
-enum class GgufType { Q8_0, Q4_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K };
+enum class GgufType { Q8_0, Q4_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Q4_1, Q5_0, Q5_1 };
 
 struct GgufLayout {
   const char* name;
@@ -31,7 +34,8 @@ struct GgufLayout {
 
 inline constexpr GgufLayout gguf_layouts[] = {{"Q8_0", 32, 32, 34, -127, 127, 1, 1, 0},   {"Q4_0", 32, 32, 18, -8, 7, 1, 1, 0},       {"Q2_K", 256, 16, 84, 0, 3, 0, 15, 15},
                                               {"Q3_K", 256, 16, 110, -4, 3, -32, 31, 0},  {"Q4_K", 256, 32, 144, 0, 15, 0, 63, 63},   {"Q5_K", 256, 32, 176, 0, 31, 0, 63, 63},
-                                              {"Q6_K", 256, 16, 210, -32, 31, -128, 127, 0}};
+                                              {"Q6_K", 256, 16, 210, -32, 31, -128, 127, 0}, {"Q4_1", 32, 32, 20, 0, 15, 1, 1, 1},       {"Q5_0", 32, 32, 22, -16, 15, 1, 1, 0},
+                                              {"Q5_1", 32, 32, 24, 0, 31, 1, 1, 1}};
 
 /// Null for a name that is none of the types above.
 inline const GgufLayout* gguf_layout(const std::string& name, GgufType& type) {
@@ -73,6 +77,9 @@ BITWRIGHT_PORTABLE inline int gguf_field(const uint8_t* field, int i, int width,
 }
 BITWRIGHT_PORTABLE inline uint16_t gguf_half(const uint8_t* bytes) { return static_cast<uint16_t>(bytes[0] | bytes[1] << 8); }
 
+/// Of Q4_1 and Q5_1, which add where others subtract; 0 has no sign.
+BITWRIGHT_PORTABLE inline uint16_t gguf_negative(uint16_t half) { return static_cast<uint16_t>(half == 0 ? 0 : half ^ 0x8000); }
+
 /// Byte `at` of a block. Eight scales and eight mins of 6 bits take 12 bytes: the first four of each whole, beside them the upper bits of the others, whose lower bits
 /// share bytes.
 BITWRIGHT_PORTABLE inline uint8_t gguf_byte(GgufType type, const GgufBlock& block, int at) {
@@ -81,6 +88,17 @@ BITWRIGHT_PORTABLE inline uint8_t gguf_byte(GgufType type, const GgufBlock& bloc
   switch (type) {
     case GgufType::Q8_0: return at < 2 ? half(block.d, 0) : static_cast<uint8_t>(q[at - 2]);
     case GgufType::Q4_0: return at < 2 ? half(block.d, 0) : gathered(at - 2, 4, 16, [q](int i) { return q[i] + 8; });
+    case GgufType::Q4_1:
+      if (at < 4) return at < 2 ? half(block.d, 0) : half(min[0] == 0 ? uint16_t{0} : gguf_negative(block.dmin), 2);
+      return gathered(at - 4, 4, 16, [q](int i) { return q[i]; });
+    case GgufType::Q5_0:
+    case GgufType::Q5_1: {
+      // The fifth bit of each code in four bytes, weight by weight; the others behind them.
+      const int begin = type == GgufType::Q5_0 ? 2 : 4, offset = type == GgufType::Q5_0 ? 16 : 0;
+      if (at < begin) return at < 2 ? half(block.d, 0) : half(min[0] == 0 ? uint16_t{0} : gguf_negative(block.dmin), 2);
+      if (at >= begin + 4) return gathered(at - begin - 4, 4, 16, [q, offset](int i) { return (q[i] + offset) & 15; });
+      return gathered(at - begin, 1, 1, [q, offset](int i) { return (q[i] + offset) >> 4; });
+    }
     case GgufType::Q2_K:
       if (at < 16) return static_cast<uint8_t>(scale[at] | min[at] << 4);
       if (at < 80) return gathered(at - 16, 2, 32, [q](int i) { return q[i]; });
@@ -112,6 +130,7 @@ BITWRIGHT_PORTABLE inline uint16_t gguf_d(GgufType type, const uint8_t* bytes) {
   return gguf_half(bytes + (type == GgufType::Q2_K ? 80 : type == GgufType::Q3_K ? 108 : type == GgufType::Q6_K ? 208 : 0));
 }
 BITWRIGHT_PORTABLE inline uint16_t gguf_dmin(GgufType type, const uint8_t* bytes) {
+  if (type == GgufType::Q4_1 || type == GgufType::Q5_1) return gguf_negative(gguf_half(bytes + 2));
   return type == GgufType::Q2_K ? gguf_half(bytes + 82) : type == GgufType::Q4_K || type == GgufType::Q5_K ? gguf_half(bytes + 2) : uint16_t{0};
 }
 BITWRIGHT_PORTABLE inline int gguf_scale(GgufType type, const uint8_t* bytes, int s) {
@@ -126,6 +145,7 @@ BITWRIGHT_PORTABLE inline int gguf_scale(GgufType type, const uint8_t* bytes, in
 }
 BITWRIGHT_PORTABLE inline int gguf_min(GgufType type, const uint8_t* bytes, int s) {
   if (type == GgufType::Q2_K) return bytes[s] >> 4;
+  if (type == GgufType::Q4_1 || type == GgufType::Q5_1) return 1;
   if (type != GgufType::Q4_K && type != GgufType::Q5_K) return 0;
   return s < 4 ? bytes[8 + s] & 63 : bytes[8 + s] >> 4 | bytes[4 + s] >> 6 << 4;
 }
@@ -133,6 +153,9 @@ BITWRIGHT_PORTABLE inline int gguf_code(GgufType type, const uint8_t* bytes, int
   switch (type) {
     case GgufType::Q8_0: return static_cast<int8_t>(bytes[2 + i]);
     case GgufType::Q4_0: return gguf_field(bytes + 2, i, 4, 16) - 8;
+    case GgufType::Q4_1: return gguf_field(bytes + 4, i, 4, 16);
+    case GgufType::Q5_0: return (gguf_field(bytes + 6, i, 4, 16) | (bytes[2 + i / 8] >> i % 8 & 1) << 4) - 16;
+    case GgufType::Q5_1: return gguf_field(bytes + 8, i, 4, 16) | (bytes[4 + i / 8] >> i % 8 & 1) << 4;
     case GgufType::Q2_K: return gguf_field(bytes + 16, i, 2, 32);
     case GgufType::Q3_K: return gguf_field(bytes + 32, i, 2, 32) - (gguf_field(bytes, i, 1, 32) != 0 ? 0 : 4);
     case GgufType::Q4_K: return gguf_field(bytes + 16, i, 4, 32);

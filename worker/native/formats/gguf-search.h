@@ -77,7 +77,10 @@ BITWRIGHT_PORTABLE inline GgufFit gguf_fit(const GgufLayout& layout, const float
     fit.m = 0;
     fit.a = sum_qq > 0 ? sum_qx / sum_qq : 0;
   }
-  if (layout.scale_min >= 0 && fit.a < 0) fit.a = 0;
+  // Beside a min scales are not below zero; without one the sign is that of d.
+  if (has_min && fit.a < 0) fit.a = 0;
+  // All codes are zero, and the min alone says what the weights are.
+  if (has_min && sum_qq == 0) fit.m = sum_x < 0 ? -sum_x / sum_w : 0.0;
   fit.error = sum_xx + fit.a * fit.a * sum_qq + fit.m * fit.m * sum_w - 2 * fit.a * sum_qx + 2 * fit.m * sum_x - 2 * fit.a * fit.m * sum_q;
   return fit;
 }

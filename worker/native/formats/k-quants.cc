@@ -1,4 +1,4 @@
-// Weights into the blocks of a GGUF file, and back: the k-quants (super-blocks of 256 with 8 or 16 scales that are integers themselves) and Q8_0, Q4_0.
+// Weights into the blocks of a GGUF file, and back: the k-quants (super-blocks of 256 with 8 or 16 scales that are integers themselves) and Q8_0, Q5_1, Q5_0, Q4_1, Q4_0.
 // They come from llama.cpp and have no paper; the layout is that of gguf-blocks.h, the search is our own, its steps are in gguf-search.h.
 //
 //   x, x̂       weights of a block and what is read back
@@ -37,7 +37,7 @@ GgufBlock search_block(const GgufLayout& layout, const float* x, const double* w
   for (int s = 0; s < layout.n_subs(); ++s) fits[s] = search_sub_block(layout, x + s * layout.sub_size, w + s * layout.sub_size);
   const GgufLargest largest = gguf_largest(layout, fits);
   GgufTrial best = gguf_zero_trial(layout, x, w, layout.sub_size);
-  for (int step = 0; step < gguf_steps && largest.a != 0; ++step)
+  for (int step = 0; step < gguf_steps && (largest.a != 0 || largest.m != 0); ++step)
     if (const GgufTrial trial = gguf_trial(layout, fits, largest, x, w, layout.sub_size, step); trial.error < best.error) best = trial;
   GgufBlock block;
   block.d = best.d;
@@ -64,7 +64,7 @@ GgufBlock plain_block(const GgufLayout& layout, const float* x) {
 
 const GgufLayout* layout_from(const Options& options, GgufType& type, Status& status) {
   const GgufLayout* layout = gguf_layout(options.text("gguf_type"), type);
-  if (layout == nullptr) status = Status::error("gguf_type " + options.text("gguf_type") + " is none of Q8_0, Q4_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K");
+  if (layout == nullptr) status = Status::error("gguf_type " + options.text("gguf_type") + " is none of Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K");
   return layout;
 }
 

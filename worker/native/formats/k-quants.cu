@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(lanes* blocks_at_once) encode_blocks(Encode en
     }
     __syncthreads();
     const GgufLargest largest = gguf_largest(layout, own.fits);
-    own.trials[lane] = lane < gguf_steps && largest.a != 0 ? gguf_trial(layout, own.fits, largest, own.x, own.w, stride, lane) : gguf_zero_trial(layout, own.x, own.w, stride);
+    own.trials[lane] = lane < gguf_steps && (largest.a != 0 || largest.m != 0) ? gguf_trial(layout, own.fits, largest, own.x, own.w, stride, lane) : gguf_zero_trial(layout, own.x, own.w, stride);
     __syncthreads();
     int best = lanes - 1;  // the block of zeros
     for (int step = 0; step < gguf_steps; ++step)
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(lanes* blocks_at_once) encode_blocks(Encode en
 template <GgufType type>
 void decode(Context& context, const GgufLayout& layout, const uint8_t* bytes, int64_t count, float* values) {
   // Powers of two, which a compiler that knows them divides by with a shift.
-  constexpr int n_weights = type == GgufType::Q8_0 || type == GgufType::Q4_0 ? 32 : 256;
+  constexpr int n_weights = type == GgufType::Q2_K || type == GgufType::Q3_K || type == GgufType::Q4_K || type == GgufType::Q5_K || type == GgufType::Q6_K ? 256 : 32;
   for_each(context, count, [=] __device__(int64_t i) {
     const uint8_t* block = bytes + i / n_weights * layout.bytes;
     const int within = static_cast<int>(i % n_weights), s = within / layout.sub_size;
@@ -158,6 +158,9 @@ void gguf_decode(Context& context, const Views& in, const Views& out, const Opti
   switch (type) {
     case GgufType::Q8_0: return decode<GgufType::Q8_0>(context, layout, bytes, count, values);
     case GgufType::Q4_0: return decode<GgufType::Q4_0>(context, layout, bytes, count, values);
+    case GgufType::Q4_1: return decode<GgufType::Q4_1>(context, layout, bytes, count, values);
+    case GgufType::Q5_0: return decode<GgufType::Q5_0>(context, layout, bytes, count, values);
+    case GgufType::Q5_1: return decode<GgufType::Q5_1>(context, layout, bytes, count, values);
     case GgufType::Q2_K: return decode<GgufType::Q2_K>(context, layout, bytes, count, values);
     case GgufType::Q3_K: return decode<GgufType::Q3_K>(context, layout, bytes, count, values);
     case GgufType::Q4_K: return decode<GgufType::Q4_K>(context, layout, bytes, count, values);
