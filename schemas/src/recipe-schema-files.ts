@@ -14,6 +14,7 @@ import autoroundSchema from '../recipe/quantizers/autoround.schema.json';
 import beaconSchema from '../recipe/quantizers/beacon.schema.json';
 import bitsandbytesSchema from '../recipe/quantizers/bitsandbytes.schema.json';
 import comqSchema from '../recipe/quantizers/comq.schema.json';
+import ggufSchema from '../recipe/quantizers/gguf.schema.json';
 import gpfqSchema from '../recipe/quantizers/gpfq.schema.json';
 import gptqSchema from '../recipe/quantizers/gptq.schema.json';
 import hqqSchema from '../recipe/quantizers/hqq.schema.json';
@@ -39,6 +40,7 @@ const quantizerParts = [
   hqqSchema,
   bitsandbytesSchema,
   vptqSchema,
+  ggufSchema,
   beaconSchema,
   comqSchema,
   gpfqSchema,

@@ -109,6 +109,8 @@ const Case odd_cases("GGUF blocks: zeros, constants, one outlier, tiny and too l
     const Array zeros = array_of(DType::F32, {2, 256}, [](int64_t i) { return i < 256 ? 0.0 : 0.25; });
     const Array back = read_back(zeros, none(), type);
     for (int64_t i = 0; i < 512; ++i) expect(i < 256 ? back.at(i) == 0 : std::fabs(back.at(i) - 0.25) < 0.01, type + ": " + std::to_string(back.at(i)) + " at " + std::to_string(i));
+    const Array below = array_of(DType::F32, {1, 256}, [](int64_t) { return -0.25; });
+    for (int64_t i = 0; i < 256; ++i) expect(std::fabs(read_back(below, none(), type).at(i) + 0.25) < 0.01, type + ": all the same below zero");
     const Array negative = array_of(DType::F32, {1, 256}, [](int64_t i) { return i == 9 ? -8.0 : -0.001; });
     const Array of_negative = read_back(negative, none(), type);
     expect(std::fabs(of_negative.at(9) + 8) < 0.5, type + ": the outlier became " + std::to_string(of_negative.at(9)));
@@ -121,7 +123,7 @@ const Case odd_cases("GGUF blocks: zeros, constants, one outlier, tiny and too l
   }
   const Array weight = normal(DType::F32, {1, 256}, 1);
   expect_refused("gguf_encode", {weight, array_of(DType::F32, {256}, [](int64_t i) { return i == 7 ? -1.0 : 1.0; })}, of("Q4_K"), "importance of column 7");
-  expect_refused("gguf_encode", {weight, none()}, of("Q4_1"), "gguf_type Q4_1 is none of");
+  expect_refused("gguf_encode", {weight, none()}, of("IQ4_NL"), "gguf_type IQ4_NL is none of");
   expect_refused("gguf_decode", {array_of(DType::U8, {1, 143}, [](int64_t) { return 0.0; })}, of("Q4_K"), "no blocks of 144");
 });
 

@@ -5,6 +5,7 @@ import type { CheckedRecipe } from '../../server/src/checks/check-recipe.js';
 import { tinyLlama, writeModel } from './model-fixture.js';
 import type { TinyModel } from './model-fixture.js';
 import { checkIn } from './recipe-fixture.js';
+import { byteLevelTokenizer, sentencePieceTokenizer } from './small-tokenizer.js';
 
 export function writePageFolder(dir: string): void {
   const llama = doubled(tinyLlama({ intermediate: 192 }));
@@ -23,6 +24,13 @@ export function writePageFolder(dir: string): void {
   writeFileSync(path.join(dir, 'half', 'model.safetensors.index.json'), JSON.stringify({ weight_map }));
   writeModel(path.join(dir, 'moe'), withExperts(llama));
   writeModel(path.join(dir, 'deep'), tinyLlama({ blocks: 12 }));
+  for (const [name, vocab_size, tokenizer] of [
+    ['sentencepiece', 265, sentencePieceTokenizer()],
+    ['own-splits', 128, byteLevelTokenizer('[a-z]+|.')],
+  ] as const) {
+    writeModel(path.join(dir, name), doubled(tinyLlama({ intermediate: 192, vocabulary: vocab_size / 2 }), vocab_size));
+    writeFileSync(path.join(dir, name, 'tokenizer.json'), JSON.stringify(tokenizer));
+  }
   const config = { bos_token: '<s>', added_tokens_decoder: { 1: { content: '<s>' } } };
   writeFileSync(path.join(dir, 'model', 'tokenizer_config.json'), JSON.stringify(config));
   for (const [name, row] of Object.entries({
@@ -47,10 +55,10 @@ export function withExperts({ config, tensors }: TinyModel): TinyModel {
 }
 
 /** Layers of 128 and 384 columns, which the groups of the presets divide. */
-export function doubled({ config, tensors }: TinyModel): TinyModel {
+export function doubled({ config, tensors }: TinyModel, vocab_size = 64): TinyModel {
   const shapes = Object.entries(tensors).map(([name, shape]) => [name, shape.map((extent) => extent * 2)]);
   return {
-    config: { ...config, hidden_size: 128, intermediate_size: 384, vocab_size: 64 },
+    config: { ...config, hidden_size: 128, intermediate_size: 384, vocab_size },
     tensors: Object.fromEntries(shapes) as TinyModel['tensors'],
   };
 }

@@ -13,6 +13,7 @@ import { bitsandbytes } from './quantizers/bitsandbytes.js';
 import { beacon } from './quantizers/beacon.js';
 import { comq } from './quantizers/comq.js';
 import type { Encoder } from './quantizers/encoder.js';
+import { gguf } from './quantizers/gguf.js';
 import { gpfq } from './quantizers/gpfq.js';
 import { gptq } from './quantizers/gptq.js';
 import { hqq } from './quantizers/hqq.js';
@@ -35,10 +36,10 @@ import * as varianceCorrection from './transforms/variance-correction.js';
 type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { name: Name }>;
 
 /** Methods that make the bytes of their format themselves. */
-export type EncoderName = 'bitsandbytes' | 'vptq';
+export type EncoderName = 'bitsandbytes' | 'vptq' | 'gguf';
 export type GridPlan = Exclude<QuantizerPlan, { name: EncoderName }>;
 
-export const encoders: { readonly [Name in EncoderName]: Encoder<PlanNamed<Name>> } = { bitsandbytes, vptq };
+export const encoders: { readonly [Name in EncoderName]: Encoder<PlanNamed<Name>> } = { bitsandbytes, vptq, gguf };
 
 export const quantizers: { readonly [Name in GridPlan['name']]: Quantizer<PlanNamed<Name>> } = {
   rtn,

@@ -26,6 +26,7 @@ import { RunJournal } from './jobs/run-journal.js';
 import { rotateModel, rotationOf } from './jobs/rotate-model.js';
 import { markRunning, unmarkRunning } from './jobs/running-mark.js';
 import { passedOverProblems } from './jobs/scaled-mapping.js';
+import { standInProblems } from './jobs/stand-in-types.js';
 import { WrittenModel } from './jobs/written-model.js';
 import { MemoryGovernor } from './memory/memory-governor.js';
 import { memoryPlaces } from './memory/memory-places.js';
@@ -146,7 +147,7 @@ async function carryOut(
         layer: name,
         recipe_path: quantizer.recipe_path,
       });
-  passedOverProblems(plan).forEach((problem) => context.problem(problem));
+  [...passedOverProblems(plan), ...standInProblems(plan)].forEach((problem) => context.problem(problem));
   await quantizeUnits(context, journal, units, governor);
   const written = new WrittenModel(plan, units, journal);
   const hashes: CheckpointHashes = { files: [], tensors: [] };

@@ -1,4 +1,5 @@
 // Numbers and tables as a reader wants them on a terminal.
+import { encodedText } from '../../../schemas/src/encoded-weights.js';
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 
 export const thousands = (value: number): string => Math.round(value).toLocaleString('en-US');
@@ -21,6 +22,7 @@ export function schemeText(scheme: QuantizationScheme | null): string {
 }
 
 function argsText(args: QuantizationArgs): string {
+  if (args.gguf_type !== undefined) return encodedText(args) ?? '';
   const scope = [args.strategy, args.group_size, args.block_structure?.join('×')].filter((part) => part !== null && part !== undefined);
   const dynamic = args.dynamic === true ? ' dynamic' : args.dynamic === 'local' ? ' local' : '';
   return `${args.type}${args.num_bits} ${scope.join(' ')} ${args.symmetric ? 'sym' : 'asym'}${dynamic}`;

@@ -46,6 +46,8 @@ const shown = (file: string): string => `\`${vscode.workspace.asRelativePath(fil
 
 function argsText(args: QuantizationArgs | null): string {
   if (args === null) return '–';
+  if (args.gguf_type !== undefined)
+    return args.gguf_asked === undefined ? args.gguf_type : l10n.t('{0} in place of {1}', args.gguf_type, args.gguf_asked);
   const scope = args.strategy === 'group' ? l10n.t('groups of {0}', args.group_size ?? 0) : args.strategy;
   return `${args.type === 'int' ? 'int' : 'fp'}${args.num_bits}, ${scope}${args.symmetric ? '' : l10n.t(', asymmetric')}${args.dynamic === true ? l10n.t(', at run time') : ''}`;
 }

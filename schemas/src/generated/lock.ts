@@ -45,7 +45,7 @@ export interface RunLock {
    */
   files: HashedFile[];
   /**
-   * Every tensor of its safetensors files, so that what differs can be named.
+   * Every tensor of its files of weights, so that what differs can be named.
    */
   tensors: {
     name: string;

@@ -1,6 +1,7 @@
 // A model folder → facts, from config.json and tensor headers alone; never a weight byte.
 import path from 'node:path';
 import type { ModelDescription, ModelFile, ModelTensor } from '../generated/plan.js';
+import { describeGguf, type DescribedGguf } from './describe-gguf.js';
 import { readConfig } from './model-config.js';
 import type { ModelFiles } from './model-files.js';
 import type { ModuleClass } from './match-targets.js';
@@ -100,6 +101,8 @@ export async function describeModel(dir: string, files: ModelFiles): Promise<Des
   }
   const shards = await shardNames(dir, entries, files);
   if (!Array.isArray(shards)) return { model: null, problems: [shards], architectureReason: null };
+  const whole = shards.length === 0 ? entries.filter((name) => /\.gguf$/i.test(name)) : [];
+  if (whole.length === 1) return describeWhole(dir, whole[0] ?? '', entries, files);
   if (shards.length === 0) {
     const other = entries.filter((name) => /\.(bin|pt|pth|gguf|onnx)$/.test(name));
     const hint = other.length > 0 ? ` It has ${other.join(', ')}, which are not read: convert the model to safetensors.` : '';
@@ -156,6 +159,34 @@ export async function describeModel(dir: string, files: ModelFiles): Promise<Des
     },
     problems: [],
     architectureReason: facts.reason,
+  };
+}
+
+/** A folder with a GGUF file, which says all that config.json would. */
+async function describeWhole(dir: string, name: string, entries: readonly string[], files: ModelFiles): Promise<DescribeModelAnswer> {
+  const file = path.join(dir, name);
+  let described: DescribedGguf | string;
+  try {
+    described = await describeGguf(dir, name, files);
+  } catch (error) {
+    const why =
+      error instanceof HeaderError
+        ? `${file} is not a sound GGUF file: ${error.detail}. Download or export it again.`
+        : whyNoFile(file, error);
+    return failed('model-unreadable', name, why);
+  }
+  if (typeof described === 'string') return failed('model-unreadable', name, `${file} cannot be run here: ${described}.`);
+  const tied = described.architecture?.tie_word_embeddings === true;
+  return {
+    model: {
+      dir: path.resolve(dir),
+      ...described,
+      dtype: commonDtype(described.tensors),
+      modules: moduleClasses(described.tensors, tied),
+      side_files: entries.filter((entry) => sideFilePattern.test(entry)),
+    },
+    problems: [],
+    architectureReason: null,
   };
 }
 

@@ -48,3 +48,15 @@ export const ggmlTypes: ReadonlyMap<number, GgmlType> = new Map(
     ] as const
   ).map(([id, name, blockSize, blockBytes]) => [id, { name, blockSize, blockBytes }]),
 );
+
+const byName = new Map([...ggmlTypes].map(([id, type]) => [type.name, { id, ...type }]));
+
+/** null where no type has that name. */
+export const ggmlTypeNamed = (name: string): (GgmlType & { id: number }) | null => byName.get(name) ?? null;
+
+/** Bytes of a row of so many weights; the blocks divide it. */
+export function rowBytes(name: string, columns: number): number {
+  const type = ggmlTypeNamed(name);
+  if (type === null) throw new Error(`There is no GGUF type ${name}.`);
+  return (columns / type.blockSize) * type.blockBytes;
+}

@@ -18,6 +18,8 @@ import { formatsCannotMix } from './formats-cannot-mix.js';
 import { fusedSiblingsDiffer } from './fused-siblings-differ.js';
 import { gateCannotHold } from './gate-cannot-hold.js';
 import { gateWithoutMeasure } from './gate-without-measure.js';
+import { ggufNotExpressible } from './gguf-not-expressible.js';
+import { ggufTypeFallsBack } from './gguf-type-falls-back.js';
 import { groupSizeIndivisible } from './group-size-indivisible.js';
 import { hqqNotForScheme } from './hqq-not-for-scheme.js';
 import { ignoreMatchesNothing } from './ignore-matches-nothing.js';
@@ -98,6 +100,8 @@ export const allChecks: readonly Check[] = [
   nothingQuantized,
   nothingPruned,
   maskStructureDoesNotFit,
+  ggufNotExpressible,
+  ggufTypeFallsBack,
   groupSizeIndivisible,
   fusedSiblingsDiffer,
   actorderInvalid,

@@ -18,8 +18,9 @@ const expertName = /^(.*\.experts\.)\d+\.[^.]+$/;
 export const fusedSiblingsDiffer: Check = {
   code: 'fused-siblings-differ',
   run(resolution) {
-    const { layers, quantization, model } = resolution;
-    if (model === null) return [];
+    const { layers, quantization, model, gguf } = resolution;
+    // llama.cpp fuses nothing, and its mixes give v more bits.
+    if (model === null || gguf !== null) return [];
     const found = new Map<string, { members: LayerPlan[]; blocks: number }>();
     for (const indices of siblings(model, layers)) {
       const schemeOf = (index: number | undefined): LayerPlan['scheme'] => layers[index ?? -1]?.scheme ?? null;

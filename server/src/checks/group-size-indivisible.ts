@@ -1,4 +1,5 @@
 // A group_size that does not divide the columns of a layer: llm-compressor stops when it starts, or later in a kernel.
+import { isEncoded } from '../../../schemas/src/encoded-weights.js';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
 import { layersByScheme } from '../plan/assign-layers.js';
@@ -62,7 +63,7 @@ function ignoreFix(modifier: ResolvedModifier['modifier'], bad: readonly LayerPl
 function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: ReturnType<typeof layersByScheme>): Problem[] {
   return groups.flatMap(({ scheme, path }) => {
     const size = scheme?.weights?.group_size ?? null;
-    if (scheme === null || size === null || scheme.weights?.codebook !== undefined) return [];
+    if (scheme === null || size === null || (scheme.weights !== null && isEncoded(scheme.weights))) return [];
     // NVFP4 and MX are their group sizes.
     const isFixed = scheme.weights?.type === 'float' && scheme.weights.scale_dtype !== null;
     const members = layersOf.get(scheme) ?? [];

@@ -11,7 +11,7 @@ export const modelAlreadyQuantized: Check = {
             severity: 'error',
             path: ['model'],
             at: 'value',
-            message: `${model.dir} is already quantized (compressed-tensors, ${model.quantization.format}). Name the original model: rounding a rounded model loses twice.`,
+            message: `${model.dir} is already quantized (${model.quantization.format === 'gguf' || model.quantization.format === 'bitsandbytes' ? '' : 'compressed-tensors, '}${model.quantization.format}). Name the original model: rounding a rounded model loses twice.`,
           },
         ]
       : [],

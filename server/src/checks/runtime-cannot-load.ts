@@ -21,10 +21,9 @@ type Refusal = (release: VllmRelease) => string | null;
 
 /** What the other runtimes read, and how such a file comes about today. */
 const otherFormats = {
-  'llama.cpp':
-    'llama.cpp reads GGUF files, and Bitwright writes compressed-tensors alone so far. Convert and quantize the original model with llama.cpp itself, or say runtime: vllm',
+  'llama.cpp': 'llama.cpp reads GGUF files, and this recipe writes compressed-tensors. Quantize with GGUFModifier, or say runtime: vllm',
   onnxruntime:
-    'ONNX Runtime reads ONNX files, and Bitwright writes compressed-tensors alone so far. Export and quantize the original model with its own tools, or say runtime: vllm',
+    'ONNX Runtime reads ONNX files, and Bitwright writes none so far. Export and quantize the original model with its own tools, or say runtime: vllm',
 } as const;
 
 export const runtimeCannotLoad: Check = {
@@ -32,6 +31,7 @@ export const runtimeCannotLoad: Check = {
   run(resolution) {
     const runtime = runtimeOf(resolution.document.value);
     if (runtime === null || resolution.model === null || runtime.name === 'transformers') return [];
+    if (runtime.name === 'llama.cpp' && resolution.gguf !== null) return [];
     if (runtime.name !== 'vllm')
       return [{ code, severity: 'error', path: ['output', 'runtime'], at: 'value', message: `${otherFormats[runtime.name]}.` }];
     const releases = releasesFor(runtime.version);

@@ -1,4 +1,5 @@
 // A scheme that parses and this version can neither compute nor store.
+import { isEncoded } from '../../../schemas/src/encoded-weights.js';
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import { observersOf } from '../plan/observers.js';
 import type { Resolution } from '../plan/resolution.js';
@@ -35,7 +36,7 @@ function formatsOf(weights: QuantizationArgs): readonly QuantizationScheme['form
 }
 
 function weightObstacle(weights: QuantizationArgs, format: QuantizationScheme['format']): string | null {
-  if (weights.codebook !== undefined) return null;
+  if (isEncoded(weights)) return null;
   const grid = gridObstacle(weights);
   if (grid !== null) return `weights of ${grid}`;
   const strategies = weights.type === 'int' ? ['tensor', 'channel', 'group'] : ['tensor', 'channel', 'group', 'tensor_group', 'block'];

@@ -1,4 +1,5 @@
 // Schemes that parse and that no checkpoint can hold as meant: weights whose scales are not kept, 4-bit floats in groups that no format packs.
+import { isEncoded } from '../../../schemas/src/encoded-weights.js';
 import type { QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import type { Check } from './check.js';
 
@@ -23,7 +24,7 @@ export const schemeNotStorable: Check = {
 };
 
 function obstacle({ weights }: QuantizationScheme): string | null {
-  if (weights === null || weights.codebook !== undefined) return null;
+  if (weights === null || isEncoded(weights)) return null;
   if (weights.dynamic !== false)
     return 'weights with dynamic scales are stored without scales, so nothing can read them back; llm-compressor takes it without a word. Set dynamic: false, and a strategy other than token.';
   if (weights.type === 'float' && weights.num_bits === 4 && weights.group_size !== 16 && weights.group_size !== 32)

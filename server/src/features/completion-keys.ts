@@ -30,6 +30,7 @@ const modifierBodies: Record<string, readonly string[]> = {
   QuantizationModifier: ['scheme: ${1:W8A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
   GPTQModifier: ['scheme: ${1:W4A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
   HQQModifier: ['scheme: ${1:W4A16_ASYM}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
+  GGUFModifier: ['type: ${1:Q4_K_M}'],
   BitsAndBytesModifier: ['bnb_4bit_quant_type: ${1:nf4}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],
   VPTQModifier: ['vector_len: ${1:4}', 'num_centroids: ${2:256}', 'targets: [${3:Linear}]', 'ignore: [${4:lm_head}]'],
   BeaconModifier: ['scheme: ${1:W4A16}', 'targets: [${2:Linear}]', 'ignore: [${3:lm_head}]'],

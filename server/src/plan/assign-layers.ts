@@ -25,6 +25,7 @@ interface Claim {
   /** Exact names win over patterns, patterns over classes; then the text decides. */
   rank: number;
   result: Pick<LayerPlan, 'scheme' | 'quantizer'>;
+  schemeOf: SchemeGroup['schemeOf'];
 }
 
 /**
@@ -36,14 +37,20 @@ export function assignLayers(model: ModelDescription, quantization: readonly Mod
   const { indices, last } = modelLayers(model);
   return indices.map((index, at) => {
     const claim = claims.find((ofModifier) => ofModifier[index] !== undefined)?.[index];
-    const { scheme, quantizer } = claim?.result ?? unassigned;
     const before = last[at] as LayerPlan;
+    const { scheme, quantizer } = claim === undefined ? unassigned : resultOf(claim, before, model);
     if (before.scheme === scheme && before.quantizer === quantizer) return before;
     return (last[at] = { ...before, scheme, quantizer });
   });
 }
 
 const unassigned: Claim['result'] = { scheme: null, quantizer: null };
+
+function resultOf({ result, schemeOf }: Claim, layer: LayerPlan, model: ModelDescription): Claim['result'] {
+  if (schemeOf === undefined) return result;
+  const scheme = schemeOf(layer, model);
+  return { scheme, quantizer: scheme.weights ? result.quantizer : null };
+}
 
 /** Layers that have one scheme, in the order of the layers. Each group's scheme is an object of its own, so equal schemes of two groups stay apart. */
 export function layersByScheme(layers: readonly LayerPlan[]): Map<QuantizationScheme, LayerPlan[]> {
@@ -104,7 +111,7 @@ function claimsOf({ modifier, groups }: ModifierGroups, modules: readonly ModelM
   const ignored = new Set(textsOf(modifier.body['ignore']).flatMap((entry) => matchesOf(entry, modules)));
   const best = new Array<Claim | undefined>(modules.length);
   const quantizer = shared(quantizerPlan(modifier));
-  for (const { scheme, targets } of groups) {
+  for (const { scheme, targets, schemeOf } of groups) {
     const result = { scheme, quantizer: scheme?.weights ? quantizer : null };
     for (const target of targets) {
       // One for each rank: an entry may be a name and a class at once.
@@ -112,7 +119,7 @@ function claimsOf({ modifier, groups }: ModifierGroups, modules: readonly ModelM
       for (const module of matchesOf(target, modules)) {
         if (module.class === 'Other' || ignored.has(module)) continue;
         const rank = targetRank(target, module);
-        const claim = (claims[rank] ??= { target, rank, result });
+        const claim = (claims[rank] ??= { target, rank, result, schemeOf });
         const known = best[module.index];
         if (known === undefined || rank < known.rank || (rank === known.rank && target <= known.target)) best[module.index] = claim;
       }

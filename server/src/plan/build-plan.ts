@@ -44,7 +44,11 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     calibration,
     evaluate: evaluatePlan(resolution),
     gates: gatesPlan(document),
-    output: { dir: outputDir, max_shard_bytes: bytesOf(mappingOf(value['output'])['max_shard_size']) ?? 20_000_000_000 },
+    output: {
+      dir: outputDir,
+      max_shard_bytes: bytesOf(mappingOf(value['output'])['max_shard_size']) ?? 20_000_000_000,
+      gguf: resolution.gguf?.output ?? null,
+    },
     device: parseDeviceChoice(device) === null ? 'auto' : device,
     seed: calibration?.seed ?? 42,
     threads: typeof threads === 'number' ? threads : null,

@@ -41,7 +41,7 @@ export function estimatePlan({
   memoryLimit,
 }: EstimateInput): PlanEstimate {
   const before = model.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-  const quantized = layers.filter((layer) => layer.scheme?.weights);
+  const quantized = layers.filter((layer) => layer.scheme?.weights && !sharesStored(layer, layers));
   const stored = (layer: LayerPlan): number =>
     layer.scheme === null
       ? layer.rows * layer.columns * sizeOfDtype(layer.dtype)
@@ -87,6 +87,13 @@ export function estimatePlan({
 
 const largestOf = (stages: readonly MemoryStage[]): MemoryStage =>
   stages.reduce((best, stage) => (stage.bytes > best.bytes ? stage : best));
+
+/** A head that is tied to an embedding with the same scheme is stored with it. */
+function sharesStored({ tied_to, scheme }: LayerPlan, layers: readonly LayerPlan[]): boolean {
+  const source = tied_to === null ? undefined : layers.find(({ name }) => name === tied_to);
+  const isKept = source?.quantizer?.name === 'bitsandbytes' || (source !== undefined && isSolved(source));
+  return source?.scheme?.weights !== undefined && !isKept && JSON.stringify(source.scheme) === JSON.stringify(scheme);
+}
 
 const isOwnHead =
   (head: string) =>

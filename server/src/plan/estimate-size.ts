@@ -1,14 +1,16 @@
-// Bytes of a layer as compressed-tensors stores it.
+// Bytes of a layer as its format stores it.
 import type { LayerPlan, QuantizationArgs, QuantizationScheme, TransformPlan, Vectors } from '../../../schemas/src/generated/plan.js';
+import { rowBytes } from '../../../schemas/src/model/gguf-types.js';
 import { indexBits } from '../../../schemas/src/model/vptq-config.js';
 import { adapterRank, isAdapter } from '../../../schemas/src/modifiers.js';
 
-/** Bytes of a layer as compressed-tensors stores it, scales and zero points included. */
+/** Bytes of a layer as its format stores it, scales and zero points included. */
 export function storedBytes(layer: { rows: number; columns: number }, scheme: QuantizationScheme, dtypeSize: number): number {
   const { weights, format } = scheme;
   const { rows, columns } = layer;
   if (weights === null) return rows * columns * dtypeSize;
   if (weights.vectors !== undefined) return vectorBytes(layer, weights.vectors, dtypeSize);
+  if (weights.gguf_type !== undefined) return rows * rowBytes(weights.gguf_type, columns);
   if (weights.codebook !== undefined) return codebookBytes(rows * columns, weights);
   const isGrouped = weights.strategy === 'group' || weights.strategy === 'tensor_group';
   const n_groups = isGrouped && weights.group_size !== null ? Math.ceil(columns / weights.group_size) : 1;

@@ -1,13 +1,15 @@
 // Presets, config_groups and mappings of presets → groups of targets with explicit schemes; what a scheme and its modifier may say together.
 import presets from '../../../schemas/scheme-presets.json';
-import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
-import { vectorsText } from '../../../schemas/src/model/vptq-config.js';
+import { encodedText } from '../../../schemas/src/encoded-weights.js';
+import { ggufScheme } from '../../../schemas/src/gguf-scheme.js';
+import type { LayerPlan, ModelDescription, QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
-import { coerceTo, mappingOf, textsOf } from '../recipe/coerce.js';
+import { booleanOf, coerceTo, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 import { actorders, expandArgs, refusal } from './quantization-args.js';
 import { bitsandbytesScheme } from './quantizers/bitsandbytes.js';
 import { vptqSchemeOf } from './quantizers/vptq.js';
+import { defaultType, ggufSchemeOf, ggufWish } from './quantizers/gguf.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
 /** Targets and the scheme they get; scheme null where a problem stands in its place. */
@@ -19,6 +21,8 @@ export interface SchemeGroup {
   /** null where the recipe does not say targets and the default holds. */
   targetsSaid: boolean;
   scheme: QuantizationScheme | null;
+  /** Where layers of a group get schemes of their own, by their place in the model; `scheme` is that of most. */
+  schemeOf?: (layer: LayerPlan, model: ModelDescription) => QuantizationScheme;
 }
 
 export interface ExpandedModifier {
@@ -40,6 +44,7 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   const { body, path } = modifier;
   if (modifier.name === 'BitsAndBytesModifier') return { groups: [wholeGroup(modifier, bitsandbytesScheme(body))], problems: [] };
   if (modifier.name === 'VPTQModifier') return { groups: [wholeGroup(modifier, vptqSchemeOf(body))], problems: [] };
+  if (modifier.name === 'GGUFModifier') return { groups: ggufGroups(modifier), problems: [] };
   const problems: Problem[] = [];
   const expanded: Omit<SchemeGroup, 'scheme'>[] = [];
   /** null: no preset has that name. */
@@ -114,10 +119,40 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   };
 }
 
+/** Names that do not exist are told by the schema. */
+function ggufGroups(modifier: RecipeModifier): SchemeGroup[] {
+  const { body, path } = modifier;
+  const importance = booleanOf(body['importance'], false);
+  const group = (whole: Omit<SchemeGroup, 'scheme'>, said: string, pure: boolean): SchemeGroup => {
+    const wish = ggufWish(said, pure, importance);
+    if (wish === null) return { ...whole, scheme: null };
+    return {
+      ...whole,
+      scheme: kept(whole.path, ggufScheme(wish.base, null, null)),
+      schemeOf: (layer, model) => kept([...whole.path, 'of layers'], ggufSchemeOf(wish, layer, model)),
+    };
+  };
+  const groups = body['config_groups'] ?? null;
+  if (groups === null) {
+    const { scheme: _, ...whole } = wholeGroup(modifier, null, ['Linear', 'Embedding']);
+    return [group(whole, textOf(body['type'], defaultType), booleanOf(body['pure'], false))];
+  }
+  return Object.entries(mappingOf(groups)).map(([name, said]) => {
+    const at = [...path, 'config_groups', name];
+    const part = mappingOf(said);
+    const targets = textsOf(part['targets']);
+    return group({ name, path: at, targets, targetsPath: [...at, 'targets'], targetsSaid: true }, textOf(part['type'], ''), true);
+  });
+}
+
 /** A modifier that is its own scheme: all of its targets get it. */
-function wholeGroup({ name, path, body }: RecipeModifier, scheme: QuantizationScheme): SchemeGroup {
+function wholeGroup(
+  { name, path, body }: RecipeModifier,
+  scheme: QuantizationScheme | null,
+  usual: readonly string[] = ['Linear'],
+): SchemeGroup {
   const targetsSaid = body['targets'] !== undefined && body['targets'] !== null;
-  const targets = targetsSaid ? textsOf(body['targets']) : ['Linear'];
+  const targets = targetsSaid ? textsOf(body['targets']) : usual;
   return { name, path, targets, targetsPath: [...path, 'targets'], targetsSaid, scheme: kept(path, scheme) };
 }
 
@@ -128,6 +163,7 @@ const mostSchemes = 2000;
  * The scheme of a group is the same object as long as it says the same, from one key press to the next, and never that of another group: layers are
  * compared by it.
  */
+function kept<Scheme extends QuantizationScheme | null>(path: RecipePath, scheme: Scheme): Scheme;
 function kept(path: RecipePath, scheme: QuantizationScheme | null): QuantizationScheme | null {
   if (scheme === null) return null;
   const key = JSON.stringify([path, scheme]);
@@ -311,11 +347,8 @@ function inferFormat(weights: QuantizationArgs | null, inputs: QuantizationArgs 
 /** Short text of a scheme, such as `int4 g128 sym, int8 token inputs`. */
 export function schemeText(scheme: QuantizationScheme): string {
   const args = (value: QuantizationArgs): string =>
-    value.vectors !== undefined
-      ? vectorsText(value.vectors)
-      : value.codebook !== undefined
-        ? `${value.codebook} g${value.group_size ?? 0}${value.scale_dtype === 'torch.uint8' ? ', double quantized' : ''}`
-        : `${value.type === 'int' ? 'int' : 'fp'}${value.num_bits}${value.levels === undefined ? '' : ` ${value.levels}`} ${value.strategy === 'group' || value.strategy === 'tensor_group' ? `g${value.group_size ?? 0}` : value.strategy}${value.symmetric ? '' : ' asym'}`;
+    encodedText(value) ??
+    `${value.type === 'int' ? 'int' : 'fp'}${value.num_bits}${value.levels === undefined ? '' : ` ${value.levels}`} ${value.strategy === 'group' || value.strategy === 'tensor_group' ? `g${value.group_size ?? 0}` : value.strategy}${value.symmetric ? '' : ' asym'}`;
   if (scheme.weights === null) return 'unquantized';
   return (
     args(scheme.weights) +

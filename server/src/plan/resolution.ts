@@ -35,6 +35,8 @@ import { resolveAwqMappings } from './resolve-awq-mappings.js';
 import type { ResolvedAwq } from './resolve-awq-mappings.js';
 import { resolveCorrections } from './resolve-corrections.js';
 import type { ResolvedCorrection } from './resolve-corrections.js';
+import { resolveGguf } from './resolve-gguf.js';
+import type { ResolvedGguf } from './resolve-gguf.js';
 import { resolveMappings } from './resolve-mappings.js';
 import type { ResolvedMapping } from './resolve-mappings.js';
 import { partsHead, resolveRotation, rotationModifiers } from './resolve-rotations.js';
@@ -111,6 +113,8 @@ export interface Resolution {
   tasks: ResolvedTasks;
   /** Of the model, where rows of a dataset will be tokenized by it. */
   tokenizer: TokenizerFacts | null;
+  /** null: the output is no GGUF file. */
+  gguf: ResolvedGguf | null;
   outputDir: string | null;
   /** The file that outputDir is, or lies below; null: none. */
   outputFile: string | null;
@@ -201,6 +205,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
       readHead: (file) => readHeadOf(context, file),
     }),
     tokenizer: model === null || !hasRows ? null : await readTokenizerFacts(model, context.files),
+    gguf: await resolveGguf(document, model, quantization, layers, context.files),
     outputDir,
     outputFile: outputDir === null ? null : await fileAtOrAbove(outputDir, context.files),
     freeBytes: model === null || outputDir === null ? null : ((await context.freeBytes?.(outputDir)) ?? null),
@@ -325,6 +330,7 @@ export function needsCalibration(resolution: Resolution): RecipeModifier | null 
   const byScheme = ({ modifier, groups }: ResolvedModifier): boolean =>
     (modifier.body['kv_cache_scheme'] ?? null) !== null ||
     booleanOf(modifier.body['requires_calibration_data'], false) ||
+    (modifier.name === 'GGUFModifier' && booleanOf(modifier.body['importance'], false)) ||
     // llm-compressor knows it in this spelling alone.
     groups.some((group) => saidObserver(modifier, group, 'weights')?.text === 'imatrix_mse') ||
     groups.some(

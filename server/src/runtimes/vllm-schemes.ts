@@ -1,4 +1,5 @@
 // Which schemes vLLM has a class for: the decisions of its compressed-tensors loader, in its order, for linear layers and for experts.
+import { isEncoded } from '../../../schemas/src/encoded-weights.js';
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import type { VllmRelease } from './vllm-releases.js';
 
@@ -24,7 +25,7 @@ export function refusedBy(release: VllmRelease, scheme: QuantizationScheme, isEx
   const { weights } = scheme;
   if (scheme.format === 'vptq') return 'it has no loader for files of vptq, which that package alone reads';
   // vLLM has a loader of its own for bitsandbytes' files, of which these tables say nothing.
-  if (weights === null || weights.codebook !== undefined) return null;
+  if (weights === null || isEncoded(weights)) return null;
   if (weights.actorder === 'group' && !release.groupActorder)
     return 'it stops at actorder group and dynamic, whose weights come with an index per column; actorder static gives nearly the same accuracy and loads everywhere';
   if (several && !release.mixedFormats)

@@ -74,7 +74,7 @@ test('each figure is that of a run that quantizes the layer alone', { skip: skip
       assert.ok(layer?.activations);
       const run = await runToCompletion({
         ...(await planIn(dir, gptq(`"re:${layer.name.replaceAll('.', '[.]')}$"`))),
-        output: { dir: path.join(dir, role), max_shard_bytes: 1e9 },
+        output: { dir: path.join(dir, role), max_shard_bytes: 1e9, gguf: null },
       });
       const [alone] = run.report.layers;
       const candidate = layer.candidates.find(({ num_bits }) => num_bits === 4);

@@ -26,7 +26,7 @@ test('several shards hold what one file holds, and the index names them all', ()
     const whole = await resolvePlan({ recipe, model, output: path.join(dir, 'whole') });
     await runToCompletion(whole);
     const output = path.join(dir, 'sharded');
-    const { report } = await runToCompletion({ ...whole, output: { dir: output, max_shard_bytes: 40_000 } });
+    const { report } = await runToCompletion({ ...whole, output: { dir: output, max_shard_bytes: 40_000, gguf: null } });
 
     const index = JSON.parse(readFileSync(path.join(output, 'model.safetensors.index.json'), 'utf8')) as Index;
     const names = readdirSync(output).filter((name) => name.endsWith('.safetensors'));

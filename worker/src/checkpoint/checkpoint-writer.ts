@@ -2,9 +2,10 @@
 import { copyFile, open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { RunLock } from '../../../schemas/src/generated/lock.js';
-import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { GgufOutput, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { isAdapterTensor, writeAdapter } from './adapter-folder.js';
+import { writeGgufFile } from './gguf-file.js';
 import { makeFolder, syncDirectory, syncFile, writeFailure, writeTextDurably } from './durable-file.js';
 import { addToConfig, makeQuantizationConfig } from './quantization-config.js';
 import { writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
@@ -67,8 +68,13 @@ export async function writeCheckpoint(
     const isPart = ({ tensor }: PlacedTensor): boolean => isAdapterTensor(tensor.name);
     const own = { ...content, tensors: content.tensors.filter((placed) => !isPart(placed)) };
     const adapter = content.tensors.filter(isPart).map((placed) => fromFile(placed, () => undefined));
-    const bytes = (await writeShards(dir, own, onProgress, hashes)) + (await writeAdapter(dir, adapter));
-    await writeConfig(dir, content);
+    const { gguf } = plan.output;
+    const bytes =
+      gguf === null
+        ? (await writeShards(dir, own, onProgress, hashes)) + (await writeAdapter(dir, adapter))
+        : await writeWholeGguf(dir, { ...own, output: gguf }, onProgress, hashes);
+    // A GGUF file says itself what config.json would.
+    if (gguf === null) await writeConfig(dir, content);
     await copySideFiles(dir, plan);
     await writeTextDurably(path.join(dir, 'recipe.yaml'), `${recipeMark} ${content.bitwrightVersion}\n${plan.recipe.text}`);
     await syncDirectory(dir);
@@ -105,6 +111,20 @@ async function writeShards(
     await writeTextDurably(path.join(dir, 'model.safetensors.index.json'), `${JSON.stringify(index, null, 2)}\n`);
   }
   return total_size;
+}
+
+function writeWholeGguf(
+  dir: string,
+  content: CheckpointContent & { output: GgufOutput },
+  onProgress: (bytes: number) => void,
+  hashes: CheckpointHashes,
+): Promise<number> {
+  let done = 0;
+  const read = (placed: PlacedTensor, part: { offset: number; bytes: number }): AsyncIterable<Uint8Array> => {
+    const tensor = { ...placed.tensor, offset: placed.tensor.offset + part.offset, bytes: part.bytes };
+    return fromFile({ tensor, file: placed.file }, (bytes) => onProgress((done += bytes))).read();
+  };
+  return writeGgufFile(dir, content, read, hashes);
 }
 
 const fiveDigits = (n: number): string => String(n).padStart(5, '0');

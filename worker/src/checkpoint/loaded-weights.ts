@@ -3,6 +3,7 @@ import type { QuantizationScheme } from '../../../schemas/src/generated/plan.js'
 import type { WeightSource } from '../models/model.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { loadQuantizedWeight } from './formats/compressed-tensors.js';
+import { loadInOrder } from './formats/gguf.js';
 import type { InputQuantizer } from './formats/format.js';
 import { loadInputQuantizer } from './formats/inputs.js';
 import type { TensorReader } from './tensor-reader.js';
@@ -77,10 +78,11 @@ export async function loadWeights(
       const scheme = module === name ? null : schemeOf(module);
       if (scheme?.weights) {
         // Of its several tensors one stands for the weight.
-        const first = scheme.format === 'bitsandbytes' ? '.weight.absmax' : scheme.format === 'vptq' ? '.indices' : '.weight_scale';
+        const first = { bitsandbytes: '.weight.absmax', vptq: '.indices', gguf: '.weight' }[scheme.format as string] ?? '.weight_scale';
         if (name.endsWith(first) && isWanted(`${module}.weight`)) await loadQuantized(reader, module, scheme, weights);
       } else if (isWanted(name)) {
-        weights.add(name, reader.load(name));
+        const heads = name.endsWith('.bias') ? schemeOf(name.slice(0, -'.bias'.length))?.weights?.gguf_heads : undefined;
+        weights.add(name, heads === undefined ? reader.load(name) : await loadInOrder(reader, name, heads));
         if (scheme && name.endsWith('.weight')) addInputQuantizer(reader, module, scheme, weights);
       }
     }

@@ -9,6 +9,7 @@ import type {
   SmoothQuantPlan,
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
+import { isEncoded } from '../../../schemas/src/encoded-weights.js';
 import { levelsFacts } from '../../../schemas/src/levels.js';
 import { isAdapter, isScaling, isSolved, keepsZeros, type ScalingPlan } from '../../../schemas/src/modifiers.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
@@ -146,10 +147,10 @@ export function checkPlanIsSupported(plan: QuantizationPlan, observers: { weight
       faults.push('the model is quantized already');
       break;
     }
-  const encoded = plan.layers.find(({ scheme }) => scheme?.weights?.codebook !== undefined);
+  const encoded = plan.layers.find(({ scheme }) => scheme?.weights && isEncoded(scheme.weights));
   const variance = plan.transforms.find(({ name }) => name === 'variance-correction');
   if (encoded !== undefined && variance !== undefined)
-    faults.push(`${variance.modifier} changes the scales of channels, and ${encoded.name} has a codebook and no such scales`);
+    faults.push(`${variance.modifier} changes the scales of channels, and ${encoded.name} is stored without such scales`);
   if (plan.transforms.some(({ name }) => name === 'awq') && plan.layers.some(({ scheme }) => scheme?.weights?.type === 'float'))
     faults.push('AWQ searches scales for integers alone, and a layer has weights of floats');
   const observed = plan.transforms.find(needsRows);
@@ -195,12 +196,12 @@ function schemeFaults(
   const weights = scheme?.weights;
   const inputs = scheme?.input_activations;
   if (weights) {
-    const isEncoded = weights.codebook !== undefined;
-    const obstacle = isEncoded ? null : storageObstacle(scheme);
+    const encoded = isEncoded(weights);
+    const obstacle = encoded ? null : storageObstacle(scheme);
     if (obstacle !== null) faults.push(`${name}: ${obstacle} cannot be made yet`);
     if (weights.actorder === 'group' && weights.num_bits === 4 && weights.type === 'float')
       faults.push(`${name}: actorder group leaves a table of groups behind, which ${scheme.format} has no place for`);
-    if ((weights.strategy === 'group' || weights.strategy === 'tensor_group') && columns % (weights.group_size ?? 1) !== 0 && !isEncoded)
+    if ((weights.strategy === 'group' || weights.strategy === 'tensor_group') && columns % (weights.group_size ?? 1) !== 0 && !encoded)
       faults.push(`${name}: ${columns} columns are not a multiple of group_size ${weights.group_size}`);
     if (!['BF16', 'F16', 'F32'].includes(dtype))
       faults.push(`${name}: its weight is ${dtype}, and only BF16, F16 and F32 can be quantized`);
@@ -216,15 +217,9 @@ function schemeFaults(
 }
 
 /** What a solver cannot choose codes for: all but GPTQ solve for integers, and those that choose scales do so row by row. */
-function solverObstacle(quantizer: QuantizerPlan | null, { type, strategy, levels }: QuantizationArgs): string | null {
-  if (
-    quantizer === null ||
-    quantizer.name === 'rtn' ||
-    quantizer.name === 'gptq' ||
-    quantizer.name === 'bitsandbytes' ||
-    quantizer.name === 'vptq'
-  )
-    return null;
+function solverObstacle(quantizer: QuantizerPlan | null, weights: QuantizationArgs): string | null {
+  if (quantizer === null || quantizer.name === 'rtn' || quantizer.name === 'gptq' || isEncoded(weights)) return null;
+  const { type, strategy, levels } = weights;
   if (levels !== undefined && !levelsFacts[levels].has_even_steps)
     return `${quantizer.modifier} chooses integers one step apart, and levels ${levels} are not`;
   if (type !== 'int') return `${quantizer.modifier} chooses integers, and its scheme has floats`;

@@ -43,6 +43,7 @@ const solverPasses: Readonly<Record<QuantizerPlan['name'], { passes: number; fac
   hqq: { passes: 0, factors: false },
   bitsandbytes: { passes: 0, factors: false },
   vptq: { passes: 1, factors: true },
+  gguf: { passes: 0, factors: false },
   beacon: { passes: 8, factors: true },
   comq: { passes: 4, factors: false },
   gpfq: { passes: 2, factors: false },
@@ -52,11 +53,11 @@ const solverPasses: Readonly<Record<QuantizerPlan['name'], { passes: number; fac
 /** Of VPTQ's k-means, about: with its walks through the columns, every centroid for every weight each time. */
 const kmeansIterations = 30;
 
-/** Rounding to nearest touches each weight a few times, packing and measuring included; a step of HQQ, which takes two powers, about as often. */
+/** Rounding to nearest touches each weight a few times, packing and measuring included; a step of HQQ, which takes two powers, about as often, and a step of GGUF's search. */
 export function quantizeOperations(layers: readonly LayerPlan[]): number {
   return layers.reduce((sum, { rows, columns, quantizer, scheme }) => {
     const { passes, factors } = solverPasses[quantizer?.name ?? 'rtn'];
-    const roundings = 1 + (quantizer?.name === 'hqq' ? quantizer.iters : 0);
+    const roundings = 1 + (quantizer?.name === 'hqq' ? quantizer.iters : quantizer?.name === 'gguf' ? 60 : 0);
     const vectors = scheme?.weights?.vectors;
     const search = vectors ? kmeansIterations * (vectors.num_centroids + vectors.num_res_centroids) : 0;
     return sum + (factors ? (2 / 3) * columns ** 3 : 0) + passes * rows * columns * columns + (40 * roundings + search) * rows * columns;

@@ -10,7 +10,7 @@ import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { layerProblem } from '../quantizers/layer-problem.js';
 import type { QuantizedWeight, QuantizerInput } from '../quantizers/quantizer.js';
 import { layerArgs, missingImportance } from '../quantizers/weight-observer.js';
-import { codebookText, type EncodedWeight } from '../quantizers/encoder.js';
+import { storageText, type EncodedWeight } from '../quantizers/encoder.js';
 import { measureEncoded, measureLayer } from '../report/layer-metrics.js';
 import type { PrunedLayer } from './prune-layer.js';
 import { pruningMetrics, sparsityProblems } from './sparsity.js';
@@ -129,7 +129,7 @@ export async function storeEncoded(
     const seconds = secondsBefore + (performance.now() - began) / 1000;
     const H = hessian?.hessian ?? null;
     const measured = { layer, W: weight, What, H, bytesAfter, seconds, findings: encoded.findings ?? null, pruning: null };
-    const metrics = { ...(await measureEncoded(measured, encoded.grid, codebookText(layer), input.sidecar)), ...bias.metrics };
+    const metrics = { ...(await measureEncoded(measured, encoded.grid, storageText(layer), input.sidecar)), ...bias.metrics };
     input.onLayer(layer, metrics, [...encoded.problems, ...bias.problems]);
     return tensors;
   } catch (error) {

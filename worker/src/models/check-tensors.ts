@@ -1,5 +1,6 @@
 // Compares the tensors of a folder with what its config.json says of the architecture, before a weight is read.
 import type { ArchitectureFacts, ModelDescription } from '../../../schemas/src/generated/plan.js';
+import { rowBytes } from '../../../schemas/src/model/gguf-types.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 
 type Expected = [name: string, shape: readonly number[]];
@@ -13,6 +14,18 @@ export function checkTensors(model: ModelDescription, facts: ArchitectureFacts):
     const isPacked = found === undefined && shapes.has(`${name}_packed`);
     const scheme = model.quantization?.layers[name.slice(0, -'.weight'.length)];
     const isQuantized = scheme?.weights;
+    const blocks = scheme?.format === 'gguf' ? scheme.weights?.gguf_type : undefined;
+    if (blocks !== undefined) {
+      const [rows, columns = 0] = shape;
+      const inFile = isFloat(blocks) ? columns : rowBytes(blocks, columns);
+      if (found?.[0] !== rows || found?.[1] !== inFile)
+        findings.push(
+          found === undefined
+            ? `${name} is missing`
+            : `${name} has ${blocks} rows [${found.join(', ')}] where [${rows}, ${inFile}] is implied`,
+        );
+      continue;
+    }
     if (scheme?.format === 'bitsandbytes') {
       if (found === undefined || !shapes.has(`${name}.absmax`))
         findings.push(`${found === undefined ? name : `${name}.absmax`} is missing`);
@@ -44,6 +57,8 @@ export function checkTensors(model: ModelDescription, facts: ArchitectureFacts):
     `its tensors are not those of ${model.architecture_name ?? 'the architecture that config.json names'}: ${findings.slice(0, 3).join('; ')}${more}`,
   );
 }
+
+const isFloat = (type: string): boolean => type === 'F32' || type === 'F16' || type === 'BF16';
 
 function expectedTensors(facts: ArchitectureFacts): Expected[] {
   const { hidden_size, intermediate_size, vocab_size, head_dim } = facts;

@@ -1,7 +1,7 @@
 // The contract of a method that makes the bytes of a storage format itself: there is no grid of scales beside it that another format could hold.
+import { encodedText } from '../../../schemas/src/encoded-weights.js';
 import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
-import { vectorsText } from '../../../schemas/src/model/vptq-config.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { FactorFindings, QuantizerInput } from './quantizer.js';
 
@@ -22,9 +22,4 @@ export interface Encoder<Plan extends QuantizerPlan = QuantizerPlan> {
 }
 
 /** Short text of what a layer is stored as, e.g. nf4 g64, double quantized. */
-export function codebookText({ scheme }: LayerPlan): string | null {
-  const weights = scheme?.weights;
-  if (weights?.vectors !== undefined) return vectorsText(weights.vectors);
-  if (weights?.codebook === undefined) return null;
-  return `${weights.codebook} g${weights.group_size ?? 0}${weights.scale_dtype === 'torch.uint8' ? ', double quantized' : ''}`;
-}
+export const storageText = ({ scheme }: LayerPlan): string | null => (scheme?.weights ? encodedText(scheme.weights) : null);

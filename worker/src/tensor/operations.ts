@@ -556,8 +556,8 @@ export const vptqValues = (
 
 // ---- blocks of GGUF files (llama.cpp's types) ---------------------------------------------------------------------------
 
-/** Types with an encoder here: blocks of 32 weights (Q8_0, Q4_0) or 256. */
-export type GgufType = 'Q8_0' | 'Q4_0' | 'Q2_K' | 'Q3_K' | 'Q4_K' | 'Q5_K' | 'Q6_K';
+/** Types with an encoder here: blocks of 32 weights, those of k-quants 256. */
+export type GgufType = 'Q8_0' | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q2_K' | 'Q3_K' | 'Q4_K' | 'Q5_K' | 'Q6_K';
 /** weight [O, I], importance F32 [I] of its columns (mean squared input) or null → blocks U8 [O, bytes of a row]. */
 export const ggufEncode = (weight: Tensor, importance: Tensor | null, gguf_type: GgufType): Tensor =>
   one(weight.device.enqueue('gguf_encode', [weight, importance], { gguf_type }));

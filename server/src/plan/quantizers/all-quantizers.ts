@@ -4,6 +4,7 @@ import { quantizationModifiers, type RecipeModifier } from '../read-modifiers.js
 import { beaconPlan } from './beacon.js';
 import { bitsandbytesPlan } from './bitsandbytes.js';
 import { comqPlan } from './comq.js';
+import { ggufPlan } from './gguf.js';
 import { gpfqPlan } from './gpfq.js';
 import { gptqPlan } from './gptq.js';
 import { hqqPlan } from './hqq.js';
@@ -20,6 +21,7 @@ const fields: { readonly [Name in QuantizerPlan['name']]: QuantizerFields<PlanNa
   hqq: hqqPlan,
   bitsandbytes: bitsandbytesPlan,
   vptq: vptqPlan,
+  gguf: ggufPlan,
   beacon: beaconPlan,
   comq: comqPlan,
   gpfq: gpfqPlan,

@@ -8,6 +8,7 @@ import type { TensorReader } from '../tensor-reader.js';
 import { loadBitsAndBytes } from './bitsandbytes.js';
 import { floatQuantized, mxfp4Packed, mxfp8Quantized, nvfp4Packed } from './floats.js';
 import type { Format, NamedTensor } from './format.js';
+import { loadGguf } from './gguf.js';
 import { fileOfModule, inputTensors } from './inputs.js';
 import { loadVptq } from './vptq.js';
 
@@ -99,6 +100,7 @@ export function storageObstacle({ weights, format }: QuantizationScheme): string
 export function loadQuantizedWeight(reader: TensorReader, module: string, scheme: QuantizationScheme): Promise<Tensor> {
   if (scheme.format === 'bitsandbytes') return loadBitsAndBytes(reader, module);
   if (scheme.format === 'vptq') return loadVptq(reader, module, scheme);
+  if (scheme.format === 'gguf') return loadGguf(reader, module, scheme);
   const format = compressedTensorsFormats[scheme.format];
   const obstacle = storageObstacle(scheme);
   if (format === undefined || obstacle !== null)
