@@ -73,6 +73,7 @@ export async function measureCandidate(
         pruning: null,
       },
       sidecar,
+      false,
     );
     const { weight_mse } = metrics;
     if (weight_mse === null) throw new Error(`The weight of ${layer.name} was not compared.`);

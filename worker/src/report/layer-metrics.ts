@@ -29,11 +29,12 @@ export interface MeasuredLayer extends MeasuredWeights {
   grid: { args: WeightArgs; scale: Tensor; zeroPoint: Tensor; gIdx: Tensor | null };
 }
 
-export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar): Promise<LayerMetrics> {
+/** `draws`: its picture is wanted too, which takes some more passes over the weight. */
+export async function measureLayer(measured: MeasuredLayer, sidecar: Sidecar, draws = true): Promise<LayerMetrics> {
   const { W } = measured;
   const { args, scale, zeroPoint, gIdx } = measured.grid;
   using clipped = clippedShare(W, scale, zeroPoint, gIdx, args);
-  const shared = await measureWeights(measured, sidecar);
+  const shared = await measureWeights(measured, sidecar, draws);
   const [clippedPart = 0] = await clipped.readDoubles();
   const grid = sidecar.floats(await gridOfMedianScale(scale, zeroPoint, args));
   return {
@@ -56,7 +57,7 @@ export async function measureEncoded(
   scheme: string | null,
   sidecar: Sidecar,
 ): Promise<LayerMetrics> {
-  const shared = await measureWeights(measured, sidecar);
+  const shared = await measureWeights(measured, sidecar, true);
   const weights = measured.layer.scheme?.weights;
   return {
     ...shared,
@@ -71,7 +72,11 @@ export async function measureEncoded(
 }
 
 /** What is asked of a weight and its quantized form, whatever the form. */
-async function measureWeights({ layer, W, What, H, bytesAfter, findings, pruning, seconds }: MeasuredWeights, sidecar: Sidecar) {
+async function measureWeights(
+  { layer, W, What, H, bytesAfter, findings, pruning, seconds }: MeasuredWeights,
+  sidecar: Sidecar,
+  draws: boolean,
+) {
   using numbers = summary(W);
   const [, , , min = 0, max = 0] = await numbers.readDoubles();
   using sums = compare(W, What);
@@ -83,7 +88,7 @@ async function measureWeights({ layer, W, What, H, bytesAfter, findings, pruning
   const count = layer.rows * layer.columns;
   const counted = sidecar.counts(await readCounts(counts), width);
   const groupSize = layer.scheme?.weights?.group_size ?? 0;
-  const picture = await weightPicture(W, What, width, groupSize > 0 && groupSize < layer.columns ? groupSize : 1, sidecar);
+  const picture = draws && (await weightPicture(W, What, width, groupSize > 0 && groupSize < layer.columns ? groupSize : 1, sidecar));
   return {
     name: layer.name,
     role: layer.role,
@@ -103,7 +108,7 @@ async function measureWeights({ layer, W, What, H, bytesAfter, findings, pruning
     ...(pruning === null ? {} : { pruning }),
     seconds,
     histogram: counted,
-    picture,
+    ...(picture ? { picture } : {}),
   };
 }
 

@@ -60,8 +60,7 @@ export async function weightPicture(W: Tensor, What: Tensor, range: Range, group
     return { channels, before: counted(await of16(before), wide, shape), after: counted(await of16(after), wide, shape) };
   };
   using nothing = W.device.zeros(W.dtype, before.shape);
-  const columnMagnitudes = await magnitudesOfColumns(W, rows, columns);
-  const rowMagnitudes = await magnitudesOfRows(W);
+  const magnitudes = await magnitudesOfChannels(W, rows, columns);
   return {
     rows: sampled,
     after: afterCounts,
@@ -70,9 +69,9 @@ export async function weightPicture(W: Tensor, What: Tensor, range: Range, group
       columnsOf(tensor, nothing, begin, length),
     ),
     row_slices: await slices(sampled, Math.ceil(sampled / n_slices), narrow),
-    column_magnitudes: sidecar.floats(magnitudeStrip(columnMagnitudes)),
-    row_magnitudes: sidecar.floats(magnitudeStrip(rowMagnitudes)),
-    outliers: [...outlierChannels('column', columnMagnitudes), ...outlierChannels('row', rowMagnitudes)],
+    column_magnitudes: sidecar.floats(magnitudeStrip(magnitudes.column)),
+    row_magnitudes: sidecar.floats(magnitudeStrip(magnitudes.row)),
+    outliers: [...outlierChannels('column', magnitudes.column), ...outlierChannels('row', magnitudes.row)],
   };
 }
 
@@ -127,24 +126,25 @@ async function errorCounts(before: Tensor, after: Tensor): Promise<{ counts: Uin
   return { counts: await countsOf(error, range, n_bins), range };
 }
 
-async function magnitudesOfColumns(weight: Tensor, rows: number, columns: number): Promise<Float32Array> {
+/** Of both kinds of channels. A symmetric scale of 2 bits is the largest magnitude over 1.5; in F32, as the scales of smaller types have a floor. */
+async function magnitudesOfChannels(weight: Tensor, rows: number, columns: number): Promise<{ column: Float32Array; row: Float32Array }> {
   const begins = new Float32Array(2 * columns).fill(Infinity, 0, columns).fill(-Infinity, columns);
   using ranges = weight.device.fromFloats([2, columns], begins);
+  const row = new Float32Array(rows);
+  const args = { num_bits: 2, symmetric: true, strategy: 'channel', group_size: 0 } as const;
+  const search = { observer: 'minmax', maxshrink: 0, patience: 0, grid: 1, norm: 2 } as const;
   const step = Math.max(1, Math.floor(manyWeights / columns));
   for (let begin = 0; begin < rows; begin += step) {
     using part = narrow(weight, begin, Math.min(step, rows - begin));
     using floats = cast(part, 'F32');
     columnRangeAccumulate(ranges, floats);
+    const [scale, zeroPoint] = weightScales(floats, null, { ...args, ...search });
+    zeroPoint.dispose();
+    using own = scale;
+    row.set(
+      (await own.readFloats()).map((value) => value * 1.5),
+      begin,
+    );
   }
-  return magnitudesOf(await ranges.readFloats());
-}
-
-/** A symmetric scale of 8 bits is the largest magnitude over 127.5, rounded to the dtype of the weight. */
-async function magnitudesOfRows(weight: Tensor): Promise<Float32Array> {
-  const search = { observer: 'minmax', maxshrink: 0, patience: 0, grid: 1, norm: 2 } as const;
-  const [scale, zeroPoint] = weightScales(weight, null, { num_bits: 8, symmetric: true, strategy: 'channel', group_size: 0, ...search });
-  zeroPoint.dispose();
-  using own = scale;
-  using floats = cast(own, 'F32');
-  return (await floats.readFloats()).map((value) => value * 127.5);
+  return { column: magnitudesOf(await ranges.readFloats()), row };
 }
