@@ -7,7 +7,7 @@ import { languageClientParts } from './language-client-parts.mjs';
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const inRoot = (...parts) => path.join(root, ...parts);
 
-const pages = ['report', 'sensitivity', 'comparison', 'model-file', 'standalone'];
+const pages = ['report', 'sensitivity', 'comparison', 'run', 'model-file', 'standalone'];
 
 function bundleOptions(outDir, sourcemap) {
   const { version } = JSON.parse(readFileSync(inRoot('package.json'), 'utf8'));

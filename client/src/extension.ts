@@ -24,6 +24,9 @@ import { createPlanPreview } from './views/plan-preview.js';
 import { createProposals } from './views/proposals.js';
 import { createReportPanels } from './views/report-panel.js';
 import { createSensitivityPanels } from './views/sensitivity-panel.js';
+import { verifyRunOf } from './commands/verify-run.js';
+import { registerGateTests } from './gate-tests.js';
+import { createRunPage } from './views/run-page.js';
 import { createRunStatus } from './views/run-status.js';
 import { createRunsTree, type RunItem } from './views/runs-tree.js';
 
@@ -52,7 +55,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const sensitivity = createSensitivityPanels({ context, server, proposals, log });
   const comparisons = createComparisonPanels(context, log);
   const preview = createPlanPreview();
-  const controller = createRunController({ context, server, status, reports, sensitivity, log });
+  const page = createRunPage(context, log);
+  const controller = createRunController({ context, server, status, reports, sensitivity, page, log });
   const register = (id: string, run: (...args: never[]) => unknown): vscode.Disposable => vscode.commands.registerCommand(id, run);
   context.subscriptions.push(
     server,
@@ -62,7 +66,9 @@ export function activate(context: vscode.ExtensionContext): void {
     proposals,
     comparisons,
     preview,
+    page,
     controller,
+    registerGateTests(controller),
     register(commands.newRecipe, () => newRecipe()),
     register(commands.quantize, (uri?: vscode.Uri | string) => quantize(controller, uri)),
     register(commands.cancelRun, () => controller.cancel()),
@@ -70,7 +76,7 @@ export function activate(context: vscode.ExtensionContext): void {
     register(commands.openReport, (folder?: vscode.Uri | string) => openReport(controller, reports, folder)),
     register(commands.analyze, (uri?: vscode.Uri | string) => analyze(controller, uri)),
     register(commands.openSensitivity, (uri?: vscode.Uri | string) => openSensitivity(controller, sensitivity, uri)),
-    register(commands.compareRuns, () => compareRuns(comparisons)),
+    register(commands.compareRuns, (item?: RunItem, all?: RunItem[]) => compareRuns(comparisons, runs.chosen(item, all))),
     register(commands.applyProposal, () => proposals.decide(true)),
     register(commands.discardProposal, () => proposals.decide(false)),
     register(commands.restartWorker, () => controller.restartWorker()),
@@ -84,6 +90,8 @@ export function activate(context: vscode.ExtensionContext): void {
     register(commands.addToIgnore, (item?: ModelItem, all?: ModelItem[]) => add({ names: model.namesOf(item, all), to: 'ignore' })),
     register(commands.refreshRuns, () => runs.refresh()),
     register(commands.revealRun, (item?: RunItem) => runs.reveal(item)),
+    register(commands.verifyRun, (item?: RunItem) => verifyRunOf(controller, log, runs.chosen(item)[0])),
+    register(commands.showRun, () => page.open()),
     register(commands.deleteRun, (item?: RunItem) => runs.remove(item)),
     register(commands.continueRun, (item?: RunItem) => {
       const run = runs.interrupted(item);

@@ -27,6 +27,8 @@ export const commands = {
   revealRun: 'bitwright.revealRun',
   deleteRun: 'bitwright.deleteRun',
   continueRun: 'bitwright.continueRun',
+  verifyRun: 'bitwright.verifyRun',
+  showRun: 'bitwright.showRun',
 } as const;
 
 export const settings = {
@@ -59,6 +61,7 @@ export const TASK_TYPE = 'bitwright';
 export const TASK_PROBLEM_MATCHER = '$bitwright';
 export const MODEL_FILE_VIEW = 'bitwright.modelFile';
 export const REPORT_VIEW = 'bitwright.report';
+export const RUN_PANEL = 'bitwright.run';
 export const COMPARISON_VIEW = 'bitwright.comparison';
 export const SENSITIVITY_VIEW = 'bitwright.sensitivity';
 export const PROPOSAL_SCHEME = 'bitwright-proposal';

@@ -1,5 +1,6 @@
 // The one owner of the current run: plan → worker → events → views. Everything that starts, cancels or watches a run goes through it.
 import * as vscode from 'vscode';
+import type { RunLock } from '../../schemas/src/generated/lock.js';
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import type { ResolvePlanResult } from '../../schemas/src/protocol/client-server.js';
 import type { RunEvent, RunFailure } from '../../schemas/src/run-event.js';
@@ -10,13 +11,19 @@ import type { ServerClient } from './server-client.js';
 import { deviceSetting, maxDeviceMemorySetting, threadsSetting } from './settings.js';
 import type { ReportPanels } from './views/report-panel.js';
 import type { SensitivityPanels } from './views/sensitivity-panel.js';
+import type { RunPage } from './views/run-page.js';
 import type { RunStatus } from './views/run-status.js';
+import { verifyRun, type RunEnded, type Verdict } from './verify-run.js';
 import type { WorkerHost } from './worker-host.js';
 
 export interface RunController extends vscode.Disposable {
   /** The plan of an open recipe, or null after its problems were shown. */
   planOf(document: vscode.TextDocument): Promise<QuantizationPlan | null>;
   start(document: vscode.TextDocument): Promise<void>;
+  /** The same, and how it ended; null where it did not begin. */
+  runToEnd(document: vscode.TextDocument): Promise<RunEnded | null>;
+  /** Does a run again from its lock; null where it could not be, which was said. */
+  verify(lock: RunLock, name: string): Promise<Verdict | null>;
   /** Measures how sensitive each layer is, and shows it; an interrupted analysis continues. */
   analyze(document: vscode.TextDocument): Promise<void>;
   /** Resolves when the device is idle and the journal is written. */
@@ -32,6 +39,10 @@ interface ActiveRun {
   command: typeof commands.quantize | typeof commands.analyze;
   recipe: vscode.Uri;
   cancelled: boolean;
+  /** Takes the end of the run in place of the messages and pages of this window. */
+  followEnd?: (event: RunEnded) => void;
+  /** Hears of the end beside them. */
+  hearEnd?: (event: RunEnded) => void;
   /** null until there is something to cancel. */
   cancel: (() => Promise<void>) | null;
 }
@@ -44,13 +55,21 @@ export interface RunControllerParts {
   status: RunStatus;
   reports: ReportPanels;
   sensitivity: SensitivityPanels;
+  page: RunPage;
   log: vscode.LogOutputChannel;
+}
+
+const failureOf = (error: unknown): RunFailure =>
+  error instanceof RunFailureError ? error.failure : { code: 'unexpected', message: String(error), place: null };
+
+function showBusy(): void {
+  void vscode.window.showWarningMessage(vscode.l10n.t('A run is active. Cancel it or wait for its end before starting another.'));
 }
 
 /** What is no error of a recipe and still leaves it without a plan. */
 const withoutPlan: ReadonlySet<string> = new Set(['recipe-not-saved', 'model-not-resolved', 'output-dir-missing', 'calibration-missing']);
 
-export function createRunController({ context, server, status, reports, sensitivity, log }: RunControllerParts): RunController {
+export function createRunController({ context, server, status, reports, sensitivity, page, log }: RunControllerParts): RunController {
   let worker: WorkerHost | null = null;
   let active: ActiveRun | null = null;
   let lastReport: string | null = null;
@@ -89,13 +108,16 @@ export function createRunController({ context, server, status, reports, sensitiv
   function onEvent(event: RunEvent): void {
     status.show(event);
     if (event.kind === 'run-began') listRunsAgain();
+    if (active?.followEnd === undefined) page.follow(event);
     if (event.kind === 'problem') log.warn(`${event.problem.code}: ${event.problem.message}`);
     if (event.kind === 'layer-finished')
       log.debug(`${event.layer.name} finished, relative output error ${event.layer.relative_output_error?.toExponential(2) ?? 'unknown'}`);
     if (event.kind !== 'run-ended') return;
     log.info(`Run ${event.run_id} ${event.outcome}`);
     const run = active;
+    if (run?.followEnd !== undefined) return run.followEnd(event);
     setActive(null);
+    run?.hearEnd?.(event);
     if (event.outcome === 'failed') void showFailure(event.failure, run);
     else if (event.outcome === 'cancelled') void showCancelled(run);
     else if (event.report_dir !== null) {
@@ -171,26 +193,71 @@ export function createRunController({ context, server, status, reports, sensitiv
     return null;
   }
 
+  async function quantize(saved: vscode.TextDocument, run: ActiveRun): Promise<void> {
+    const plan = await planOf(saved);
+    if (plan === null) return setActive(null);
+    status.begin('quantize', vscode.l10n.t('Quantizing {0}', vscode.workspace.asRelativePath(saved.uri)), () => void this_.cancel());
+    const host = await ensureWorker();
+    await keepLastReport(plan.output.dir);
+    page.begin(plan, saved.uri);
+    const answer = await host.run({ ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() });
+    if ('failure' in answer) {
+      setActive(null);
+      return void showFailure(answer.failure, run);
+    }
+    run.cancel = () => host.cancel(answer.run_id);
+    if (run.cancelled) await run.cancel();
+  }
+
   const this_: RunController = {
     get lastReport() {
       return lastReport;
     },
     planOf,
-    start: (document) =>
-      conduct(document, commands.quantize, async (saved, run) => {
-        const plan = await planOf(saved);
-        if (plan === null) return setActive(null);
-        status.begin('quantize', vscode.l10n.t('Quantizing {0}', vscode.workspace.asRelativePath(saved.uri)), () => void this_.cancel());
-        const host = await ensureWorker();
-        await keepLastReport(plan.output.dir);
-        const answer = await host.run({ ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() });
-        if ('failure' in answer) {
-          setActive(null);
-          return void showFailure(answer.failure, run);
-        }
-        run.cancel = () => host.cancel(answer.run_id);
-        if (run.cancelled) await run.cancel();
+    start: (document) => conduct(document, commands.quantize, quantize),
+    runToEnd: (document) =>
+      new Promise((resolve, reject) => {
+        const begin = async (saved: vscode.TextDocument, run: ActiveRun): Promise<void> => {
+          run.hearEnd = resolve;
+          await quantize(saved, run);
+        };
+        // What ended before it began has no end to hear of.
+        conduct(document, commands.quantize, begin).then(() => active?.hearEnd === resolve || resolve(null), reject);
       }),
+    async verify(lock, name) {
+      if (!vscode.workspace.isTrusted) {
+        await showUntrusted();
+        return null;
+      }
+      if (active !== null) {
+        showBusy();
+        return null;
+      }
+      const run: ActiveRun = { command: commands.quantize, recipe: vscode.Uri.file(name), cancelled: false, cancel: null };
+      setActive(run);
+      status.begin('verify', vscode.l10n.t('Running {0} again', name), () => void this_.cancel());
+      try {
+        const host = await ensureWorker();
+        const follow = async (plan: QuantizationPlan): Promise<RunEnded> => {
+          const ended = new Promise<RunEnded>((resolve) => (run.followEnd = resolve));
+          const answer = await host.run(plan);
+          if ('failure' in answer) throw new RunFailureError(answer.failure);
+          run.cancel = () => host.cancel(answer.run_id);
+          if (run.cancelled) await run.cancel();
+          return ended;
+        };
+        const answer = await verifyRun({ worker: host, lock, follow, onStep: () => undefined });
+        if ('verdict' in answer) return answer.verdict;
+        if ('failure' in answer) await showFailure(answer.failure, null);
+        else void vscode.window.showInformationMessage(vscode.l10n.t('Cancelled. Nothing was compared.'));
+        return null;
+      } catch (error) {
+        await showFailure(failureOf(error), null);
+        return null;
+      } finally {
+        setActive(null);
+      }
+    },
     analyze: (document) =>
       conduct(document, commands.analyze, async (saved, run) => {
         const plan = await planOf(saved);
@@ -252,8 +319,7 @@ export function createRunController({ context, server, status, reports, sensitiv
       return;
     }
     if (active !== null) {
-      void vscode.window.showWarningMessage(vscode.l10n.t('A run is active. Cancel it or wait for its end before starting another.'));
-      return;
+      return showBusy();
     }
     const uri = await vscode.workspace.save(document.uri);
     // The user has cancelled the dialog, or the disk refused.
@@ -265,10 +331,7 @@ export function createRunController({ context, server, status, reports, sensitiv
       await begin(saved, run);
     } catch (error) {
       setActive(null);
-      await showFailure(
-        error instanceof RunFailureError ? error.failure : { code: 'unexpected', message: String(error), place: null },
-        run,
-      );
+      await showFailure(failureOf(error), run);
     }
   }
 }

@@ -27,6 +27,9 @@ export interface RunRecord {
 /** Where reports stand: `<output.dir>.run` holds the last one, `<output.dir>.history/<time>` those before it. */
 export const REPORT_GLOB = '**/{*.run,*.history/*}/report.json';
 
+/** Where runs that are done again stand, for as long as they take. */
+export const NOT_REPORTS = '**/{node_modules,*.verify-*}/**';
+
 export type ReadRun = { run: RunRecord } | { dir: string; fault: string };
 
 export async function readRun(file: string): Promise<ReadRun> {

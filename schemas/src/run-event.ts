@@ -9,6 +9,15 @@ export type RunEvent =
   | { kind: 'run-began'; run_id: string; run_dir: string; n_blocks: number; n_layers: number; resumed_blocks: number; device: string }
   /** A stage of a block began; block is null for work outside the blocks (embedding, head, evaluation). */
   | { kind: 'stage-began'; run_id: string; stage: RunStage; block: number | null; detail: string }
+  /** It ended, or was broken off. `memory`: tensors on the device that held the most, and what it has or is allowed; null where nobody says. */
+  | {
+      kind: 'stage-ended';
+      run_id: string;
+      stage: RunStage;
+      block: number | null;
+      seconds: number;
+      memory: { now_bytes: number; peak_bytes: number; limit_bytes: number | null };
+    }
   /** `fraction` of the whole run in [0, 1], only rises; `eta_seconds` is null until it can be said honestly. */
   | { kind: 'progress'; run_id: string; fraction: number; eta_seconds: number | null; message: string }
   /** A layer is finished, with the numbers that the charts need. */

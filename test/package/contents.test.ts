@@ -27,7 +27,7 @@ test('a package holds the bundles, the native parts, what VS Code reads, licence
       (name) => `dist/${name}`,
     ),
     ...readdirSync(path.join(path.dirname(packageFile), 'files', 'dist', 'shared')).map((name) => `dist/shared/${name}`),
-    ...['report', 'sensitivity', 'comparison', 'model-file', 'standalone'].flatMap((page) => [
+    ...['report', 'sensitivity', 'comparison', 'run', 'model-file', 'standalone'].flatMap((page) => [
       `dist/webviews/${page}.css`,
       `dist/webviews/${page}.js`,
     ]),

@@ -165,7 +165,7 @@ test('every file that the manifest names is there after a build, and ships', asy
     'dist/worker/main.js',
     'dist/worker/hash-thread.js',
     'dist/native/bitwright.node',
-    ...['report', 'sensitivity', 'comparison', 'model-file', 'standalone'].flatMap((page) => [
+    ...['report', 'sensitivity', 'comparison', 'run', 'model-file', 'standalone'].flatMap((page) => [
       `dist/webviews/${page}.js`,
       `dist/webviews/${page}.css`,
     ]),
@@ -227,6 +227,8 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
     'dist/webviews/model-file.js',
     'dist/webviews/report.css',
     'dist/webviews/report.js',
+    'dist/webviews/run.css',
+    'dist/webviews/run.js',
     'dist/webviews/sensitivity.css',
     'dist/webviews/sensitivity.js',
     'dist/webviews/standalone.css',

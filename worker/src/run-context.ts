@@ -117,11 +117,23 @@ export class RunContext {
     try {
       return await work();
     } finally {
-      this.stageSeconds.set(stage, (this.stageSeconds.get(stage) ?? 0) + (performance.now() - began) / 1000);
+      const seconds = (performance.now() - began) / 1000;
+      this.stageSeconds.set(stage, (this.stageSeconds.get(stage) ?? 0) + seconds);
       this.n_stages_measured += 1;
+      this.emit({ kind: 'stage-ended', run_id: this.runId, stage, block, seconds, memory: this.fullestMemory() });
       const peak_bytes = Math.max(...this.devices.map(({ native }) => native.memory().peak_bytes));
       if (peak_bytes > this.peakBytes) [this.peakBytes, this.peakStage] = [peak_bytes, stage];
     }
+  }
+
+  private fullestMemory(): { now_bytes: number; peak_bytes: number; limit_bytes: number | null } {
+    const all = this.devices.map(({ native }) => native.memory());
+    const fullest = all.reduce((most, one) => (one.peak_bytes > most.peak_bytes ? one : most));
+    return {
+      now_bytes: fullest.current_bytes,
+      peak_bytes: fullest.peak_bytes,
+      limit_bytes: fullest.limit_bytes > 0 ? fullest.limit_bytes : fullest.total_bytes,
+    };
   }
 
   /** Multiply-adds of the whole run, from which progress is told. `done`: what an earlier run has finished already. */

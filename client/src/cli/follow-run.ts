@@ -63,6 +63,7 @@ function showEvent(event: Exclude<RunEvent, RunEnded>, progress: Progress): void
       progress.note(`${event.problem.severity} ${event.problem.code}  ${event.problem.message}`);
       return;
     case 'stage-began':
+    case 'stage-ended':
     case 'layer-finished':
       // The progress message says the same; the report holds the numbers.
       return;

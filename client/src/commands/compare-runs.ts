@@ -1,11 +1,16 @@
-// Compare Runs: two reports of the workspace, those of earlier runs into the same folder among them.
+// Compare Runs: two or more reports of the workspace, those of earlier runs into the same folder among them.
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { readReportFile } from '../report-history.js';
+import { NOT_REPORTS, REPORT_GLOB } from '../run-records.js';
+import type { RunItem } from '../views/runs-tree.js';
 import type { ComparisonPanels } from '../views/comparison-panel.js';
 
-export async function compareRuns(panels: ComparisonPanels): Promise<void> {
-  const files = await vscode.workspace.findFiles('**/{*.run,*.history/*}/report.json', '**/node_modules/**', 500);
+/** `chosen`: rows of the runs view; two or more are compared at once, one is compared with others that are asked for. */
+export async function compareRuns(panels: ComparisonPanels, chosen: readonly RunItem[] = []): Promise<void> {
+  const runs = chosen.flatMap((item) => ('run' in item ? [item.run.dir] : []));
+  if (runs.length > 1) return panels.open(runs);
+  const files = await vscode.workspace.findFiles(REPORT_GLOB, NOT_REPORTS, 500);
   const found = await Promise.all(
     files.map(async (file) => {
       const report = await readReportFile(file.fsPath);
@@ -33,12 +38,14 @@ export async function compareRuns(panels: ComparisonPanels): Promise<void> {
     );
     return;
   }
-  const first = await vscode.window.showQuickPick(items, { placeHolder: vscode.l10n.t('Which run?'), matchOnDescription: true });
+  const [only] = runs;
+  const first =
+    items.find(({ dir }) => dir === only) ??
+    (await vscode.window.showQuickPick(items, { placeHolder: vscode.l10n.t('Which run?'), matchOnDescription: true }));
   if (first === undefined) return;
-  const others = items.filter(({ dir }) => dir !== first.dir);
-  const second = await vscode.window.showQuickPick(others, {
-    placeHolder: vscode.l10n.t('Compared with which run?'),
-    matchOnDescription: true,
-  });
-  if (second !== undefined) panels.open([first.dir, second.dir]);
+  const others = await vscode.window.showQuickPick(
+    items.filter(({ dir }) => dir !== first.dir),
+    { placeHolder: vscode.l10n.t('Compared with which runs?'), matchOnDescription: true, canPickMany: true },
+  );
+  if (others !== undefined && others.length > 0) panels.open([first.dir, ...others.map(({ dir }) => dir)]);
 }

@@ -1,4 +1,4 @@
-// Two runs compared in a webview: a pure function of two report folders.
+// Runs compared in a webview: a pure function of two report folders or more.
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { readFromWebview, type RecipeLine, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
@@ -8,28 +8,35 @@ import { readReportFile } from '../report-history.js';
 import { webviewPage } from './webview-page.js';
 
 export interface ComparisonPanels extends vscode.Disposable {
-  /** Of two report folders; the earlier run is A. */
-  open(folders: readonly [string, string]): void;
+  /** Of two report folders or more; the earliest run is A, the last B. */
+  open(folders: readonly string[]): void;
 }
 
 export function createComparisonPanels(context: vscode.ExtensionContext, log: vscode.LogOutputChannel): ComparisonPanels {
   const panels = new Set<vscode.WebviewPanel>();
 
-  async function send(panel: vscode.WebviewPanel, folders: readonly [string, string]): Promise<void> {
+  async function send(panel: vscode.WebviewPanel, folders: readonly string[]): Promise<void> {
     const found = await Promise.all(folders.map((folder) => readReportFile(path.join(folder, 'report.json'))));
     const reports = found.filter((report) => report !== null).sort((x, y) => (x.finished_at < y.finished_at ? -1 : 1));
-    const [a, b] = reports;
-    if (a === undefined || b === undefined) {
+    const [a, b] = [reports[0], reports.at(-1)];
+    if (a === undefined || b === undefined || reports.length < folders.length) {
       void vscode.window.showErrorMessage(
         vscode.l10n.t('One of the reports is gone: {0}', folders.map((folder) => vscode.workspace.asRelativePath(folder)).join(', ')),
       );
       return;
     }
-    const message: ToWebview = { kind: 'show-comparison', a, b, recipe: recipeLines(a.recipe.text, b.recipe.text), saved: [...folders] };
+    const message: ToWebview = {
+      kind: 'show-comparison',
+      a,
+      b,
+      recipe: recipeLines(a.recipe.text, b.recipe.text),
+      saved: [...folders],
+      all: reports,
+    };
     await panel.webview.postMessage(message);
   }
 
-  function adopt(panel: vscode.WebviewPanel, folders: readonly [string, string]): void {
+  function adopt(panel: vscode.WebviewPanel, folders: readonly string[]): void {
     panels.add(panel);
     panel.onDidDispose(() => panels.delete(panel));
     panel.webview.options = { enableScripts: true, localResourceRoots: [vscode.Uri.joinPath(context.extensionUri, 'dist', 'webviews')] };
@@ -46,8 +53,8 @@ export function createComparisonPanels(context: vscode.ExtensionContext, log: vs
   const serializer = vscode.window.registerWebviewPanelSerializer(COMPARISON_VIEW, {
     deserializeWebviewPanel(panel, state: unknown) {
       const saved = (state as { saved?: unknown } | null | undefined)?.saved;
-      if (Array.isArray(saved) && saved.length === 2 && saved.every((folder) => typeof folder === 'string'))
-        adopt(panel, saved as [string, string]);
+      if (Array.isArray(saved) && saved.length >= 2 && saved.every((folder): folder is string => typeof folder === 'string'))
+        adopt(panel, saved);
       else panel.dispose();
       return Promise.resolve();
     },

@@ -3,9 +3,11 @@ import * as vscode from 'vscode';
 import type { RunEvent } from '../../../schemas/src/run-event.js';
 import { commands } from '../manifest.js';
 
+type RunKind = 'quantize' | 'analyze' | 'verify';
+
 export interface RunStatus extends vscode.Disposable {
   /** Shows progress until `ended`; the notification's own cancel button calls onCancel. */
-  begin(kind: 'quantize' | 'analyze', title: string, onCancel: () => void): void;
+  begin(kind: RunKind, title: string, onCancel: () => void): void;
   show(event: RunEvent): void;
   progress(fraction: number, message: string, etaSeconds: number | null): void;
   ended(): void;
@@ -25,7 +27,7 @@ export function createRunStatus(): RunStatus {
   let report: vscode.Progress<{ message?: string; increment?: number }> | null = null;
   let finish: (() => void) | null = null;
   let shown = 0;
-  let kind: 'quantize' | 'analyze' = 'quantize';
+  let kind: RunKind = 'quantize';
   const ended = (): void => {
     finish?.();
     finish = null;
@@ -37,9 +39,12 @@ export function createRunStatus(): RunStatus {
       ended();
       shown = 0;
       kind = begun;
-      item.text = `$(loading~spin) ${kind === 'quantize' ? vscode.l10n.t('Quantizing') : vscode.l10n.t('Analyzing')}`;
-      item.tooltip = vscode.l10n.t('{0}: starting. Click to cancel.', title);
-      item.command = commands.cancelRun;
+      item.text = `$(loading~spin) ${kind === 'analyze' ? vscode.l10n.t('Analyzing') : vscode.l10n.t('Quantizing')}`;
+      item.tooltip =
+        kind === 'quantize'
+          ? vscode.l10n.t('{0}: starting. Click to see it.', title)
+          : vscode.l10n.t('{0}: starting. Click to cancel.', title);
+      item.command = kind === 'quantize' ? commands.showRun : commands.cancelRun;
       item.show();
       void vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title, cancellable: true }, (progress, token) => {
         report = progress;
@@ -62,7 +67,10 @@ export function createRunStatus(): RunStatus {
     const message = `${percent} % ${text}${remaining(etaSeconds)}`;
     report?.report({ message, increment: Math.max(0, percent - shown) });
     shown = Math.max(shown, percent);
-    item.text = `$(loading~spin) ${kind === 'quantize' ? vscode.l10n.t('Quantizing {0} %', percent) : vscode.l10n.t('Analyzing {0} %', percent)}`;
-    item.tooltip = vscode.l10n.t('{0}{1}. Click to cancel.', text, remaining(etaSeconds));
+    item.text = `$(loading~spin) ${kind === 'analyze' ? vscode.l10n.t('Analyzing {0} %', percent) : vscode.l10n.t('Quantizing {0} %', percent)}`;
+    item.tooltip =
+      kind === 'quantize'
+        ? vscode.l10n.t('{0}{1}. Click to see it.', text, remaining(etaSeconds))
+        : vscode.l10n.t('{0}{1}. Click to cancel.', text, remaining(etaSeconds));
   }
 }

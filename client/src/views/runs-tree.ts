@@ -2,12 +2,14 @@
 import * as vscode from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { views } from '../manifest.js';
-import { readRun, REPORT_GLOB, sortedRuns, type RunRecord } from '../run-records.js';
+import { NOT_REPORTS, readRun, REPORT_GLOB, sortedRuns, type RunRecord } from '../run-records.js';
 import { readUnfinishedRun, UNFINISHED_GLOB, type UnfinishedRun } from '../unfinished-runs.js';
 
 export interface RunsTree extends vscode.Disposable {
   refresh(): void;
   reveal(item: RunItem | undefined): Promise<void>;
+  /** What a command is for: the items it was called with, else those that are chosen while the list has the focus of the user. */
+  chosen(item: RunItem | undefined, all?: RunItem[]): readonly RunItem[];
   /** After it was confirmed. */
   remove(item: RunItem | undefined): Promise<void>;
   /** Of an item, or of the chosen one, where it is a run that was interrupted. */
@@ -46,6 +48,7 @@ export function createRunsTree(openCommand: string): RunsTree {
   const chosen = (item: RunItem | undefined): RunItem | undefined => item ?? view.selection[0];
   return {
     refresh: () => changed.fire(),
+    chosen: (item, all) => (item === undefined ? view.selection : all !== undefined && all.includes(item) ? all : [item]),
     async reveal(item) {
       const one = chosen(item);
       if (one !== undefined) await vscode.commands.executeCommand('revealInExplorer', vscode.Uri.file(dirOf(one)));
@@ -82,7 +85,7 @@ export const dirOf = (item: RunItem): string => ('run' in item ? item.run.dir : 
 const nameOf = (item: RunItem): string | null => ('run' in item ? item.run.name : 'unfinished' in item ? item.unfinished.name : null);
 
 async function readRuns(): Promise<RunItem[]> {
-  const filesOf = (glob: string): Thenable<vscode.Uri[]> => vscode.workspace.findFiles(glob, '**/node_modules/**', mostReports);
+  const filesOf = (glob: string): Thenable<vscode.Uri[]> => vscode.workspace.findFiles(glob, NOT_REPORTS, mostReports);
   const [files, marks] = await Promise.all([filesOf(REPORT_GLOB), filesOf(UNFINISHED_GLOB)]);
   const read = await Promise.all(files.map(({ fsPath }) => readRun(fsPath)));
   const unfinished = (await Promise.all(marks.map(({ fsPath }) => readUnfinishedRun(fsPath)))).filter((run) => run !== null);

@@ -56,11 +56,11 @@ export function figureRows({ a, b }: Runs): FigureRow[] {
   ];
 }
 
-const isLowerBetter = ({ key, unit }: (typeof qualityMetrics)[number]): boolean =>
+export const isLowerBetter = ({ key, unit }: (typeof qualityMetrics)[number]): boolean =>
   key === 'perplexity' || key === 'rms_delta_p' || unit === 'nats';
 
-const nameOf = ({ recipe }: RunReport): string => recipe.path?.split(/[\\/]/).at(-1) ?? 'unsaved recipe';
-const whenOf = ({ finished_at }: RunReport): string => finished_at.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
+export const nameOf = ({ recipe }: RunReport): string => recipe.path?.split(/[\\/]/).at(-1) ?? 'unsaved recipe';
+export const whenOf = ({ finished_at }: RunReport): string => finished_at.replace('T', ' ').replace(/\.\d+Z$/, ' UTC');
 
 export function drawFigures(runs: Runs): Drawing {
   const head = (...parts: (Drawing | string)[]): Drawing => draw('th', { scope: 'col', class: 'numeric' }, ...parts);

@@ -10,6 +10,7 @@ import { draw, toDom, type Drawing } from '../plot/element.js';
 import { placeTooltip } from '../plot/tooltip.js';
 import { metrics } from '../report/metrics.js';
 import { themeNow } from '../theme.js';
+import { drawAllRuns } from './all-runs.js';
 import {
   drawDifferences,
   drawFigures,
@@ -58,15 +59,16 @@ function receive(message: ToWebview): void {
   if (message.kind !== 'show-comparison') return;
   shown = message;
   keep({ saved: message.saved });
-  const { a, b, recipe } = message;
+  const { a, b, recipe, all } = message;
   const measured = metrics.find((candidate) => [a, b].every(({ layers }) => layers.some((layer) => candidate.valueOf(layer) !== null)));
   metric = measured ?? metrics[0];
   if (metric === undefined) return;
   pairs = layerPairs({ a, b }, metric);
   page.replaceChildren(
     ...[
-      draw('header', {}, draw('h1', {}, 'Two runs compared')),
-      section('figures', 'What came out', drawFigures({ a, b })),
+      draw('header', {}, draw('h1', {}, all.length > 2 ? `${all.length} runs compared` : 'Two runs compared')),
+      ...(all.length > 2 ? [section('all', `${all.length} runs`, drawAllRuns(all))] : []),
+      section('figures', all.length > 2 ? 'The first run (A) and the last (B)' : 'What came out', drawFigures({ a, b })),
       section('recipe', 'What the recipes say', drawRecipeLines(recipe)),
       draw(
         'section',

@@ -1,6 +1,7 @@
 // Messages between the extension and a webview, both directions as unions by kind.
 import type { RunReport } from '../generated/report.js';
 import type { SensitivityAnalysis } from '../generated/sensitivity.js';
+import type { LiveRun } from '../live-run.js';
 import type { LayerEdit, LayerRulesResult } from './client-server.js';
 import {
   eitherOf,
@@ -27,8 +28,10 @@ export type ToWebview =
   | { kind: 'show-rules'; rules: LayerRulesResult | null }
   /** Layers of the rule at the cursor. */
   | { kind: 'highlight-layers'; layers: string[] }
-  /** Two reports, A the earlier, with the difference of their recipes. `saved`: the folders, which the page keeps. */
-  | { kind: 'show-comparison'; a: RunReport; b: RunReport; recipe: RecipeLine[]; saved: string[] };
+  /** Two reports, A the earlier, with the difference of their recipes; of more, the first and the last. `saved`: the folders, which the page keeps. `all`: every one, by time. */
+  | { kind: 'show-comparison'; a: RunReport; b: RunReport; recipe: RecipeLine[]; saved: string[]; all: RunReport[] }
+  /** A run as far as it has come. */
+  | { kind: 'show-run'; run: LiveRun };
 
 export interface RecipeLine {
   kind: 'same' | 'added' | 'removed';
@@ -56,6 +59,9 @@ export type FromWebview =
   | { kind: 'reveal-rule'; layer: string }
   /** A file of the page, as text or as base64. */
   | { kind: 'save-file'; name: string; content: string; encoding: 'utf8' | 'base64' }
+  /** The user ends the run in progress, or asks for its report. */
+  | { kind: 'cancel-run' }
+  | { kind: 'open-report' }
   /** A failure inside the page, shown in the output log. */
   | { kind: 'page-error'; message: string };
 
@@ -81,6 +87,10 @@ const toWebview: Shapes<ToWebview> = {
     b: report,
     recipe: listOf(withFields({ kind: oneOf('same', 'added', 'removed'), text: isText })),
     saved: listOf(isText),
+    all: listOf(report),
+  },
+  'show-run': {
+    run: withFields({ recipe: isText, layers: listOf(withFields({ name: isText })), stages: listOf(isObject), problems: listOf(isObject) }),
   },
 };
 
@@ -100,6 +110,8 @@ const fromWebview: Shapes<FromWebview> = {
   'apply-bits': { bits: recordOf(isNumber) },
   'reveal-rule': { layer: isText },
   'save-file': { name: isText, content: isText, encoding: oneOf('utf8', 'base64') },
+  'cancel-run': {},
+  'open-report': {},
   'page-error': { message: isText },
 };
 

@@ -35,7 +35,7 @@ function runs(n_blocks: number): { a: RunReport; b: RunReport } {
 }
 
 async function show(window: WebviewWindow, compared = runs(12)): Promise<void> {
-  await window.send({ kind: 'show-comparison', ...compared, recipe, saved });
+  await window.send({ kind: 'show-comparison', all: [], ...compared, recipe, saved });
   await window.page.locator('#differences .cell').first().waitFor();
 }
 
@@ -83,7 +83,7 @@ test('layers, schemes, lines and files named as markup are shown and not run', a
     report.recipe.path = `/recipes/${evilName}`;
     Object.assign(report.layers[0] ?? {}, { name: evilName, role: evilName, scheme: evilName });
   }
-  await window.send({ kind: 'show-comparison', ...compared, recipe: [{ kind: 'added', text: evilName }], saved });
+  await window.send({ kind: 'show-comparison', all: [], ...compared, recipe: [{ kind: 'added', text: evilName }], saved });
   const { page } = window;
   await page.locator('#recipe .added', { hasText: evilName }).waitFor();
   await page.locator('#figures th', { hasText: '.up_proj2026-11-21' }).first().waitFor();

@@ -88,10 +88,11 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
   await window.run('View: Close All Editors');
   await window.run('Bitwright: Compare Runs');
   // The last run, and the one before it.
-  for (const question of ['Which run?', 'Compared with which run?']) {
+  for (const question of ['Which run?', 'Compared with which runs?']) {
     await page.locator(`.quick-input-widget input[placeholder="${question}"]`).waitFor();
     await page.locator('.quick-input-list .monaco-list-row', { hasText: recipe }).first().click();
   }
+  await page.keyboard.press('Enter');
   await page.locator('.tab.active', { hasText: 'Comparison of Runs' }).waitFor();
   const comparison = window.webview();
   const perplexity = comparison.locator('#figures tr', { hasText: 'Perplexity' });

@@ -1,0 +1,158 @@
+// The parts of the page of a run in progress: how far it is, its stages, its memory, its layers as they finish, its problems. Pure drawings.
+import { bytesText } from '../../../schemas/src/bytes-text.js';
+import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
+import { stageSecondsLeft, type LiveRun } from '../../../schemas/src/live-run.js';
+import { placeLayers } from '../layer-places.js';
+import { drawCells } from '../plot/cells.js';
+import type { Theme } from '../plot/color-ramp.js';
+import { draw, type Drawing } from '../plot/element.js';
+import { scaleOf } from '../report/error-heatmap.js';
+import { counted, metrics, secondsText, type Metric } from '../report/metrics.js';
+
+const finished = ({ layers }: LiveRun): LayerMetrics[] => layers.flatMap(({ metrics: found }) => (found === null ? [] : [found]));
+
+/** The first that a finished layer has. */
+export const liveMetric = (run: LiveRun): Metric | undefined =>
+  metrics.find((metric) => finished(run).some((layer) => metric.valueOf(layer) !== null)) ?? metrics[0];
+
+const outcomes: Record<LiveRun['outcome'], string> = {
+  running: '',
+  completed: 'Done.',
+  cancelled: 'Cancelled. What is finished is kept: running the recipe again continues there.',
+  failed: 'Failed.',
+};
+
+export function stateText(run: LiveRun): string {
+  if (run.outcome !== 'running') return `${outcomes[run.outcome]}${run.failure === null ? '' : ` ${run.failure}`}`;
+  const left = run.eta_seconds === null ? '' : `, about ${secondsText(run.eta_seconds)} left`;
+  return `${Math.floor(run.fraction * 100)} % ${run.message}${left}`;
+}
+
+export function drawProgress(run: LiveRun): Drawing {
+  const percent = Math.floor(run.fraction * 100);
+  const resumed = run.resumed_blocks === 0 ? '' : `, continued after ${counted(run.resumed_blocks, 'block')}`;
+  return draw(
+    'div',
+    {},
+    draw(
+      'div',
+      { class: 'bar', role: 'progressbar', 'aria-label': 'Whole run', 'aria-valuemin': 0, 'aria-valuemax': 100, 'aria-valuenow': percent },
+      draw(
+        'svg',
+        { width: '100%', height: 8, 'aria-hidden': 'true' },
+        draw('rect', { class: 'done', width: `${percent}%`, height: 8, rx: 4 }),
+      ),
+    ),
+    draw('p', { class: `state ${run.outcome}` }, stateText(run)),
+    draw(
+      'p',
+      { class: 'unit' },
+      `${finished(run).length} of ${counted(run.layers.length, 'layer')} finished${resumed}${run.device === null ? '' : ` · ${run.device}`}`,
+    ),
+  );
+}
+
+export function drawMemory({ memory, estimated_bytes }: LiveRun): Drawing {
+  if (memory === null) return draw('p', { class: 'unit' }, 'Not measured before the first stage ends.');
+  const { now_bytes, peak_bytes, limit_bytes } = memory;
+  const budget = limit_bytes ?? estimated_bytes;
+  const share = (bytes: number): string => `${Math.min(100, (100 * bytes) / Math.max(1, budget)).toFixed(1)}%`;
+  const of = limit_bytes === null ? `${bytesText(estimated_bytes)} estimated` : `${bytesText(limit_bytes)} there are`;
+  return draw(
+    'div',
+    {},
+    draw(
+      'svg',
+      { class: 'memory', width: '100%', height: 8, role: 'img', 'aria-label': `Tensors take ${bytesText(peak_bytes)} at most, of ${of}` },
+      draw('rect', { class: 'peak', width: share(peak_bytes), height: 8, rx: 4 }),
+      draw('rect', { class: 'done', width: share(now_bytes), height: 8, rx: 4 }),
+    ),
+    draw('p', {}, `Tensors: ${bytesText(now_bytes)} now, ${bytesText(peak_bytes)} at most, of ${of}`),
+    ...(limit_bytes === null ? [] : [draw('p', { class: 'unit' }, `${bytesText(estimated_bytes)} estimated before the run`)]),
+    ...(peak_bytes > budget ? [draw('p', { class: 'worse' }, 'More than was expected.')] : []),
+  );
+}
+
+export function drawStages(run: LiveRun): Drawing {
+  const rows = run.stages.map((stage) => {
+    const left = stageSecondsLeft(run, stage);
+    return draw(
+      'tr',
+      stage.isRunning ? { class: 'running' } : {},
+      draw('th', { scope: 'row' }, stage.name),
+      draw('td', {}, stage.isRunning ? 'running' : run.outcome === 'running' && left !== null && left > 0 ? 'waiting' : 'done'),
+      draw('td', { class: 'numeric' }, String(stage.n_done)),
+      draw('td', { class: 'numeric' }, secondsText(stage.seconds)),
+      draw('td', { class: 'numeric' }, left === null ? '–' : secondsText(left)),
+    );
+  });
+  const heads = ['Stage', 'State', 'Times', 'So far', 'Left, about'];
+  return draw(
+    'table',
+    {},
+    draw('caption', {}, 'Stages of the run; what is left by the mean of the blocks so far'),
+    draw('thead', {}, draw('tr', {}, ...heads.map((head, at) => draw('th', { scope: 'col', class: at > 1 ? 'numeric' : '' }, head)))),
+    draw('tbody', {}, ...rows),
+  );
+}
+
+export function drawLiveCells(run: LiveRun, metric: Metric, theme: Theme, width: number): Drawing {
+  const { rows, columns, places } = placeLayers(run.layers);
+  const cells = run.layers.map(({ name, metrics: found }, at) => {
+    const value = found === null ? null : metric.valueOf(found);
+    const place = places[at] ?? { row: 0, column: 0 };
+    const text = found === null ? '' : value === null ? '–' : metric.short(value);
+    const label =
+      found === null
+        ? `${name}: not finished`
+        : `${name}: ${text}. ${metric.name} ${value === null ? '–' : metric.format(value)}, ${found.scheme ?? 'unquantized'}`;
+    return { ...place, value, text, label, key: name };
+  });
+  const n_done = finished(run).length;
+  return drawCells({
+    title: `${metric.name} of ${n_done} finished layers out of ${run.layers.length}. Arrow keys move.`,
+    rows,
+    columns,
+    cells,
+    scale: scaleOf(finished(run), metric),
+    theme,
+    width,
+  });
+}
+
+export function drawLiveProblems({ problems }: LiveRun): Drawing {
+  if (problems.length === 0) return draw('p', { class: 'unit' }, 'None so far.');
+  return draw(
+    'ul',
+    {},
+    ...problems.map(({ severity, code, message }) => draw('li', { class: severity }, draw('code', {}, code), ` ${message}`)),
+  );
+}
+
+export function drawLiveTable(run: LiveRun, metric: Metric): Drawing {
+  const rows = run.layers.map(({ name, metrics: found }) => {
+    const value = found === null ? null : metric.valueOf(found);
+    return draw(
+      'tr',
+      {},
+      draw('th', { scope: 'row' }, name),
+      draw('td', {}, found === null ? 'not finished' : (found.scheme ?? 'unquantized')),
+      draw('td', { class: 'numeric' }, value === null ? '–' : metric.format(value)),
+    );
+  });
+  return draw(
+    'table',
+    {},
+    draw('caption', {}, 'Layers of the run'),
+    draw(
+      'thead',
+      {},
+      draw(
+        'tr',
+        {},
+        ...['Layer', 'Scheme', metric.name].map((head, at) => draw('th', { scope: 'col', class: at > 1 ? 'numeric' : '' }, head)),
+      ),
+    ),
+    draw('tbody', {}, ...rows),
+  );
+}

@@ -1,0 +1,130 @@
+// The page of a run in progress: a pure function of what the run has told so far. Its frame stands; the parts are drawn anew, and the focus stays.
+import '../report/report.css';
+import './run.css';
+import type { LiveRun } from '../../../schemas/src/live-run.js';
+import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { openChannel } from '../channel.js';
+import { moveFrom } from '../plot/cell-moves.js';
+import { draw, toDom, type Drawing } from '../plot/element.js';
+import { themeNow } from '../theme.js';
+import { drawLiveCells, drawLiveProblems, drawLiveTable, drawMemory, drawProgress, drawStages, liveMetric } from './live-run.js';
+
+const page = document.getElementById('page') ?? document.body;
+let run: LiveRun | null = null;
+let at: string | null = null;
+let spoken = '';
+
+const channel = openChannel<ToWebview, FromWebview>(readToWebview, receive);
+window.addEventListener('resize', redraw);
+new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+channel.send({ kind: 'ready' });
+
+function receive(message: ToWebview): void {
+  if (message.kind !== 'show-run') return;
+  const isFirst = run === null;
+  run = message.run;
+  if (isFirst) makeFrame();
+  redraw();
+}
+
+function makeFrame(): void {
+  const section = (id: string, title: string, ...more: Drawing[]): Drawing =>
+    draw(
+      'section',
+      { class: 'panel', 'aria-labelledby': `${id}-title` },
+      draw('h2', { id: `${id}-title` }, title),
+      draw('div', { id, ...(id === 'stages' ? { tabindex: 0, role: 'group', 'aria-label': title } : {}) }),
+      ...more,
+    );
+  page.replaceChildren(
+    ...[
+      draw(
+        'header',
+        {},
+        draw('h1', { id: 'title' }),
+        draw('div', { id: 'progress' }),
+        draw(
+          'div',
+          { class: 'actions' },
+          draw('button', { id: 'cancel', type: 'button' }, 'Cancel run'),
+          draw('button', { id: 'report', type: 'button', hidden: '' }, 'Open report'),
+        ),
+        draw('p', { id: 'spoken', class: 'spoken', role: 'status' }),
+      ),
+      section('heatmap', 'Layers as they finish', draw('p', { id: 'unit', class: 'unit' })),
+      draw('div', { class: 'pair' }, section('stages', 'Stages'), section('memory', 'Memory')),
+      section('problems', 'Problems'),
+      draw(
+        'details',
+        { class: 'panel' },
+        draw('summary', {}, 'Layers as a table'),
+        draw('div', { id: 'table', tabindex: 0, role: 'region', 'aria-label': 'Layers as a table' }),
+      ),
+    ].map((part) => toDom(document, part)),
+  );
+  document.getElementById('cancel')?.addEventListener('click', () => channel.send({ kind: 'cancel-run' }));
+  document.getElementById('report')?.addEventListener('click', () => channel.send({ kind: 'open-report' }));
+}
+
+const put = (id: string, ...drawings: Drawing[]): void =>
+  document.getElementById(id)?.replaceChildren(...drawings.map((drawing) => toDom(document, drawing)));
+
+function redraw(): void {
+  if (run === null) return;
+  const metric = liveMetric(run);
+  const heatmap = document.getElementById('heatmap');
+  if (metric === undefined || heatmap === null) return;
+  const title = document.getElementById('title');
+  if (title !== null) title.textContent = `${run.outcome === 'running' ? 'Quantizing' : 'Run of'} ${run.recipe}`;
+  put('progress', drawProgress(run));
+  put('stages', drawStages(run));
+  put('memory', drawMemory(run));
+  put('problems', drawLiveProblems(run));
+  put('table', drawLiveTable(run, metric));
+  const hadFocus = document.activeElement?.classList.contains('cell') === true;
+  put('heatmap', drawLiveCells(run, metric, themeNow(), Math.max(260, heatmap.clientWidth)));
+  const cell = (at === null ? null : cellOf(at)) ?? document.querySelector<SVGElement>('.cell');
+  cell?.setAttribute('tabindex', '0');
+  if (hadFocus) cell?.focus();
+  const unit = document.getElementById('unit');
+  if (unit !== null) unit.textContent = `${metric.name}, ${metric.unit}. An empty cell is not finished.`;
+  toggle('cancel', run.outcome === 'running');
+  toggle('report', run.outcome === 'completed');
+  speak(run);
+}
+
+/** Every tenth is read aloud, and the end; more would drown what else is read. */
+function speak({ outcome, fraction, problems }: LiveRun): void {
+  const tenths = Math.floor(fraction * 10) * 10;
+  const text =
+    outcome === 'running' ? `${tenths} percent${problems.length === 0 ? '' : `, ${problems.length} problems`}` : `The run is ${outcome}`;
+  const place = document.getElementById('spoken');
+  if (place !== null && text !== spoken) place.textContent = spoken = text;
+}
+
+function toggle(id: string, isShown: boolean): void {
+  const button = document.getElementById(id);
+  if (button === null) return;
+  const hadFocus = document.activeElement === button;
+  button.hidden = !isShown;
+  if (hadFocus && !isShown) document.getElementById('report')?.focus();
+}
+
+const cellOf = (key: string): SVGElement | null => document.querySelector<SVGElement>(`.cell[data-key="${CSS.escape(key)}"]`);
+
+page.addEventListener('keydown', (event) => {
+  const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
+  if (cell === null) return;
+  const cells = [...document.querySelectorAll<SVGElement>('.cell')].map((element) => ({
+    element,
+    row: Number(element.dataset['row']),
+    column: Number(element.dataset['column']),
+  }));
+  const from = cells.find(({ element }) => element === cell);
+  const next = from === undefined ? null : moveFrom(from, event.key, cells);
+  if (next === null) return;
+  for (const { element } of cells) element.setAttribute('tabindex', element === next.element ? '0' : '-1');
+  at = next.element.dataset['key'] ?? null;
+  next.element.focus();
+  event.preventDefault();
+});

@@ -1,0 +1,126 @@
+// A run in progress as its page shows it: the plan's layers, filled in by the run's events. Pure: event by event, from nothing but what was told.
+import type { QuantizationPlan } from './generated/plan.js';
+import type { LayerMetrics, RunProblem } from './generated/report.js';
+import type { RunEvent, RunOutcome, RunStage } from './run-event.js';
+
+export interface LiveLayer {
+  name: string;
+  role: string;
+  block: number | null;
+  /** null: not finished yet. */
+  metrics: LayerMetrics | null;
+}
+
+export interface LiveStage {
+  name: RunStage;
+  /** Times that it has ended, and those of them that belong to a block. */
+  n_done: number;
+  n_blocks_done: number;
+  seconds: number;
+  isRunning: boolean;
+}
+
+export interface LiveRun {
+  /** File of the recipe, without its folder. */
+  recipe: string;
+  output: string;
+  /** null until it has begun. */
+  device: string | null;
+  outcome: RunOutcome | 'running';
+  fraction: number;
+  eta_seconds: number | null;
+  message: string;
+  n_blocks: number;
+  resumed_blocks: number;
+  layers: LiveLayer[];
+  stages: LiveStage[];
+  memory: { now_bytes: number; peak_bytes: number; limit_bytes: number | null } | null;
+  estimated_bytes: number;
+  problems: RunProblem[];
+  failure: string | null;
+}
+
+export function beginLiveRun(plan: QuantizationPlan, recipe: string): LiveRun {
+  const pruned = new Set(plan.pruning.flatMap(({ layers }) => layers.map((layer) => (typeof layer === 'string' ? layer : layer.name))));
+  return {
+    recipe,
+    output: plan.output.dir,
+    device: null,
+    outcome: 'running',
+    fraction: 0,
+    eta_seconds: null,
+    message: '',
+    n_blocks: 0,
+    resumed_blocks: 0,
+    layers: plan.layers
+      .filter(({ name, quantizer }) => quantizer !== null || pruned.has(name))
+      .map(({ name, role, block }) => ({ name, role, block, metrics: null })),
+    stages: [],
+    memory: null,
+    estimated_bytes: plan.estimate.peak_memory_bytes,
+    problems: [],
+    failure: null,
+  };
+}
+
+/** The run after an event. */
+export function afterEvent(run: LiveRun, event: RunEvent): LiveRun {
+  switch (event.kind) {
+    case 'run-began':
+      return { ...run, device: event.device, n_blocks: event.n_blocks, resumed_blocks: event.resumed_blocks };
+    case 'stage-began':
+      return { ...run, stages: changed(run.stages, event.stage, (stage) => ({ ...stage, isRunning: true })) };
+    case 'stage-ended':
+      return {
+        ...run,
+        memory: event.memory,
+        stages: changed(run.stages, event.stage, (stage) => ({
+          ...stage,
+          isRunning: false,
+          n_done: stage.n_done + 1,
+          n_blocks_done: stage.n_blocks_done + (event.block === null ? 0 : 1),
+          seconds: stage.seconds + event.seconds,
+        })),
+      };
+    case 'progress':
+      return { ...run, fraction: event.fraction, eta_seconds: event.eta_seconds, message: event.message };
+    case 'layer-finished': {
+      const { layer: metrics } = event;
+      const isKnown = run.layers.some(({ name }) => name === metrics.name);
+      const { name, role, block } = metrics;
+      const layers = run.layers.map((layer) => (layer.name === name ? { ...layer, metrics } : layer));
+      return { ...run, layers: isKnown ? layers : [...layers, { name, role, block, metrics }] };
+    }
+    case 'problem':
+      return { ...run, problems: [...run.problems, event.problem] };
+    case 'run-ended':
+      return {
+        ...run,
+        outcome: event.outcome,
+        fraction: event.outcome === 'completed' ? 1 : run.fraction,
+        eta_seconds: null,
+        stages: run.stages.map((stage) => ({ ...stage, isRunning: false })),
+        failure: event.failure?.message ?? null,
+      };
+  }
+}
+
+function changed(stages: readonly LiveStage[], name: RunStage, change: (stage: LiveStage) => LiveStage): LiveStage[] {
+  const known = stages.find((stage) => stage.name === name);
+  if (known === undefined) return [...stages, change({ name, n_done: 0, n_blocks_done: 0, seconds: 0, isRunning: false })];
+  return stages.map((stage) => (stage === known ? change(stage) : stage));
+}
+
+/** Of what is done once for each block: the mean so far times the blocks to come. null: it cannot be said. */
+export function stageSecondsLeft(run: LiveRun, { n_done, n_blocks_done, seconds, isRunning }: LiveStage): number | null {
+  if (run.outcome !== 'running') return null;
+  if (n_blocks_done === 0) return null;
+  const per_block = run.n_blocks === 0 ? 0 : Math.round(n_blocks_done / Math.max(1, finishedBlocks(run)));
+  const n_left = Math.max(isRunning ? 1 : 0, per_block * (run.n_blocks - run.resumed_blocks) - n_blocks_done);
+  return (seconds / n_done) * n_left;
+}
+
+const finishedBlocks = (run: LiveRun): number => {
+  const blocks = new Set(run.layers.flatMap(({ block, metrics }) => (block === null || metrics === null ? [] : [block])));
+  return Math.max(0, blocks.size - run.resumed_blocks);
+};
