@@ -43,7 +43,7 @@ const packageOwners: Record<string, readonly string[]> = {
   'vscode-languageclient': ['client/src/language-client.ts'],
   'vscode-jsonrpc': ['worker/src/connection.ts', 'worker/src/main.ts', 'client/src/worker-host.ts', 'client/src/cli/', 'test/'],
   yaml: ['server/src/recipe/', 'test/'],
-  ajv: ['test/'],
+  ajv: ['schemas/src/json-schema.ts', 'test/'],
   'csv-parse': ['schemas/src/dataset/', 'worker/src/calibration/', 'worker/src/evaluate/task-rows'],
   '@huggingface/tokenizers': ['worker/src/calibration/'],
   '@vscode/test-electron': ['test/extension/'],

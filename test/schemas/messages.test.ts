@@ -28,7 +28,8 @@ const readers: readonly [read: (value: unknown) => unknown, sound: readonly obje
       { kind: 'show-rules', rules: layerRules(analysis) },
       { kind: 'show-rules', rules: null },
       { kind: 'highlight-layers', layers: ['a'] },
-      { kind: 'show-comparison', a: report, b: report, recipe: [{ kind: 'same', text: 'x' }], saved: ['a', 'b'] },
+      { kind: 'show-comparison', a: report, b: report, recipe: [{ kind: 'same', text: 'x' }], saved: ['a', 'b'], all: [report] },
+      { kind: 'show-run', run: { recipe: 'r', layers: [{ name: 'a' }], stages: [], problems: [] } },
     ],
     [
       { kind: 'show-report', report: { ...report, layers: [{ name: 3 }] }, arrays: { baseUri: 'x' }, saved: null },
@@ -36,8 +37,10 @@ const readers: readonly [read: (value: unknown) => unknown, sound: readonly obje
       { kind: 'show-report', report, arrays: { base64: { a: 1 } }, saved: null },
       { kind: 'show-analysis', analysis: {}, recipeName: 'r', saved: { folder: 'f', recipe: 'u' } },
       { kind: 'highlight-layers', layers: 'a' },
-      { kind: 'show-comparison', a: report, b: null, recipe: [], saved: [] },
-      { kind: 'show-comparison', a: report, b: report, recipe: [{ kind: 'gone', text: 'x' }], saved: [] },
+      { kind: 'show-comparison', a: report, b: null, recipe: [], saved: [], all: [] },
+      { kind: 'show-comparison', a: report, b: report, recipe: [{ kind: 'gone', text: 'x' }], saved: [], all: [] },
+      { kind: 'show-comparison', a: report, b: report, recipe: [], saved: [], all: [1] },
+      { kind: 'show-run', run: { recipe: 'r', layers: [{}], stages: [], problems: [] } },
     ],
   ],
   [
