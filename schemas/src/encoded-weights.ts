@@ -1,6 +1,5 @@
 // Weights whose storage is made by their method itself, without a grid of scales beside it: NF4 of bitsandbytes, the vectors of vptq and the blocks of GGUF.
-import type { QuantizationArgs } from './generated/plan.js';
-import { vectorsText } from './model/vptq-config.js';
+import type { QuantizationArgs, Vectors } from './generated/plan.js';
 
 export const isEncoded = ({ codebook, gguf_type }: Pick<QuantizationArgs, 'codebook' | 'gguf_type'>): boolean =>
   codebook !== undefined || gguf_type !== undefined;
@@ -11,3 +10,7 @@ export function encodedText({ codebook, vectors, group_size, scale_dtype, gguf_t
   if (vectors !== undefined) return vectorsText(vectors);
   return codebook === undefined ? null : `${codebook} g${group_size ?? 0}${scale_dtype === 'torch.uint8' ? ', double quantized' : ''}`;
 }
+
+/** vptq v4 k256, k256+64 with a second codebook, g2 with two groups, 8 outliers. */
+const vectorsText = ({ vector_len, num_centroids, num_res_centroids, group_num, outlier_size }: Vectors): string =>
+  `vptq v${vector_len} k${num_centroids}${num_res_centroids > 0 ? `+${num_res_centroids}` : ''}${group_num > 1 ? ` g${group_num}` : ''}${outlier_size > 0 ? `, ${outlier_size} outliers` : ''}`;

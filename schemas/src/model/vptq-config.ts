@@ -10,10 +10,6 @@ const isSize = (value: unknown): value is number => typeof value === 'number' &&
 export const indexBits = ({ num_centroids, num_res_centroids }: Vectors): number =>
   Math.ceil(Math.log2(num_centroids)) + (num_res_centroids > 0 ? Math.ceil(Math.log2(num_res_centroids)) : 0);
 
-/** Short text of such weights: vptq v4 k256, k256+64 with a second codebook, g2 with two groups, 8 outliers. */
-export const vectorsText = ({ vector_len, num_centroids, num_res_centroids, group_num, outlier_size }: Vectors): string =>
-  `vptq v${vector_len} k${num_centroids}${num_res_centroids > 0 ? `+${num_res_centroids}` : ''}${group_num > 1 ? ` g${group_num}` : ''}${outlier_size > 0 ? `, ${outlier_size} outliers` : ''}`;
-
 /** num_bits, which is whole everywhere, is the nearest to the bits of an index over its weights. */
 export const vptqScheme = (vectors: Vectors): QuantizationScheme => ({
   weights: {
