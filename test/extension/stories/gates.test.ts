@@ -50,8 +50,8 @@ test('gates are decided by a run, then by its report', async () => {
   await page.locator('.tab', { hasText: 'gates.quant.yaml' }).click();
   await page.locator('.editor-instance', { hasText: 'max_perplexity' }).first().waitFor();
   await page
-    .locator('.test-message-inline-content', {
-      hasText: /max_perplexity: the perplexity of the written file is .*, at most 1\.01 is wanted/,
+    .locator('.test-error-content-widget', {
+      hasText: /max_perplexity: the perplexity of the written file is [\d.]+, at most 1\.01 is wanted/,
     })
     .first()
     .waitFor();
