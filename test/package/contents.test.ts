@@ -99,6 +99,6 @@ test('the bundles stay small', (context) => {
   context.diagnostic(
     `package ${file.toFixed(2)} MB, unpacked ${all.toFixed(2)} MB; its bundles ${compressed.toFixed(2)} MB, unpacked ${unpacked.toFixed(2)} MB`,
   );
-  assert.ok(compressed < 0.5, `bundles, compressed: ${compressed.toFixed(2)} MB`);
+  assert.ok(compressed < 0.55, `bundles, compressed: ${compressed.toFixed(2)} MB`);
   assert.ok(unpacked < 1.75, `bundles: ${unpacked.toFixed(2)} MB`);
 });
