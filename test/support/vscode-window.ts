@@ -36,6 +36,8 @@ export interface VscodeWindow extends AsyncDisposable {
   run(title: string): Promise<void>;
   /** A notification toast that holds the text. */
   notification(text: string | RegExp): Locator;
+  /** Right-clicks and chooses from the menu. */
+  chooseFromMenu(of: Locator, label: string): Promise<void>;
   /** The page inside the visible webview. */
   webview(): FrameLocator;
   setTheme(theme: ColorTheme): Promise<void>;
@@ -185,6 +187,14 @@ function vscodeWindow(page: Page, folder: string, extension: string, close: () =
     },
     run,
     notification: (text) => page.locator('.notifications-toasts .notification-list-item', { hasText: text }),
+    async chooseFromMenu(of, label) {
+      await of.click({ button: 'right' });
+      const item = page.locator('.monaco-menu .action-label', { hasText: label });
+      await item.waitFor();
+      // A menu of VS Code hears no button in its first 100 ms, lest the click that opened it chooses.
+      await page.waitForTimeout(300);
+      await item.click();
+    },
     webview: () => page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame'),
     async setTheme(theme) {
       writeSettings(folder, { ...settings, 'workbench.colorTheme': theme });

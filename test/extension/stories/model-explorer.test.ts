@@ -180,8 +180,7 @@ test('runs: newest first, report, delete with confirmation', async () => {
   await window.takePicture('runs');
   await runs.first().click();
   await page.locator('.tab.active', { hasText: 'Report: w4a16' }).waitFor();
-  await runs.nth(1).click({ button: 'right' });
-  await page.locator('.monaco-menu .action-label', { hasText: 'Delete Run' }).click();
+  await window.chooseFromMenu(runs.nth(1), 'Delete Run');
   await page.locator('.monaco-dialog-box', { hasText: 'The checkpoint beside it stays' }).waitFor();
   await page.locator('.monaco-dialog-box .monaco-button', { hasText: 'Delete Run' }).click();
   await runs.nth(3).waitFor({ state: 'detached' });

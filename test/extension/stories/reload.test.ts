@@ -90,11 +90,12 @@ const pages: Page[] = [
     title: 'Comparison of Runs',
     async open(window) {
       await window.run('Bitwright: Compare Runs');
-      for (const question of ['Which run?', 'Compared with which run?']) {
+      for (const question of ['Which run?', 'Compared with which runs?']) {
         await window.page.locator(`.quick-input-widget input[placeholder="${question}"]`).waitFor();
-        await window.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: recipe }).waitFor();
-        await window.page.keyboard.press('Enter');
+        await window.page.locator('.quick-input-list .monaco-list-row', { hasText: recipe }).first().click();
       }
+      // Of those that it is compared with there may be several.
+      await window.page.keyboard.press('Enter');
     },
     drawn: '#differences .cell',
     async choose(page) {

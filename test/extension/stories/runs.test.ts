@@ -62,8 +62,7 @@ test('watch a run, cancel it, run it to its end, run it again from its lock', as
 
   await window.run('Notifications: Clear All Notifications');
   const runs = await showRuns(window);
-  await runs.first().click({ button: 'right' });
-  await page.locator('.monaco-menu .action-label', { hasText: 'Re-run and Confirm Bit-Identical' }).click();
+  await window.chooseFromMenu(runs.first(), 'Re-run and Confirm Bit-Identical');
   await window.notification('Running out/long.run again').waitFor();
   await window.notification(/out\/long\.run is bit-identical: \d+ files and \d+ tensors came out as before/).waitFor();
   await window.takePicture('run-verified');
@@ -91,8 +90,7 @@ test('three chosen runs compared from the list', async () => {
   await runs.nth(2).waitFor();
   await runs.nth(0).click();
   await runs.nth(2).click({ modifiers: ['Shift'] });
-  await runs.nth(1).click({ button: 'right' });
-  await page.locator('.monaco-menu .action-label', { hasText: 'Compare Runs' }).click();
+  await window.chooseFromMenu(runs.nth(1), 'Compare Runs');
   await page.locator('.tab.active', { hasText: 'Comparison of Runs' }).waitFor();
   const comparison = window.webview();
   await comparison.locator('h1', { hasText: '3 runs compared' }).waitFor();
@@ -113,8 +111,7 @@ test('three chosen runs compared from the list', async () => {
 
   // One row: the others are asked for. And what the menu did before it still does: the question before a run is deleted.
   await page.keyboard.press('Control+B');
-  await runs.nth(1).click({ button: 'right' });
-  await page.locator('.monaco-menu .action-label', { hasText: 'Delete Run' }).click();
+  await window.chooseFromMenu(runs.nth(1), 'Delete Run');
   await page.locator('.monaco-dialog-box', { hasText: 'Delete the run b?' }).waitFor();
   await page.keyboard.press('Escape');
 });
