@@ -1,26 +1,11 @@
 // Story: a run is watched as its layers finish and cancelled from its page, runs again to its end, is done again from its lock and found bit-identical; three chosen runs are compared.
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { longRecipe, longRunFiles } from '../../support/long-run.js';
 import { runReport } from '../../support/report-fixture.js';
 import { openVscodeWindow, type VscodeWindow } from '../../support/vscode-window.js';
-
-const recipe = `model: models/stories-and-sums-1m
-calibration:
-  dataset: many.jsonl
-  max_seq_length: 256
-output:
-  dir: out/long
-quant_stage:
-  quant_modifiers:
-    GPTQModifier:
-      scheme: W4A16
-      targets: [Linear]
-      ignore: [lm_head]
-`;
-const examples = path.join(__dirname, '..', '..', '..', '..', 'examples');
-const rows = readFileSync(path.join(examples, 'data', 'calibration.jsonl'), 'utf8').repeat(40);
 
 async function showRuns({ page }: VscodeWindow) {
   await page.locator('.activitybar .action-label[aria-label^="Bitwright"]').click();
@@ -30,9 +15,9 @@ async function showRuns({ page }: VscodeWindow) {
 }
 
 test('watch a run, cancel it, run it to its end, run it again from its lock', async () => {
-  await using window = await openVscodeWindow({ files: { 'long.quant.yaml': recipe, 'many.jsonl': rows } });
+  await using window = await openVscodeWindow({ files: longRunFiles(40) });
   const { page, folder } = window;
-  await window.open('long.quant.yaml');
+  await window.open(longRecipe);
   await window.run('Bitwright: Quantize');
   await page.locator('.statusbar-item', { hasText: /Quantizing \d+ %/ }).click();
   await page.locator('.tab.active', { hasText: 'Run in Progress' }).waitFor();
@@ -51,7 +36,7 @@ test('watch a run, cancel it, run it to its end, run it again from its lock', as
   assert.ok(await live.locator('#cancel').isHidden());
 
   // The next run takes the page over: it begins with the cells that are finished, and fills the rest.
-  await window.open('long.quant.yaml');
+  await window.open(longRecipe);
   await window.run('Notifications: Clear All Notifications');
   await window.run('Bitwright: Quantize');
   await window.notification('Quantized.').waitFor();
