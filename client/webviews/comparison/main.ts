@@ -1,11 +1,11 @@
 // The page that compares two runs: draws both reports and follows the pointer and the keys.
+import { cellAfterKey } from '../cell-keys.js';
 import '../report/report.css';
 import './comparison.css';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { openChannel } from '../channel.js';
 import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
-import { moveFrom } from '../plot/cell-moves.js';
 import { draw, toDom, type Drawing } from '../plot/element.js';
 import { placeTooltip } from '../plot/tooltip.js';
 import { metrics } from '../report/metrics.js';
@@ -129,17 +129,9 @@ page.addEventListener('focusin', (event) => {
 page.addEventListener('mouseleave', () => (tooltip.hidden = true));
 page.addEventListener('focusout', () => (tooltip.hidden = true));
 page.addEventListener('keydown', (event) => {
-  const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
   if (event.key === 'Escape') tooltip.hidden = true;
-  if (cell === null) return;
-  const cells = [...document.querySelectorAll<SVGElement>('.cell')].map((element) => ({
-    element,
-    row: Number(element.dataset['row']),
-    column: Number(element.dataset['column']),
-  }));
-  const from = cells.find(({ element }) => element === cell);
-  const next = from === undefined ? null : moveFrom(from, event.key, cells);
+  const next = cellAfterKey(event);
   if (next === null) return;
-  next.element.focus();
+  next.focus();
   event.preventDefault();
 });

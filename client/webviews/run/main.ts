@@ -1,10 +1,10 @@
 // The page of a run in progress: a pure function of what the run has told so far. Its frame stands; the parts are drawn anew, and the focus stays.
+import { cellAfterKey } from '../cell-keys.js';
 import '../report/report.css';
 import './run.css';
 import type { LiveRun } from '../../../schemas/src/live-run.js';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { openChannel } from '../channel.js';
-import { moveFrom } from '../plot/cell-moves.js';
 import { draw, toDom, type Drawing } from '../plot/element.js';
 import { themeNow } from '../theme.js';
 import { drawLiveCells, drawLiveProblems, drawLiveTable, drawMemory, drawProgress, drawStages, liveMetric } from './live-run.js';
@@ -113,18 +113,10 @@ function toggle(id: string, isShown: boolean): void {
 const cellOf = (key: string): SVGElement | null => document.querySelector<SVGElement>(`.cell[data-key="${CSS.escape(key)}"]`);
 
 page.addEventListener('keydown', (event) => {
-  const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
-  if (cell === null) return;
-  const cells = [...document.querySelectorAll<SVGElement>('.cell')].map((element) => ({
-    element,
-    row: Number(element.dataset['row']),
-    column: Number(element.dataset['column']),
-  }));
-  const from = cells.find(({ element }) => element === cell);
-  const next = from === undefined ? null : moveFrom(from, event.key, cells);
+  const next = cellAfterKey(event);
   if (next === null) return;
-  for (const { element } of cells) element.setAttribute('tabindex', element === next.element ? '0' : '-1');
-  at = next.element.dataset['key'] ?? null;
-  next.element.focus();
+  for (const cell of document.querySelectorAll('.cell')) cell.setAttribute('tabindex', cell === next ? '0' : '-1');
+  at = next.dataset['key'] ?? null;
+  next.focus();
   event.preventDefault();
 });
