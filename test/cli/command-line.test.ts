@@ -137,6 +137,28 @@ test('check of files that cannot be read: each a problem with the way out, in th
   assert.deepEqual([...new Set(of('malformed').map((problem) => problem.code))], ['yaml-syntax']);
 });
 
+test('check of a folder: the recipes in it and below, by name; one without any does not pass', async () => {
+  const tree = path.join(folder, 'tree');
+  for (const below of ['b/c', '.hidden', 'node_modules/package', 'empty.quant.yaml'])
+    mkdirSync(path.join(tree, below), { recursive: true });
+  const text = recipe('{scheme: W8A8, targets: [q_proj]}');
+  for (const name of [
+    'b/c/two.quant.yml',
+    'b/one.quant.yaml',
+    '.hidden/three.quant.yaml',
+    'node_modules/package/four.quant.yaml',
+    'b/notes.yaml',
+  ])
+    writeFileSync(path.join(tree, name), text);
+  const { code, stdout } = await run('check', '--json', 'tree', 'good.quant.yaml');
+  assert.equal(code, 1);
+  const files = (JSON.parse(stdout) as ListedProblem[]).map(({ file }) => file);
+  assert.deepEqual([...new Set(files)], ['tree/b/c/two.quant.yml', 'tree/b/one.quant.yaml']);
+  const empty = await run('check', 'tree/.hidden/../empty.quant.yaml');
+  assert.equal(empty.code, 1);
+  assert.match(empty.stdout, /recipe-unreadable .*it is a folder\. Give a file named \*\.quant\.yaml/);
+});
+
 test('what an option replaced is reported at the option, not at the recipe line that it replaced', async () => {
   const { code, stdout } = await run('check', 'good.quant.yaml', '--model', 'nowhere');
   assert.equal(code, 1);

@@ -1,6 +1,6 @@
 // A recipe file of the command line → its text, plan and problems, asked from the language server.
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ProblemWithRange, ResolvePlanParams, ResolvePlanResult } from '../../../schemas/src/protocol/client-server.js';
@@ -9,6 +9,31 @@ import type { CheckedText } from './problem-text.js';
 import type { ServerProcess } from './processes.js';
 
 export interface ResolvedRecipe extends ResolvePlanResult, CheckedText {}
+
+/** A file as it is; for a folder the recipes in it and below, by name. Hidden folders, node_modules and links are passed over. Empty: it has none. */
+export async function recipesAt(file: string): Promise<string[]> {
+  if (!(await isFolder(file))) return [file];
+  const entries = await readdir(file, { withFileTypes: true });
+  const found = await Promise.all(
+    entries
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .map(async (entry) => {
+        const below = path.join(file, entry.name);
+        if (entry.isDirectory()) return entry.name.startsWith('.') || entry.name === 'node_modules' ? [] : await recipesAt(below);
+        return entry.isFile() && /\.quant\.ya?ml$/.test(entry.name) ? [below] : [];
+      }),
+  );
+  return found.flat();
+}
+
+async function isFolder(file: string): Promise<boolean> {
+  try {
+    return (await stat(file)).isDirectory();
+  } catch {
+    // Reading it says why.
+    return false;
+  }
+}
 
 export async function resolveRecipe(server: ServerProcess, file: string, invocation: Invocation): Promise<ResolvedRecipe> {
   const absolute = path.resolve(file);
@@ -67,7 +92,7 @@ function whyUnreadable({ code, message }: NodeJS.ErrnoException): string {
     case 'ENOENT':
       return 'there is no such file. Check the path.';
     case 'EISDIR':
-      return 'it is a folder. Give the file in it, such as NAME.quant.yaml.';
+      return 'it is a folder. Give a file named *.quant.yaml; check takes a folder too that has some in it.';
     case 'EACCES':
       return 'this account may not read it. Change its permissions.';
     case 'ERR_ENCODING_INVALID_ENCODED_DATA':
