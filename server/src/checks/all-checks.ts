@@ -61,6 +61,7 @@ import { targetsWithoutEffect } from './targets-without-effect.js';
 import { tensorParallelCutsGroup } from './tensor-parallel-cuts-group.js';
 import { tiedLmHeadPruned } from './tied-lm-head-pruned.js';
 import { tiedLmHeadQuantized } from './tied-lm-head-quantized.js';
+import { tooFewBitsForMethod } from './too-few-bits-for-method.js';
 import { trainingModifier } from './training-modifier.js';
 import { transformAfterQuantizer } from './transform-after-quantizer.js';
 import { unknownKey } from './unknown-key.js';
@@ -114,6 +115,7 @@ export const allChecks: readonly Check[] = [
   transformAfterQuantizer,
   pruningAfterQuantizer,
   zerosNotKept,
+  tooFewBitsForMethod,
   trainingModifier,
   smoothquantWithoutActivationQuantization,
   staticActivationsLastBatch,
