@@ -30,6 +30,7 @@ import { standInProblems } from './jobs/stand-in-types.js';
 import { WrittenModel } from './jobs/written-model.js';
 import { MemoryGovernor } from './memory/memory-governor.js';
 import { memoryPlaces } from './memory/memory-places.js';
+import { collapseProblem } from './report/quality-collapse.js';
 import { makeReport, reportFile, sizeOf } from './report/run-report.js';
 import { asRunFailure, idle, isCancellation, type RunContext } from './run-context.js';
 
@@ -183,6 +184,8 @@ async function judge(context: RunContext, governor: MemoryGovernor, reached: Rea
   const models = { whole, withoutAdapter: whole === file.model ? null : file.model };
   if (plan.evaluate !== null) await evaluateRun(context, governor, models, (quality) => (reached.quality = quality));
   if (dataset !== null) reached.depth = await depthOfRun(context, governor, whole, dataset);
+  const collapse = collapseProblem(context.given, reached.quality, reached.depth);
+  if (collapse !== null) context.problem(collapse);
 }
 
 async function writeReport(context: RunContext, outcome: RunOutcome, reached: Reached): Promise<string> {

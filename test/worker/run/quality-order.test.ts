@@ -21,6 +21,8 @@ async function reportOf(dir: string, modifier: string, fields: string, num_bits:
 
 const perplexity = ({ quality }: RunReport): number => quality?.after?.perplexity ?? NaN;
 
+const hasCollapsed = ({ problems }: RunReport): boolean => problems.some(({ code }) => code === 'quality-collapsed');
+
 /** Mean over the layers of a kind. */
 function errors({ layers }: RunReport): Map<string, number> {
   const roles = [...new Set(layers.map(({ role }) => role))];
@@ -46,6 +48,9 @@ for (const num_bits of [2, 3])
         // A peer's GPTQ on 512 rows reaches 580.84 and 8.0256.
         assert.ok(perplexity(beacon) < (num_bits === 2 ? 60 : 6.5), String(perplexity(beacon)));
         assert.ok(perplexity(beacon) < perplexity(gptq));
+        // The perplexity of the model is 3.78.
+        for (const report of [gptq, beacon]) assert.equal(hasCollapsed(report), perplexity(report) > 2 * 3.7831);
+        assert.ok(hasCollapsed(gptq));
       }),
   );
 
