@@ -40,27 +40,32 @@ export interface LiveRun {
   failure: string | null;
 }
 
+/** A run of which nothing has happened yet. */
+export const freshRun = (known: Pick<LiveRun, 'recipe' | 'output' | 'layers' | 'estimated_bytes'>): LiveRun => ({
+  ...known,
+  device: null,
+  outcome: 'running',
+  fraction: 0,
+  eta_seconds: null,
+  message: '',
+  n_blocks: 0,
+  resumed_blocks: 0,
+  stages: [],
+  memory: null,
+  problems: [],
+  failure: null,
+});
+
 export function beginLiveRun(plan: QuantizationPlan, recipe: string): LiveRun {
   const pruned = new Set(plan.pruning.flatMap(({ layers }) => layers.map((layer) => (typeof layer === 'string' ? layer : layer.name))));
-  return {
+  return freshRun({
     recipe,
     output: plan.output.dir,
-    device: null,
-    outcome: 'running',
-    fraction: 0,
-    eta_seconds: null,
-    message: '',
-    n_blocks: 0,
-    resumed_blocks: 0,
     layers: plan.layers
       .filter(({ name, quantizer }) => quantizer !== null || pruned.has(name))
       .map(({ name, role, block }) => ({ name, role, block, metrics: null })),
-    stages: [],
-    memory: null,
     estimated_bytes: plan.estimate.peak_memory_bytes,
-    problems: [],
-    failure: null,
-  };
+  });
 }
 
 /** The run after an event. */

@@ -1,5 +1,5 @@
 // Reports for the pictures' tests: layers of a small Llama with errors that follow a rule, so that a reader can check a drawing by eye.
-import type { LayerMetrics, RunReport } from '../../schemas/src/generated/report.js';
+import type { LayerMetrics, RunReport, TransformMetrics } from '../../schemas/src/generated/report.js';
 
 const roles = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 
@@ -65,3 +65,19 @@ export function reportArrays(): { base64: Record<string, string> } {
   const bytes = Buffer.concat([counts, grid].map(({ buffer }) => Buffer.from(buffer)));
   return { base64: { 'arrays.bin': bytes.toString('base64') } };
 }
+
+/** A mapping of AWQ whose search gained a quarter. */
+export const awqTransform: TransformMetrics = {
+  name: 'awq',
+  modifier: 'AWQModifier',
+  block: 0,
+  smooth_layer: 'model.layers.0.input_layernorm',
+  balance_layers: ['model.layers.0.self_attn.q_proj', 'model.layers.0.self_attn.k_proj'],
+  parent: 'model.layers.0.self_attn',
+  ratio: 0.5,
+  duo_scaling: true,
+  scale_min: 0.25,
+  scale_max: 4,
+  loss_before: 0.002,
+  loss_after: 0.0015,
+};

@@ -12,7 +12,7 @@ import { drawRotations } from '../../client/webviews/report/rotation-table.js';
 import { drawTransforms } from '../../client/webviews/report/transform-table.js';
 import { drawWeights, readArray } from '../../client/webviews/report/weight-histogram.js';
 import type { LayerMetrics, RunReport } from '../../schemas/src/generated/report.js';
-import { layerMetrics, reportLayers, runReport } from '../support/report-fixture.js';
+import { awqTransform, layerMetrics, reportLayers, runReport } from '../support/report-fixture.js';
 import { matchesSnapshot } from '../support/snapshot.js';
 
 const [outputError] = metrics;
@@ -44,21 +44,7 @@ test('the summary: whole, without perplexity, cancelled with problems', () => {
 });
 
 test('transforms: ratio, scales and gain of a search; without one there is no loss', () => {
-  const awq = {
-    name: 'awq',
-    modifier: 'AWQModifier',
-    block: 0,
-    smooth_layer: 'model.layers.0.input_layernorm',
-    balance_layers: ['model.layers.0.self_attn.q_proj', 'model.layers.0.self_attn.k_proj'],
-    parent: 'model.layers.0.self_attn',
-    ratio: 0.5,
-    duo_scaling: true,
-    scale_min: 0.25,
-    scale_max: 4,
-    loss_before: 0.002,
-    loss_after: 0.0015,
-  };
-  const markup = toMarkup(drawTransforms([awq]));
+  const markup = toMarkup(drawTransforms([awqTransform]));
   for (const part of [
     '1 scaled mapping',
     'model.layers.0.input_layernorm',
@@ -70,10 +56,10 @@ test('transforms: ratio, scales and gain of a search; without one there is no lo
   ])
     assert.ok(markup.includes(part), part);
   const smoothed = toMarkup(
-    drawTransforms([{ ...awq, name: 'smoothquant', parent: null, duo_scaling: null, loss_before: null, loss_after: null }]),
+    drawTransforms([{ ...awqTransform, name: 'smoothquant', parent: null, duo_scaling: null, loss_before: null, loss_after: null }]),
   );
   assert.ok(!smoothed.includes('→') && !smoothed.includes('%'));
-  assert.match(toMarkup(drawTransforms([{ ...awq, loss_before: 0, loss_after: 0 }])), /0 → 0/);
+  assert.match(toMarkup(drawTransforms([{ ...awqTransform, loss_before: 0, loss_after: 0 }])), /0 → 0/);
 });
 
 test('the table of rotations says how far each weight stood out before and after', () => {

@@ -2,10 +2,10 @@
 import './report.css';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import { cellAfterKey } from '../cell-keys.js';
 import { openChannel } from '../channel.js';
 import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
-import { moveFrom } from '../plot/cell-moves.js';
 import { drawLegend } from '../plot/cells.js';
 import { draw, toDom } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
@@ -325,18 +325,13 @@ page.addEventListener('keydown', (event) => {
   if (depthKey(event, (layer) => select(layer, false))) return;
   const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
   if (cell === null) return;
-  const cells = [...document.querySelectorAll<SVGElement>('.cell')].map((element) => placeOf(element));
-  const next = moveFrom(cells.find(({ element }) => element === cell) ?? placeOf(cell), event.key, cells);
   if (event.key === 'Enter' || event.key === ' ') select(cell.dataset['key'] ?? '', true);
-  else if (next !== null) next.element.focus();
-  else return;
+  else {
+    const next = cellAfterKey(event);
+    if (next === null) return;
+    next.focus();
+  }
   event.preventDefault();
-});
-
-const placeOf = (element: SVGElement): { element: SVGElement; row: number; column: number } => ({
-  element,
-  row: Number(element.dataset['row']),
-  column: Number(element.dataset['column']),
 });
 
 const tooltip = toDom(document, draw('div', { id: 'tooltip', role: 'tooltip', hidden: '' })) as HTMLElement;

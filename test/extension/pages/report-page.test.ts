@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { assertNothingRuns, checkThemes, evilName, tabTo } from '../../support/page-checks.js';
-import { reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
+import { awqTransform, reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
 const saved = '/checkpoints/mine.run';
@@ -25,22 +25,7 @@ const wholeReport = (changes: Partial<RunReport> = {}): RunReport =>
     rotations: [
       { modifier: 'QuIPModifier', tensor: 'model.layers.0.mlp.up_proj.weight', incoherence_before: 12.5, incoherence_after: 4.25 },
     ],
-    transforms: [
-      {
-        name: 'awq',
-        modifier: 'AWQModifier',
-        block: 0,
-        smooth_layer: 'model.layers.0.input_layernorm',
-        balance_layers: ['model.layers.0.self_attn.q_proj', 'model.layers.0.self_attn.k_proj'],
-        parent: 'model.layers.0.self_attn',
-        ratio: 0.5,
-        duo_scaling: true,
-        scale_min: 0.25,
-        scale_max: 4,
-        loss_before: 0.002,
-        loss_after: 0.0015,
-      },
-    ],
+    transforms: [awqTransform],
     ...changes,
   });
 
