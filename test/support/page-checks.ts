@@ -64,3 +64,39 @@ export async function assertNothingRuns({ page, failures }: WebviewWindow): Prom
     failures.join('\n'),
   );
 }
+
+/** What the menu of a panel lists, after it was opened by keyboard; saves each picture in every form that it has, and reads what is sent. */
+export async function exportAll(window: WebviewWindow, panel: string): Promise<Map<string, string>> {
+  const { page } = window;
+  await tabTo(page, `${panel} .export > summary`);
+  await page.keyboard.press('Enter');
+  const buttons = page.locator(`${panel} .export button`);
+  await buttons.first().waitFor();
+  const before = (await window.sent('save-file')).length;
+  const wanted = await buttons.count();
+  for (let at = 0; at < wanted; at += 1) {
+    await page.keyboard.press('Tab');
+    // Each is named by its form and its picture.
+    assert.match((await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))) ?? '', /^(PNG|SVG|CSV): ./);
+    await page.keyboard.press('Enter');
+    while ((await window.sent('save-file')).length <= before + at) await page.waitForTimeout(20);
+  }
+  const files = (await window.sent('save-file')).slice(before);
+  for (const { name, content, encoding } of files) {
+    if (name.endsWith('.png')) assert.match(content, /^iVBORw0KGgo/, name);
+    else assert.equal(encoding, 'utf8');
+    window.keepFile(name, content, encoding);
+    if (!name.endsWith('.svg')) continue;
+    // A file of its own: no variable, class or style sheet of the page.
+    assert.match(content, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/, name);
+    assert.doesNotMatch(content, /var\(|class=|NaN|<style/, name);
+    const faults = await page.evaluate(
+      (text) => new DOMParser().parseFromString(text, 'image/svg+xml').querySelectorAll('parsererror').length,
+      content,
+    );
+    assert.equal(faults, 0, name);
+  }
+  await page.keyboard.press('Escape');
+  assert.ok(await page.evaluate((selector) => document.activeElement === document.querySelector(selector), `${panel} .export > summary`));
+  return new Map(files.map(({ name, content }) => [name, content]));
+}

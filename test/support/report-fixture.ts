@@ -66,6 +66,22 @@ export function reportArrays(): { base64: Record<string, string> } {
   return { base64: { 'arrays.bin': bytes.toString('base64') } };
 }
 
+const part = (shape: number[], dtype: 'F64' | 'F32', min = -0.2, max = 0.2) => ({ file: 'arrays.bin', offset: 0, dtype, shape, min, max });
+
+/** The pictures of a layer, from the same arrays. */
+export const pictured = {
+  picture: {
+    rows: 64,
+    after: part([8], 'F64'),
+    error: part([8], 'F64', -0.01, 0.01),
+    column_slices: { channels: 2, before: part([4, 2], 'F64'), after: part([4, 2], 'F64') },
+    row_slices: { channels: 2, before: part([4, 2], 'F64'), after: part([4, 2], 'F64') },
+    column_magnitudes: { ...part([16], 'F32'), offset: 64 },
+    row_magnitudes: { ...part([16], 'F32'), offset: 64 },
+    outliers: [{ axis: 'column', index: 5, magnitude: 1.25, times_median: 6.5 }],
+  },
+} satisfies Partial<LayerMetrics>;
+
 /** A mapping of AWQ whose search gained a quarter. */
 export const awqTransform: TransformMetrics = {
   name: 'awq',

@@ -1,9 +1,9 @@
 // A webview's page alone in a browser, with the shell, policy and bundle that ship and the colours of a theme: what VS Code's own window is too slow for.
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium, type Page } from 'playwright-core';
-import { webviewHtml } from '../../client/src/views/webview-html.js';
+import { stylesOf, webviewHtml } from '../../client/src/views/webview-html.js';
 import type { FromWebview, ToWebview } from '../../schemas/src/protocol/client-webview.js';
 import type { FromModelFilePage, ToModelFilePage } from '../../schemas/src/protocol/model-file-page.js';
 import { repositoryRoot } from './shared.js';
@@ -143,6 +143,8 @@ export interface WebviewWindow extends AsyncDisposable {
   reload(): Promise<void>;
   setTheme(theme: PageTheme): Promise<void>;
   takePicture(name: string): Promise<void>;
+  /** Writes build/pictures/exported/NAME, to be looked at. */
+  keepFile(name: string, content: string, encoding: 'utf8' | 'base64'): void;
 }
 
 const address = 'http://127.0.0.1:9';
@@ -165,7 +167,7 @@ export async function openWebviewWindow(
   const html = webviewHtml({
     source: address,
     nonce: 'n0nce',
-    style: `${address}/${bundle}.css`,
+    styles: stylesOf(bundle).map((name) => `${address}/${name}`),
     script: `${address}/${bundle}.js`,
     title: '<b>page</b>',
     live: false,
@@ -177,7 +179,7 @@ export async function openWebviewWindow(
         contentType: 'text/html',
         body: html.replace('<body>', `<body class="vscode-${now}" data-vscode-theme-kind="vscode-${now}">`),
       });
-    if (name !== `${bundle}.js` && name !== `${bundle}.css`) return route.fulfill({ status: 404, body: '' });
+    if (name !== `${bundle}.js` && !stylesOf(bundle).includes(name)) return route.fulfill({ status: 404, body: '' });
     const body = readFileSync(path.join(repositoryRoot, 'dist', 'webviews', name), 'utf8');
     return route.fulfill(
       name.endsWith('.css') ? { contentType: 'text/css', body: style() + body } : { contentType: 'text/javascript', body },
@@ -212,6 +214,11 @@ export async function openWebviewWindow(
     },
     takePicture: async (name) =>
       void (await page.screenshot({ path: path.join(repositoryRoot, 'build', 'pictures', `${name}.png`), fullPage: true })),
+    keepFile(name, content, encoding) {
+      const folder = path.join(repositoryRoot, 'build', 'pictures', 'exported');
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(path.join(folder, path.basename(name)), content, encoding);
+    },
     [Symbol.asyncDispose]: () => browser.close(),
   };
 }

@@ -43,6 +43,30 @@ test('weights by slices, their error, strips and outliers; inputs before and aft
   matchesSnapshot('webviews/snapshots/input-pictures.html', ofInputs.map((drawing) => toMarkup(drawing)).join('\n'));
 });
 
+test('every picture has its numbers: strips by channel, slices by bins before and after', async () => {
+  const wide = layerMetrics('wide', { columns: 130, picture });
+  const tables = (await drawWeightPictures(wide, picture, 'columns', true, 320, read)).flatMap(({ table }) => table ?? []);
+  assert.deepEqual(
+    tables.map(({ name, of }) => `${name} of ${of}`),
+    [
+      'Slices of 32 input channels of wide',
+      'Error of the weights of wide',
+      'Largest weight of each input channel of wide',
+      'Largest weight of each output channel of wide',
+    ],
+  );
+  const [slices, , columns, rows] = tables.map((table) => table.rows());
+  assert.deepEqual(slices?.[0]?.slice(0, 4), ['0–31', 'before', -0.2, -0.1]);
+  assert.equal(slices?.length, 2 * 2 * 4);
+  // 64 bars of 130 channels: three to a bar, and the last has what is left.
+  assert.deepEqual(columns?.map((row) => row.slice(0, 2)).slice(0, 2), [
+    [0, 2],
+    [3, 5],
+  ]);
+  assert.ok(columns?.every(([first, last]) => Number(last) < 130 && Number(first) <= 190));
+  assert.deepEqual(rows?.at(-1)?.slice(0, 2), [63, 63]);
+});
+
 test('levels: no slices of the whole tensor, one picture for each slice of channels', async () => {
   const minis = async (level: 'tensor' | 'columns' | 'rows'): Promise<number> => {
     const drawings = await drawWeightPictures(layer, picture, level, true, 320, read);

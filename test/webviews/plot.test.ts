@@ -1,6 +1,7 @@
 // The drawing parts: scales, colours, markup.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { csvText } from '../../client/webviews/csv.js';
 import { fillOf, inkOn, type Theme } from '../../client/webviews/plot/color-ramp.js';
 import { moveFrom, type Place } from '../../client/webviews/plot/cell-moves.js';
 import { drawCells, drawLegend, type Cell } from '../../client/webviews/plot/cells.js';
@@ -178,9 +179,11 @@ const all = (drawing: Drawing, matches: (candidate: Drawing) => boolean): Drawin
   ...drawing.children.flatMap((child) => (typeof child === 'string' ? [] : all(child, matches))),
 ];
 
+const named = { title: 'w', name: 'weights', of: 'w' };
+
 test('a histogram: one bar for every bin that is not empty, heights by count, a mark at every grid value', () => {
   const histogram = {
-    title: 'w',
+    ...named,
     counts: [0, 10, 100, 1000, 0],
     min: -1,
     max: 1,
@@ -211,9 +214,45 @@ test('a histogram: one bar for every bin that is not empty, heights by count, a 
   );
 });
 
+test('the table of a histogram: bins by their ends, the outline and the marks in rows of their own', () => {
+  const { table } = drawHistogram({
+    ...named,
+    series: ['before', 'after', 'grid'],
+    counts: [1, 2, 3],
+    min: 0,
+    max: 0.3,
+    marks: [0.25],
+    outline: { counts: [4], min: -1, max: 1 },
+    logCounts: true,
+    width: 300,
+    height: 100,
+    format: String,
+  });
+  assert.deepEqual([table?.name, table?.of, table?.heads], ['weights', 'w', ['series', 'from', 'to', 'count']]);
+  assert.deepEqual(table?.rows(), [
+    ['before', 0, 0.1, 1],
+    ['before', 0.1, 0.2, 2],
+    ['before', 0.2, 0.3, 3],
+    ['after', -1, 1, 4],
+    ['grid', 0.25, 0.25, null],
+  ]);
+});
+
+test('a CSV file: what has commas, quotes and lines is quoted, and nothing begins a formula', () => {
+  const text = csvText(
+    ['layer', 'error'],
+    [
+      ['a,"b"\nc', 0.1],
+      ['=1+1', null],
+      ['-x', 0],
+    ],
+  );
+  assert.equal(text, `layer,error\n"a,""b""\nc",0.1\n"'=1+1",\n"'-x",0\n`);
+});
+
 test('the bars hold every count: heights add up to the sum, the largest fills the panel', () => {
   const counts = Array.from({ length: 128 }, (_, i) => Math.round(1000 * Math.exp(-(((i - 64) / 20) ** 2))));
-  const histogram = { title: 'w', counts, min: -2, max: 2, marks: [], logCounts: false, width: 456, height: 1034, format: String };
+  const histogram = { ...named, counts, min: -2, max: 2, marks: [], logCounts: false, width: 456, height: 1034, format: String };
   const heights = all(drawHistogram(histogram), ({ attributes }) => attributes['class'] === 'bar').map(({ attributes }) =>
     Number(attributes['height']),
   );
@@ -225,7 +264,7 @@ test('the bars hold every count: heights add up to the sum, the largest fills th
 });
 
 test('a histogram of nothing, of one value, and of one bin', () => {
-  const histogram = { title: 'w', counts: [0, 0], min: 0, max: 0, marks: [], logCounts: true, width: 300, height: 200, format: String };
+  const histogram = { ...named, counts: [0, 0], min: 0, max: 0, marks: [], logCounts: true, width: 300, height: 200, format: String };
   for (const changes of [{}, { counts: [5] }, { counts: [5], marks: [0] }, { counts: [5], marks: [-1, 1], logCounts: false }]) {
     const drawing = drawHistogram({ ...histogram, ...changes });
     const numbers = all(drawing, () => true).flatMap(({ attributes }) =>

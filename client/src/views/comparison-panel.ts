@@ -5,6 +5,7 @@ import { readFromWebview, type RecipeLine, type ToWebview } from '../../../schem
 import { lineEdits } from '../line-edits.js';
 import { COMPARISON_VIEW } from '../manifest.js';
 import { readReportFile } from '../report-history.js';
+import { saveFile } from './save-file.js';
 import { webviewPage } from './webview-page.js';
 
 export interface ComparisonPanels extends vscode.Disposable {
@@ -44,6 +45,7 @@ export function createComparisonPanels(context: vscode.ExtensionContext, log: vs
       const message = readFromWebview(value);
       if (message === null) log.warn('The comparison page sent what is no message of it.');
       if (message?.kind === 'page-error') log.error(`The comparison page failed: ${message.message}`);
+      if (message?.kind === 'save-file') void saveFile(folders.at(-1) ?? '', message);
       if (message?.kind === 'ready')
         send(panel, folders).catch((error: unknown) => log.error(`The comparison cannot be shown: ${String(error)}`));
     });

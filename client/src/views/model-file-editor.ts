@@ -11,6 +11,7 @@ import type { ActiveRecipe } from '../active-recipe.js';
 import type { Addition } from '../commands/add-to-recipe.js';
 import { MODEL_FILE_VIEW } from '../manifest.js';
 import type { TensorInspector } from '../tensor-inspector.js';
+import { saveFile } from './save-file.js';
 import { webviewPage } from './webview-page.js';
 
 export interface ModelFileParts {
@@ -52,6 +53,8 @@ function showModelFile({ context, log, recipe, inspector, add }: ModelFileParts,
         return send({ kind: 'show-statistics', tensor: message.tensor, answer: await statisticsOf(inspector, uri, message.tensor) });
       case 'add-to-recipe':
         return add({ names: message.tensors, to: message.to });
+      case 'save-file':
+        return saveFile(path.dirname(uri.fsPath), message);
       case 'page-error':
         log.error(`The page of ${name} failed: ${message.message}`);
     }

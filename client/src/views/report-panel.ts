@@ -6,6 +6,7 @@ import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { quantizerFacts, type QuantizerFacts } from '../../../schemas/src/modifiers.js';
 import { readFromWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { REPORT_VIEW } from '../manifest.js';
+import { saveFile } from './save-file.js';
 import { webviewPage } from './webview-page.js';
 
 /** A report of another version may name a method that this one does not have. */
@@ -68,6 +69,8 @@ export function createReportPanels(context: vscode.ExtensionContext, log: vscode
         return openRecipe(reportDir, message.layer);
       case 'copy-text':
         return vscode.env.clipboard.writeText(message.text);
+      case 'save-file':
+        return saveFile(reportDir, message);
       case 'page-error':
         return log.error(`The report page failed: ${message.message}`);
       default:

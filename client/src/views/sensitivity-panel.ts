@@ -8,6 +8,7 @@ import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensiti
 import { SENSITIVITY_VIEW } from '../manifest.js';
 import type { Proposals } from './proposals.js';
 import type { ServerClient } from '../server-client.js';
+import { saveFile } from './save-file.js';
 import { webviewPage } from './webview-page.js';
 
 export interface SensitivityPanels extends vscode.Disposable {
@@ -125,11 +126,6 @@ export function createSensitivityPanels({ context, server, proposals, log }: Sen
     editor.revealRange(range, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
   }
 
-  async function saveFile(shown: Panel, name: string, content: string, encoding: 'utf8' | 'base64'): Promise<void> {
-    const uri = await vscode.window.showSaveDialog({ defaultUri: vscode.Uri.file(path.join(shown.page.folder, path.basename(name))) });
-    if (uri !== undefined) await vscode.workspace.fs.writeFile(uri, Buffer.from(content, encoding));
-  }
-
   function receive(shown: Panel, message: FromWebview): Promise<void> | void {
     switch (message.kind) {
       case 'ready':
@@ -143,7 +139,7 @@ export function createSensitivityPanels({ context, server, proposals, log }: Sen
       case 'reveal-rule':
         return revealRule(shown, message.layer);
       case 'save-file':
-        return saveFile(shown, message.name, message.content, message.encoding);
+        return saveFile(shown.page.folder, message);
       case 'page-error':
         return log.error(`The sensitivity page failed: ${message.message}`);
       default:

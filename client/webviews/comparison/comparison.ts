@@ -153,6 +153,28 @@ export function drawDifferences(pairs: readonly LayerPair[], metric: Metric, the
   });
 }
 
+/** Heatmap and legend, with every pair as numbers. */
+export function drawDifferencePicture(pairs: readonly LayerPair[], metric: Metric, theme: Theme, width: number): Drawing {
+  const figure = (layer: LayerMetrics | null): number | null => (layer === null ? null : metric.valueOf(layer));
+  const table = {
+    name: `${metric.name} of each layer, B over A`,
+    of: null,
+    heads: ['layer', 'block', 'role', 'scheme_a', 'scheme_b', `${metric.key}_a`, `${metric.key}_b`, 'b_over_a'],
+    rows: () =>
+      pairs.map(({ name, block, role, a, b, ratio }) => [
+        name,
+        block,
+        role,
+        a?.scheme ?? null,
+        b?.scheme ?? null,
+        figure(a),
+        figure(b),
+        ratio,
+      ]),
+  };
+  return { ...draw('div', {}, drawDifferences(pairs, metric, theme, width), drawRatioLegend(pairs, theme, width)), table };
+}
+
 /** What a colour stands for, from the least to the most. */
 export const drawRatioLegend = (pairs: readonly LayerPair[], theme: Theme, width: number): Drawing =>
   drawLegend(ratioScale(pairs), theme, (power) => ratioText(10 ** power), Math.min(width, 420));

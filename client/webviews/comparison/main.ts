@@ -1,9 +1,9 @@
 // The page that compares two runs: draws both reports and follows the pointer and the keys.
 import { cellAfterKey } from '../cell-keys.js';
-import '../report/report.css';
 import './comparison.css';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { openChannel } from '../channel.js';
+import { drawExport, wireExports } from '../export-menu.js';
 import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
 import { draw, toDom, type Drawing } from '../plot/element.js';
@@ -12,11 +12,10 @@ import { metrics } from '../report/metrics.js';
 import { themeNow } from '../theme.js';
 import { drawAllRuns } from './all-runs.js';
 import {
-  drawDifferences,
+  drawDifferencePicture,
   drawFigures,
   drawPairTable,
   drawPairTooltip,
-  drawRatioLegend,
   drawRecipeLines,
   layerPairs,
   type LayerPair,
@@ -43,6 +42,7 @@ let kept = restoredFields<Kept>({ layer: '', table: false, places: {}, saved: []
 const places = keepPlaces(page, kept.places, (now) => keep({ places: now }));
 const tooltip = toDom(document, draw('div', { id: 'tooltip', role: 'tooltip', hidden: '' })) as HTMLElement;
 document.body.append(tooltip);
+wireExports(page, channel.send);
 new ResizeObserver(redraw).observe(page);
 new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 channel.send({ kind: 'ready' });
@@ -73,7 +73,12 @@ function receive(message: ToWebview): void {
       draw(
         'section',
         { class: 'panel', 'aria-labelledby': 'differences-title' },
-        draw('h2', { id: 'differences-title' }, `${metric.name} of each layer, B over A`),
+        draw(
+          'div',
+          { class: 'panel-head' },
+          draw('h2', { id: 'differences-title' }, `${metric.name} of each layer, B over A`),
+          drawExport(`${metric.name} of each layer, B over A`),
+        ),
         draw('div', { id: 'differences' }),
         draw('p', { class: 'unit' }, '÷ is less than in A, × more, = the same; 16b: B leaves the layer as it is.'),
       ),
@@ -101,10 +106,7 @@ function redraw(): void {
   const place = document.getElementById('differences');
   if (shown === null || place === null || metric === undefined) return;
   const width = Math.max(260, place.clientWidth);
-  place.replaceChildren(
-    toDom(document, drawDifferences(pairs, metric, themeNow(), width)),
-    toDom(document, drawRatioLegend(pairs, themeNow(), width)),
-  );
+  place.replaceChildren(toDom(document, drawDifferencePicture(pairs, metric, themeNow(), width)));
   const cell = place.querySelector(`.cell[data-key="${CSS.escape(kept.layer)}"]`) ?? place.querySelector('.cell');
   cell?.setAttribute('tabindex', '0');
 }

@@ -10,6 +10,7 @@ import {
   type ToModelFilePage,
 } from '../../../schemas/src/protocol/model-file-page.js';
 import { openChannel } from '../channel.js';
+import { wireExports } from '../export-menu.js';
 import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
 import { draw, toDom, type Drawing } from '../plot/element.js';
@@ -71,6 +72,7 @@ const places = keepPlaces(page, choice.places, (kept) => {
   choice = { ...choice, places: kept };
   keep();
 });
+wireExports(page, channel.send);
 channel.send({ kind: 'ready' });
 
 const toDoms = (drawings: readonly Drawing[]): Element[] => drawings.map((drawing) => toDom(document, drawing));

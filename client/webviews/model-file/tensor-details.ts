@@ -2,6 +2,7 @@
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { FileTensor } from '../../../schemas/src/protocol/model-file-page.js';
 import type { TensorStatistics } from '../../../schemas/src/protocol/client-worker.js';
+import { drawExport } from '../export-menu.js';
 import { drawHistogram } from '../plot/bars.js';
 import { draw, type Drawing } from '../plot/element.js';
 import { n_elements } from './tensor-rows.js';
@@ -53,6 +54,8 @@ function drawStatistics(statistics: TensorStatistics, width: number): Drawing[] 
       ...(n_nan + n_inf === 0 ? [] : [['Not finite', `${whole(n_nan)} NaN, ${whole(n_inf)} infinite of ${whole(count)}`] as const]),
     ]),
     drawHistogram({
+      name: 'Histogram',
+      of: statistics.name,
       title: `Histogram of ${statistics.name}: ${whole(count)} values from ${figure(min)} to ${figure(max)}, logarithmic counts`,
       counts: histogram.counts,
       min: histogram.min,
@@ -63,5 +66,6 @@ function drawStatistics(statistics: TensorStatistics, width: number): Drawing[] 
       height: 200,
       format: figure,
     }),
+    drawExport('Statistics'),
   ];
 }

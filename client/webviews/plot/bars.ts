@@ -1,12 +1,17 @@
 // A histogram: bars of counts over a value axis, logarithmic or linear counts, and lines for values that are marked on the axis.
 import { round } from './cells.js';
 import { draw } from './element.js';
-import type { Drawing } from './element.js';
-import { outlinePath, type Counts } from './outline.js';
+import type { Drawing, PictureTable } from './element.js';
+import { countRows, outlinePath, type Counts } from './outline.js';
 import { linearScale, logScale } from './scale.js';
 
 export interface Histogram {
   title: string;
+  /** As PictureTable has them. */
+  name: string;
+  of: string;
+  /** What bars, outline and marks are called in the table of the numbers. */
+  series?: readonly [bars: string, outline: string, marks: string];
   counts: readonly number[];
   /** Values at the outer edges of the first and last bin. */
   min: number;
@@ -23,7 +28,10 @@ export interface Histogram {
 
 const margin = { left: 46, right: 10, top: 8, bottom: 26 };
 
-export function drawHistogram({ title, counts, min, max, marks, outline = null, logCounts, width, height, format }: Histogram): Drawing {
+const unnamed = ['values', 'outline', 'marks'] as const;
+
+export function drawHistogram(histogram: Histogram): Drawing {
+  const { title, counts, min, max, marks, outline = null, logCounts, width, height, format } = histogram;
   const inner = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
   const largest = Math.max(1, ...counts, ...(outline?.counts ?? []));
   // A logarithmic count begins below one, so that single weights are seen.
@@ -68,7 +76,7 @@ export function drawHistogram({ title, counts, min, max, marks, outline = null, 
       draw('text', { class: 'axis-label', x: round(x(tick)), y: height - 8, 'text-anchor': 'middle', 'aria-hidden': 'true' }, format(tick)),
     );
   const axis = draw('line', { class: 'axis', x1: margin.left, x2: width - margin.right, y1: bottom, y2: bottom });
-  return draw(
+  const svg = draw(
     'svg',
     { class: 'histogram', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': title },
     ...countTicks,
@@ -80,6 +88,21 @@ export function drawHistogram({ title, counts, min, max, marks, outline = null, 
     axis,
     ...valueTicks,
   );
+  return { ...svg, table: histogramTable(histogram) };
+}
+
+function histogramTable({ name, of, series = unnamed, counts, min, max, marks, outline = null }: Histogram): PictureTable {
+  const [bars, outlined, marked] = series;
+  return {
+    name,
+    of,
+    heads: ['series', 'from', 'to', 'count'],
+    rows: () => [
+      ...countRows(bars, { counts, min, max }),
+      ...(outline === null ? [] : countRows(outlined, outline)),
+      ...marks.map((mark) => [marked, mark, mark, null]),
+    ],
+  };
 }
 
 function powersOfTen(largest: number): number[] {

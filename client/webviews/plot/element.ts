@@ -4,7 +4,21 @@ export interface Drawing {
   tag: string;
   attributes: Readonly<Record<string, string | number>>;
   children: readonly (Drawing | string)[];
+  /** What it shows, as numbers; a drawing that has them is a picture of its own, which can be saved. */
+  table?: PictureTable;
 }
+
+export interface PictureTable {
+  /** Among the pictures beside it. */
+  name: string;
+  /** Of what it is; null: the name says it. */
+  of: string | null;
+  heads: readonly string[];
+  rows(): (readonly (string | number | null)[])[];
+}
+
+const tables = new WeakMap<Element, PictureTable>();
+export const tableOf = (element: Element): PictureTable | undefined => tables.get(element);
 
 export const draw = (tag: string, attributes: Drawing['attributes'] = {}, ...children: (Drawing | string)[]): Drawing => ({
   tag,
@@ -14,10 +28,11 @@ export const draw = (tag: string, attributes: Drawing['attributes'] = {}, ...chi
 
 const svgTags = new Set(['svg', 'g', 'rect', 'line', 'path', 'text', 'title', 'defs', 'linearGradient', 'stop', 'circle']);
 
-export function toDom(document: Document, { tag, attributes, children }: Drawing): Element {
+export function toDom(document: Document, { tag, attributes, children, table }: Drawing): Element {
   const element = svgTags.has(tag) ? document.createElementNS('http://www.w3.org/2000/svg', tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
   for (const child of children) element.append(typeof child === 'string' ? document.createTextNode(child) : toDom(document, child));
+  if (table !== undefined) tables.set(element, table);
   return element;
 }
 

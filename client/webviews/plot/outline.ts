@@ -10,6 +10,14 @@ export interface Counts {
   max: number;
 }
 
+/** A row for each bin: whose it is, its ends, its count. */
+export const countRows = (series: string, { counts, min, max }: Counts): [string, number, number, number][] =>
+  counts.map((count, i) => [series, edge(i, counts, min, max), edge(i + 1, counts, min, max), count]);
+
+/** Without the digits that only the arithmetic of the edges has. */
+const edge = (i: number, { length }: readonly number[], min: number, max: number): number =>
+  Number((min + ((max - min) * i) / length).toPrecision(12));
+
 /** As steps; where there is nothing it lies on the axis. `x` of a value, `y` of a count. */
 export function outlinePath({ counts, min, max }: Counts, x: (value: number) => number, y: (count: number) => number): string {
   const width = (max - min) / Math.max(1, counts.length);

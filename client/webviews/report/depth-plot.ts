@@ -5,6 +5,7 @@ import { percent } from '../../../schemas/src/number-text.js';
 import { round } from '../plot/cells.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
+import { drawKey } from '../plot/key.js';
 import { linearScale, logScale } from '../plot/scale.js';
 import type { Scale } from '../plot/scale.js';
 import { counted } from './metrics.js';
@@ -67,7 +68,13 @@ export function drawDepthLine({ blocks }: ErrorDepth, width: number): Drawing {
   );
   const label = (block: number | null): string => (block === null ? 'embedding' : String(block));
   const last = blocks.at(-1);
-  return draw(
+  const table = {
+    name: 'Hidden states behind each block',
+    of: null,
+    heads: ['block', 'error'],
+    rows: () => blocks.map(({ block, error }) => [label(block), error]),
+  };
+  const svg = draw(
     'svg',
     {
       class: 'depth-line',
@@ -92,6 +99,7 @@ export function drawDepthLine({ blocks }: ErrorDepth, width: number): Drawing {
       height,
     ),
   );
+  return { ...svg, table };
 }
 
 /** A bar for each linear in the order of its work, its parts on each other; a line where the limit is. One tab stop, arrow keys walk through. */
@@ -159,7 +167,7 @@ export function drawDepthBars(depth: ErrorDepth, selected: string | null, width:
   const starts = layers.flatMap(({ block }, i) =>
     i === 0 || layers[i - 1]?.block !== block ? [{ x: margin.left + (i + 0.5) * bar, text: block === null ? 'head' : String(block) }] : [],
   );
-  return draw(
+  const svg = draw(
     'svg',
     {
       class: 'depth-bars',
@@ -187,24 +195,25 @@ export function drawDepthBars(depth: ErrorDepth, selected: string | null, width:
     draw('line', { class: 'axis', x1: margin.left, x2: round(whole - margin.right), y1: bottom, y2: bottom }),
     ...blockLabels(starts, height),
   );
+  const keys = ['total', ...errorParts.map(({ key }) => key)] as const;
+  const table = {
+    name: 'Output errors of each layer',
+    of: null,
+    heads: ['layer', 'block', ...keys],
+    rows: () => layers.map((layer) => [layer.name, layer.block, ...keys.map((key) => layer[key])]),
+  };
+  return { ...svg, table };
 }
 
-export function drawDepthKey(): Drawing {
-  return draw(
-    'p',
-    { class: 'key' },
-    ...errorParts.flatMap(({ key, name, definition }) => [
-      draw('span', { class: `key-part part-${key}` }),
-      draw('span', { title: definition }, name.toLowerCase()),
-    ]),
-    draw('span', { class: 'key-total' }),
-    draw(
-      'span',
-      { title: 'Output error: |y′ − y|² / |y|². Parts add up to it but for what they have in common.' },
-      'together, as a share of the squared output',
-    ),
+export const drawDepthKey = (): Drawing =>
+  drawKey(
+    ...errorParts.map(({ key, name, definition }) => ({ swatch: `key-part part-${key}`, text: name.toLowerCase(), help: definition })),
+    {
+      swatch: 'key-total',
+      text: 'together, as a share of the squared output',
+      help: 'Output error: |y′ − y|² / |y|². Parts add up to it but for what they have in common.',
+    },
   );
-}
 
 /** The alternative to the pictures. */
 export function drawDepthTable({ layers }: ErrorDepth, selected: string | null): Drawing {

@@ -10,8 +10,9 @@ import type {
 import { percent } from '../../../schemas/src/number-text.js';
 import { drawHistogram } from '../plot/bars.js';
 import { draw } from '../plot/element.js';
-import type { Drawing } from '../plot/element.js';
-import { drawMini, drawStrip, type Counts } from '../plot/outline.js';
+import type { Drawing, PictureTable } from '../plot/element.js';
+import { drawKey } from '../plot/key.js';
+import { countRows, drawMini, drawStrip, type Counts } from '../plot/outline.js';
 import { trim } from './metrics.js';
 
 /** Numbers of an array of the report. */
@@ -39,9 +40,6 @@ async function slicesOf(array: SidecarArray, read: ReadArray): Promise<Counts[]>
   return Array.from({ length: n }, (_, i) => ({ counts: counts.slice(i * bins, (i + 1) * bins), min, max }));
 }
 
-const key = (...texts: [string, string][]): Drawing =>
-  draw('p', { class: 'key' }, ...texts.flatMap(([name, text]) => [draw('span', { class: name }), draw('span', {}, text)]));
-
 /** Which channels stand out, in words: the alternative to the strip too. */
 export function outlierText(outliers: readonly OutlierChannel[], of: string): string {
   if (outliers.length === 0) return `No channel of the ${of} stands out: none reaches three times the median of its like.`;
@@ -51,13 +49,27 @@ export function outlierText(outliers: readonly OutlierChannel[], of: string): st
   return `Channels of the ${of} that stand out: ${named.join(', ')}.`;
 }
 
-const strip = (title: string, values: readonly number[], channels: number, outliers: readonly OutlierChannel[], width: number): Drawing =>
-  drawStrip(
-    title,
-    values,
-    outliers.map(({ index }) => (index + 0.5) / Math.max(1, channels)),
-    width,
-  );
+interface Strip {
+  name: string;
+  of: string;
+  title: string;
+  values: readonly number[];
+  channels: number;
+  outliers: readonly OutlierChannel[];
+}
+
+function strip({ name, of, title, values, channels, outliers }: Strip, width: number): Drawing {
+  // Of a wide layer a bar is the largest of so many neighbours.
+  const n_each = Math.ceil(channels / Math.max(1, values.length));
+  const table = {
+    name,
+    of,
+    heads: ['first channel', 'last channel', 'largest magnitude'],
+    rows: () => values.map((value, i) => [i * n_each, Math.min(channels, (i + 1) * n_each) - 1, value]),
+  };
+  const marked = outliers.map(({ index }) => (index + 0.5) / Math.max(1, channels));
+  return { ...drawStrip(title, values, marked, width), table };
+}
 
 /** Below the histogram of the weights. */
 export async function drawWeightPictures(
@@ -71,12 +83,14 @@ export async function drawWeightPictures(
   const error = await countsOf(picture.error, read);
   const sample =
     picture.rows < layer.rows ? ` Counts are of ${picture.rows} of ${layer.rows} rows that lie evenly; channels are those of all.` : '';
-  const slices = level === 'tensor' ? [] : await drawSlices(picture, level, logCounts, read);
+  const slices = level === 'tensor' ? [] : await drawSlices(layer.name, picture, level, logCounts, read);
   const [columns, rows] = (['column', 'row'] as const).map((axis) => picture.outliers.filter((outlier) => outlier.axis === axis));
   return [
     ...slices,
     draw('h4', {}, 'Error of the weights'),
     drawHistogram({
+      name: 'Error of the weights',
+      of: layer.name,
       title: `Errors of the weights of ${layer.name}: at most ${trim(error.max)}`,
       ...error,
       marks: [],
@@ -87,14 +101,28 @@ export async function drawWeightPictures(
     }),
     draw('h4', {}, 'Largest weight of each input channel'),
     strip(
-      `Largest magnitudes of ${layer.columns} input channels`,
-      await read(picture.column_magnitudes),
-      layer.columns,
-      columns ?? [],
+      {
+        name: 'Largest weight of each input channel',
+        of: layer.name,
+        title: `Largest magnitudes of ${layer.columns} input channels`,
+        values: await read(picture.column_magnitudes),
+        channels: layer.columns,
+        outliers: columns ?? [],
+      },
       width,
     ),
     draw('h4', {}, 'Largest weight of each output channel'),
-    strip(`Largest magnitudes of ${layer.rows} output channels`, await read(picture.row_magnitudes), layer.rows, rows ?? [], width),
+    strip(
+      {
+        name: 'Largest weight of each output channel',
+        of: layer.name,
+        title: `Largest magnitudes of ${layer.rows} output channels`,
+        values: await read(picture.row_magnitudes),
+        channels: layer.rows,
+        outliers: rows ?? [],
+      },
+      width,
+    ),
     draw(
       'p',
       { class: 'definition' },
@@ -103,27 +131,54 @@ export async function drawWeightPictures(
   ];
 }
 
-async function drawSlices(picture: WeightPicture, level: 'columns' | 'rows', logCounts: boolean, read: ReadArray): Promise<Drawing[]> {
+async function drawSlices(
+  of: string,
+  picture: WeightPicture,
+  level: 'columns' | 'rows',
+  logCounts: boolean,
+  read: ReadArray,
+): Promise<Drawing[]> {
   const { channels, before, after } = level === 'columns' ? picture.column_slices : picture.row_slices;
   const [first, second] = [await slicesOf(before, read), await slicesOf(after, read)];
   const what = level === 'columns' ? 'input channels' : 'output channels';
-  return [
-    draw('h4', {}, `Slices of ${channels} ${what}`),
-    draw(
-      'div',
-      { class: 'minis' },
-      ...first.map((counts, i) => {
-        const label = `${i * channels}–${(i + 1) * channels - 1}`;
-        return draw(
-          'figure',
-          {},
-          drawMini(`Weights of ${what} ${label}`, counts, second[i] ?? null, logCounts, { width: 104, height: 44 }),
-          draw('figcaption', {}, label),
-        );
-      }),
+  const name = `Slices of ${channels} ${what}`;
+  const labelOf = (i: number): string => `${i * channels}–${(i + 1) * channels - 1}`;
+  const minis = draw(
+    'div',
+    { class: 'minis' },
+    ...first.map((counts, i) =>
+      draw(
+        'figure',
+        {},
+        drawMini(`Weights of ${what} ${labelOf(i)}`, counts, second[i] ?? null, logCounts, { width: 104, height: 44 }),
+        draw('figcaption', {}, labelOf(i)),
+      ),
     ),
-  ];
+  );
+  const table = miniTable(
+    name,
+    of,
+    'channels',
+    first.map((before, i) => ({ label: labelOf(i), before, after: second[i] ?? null })),
+  );
+  return [draw('h4', {}, name), { ...minis, table }];
 }
+
+interface Mini {
+  label: string;
+  before: Counts;
+  after: Counts | null;
+}
+
+const miniTable = (name: string, of: string | null, head: string, minis: readonly Mini[]): PictureTable => ({
+  name,
+  of,
+  heads: [head, 'series', 'from', 'to', 'count'],
+  rows: () =>
+    minis.flatMap(({ label, before, after }) =>
+      [...countRows('before', before), ...(after === null ? [] : countRows('after', after))].map((row) => [label, ...row]),
+    ),
+});
 
 /** Inputs of the layer on the compared rows. */
 export async function drawInputs(
@@ -138,6 +193,9 @@ export async function drawInputs(
   return [
     draw('h4', {}, 'Inputs of the layer'),
     drawHistogram({
+      name: 'Inputs',
+      of: name,
+      series: ['before', 'written', 'marks'],
       title: `Inputs of ${name} from ${trim(before.min)} to ${trim(before.max)} in the model before, from ${trim(after.min)} to ${trim(after.max)} in the written one`,
       ...before,
       marks: [],
@@ -147,27 +205,45 @@ export async function drawInputs(
       height: 150,
       format: trim,
     }),
-    key(['key-bar', 'in the model before'], ['key-outline', 'as the written model uses them']),
+    drawKey({ swatch: 'key-bar', text: 'in the model before' }, { swatch: 'key-outline', text: 'as the written model uses them' }),
     draw('h4', {}, 'Largest input of each channel'),
-    strip(`Largest magnitudes of ${columns} input channels`, await read(inputs.column_magnitudes), columns, inputs.outliers, width),
+    strip(
+      {
+        name: 'Largest input of each channel',
+        of: name,
+        title: `Largest magnitudes of ${columns} input channels`,
+        values: await read(inputs.column_magnitudes),
+        channels: columns,
+        outliers: inputs.outliers,
+      },
+      width,
+    ),
     draw('p', { class: 'definition' }, outlierText(inputs.outliers, 'inputs')),
   ];
 }
 
 /** A small histogram for each layer; each is a button that chooses it. */
 export async function drawAllLayers(layers: readonly LayerMetrics[], logCounts: boolean, read: ReadArray): Promise<Drawing> {
-  const shown = await Promise.all(
-    layers.map(async (layer) => {
-      if (layer.histogram === null) return null;
+  const found = await Promise.all(
+    layers.map(async (layer): Promise<Mini[]> => {
+      if (layer.histogram === null) return [];
       const before = await countsOf(layer.histogram, read);
       const after = layer.picture && layer.picture.rows === layer.rows ? await countsOf(layer.picture.after, read) : null;
-      return draw(
-        'button',
-        { type: 'button', class: 'mini-layer', 'data-layer': layer.name },
-        drawMini(`Weights of ${layer.name}`, before, after, logCounts, { width: 104, height: 44 }),
-        draw('span', {}, layer.name),
-      );
+      return [{ label: layer.name, before, after }];
     }),
   );
-  return draw('div', { class: 'minis' }, ...shown.filter((drawing) => drawing !== null));
+  const minis = found.flat();
+  const drawing = draw(
+    'div',
+    { class: 'minis' },
+    ...minis.map(({ label, before, after }) =>
+      draw(
+        'button',
+        { type: 'button', class: 'mini-layer', 'data-layer': label },
+        drawMini(`Weights of ${label}`, before, after, logCounts, { width: 104, height: 44 }),
+        draw('span', {}, label),
+      ),
+    ),
+  );
+  return { ...drawing, table: miniTable('Weights of all layers', null, 'layer', minis) };
 }

@@ -3,7 +3,7 @@ import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
 import { factsOf } from '../../../schemas/src/layer-facts.js';
 import { draw } from '../plot/element.js';
-import type { Drawing } from '../plot/element.js';
+import type { Drawing, PictureTable } from '../plot/element.js';
 import { counted, isBetterHigher, metricsOf } from './metrics.js';
 import type { Metric } from './metrics.js';
 
@@ -89,6 +89,19 @@ export function sortLayers(layers: readonly LayerMetrics[], columns: readonly Ta
     );
   });
 }
+
+/** Every figure as it was measured, without the rounding of its text. */
+export const layerTable = (name: string, layers: readonly LayerMetrics[]): PictureTable => {
+  const columns = tableColumns(layers);
+  const shape: readonly (keyof LayerMetrics & ('block' | 'role' | 'rows' | 'columns'))[] = ['block', 'role', 'rows', 'columns'];
+  const figures = columns.filter(({ key }) => key !== 'shape');
+  return {
+    name,
+    of: null,
+    heads: [...figures.map(({ key }) => (key === 'name' ? 'layer' : key)), ...shape],
+    rows: () => layers.map((layer) => [...figures.map(({ valueOf }) => valueOf(layer)), ...shape.map((key) => layer[key])]),
+  };
+};
 
 export function drawTable(layers: readonly LayerMetrics[], order: TableOrder, selected: string | null): Drawing {
   const columns = tableColumns(layers);

@@ -4,18 +4,20 @@ import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/rep
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { cellAfterKey } from '../cell-keys.js';
 import { openChannel } from '../channel.js';
+import { drawExport, wireExports } from '../export-menu.js';
 import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
 import { drawLegend } from '../plot/cells.js';
 import { draw, toDom } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
+import { drawKey } from '../plot/key.js';
 import { placeTooltip } from '../plot/tooltip.js';
 import { themeNow } from '../theme.js';
 import { depthKey, depthPanel, redrawDepth } from './depth-panel.js';
 import { layerErrorText } from './depth-plot.js';
 import { drawHeatmap, scaleOf, worstOf } from './error-heatmap.js';
 import { drawDetails, drawTooltip } from './layer-details.js';
-import { drawTable, orderOr } from './layer-table.js';
+import { drawTable, layerTable, orderOr } from './layer-table.js';
 import type { TableOrder } from './layer-table.js';
 import { drawAllLayers, drawInputs, drawWeightPictures, levels, type Level, type ReadArray } from './layer-pictures.js';
 import { metrics, metricsOf } from './metrics.js';
@@ -54,6 +56,7 @@ const files = new Map<string, Promise<ArrayBuffer>>();
 const channel = openChannel<ToWebview, FromWebview>(readToWebview, receive);
 choice = restoredFields(choice, channel.loadState());
 const places = keepPlaces(page, choice.places, (kept) => keep({ places: kept }));
+wireExports(page, channel.send);
 window.addEventListener('resize', redrawPictures);
 new MutationObserver(redrawPictures).observe(document.body, { attributes: true, attributeFilter: ['class'] });
 channel.send({ kind: 'ready' });
@@ -114,11 +117,16 @@ function render(shown: RunReport): void {
         : draw(
             'div',
             { class: 'pictures' },
-            draw('div', {}, section('heatmap', 'Which layer hurts', metricChoice), section('layer', 'Chosen layer')),
-            section('weights', 'Weights', levelChoice, logChoice),
+            draw(
+              'div',
+              {},
+              section('heatmap', 'Which layer hurts', metricChoice, drawExport('Which layer hurts')),
+              section('layer', 'Chosen layer'),
+            ),
+            section('weights', 'Weights', levelChoice, logChoice, drawExport('Weights')),
           ),
     ),
-    ...(shown.depth ? [toDom(document, section('depth', 'Where did it break'))] : []),
+    ...(shown.depth ? [toDom(document, section('depth', 'Where did it break', drawExport('Where did it break')))] : []),
     ...(shown.rotations?.length ? [toDom(document, section('rotations', 'Rotations'))] : []),
     ...(shown.transforms?.length ? [toDom(document, section('transforms', 'Transforms'))] : []),
     ...(shown.layers.length === 0
@@ -130,6 +138,7 @@ function render(shown: RunReport): void {
               'details',
               { class: 'panel', id: 'all-weights' },
               draw('summary', {}, 'Weights of all layers'),
+              drawExport('Weights of all layers'),
               draw('div', { id: 'minis' }),
             ),
           ),
@@ -198,11 +207,9 @@ function redrawPictures(): void {
   const hadFocus = document.activeElement?.classList.contains('cell') === true;
   const width = Math.max(260, heatmap.clientWidth);
   const legend = drawLegend(scaleOf(layers, metric), themeNow(), metric.format, Math.min(width, 420));
-  replace(
-    'heatmap',
-    drawHeatmap(layers, metric, themeNow(), width),
-    draw('div', { class: 'legend-line' }, legend, draw('span', { class: 'unit' }, metric.unit)),
-  );
+  const legendLine = draw('div', { class: 'legend-line' }, legend, draw('span', { class: 'unit' }, metric.unit));
+  const picture = draw('div', {}, drawHeatmap(layers, metric, themeNow(), width), legendLine);
+  replace('heatmap', { ...picture, table: layerTable(`${metric.name} of each layer`, layers) });
   const cell = cellOf(layer.name);
   cell?.classList.add('selected');
   cell?.setAttribute('aria-selected', 'true');
@@ -241,14 +248,10 @@ async function redrawWeights(layer: LayerMetrics, metric: Metric, layers: readon
       arrays === null
         ? draw('p', { class: 'empty' }, 'This report holds no histogram of the layer.')
         : drawWeights(layer, arrays, choice.logCounts, width);
-    const key = draw(
-      'p',
-      { class: 'key' },
-      draw('span', { class: 'key-bar' }),
-      'weights before',
-      draw('span', { class: 'key-mark' }),
-      'values of the grid with the layer’s median scale',
-      ...(arrays?.after ? [draw('span', { class: 'key-outline' }), 'weights after'] : []),
+    const key = drawKey(
+      { swatch: 'key-bar', text: 'weights before' },
+      { swatch: 'key-mark', text: 'values of the grid with the layer’s median scale' },
+      ...(arrays?.after ? [{ swatch: 'key-outline', text: 'weights after' }] : []),
     );
     const more = layer.picture ? await drawWeightPictures(layer, layer.picture, choice.level, choice.logCounts, width, read) : [];
     const inputs = through?.inputs ? await drawInputs(through, through.inputs, layer.columns, choice.logCounts, width, read) : [];

@@ -34,6 +34,9 @@ export function readArray(array: SidecarArray, file: ArrayBuffer): number[] {
 export function drawWeights(layer: LayerMetrics, { counts, grid, after = null }: LayerArrays, logCounts: boolean, width: number): Drawing {
   const [first = 0] = grid;
   return drawHistogram({
+    name: 'Weights',
+    of: layer.name,
+    series: ['before', 'after', 'grid'],
     title: `Weights of ${layer.name}: ${counts.reduce((sum, count) => sum + count, 0)} weights from ${trim(layer.histogram?.min ?? 0)} to ${trim(layer.histogram?.max ?? 0)}; grid of ${grid.length} values from ${trim(Math.min(first, ...grid))} to ${trim(Math.max(first, ...grid))}`,
     counts,
     min: layer.histogram?.min ?? 0,

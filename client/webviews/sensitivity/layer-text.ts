@@ -2,6 +2,7 @@
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerSensitivity, SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import type { LayerRulesResult } from '../../../schemas/src/protocol/client-server.js';
+import { csvText } from '../csv.js';
 import { draw, type Drawing } from '../plot/element.js';
 import { candidateOf, valueText } from './figures.js';
 import type { HeatCell, HeatView } from './view.js';
@@ -101,10 +102,6 @@ export function drawLayerTable(
   );
 }
 
-const quoted = (text: string): string =>
-  // A spreadsheet takes a cell that begins so for a formula.
-  /[",\n\r]/.test(text) || /^[=+\-@\t]/.test(text) ? `"${(/^[=+\-@\t]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"` : text;
-
 /** Every layer and number of bits with everything that was measured. */
 export function analysisCsv(analysis: SensitivityAnalysis, rules: LayerRulesResult | null): string {
   const measured = ['weight_mse', 'weight_sqnr_db', 'weight_cosine', 'relative_output_error', 'mean_kld', 'perplexity_change'] as const;
@@ -123,28 +120,24 @@ export function analysisCsv(analysis: SensitivityAnalysis, rules: LayerRulesResu
     'kurtosis',
     'max_over_median',
   ];
-  const lines = analysis.layers.flatMap((layer: LayerSensitivity) =>
-    layer.candidates.map((candidate) =>
-      [
-        layer.name,
-        layer.block,
-        layer.role,
-        layer.rows,
-        layer.columns,
-        layer.group,
-        forceText(layer.name, rules),
-        candidate.num_bits,
-        candidate.scheme,
-        candidate.bytes,
-        ...measured.map((key) => candidate[key]),
-        layer.activations?.kurtosis ?? null,
-        layer.activations?.max_over_median ?? null,
-      ]
-        .map((value) => (typeof value === 'string' ? quoted(value) : (value ?? '')))
-        .join(','),
-    ),
+  const rows = analysis.layers.flatMap((layer: LayerSensitivity) =>
+    layer.candidates.map((candidate) => [
+      layer.name,
+      layer.block,
+      layer.role,
+      layer.rows,
+      layer.columns,
+      layer.group,
+      forceText(layer.name, rules),
+      candidate.num_bits,
+      candidate.scheme,
+      candidate.bytes,
+      ...measured.map((key) => candidate[key]),
+      layer.activations?.kurtosis ?? null,
+      layer.activations?.max_over_median ?? null,
+    ]),
   );
-  return `${[heads.join(','), ...lines].join('\n')}\n`;
+  return csvText(heads, rows);
 }
 
 /** The picture in a sentence. */

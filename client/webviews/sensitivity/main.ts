@@ -1,5 +1,4 @@
 // The sensitivity page: holds what the user has chosen, draws it, and asks the host for edits of the recipe.
-import '../report/report.css';
 import './sensitivity.css';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import { bytesText } from '../../../schemas/src/bytes-text.js';

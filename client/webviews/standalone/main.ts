@@ -2,6 +2,7 @@
 import './standalone.css';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import type { FromWebview, ToWebview } from '../../../schemas/src/protocol/client-webview.js';
+import type { SaveFile } from '../../../schemas/src/protocol/message-shape.js';
 
 /** Put into the file by `bitwright report --html`. */
 interface Embedded {
@@ -21,12 +22,23 @@ function followTheme(): void {
 
 function answer(message: FromWebview): void {
   if (message.kind === 'copy-text') void navigator.clipboard.writeText(message.text);
+  if (message.kind === 'save-file') download(message);
   if (message.kind === 'page-error') console.error(message.message);
   if (message.kind !== 'ready') return;
   const { report, base64 } = JSON.parse(document.getElementById('embedded')?.textContent ?? '') as Embedded;
   const data: ToWebview = { kind: 'show-report', report, arrays: { base64 }, saved: null };
   // As in VS Code the answer comes when the page's script has run.
   setTimeout(() => window.dispatchEvent(new MessageEvent('message', { data })));
+}
+
+/** There is no extension that asks where: the browser does. */
+function download({ name, content, encoding }: SaveFile): void {
+  const bytes = encoding === 'utf8' ? content : Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(new Blob([bytes]));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 let state: unknown = null;

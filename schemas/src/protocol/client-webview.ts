@@ -13,7 +13,9 @@ import {
   orNull,
   readMessage,
   recordOf,
+  saveFileShape,
   withFields,
+  type SaveFile,
   type Shapes,
 } from './message-shape.js';
 
@@ -57,8 +59,7 @@ export type FromWebview =
   | { kind: 'apply-bits'; bits: Record<string, number> }
   /** The user asks to see the rule of a layer. */
   | { kind: 'reveal-rule'; layer: string }
-  /** A file of the page, as text or as base64. */
-  | { kind: 'save-file'; name: string; content: string; encoding: 'utf8' | 'base64' }
+  | SaveFile
   /** The user ends the run in progress, or asks for its report. */
   | { kind: 'cancel-run' }
   | { kind: 'open-report' }
@@ -109,7 +110,7 @@ const fromWebview: Shapes<FromWebview> = {
   'assign-scheme': { layers },
   'apply-bits': { bits: recordOf(isNumber) },
   'reveal-rule': { layer: isText },
-  'save-file': { name: isText, content: isText, encoding: oneOf('utf8', 'base64') },
+  'save-file': saveFileShape,
   'cancel-run': {},
   'open-report': {},
   'page-error': { message: isText },

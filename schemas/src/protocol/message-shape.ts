@@ -44,3 +44,13 @@ export function readMessage<Message extends { kind: string }>(shapes: Shapes<Mes
   if (typeof kind !== 'string' || !Object.hasOwn(shapes, kind)) return null;
   return withFields(shapes[kind as Message['kind']] as Record<string, Check>)(value) ? (value as Message) : null;
 }
+
+/** A file that a page has made, as text or as base64: the extension asks where, and writes it. */
+export interface SaveFile {
+  kind: 'save-file';
+  name: string;
+  content: string;
+  encoding: 'utf8' | 'base64';
+}
+
+export const saveFileShape = { name: isText, content: isText, encoding: oneOf('utf8', 'base64') };

@@ -1,6 +1,19 @@
 // Messages between the extension and the page that shows one model file, both directions as unions by kind.
 import type { TensorStatistics } from './client-worker.js';
-import { eitherOf, isNumber, isObject, isText, listOf, oneOf, orNull, readMessage, withFields, type Shapes } from './message-shape.js';
+import {
+  eitherOf,
+  isNumber,
+  isObject,
+  isText,
+  listOf,
+  oneOf,
+  orNull,
+  readMessage,
+  saveFileShape,
+  withFields,
+  type SaveFile,
+  type Shapes,
+} from './message-shape.js';
 
 export type ModelFileFormat = 'safetensors' | 'GGUF' | 'ONNX';
 
@@ -39,6 +52,7 @@ export type FromModelFilePage =
   | { kind: 'inspect'; tensor: string }
   /** Names of tensors; the extension finds the layers that they belong to. */
   | { kind: 'add-to-recipe'; tensors: string[]; to: RecipeList }
+  | SaveFile
   /** A failure inside the page, shown in the output log. */
   | { kind: 'page-error'; message: string };
 
@@ -72,6 +86,7 @@ const fromPage: Shapes<FromModelFilePage> = {
   ready: {},
   inspect: { tensor: isText },
   'add-to-recipe': { tensors: listOf(isText), to: oneOf('targets', 'ignore') },
+  'save-file': saveFileShape,
   'page-error': { message: isText },
 };
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import type { RecipeLine } from '../../../schemas/src/protocol/client-webview.js';
-import { assertNothingRuns, checkThemes, evilName, tabTo } from '../../support/page-checks.js';
+import { assertNothingRuns, checkThemes, evilName, exportAll, tabTo } from '../../support/page-checks.js';
 import { reportLayers, runReport } from '../../support/report-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
@@ -46,10 +46,10 @@ test('axe finds no violation and nothing is wider than the page, in four themes 
     name: 'comparison-page',
     async show() {
       await show(window);
-      await page.locator('summary').click();
+      await page.locator('#table-part > summary').click();
       await page.locator('#table tbody tr').first().waitFor();
     },
-    settle: () => page.locator('summary').click(),
+    settle: () => page.locator('#table-part > summary').click(),
   });
 });
 
@@ -69,10 +69,32 @@ test('every action by keyboard alone', async () => {
   assert.equal(await focused(), 'model.layers.1.mlp.down_proj');
   await page.keyboard.press('Escape');
   assert.ok(!(await page.locator('#tooltip').isVisible()));
-  await tabTo(page, 'summary');
+  await tabTo(page, '#table-part > summary');
   await page.keyboard.press('Enter');
   await tabTo(page, '#table');
   assert.equal(await page.locator('#table tbody tr').count(), 84);
+  assert.deepEqual(window.failures, []);
+});
+
+test('the heatmap is saved as PNG, SVG and CSV, by keyboard alone', async () => {
+  await using window = await openWebviewWindow('comparison');
+  await show(window, runs(3));
+  const files = await exportAll(window, '.panel:has(> #differences)');
+  assert.deepEqual(
+    [...files.keys()],
+    ['png', 'svg', 'csv'].map((form) => `Relative-output-error-of-each-layer-B-over-A.${form}`),
+  );
+  const lines = [...files.values()].at(-1)?.split('\n') ?? [];
+  assert.equal(lines[0], 'layer,block,role,scheme_a,scheme_b,relative_output_error_a,relative_output_error_b,b_over_a');
+  assert.ok(
+    lines.some((line) => /^model\.layers\.0\.mlp\.up_proj,0,up_proj,int4 g32 sym,int8 g32 sym,0\.006,0\.00005,/.test(line)),
+    lines.join('\n'),
+  );
+  // B leaves it as it is: no scheme, no error, no ratio.
+  assert.ok(
+    lines.some((line) => /^model\.layers\.1\.self_attn\.q_proj,1,q_proj,int4 g32 sym,,0\.002,,$/.test(line)),
+    lines.join('\n'),
+  );
   assert.deepEqual(window.failures, []);
 });
 
@@ -87,7 +109,7 @@ test('layers, schemes, lines and files named as markup are shown and not run', a
   const { page } = window;
   await page.locator('#recipe .added', { hasText: evilName }).waitFor();
   await page.locator('#figures th', { hasText: '.up_proj2026-11-21' }).first().waitFor();
-  await page.locator('summary').click();
+  await page.locator('#table-part > summary').click();
   await page.locator('#table th', { hasText: evilName }).waitFor();
   await page.locator('.cell[data-key^="<img"]').hover();
   assert.match((await page.locator('#tooltip').textContent()) ?? '', /onerror/);
@@ -99,7 +121,7 @@ test('the layer of the keyboard, the opened table and the place in the page outl
   const { page } = window;
   await page.setViewportSize({ width: 900, height: 500 });
   await show(window);
-  await page.locator('summary').click();
+  await page.locator('#table-part > summary').click();
   await page.locator('.cell[data-key="model.layers.3.mlp.up_proj"]').focus();
   await page.locator('#table').evaluate((table) => (table.scrollTop = 60));
   await page.evaluate(() => scrollTo(0, 444));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModelFileFacts } from '../../../schemas/src/protocol/model-file-page.js';
-import { assertNothingRuns, checkThemes, evilName, tabTo } from '../../support/page-checks.js';
+import { assertNothingRuns, checkThemes, evilName, exportAll, tabTo } from '../../support/page-checks.js';
 import { layerName } from '../../support/sensitivity-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
@@ -54,15 +54,31 @@ test('axe finds no violation and nothing is wider than the page, in four themes 
     name: 'model-file-page',
     async show() {
       await show(window, modelFile(12));
-      await page.locator('summary').click();
+      await page.locator('header summary').click();
       await page.locator('#rows .row').nth(2).click();
       await page.locator('[data-action="inspect"]').click();
       const name = `${layerName(0, 'v_proj')}.weight`;
       await window.send({ kind: 'show-statistics', tensor: name, answer: { statistics: statistics(name) } });
       await page.locator('#tensor svg.histogram').waitFor();
     },
-    settle: () => page.locator('summary').click(),
+    settle: () => page.locator('header summary').click(),
   });
+});
+
+test('the histogram of a tensor is saved as PNG, SVG and CSV, by keyboard alone', async () => {
+  await using window = await openWebviewWindow('model-file');
+  const { page } = window;
+  await show(window, modelFile(2));
+  await page.locator('#rows .row').nth(2).click();
+  const name = `${layerName(0, 'v_proj')}.weight`;
+  await window.send({ kind: 'show-statistics', tensor: name, answer: { statistics: statistics(name) } });
+  const files = await exportAll(window, '#tensor');
+  assert.deepEqual(
+    [...files.keys()],
+    ['png', 'svg', 'csv'].map((form) => `Histogram-of-${name}.${form}`),
+  );
+  assert.match(files.get(`Histogram-of-${name}.csv`) ?? '', /^series,from,to,count\nvalues,-0\.2,-0\.14875,1\n/);
+  assert.deepEqual(window.failures, []);
 });
 
 test('every action by keyboard alone', async () => {
@@ -70,7 +86,7 @@ test('every action by keyboard alone', async () => {
   const { page } = window;
   await show(window);
   const row = (): Promise<string | null> => page.evaluate(() => document.activeElement?.querySelector('.name')?.textContent ?? null);
-  await tabTo(page, 'summary');
+  await tabTo(page, 'header summary');
   await page.keyboard.press('Enter');
   await tabTo(page, '.metadata');
   await tabTo(page, '#filter');
@@ -126,7 +142,7 @@ test('names, metadata, facts and problems that are markup are shown and not run'
   await page.locator('#rows .row', { hasText: evilName }).click();
   await page.locator('#tensor h2', { hasText: evilName }).waitFor();
   await page.locator('#tensor .quiet', { hasText: evilName }).waitFor();
-  await page.locator('summary').click();
+  await page.locator('header summary').click();
   await page.locator('.metadata td', { hasText: evilName }).waitFor();
   await page.locator('ul.problems li', { hasText: evilName }).waitFor();
   await window.send({ kind: 'show-unreadable', name: evilName, message: evilName });

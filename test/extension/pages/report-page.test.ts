@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
-import { assertNothingRuns, checkThemes, evilName, tabTo } from '../../support/page-checks.js';
-import { awqTransform, reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
+import { errorDepth } from '../../support/depth-fixture.js';
+import { assertNothingRuns, checkThemes, evilName, exportAll, tabTo } from '../../support/page-checks.js';
+import { awqTransform, pictured, reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
 const saved = '/checkpoints/mine.run';
@@ -36,7 +37,14 @@ async function show(window: WebviewWindow, report: RunReport): Promise<void> {
 
 test('axe finds no violation and nothing is wider than the page, in four themes and at 360 px', async () => {
   await using window = await openWebviewWindow('report');
-  await checkThemes(window, { name: 'report-page', show: () => show(window, wholeReport()) });
+  await checkThemes(window, {
+    name: 'report-page',
+    async show() {
+      await show(window, wholeReport());
+      for (const panel of ['#heatmap', '#weights']) await window.page.locator(`.panel:has(> ${panel}) .export > summary`).click();
+      await window.page.locator('.panel:has(> #weights) .export button').first().waitFor();
+    },
+  });
 });
 
 test('every action by keyboard alone', async () => {
@@ -75,6 +83,48 @@ test('every action by keyboard alone', async () => {
   await page.keyboard.press('Enter');
   await page.locator('#layer h3', { hasText: layer ?? '' }).waitFor();
   assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('data-layer')), layer);
+  assert.deepEqual(window.failures, []);
+});
+
+test('every picture is saved as PNG, SVG and CSV, by keyboard alone', async () => {
+  await using window = await openWebviewWindow('report');
+  const layers = reportLayers(3).map((layer) => ({ ...layer, ...pictured }));
+  await show(window, wholeReport({ layers, depth: errorDepth(layers) }));
+  await window.page.locator('#level').selectOption('columns');
+  await window.page.locator('#weights .minis svg').first().waitFor();
+  const heat = await exportAll(window, '.panel:has(> #heatmap)');
+  assert.deepEqual(
+    [...heat.keys()],
+    ['png', 'svg', 'csv'].map((form) => `Relative-output-error-of-each-layer.${form}`),
+  );
+  const csv = heat.get('Relative-output-error-of-each-layer.csv')?.split('\n') ?? [];
+  assert.match(csv[0] ?? '', /^layer,scheme,relative_output_error,/);
+  assert.match(csv[1] ?? '', /^model\.layers\.0\.self_attn\.q_proj,int4 g32 sym,0\.001,/);
+  assert.equal(csv.length, 1 + 21 + 1);
+  const chosen = 'model.layers.2.mlp.down_proj';
+  const weights = await exportAll(window, '.panel:has(> #weights)');
+  assert.deepEqual(
+    [...weights.keys()].filter((name) => name.endsWith('.csv')),
+    [
+      `Weights-of-${chosen}.csv`,
+      `Slices-of-2-input-channels-of-${chosen}.csv`,
+      `Error-of-the-weights-of-${chosen}.csv`,
+      `Largest-weight-of-each-input-channel-of-${chosen}.csv`,
+      `Largest-weight-of-each-output-channel-of-${chosen}.csv`,
+    ],
+  );
+  assert.match(weights.get(`Weights-of-${chosen}.csv`) ?? '', /^series,from,to,count\nbefore,-0\.2,-0\.15,1\n/);
+  assert.match(weights.get(`Weights-of-${chosen}.csv`) ?? '', /\ngrid,-0\.2/);
+  // The key is part of the drawing, and so is what it is of.
+  for (const text of ['weights before', `Weights of ${chosen}`])
+    assert.ok(weights.get(`Weights-of-${chosen}.svg`)?.includes(`>${text}<`), text);
+  const depth = await exportAll(window, '.panel:has(> #depth)');
+  assert.equal(depth.size, 6);
+  assert.match(depth.get('Output-errors-of-each-layer.csv') ?? '', /^layer,block,total,weight,activation,propagated\n/);
+  await window.page.locator('#all-weights > summary').click();
+  await window.page.locator('#minis .mini-layer').first().waitFor();
+  const all = await exportAll(window, '#all-weights');
+  assert.equal(all.get('Weights-of-all-layers.svg')?.match(/<svg/g)?.length, 1 + 21);
   assert.deepEqual(window.failures, []);
 });
 

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { chromium } from 'playwright-core';
+import { chromium, type Page } from 'playwright-core';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { axeViolations } from '../../support/axe.js';
 import { runBitwright } from '../../support/bitwright-process.js';
@@ -15,6 +15,24 @@ import { temporaryFolder } from '../../support/tiny-llama-folder.js';
 interface VscodeScript {
   browserArguments: string[];
   installBrowser(): string;
+}
+
+/** There is no extension that writes: the file comes as a download. */
+async function assertSaved(page: Page): Promise<void> {
+  await page.locator('.panel:has(> #heatmap) .export > summary').click();
+  for (const [format, begin] of [
+    ['PNG', /^\x89PNG/],
+    ['SVG', /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/],
+    ['CSV', /^layer,scheme,/],
+  ] as const) {
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.locator(`.panel:has(> #heatmap) [data-format="${format}"]`).click(),
+    ]);
+    assert.equal(download.suggestedFilename(), `Relative-output-error-of-each-layer.${format.toLowerCase()}`);
+    assert.match(readFileSync(await download.path(), 'latin1'), begin);
+  }
+  await page.locator('.panel:has(> #heatmap) .export > summary').click();
 }
 
 test('bitwright report --html: one file that draws all, loads nothing and runs no name', async () => {
@@ -46,7 +64,7 @@ test('bitwright report --html: one file that draws all, loads nothing and runs n
           await page.locator('#depth-bars .depth-bar').first().waitFor();
           await page.locator('#level').selectOption('columns');
           await page.locator('#weights .minis svg').first().waitFor();
-          await page.locator('#all-weights summary').click();
+          await page.locator('#all-weights > summary').click();
           await page.locator('#minis .mini-layer').first().waitFor();
           const what = `${colorScheme}, contrast ${contrast}, ${width} px`;
           assert.deepEqual(await axeViolations(page), [], what);
@@ -55,6 +73,7 @@ test('bitwright report --html: one file that draws all, loads nothing and runs n
           const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
           assert.ok(overflow <= 0, `${overflow} px too wide: ${what}`);
           assert.deepEqual(failures, [], what);
+          if (width === 1100) await assertSaved(page);
           const picture = `standalone-report-${colorScheme}${contrast === 'more' ? '-contrast' : ''}-${width}.png`;
           await page.screenshot({ path: path.join(repositoryRoot, 'build', 'pictures', picture) });
           await page.close();

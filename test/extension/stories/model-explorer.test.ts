@@ -131,7 +131,7 @@ test('names are data: markup in names of tensors and metadata is shown and not r
     await row.click();
     assert.equal(await file.locator('#tensor h2').textContent(), name);
   }
-  await file.locator('summary').click();
+  await file.locator('header summary').click();
   assert.equal(await file.locator('.metadata th').textContent(), '<b>key</b>');
   assert.equal(await file.locator('main img, main script, main b').count(), 0);
   assert.notEqual(await file.locator('html').evaluate((html) => html.ownerDocument.title), 'run');
@@ -144,7 +144,7 @@ test('GGUF and ONNX files: metadata and types, and a sentence in place of statis
   const gguf = await openFile(window, 'small.gguf');
   await gguf.locator('.row', { hasText: 'blk.3.attn_q.weight' }).click();
   assert.match((await gguf.locator('#tensor').textContent()) ?? '', /Q4_K.*4 × 256.*Statistics of GGUF tensors cannot be computed yet/);
-  await gguf.locator('summary').click();
+  await gguf.locator('header summary').click();
   await gguf.locator('.metadata tr', { hasText: 'tokenizer.ggml.tokens' }).locator('td', { hasText: '100 × string: "token 0"' }).waitFor();
   await window.takePicture('model-file-gguf');
   const onnx = await openFile(window, 'small.onnx');

@@ -99,7 +99,7 @@ const pages: Page[] = [
     },
     drawn: '#differences .cell',
     async choose(page) {
-      await page.locator('summary').click();
+      await page.locator('#table-part > summary').click();
       await page.locator('.cell[data-key="model.layers.2.mlp.up_proj"]').focus();
       await scrollBy(page, '#table', 40);
       await scrollBy(page, 'html', 210);
