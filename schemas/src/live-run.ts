@@ -1,6 +1,6 @@
 // A run in progress as its page shows it: the plan's layers, filled in by the run's events. Pure: event by event, from nothing but what was told.
 import type { QuantizationPlan } from './generated/plan.js';
-import type { LayerMetrics, RunProblem } from './generated/report.js';
+import type { CanaryFigure, LayerMetrics, RunProblem } from './generated/report.js';
 import type { RunEvent, RunOutcome, RunStage } from './run-event.js';
 
 export interface LiveLayer {
@@ -36,12 +36,14 @@ export interface LiveRun {
   stages: LiveStage[];
   memory: { now_bytes: number; peak_bytes: number; limit_bytes: number | null } | null;
   estimated_bytes: number;
+  /** null: the recipe has none. */
+  canary: { max_mean_kld: number; every: number; figures: CanaryFigure[] } | null;
   problems: RunProblem[];
   failure: string | null;
 }
 
 /** A run of which nothing has happened yet. */
-export const freshRun = (known: Pick<LiveRun, 'recipe' | 'output' | 'layers' | 'estimated_bytes'>): LiveRun => ({
+export const freshRun = (known: Pick<LiveRun, 'recipe' | 'output' | 'layers' | 'estimated_bytes' | 'canary'>): LiveRun => ({
   ...known,
   device: null,
   outcome: 'running',
@@ -65,6 +67,7 @@ export function beginLiveRun(plan: QuantizationPlan, recipe: string): LiveRun {
       .filter(({ name, quantizer }) => quantizer !== null || pruned.has(name))
       .map(({ name, role, block }) => ({ name, role, block, metrics: null })),
     estimated_bytes: plan.estimate.peak_memory_bytes,
+    canary: plan.canary ? { max_mean_kld: plan.canary.max_mean_kld, every: plan.canary.every, figures: [] } : null,
   });
 }
 
@@ -96,6 +99,8 @@ export function afterEvent(run: LiveRun, event: RunEvent): LiveRun {
       const layers = run.layers.map((layer) => (layer.name === name ? { ...layer, metrics } : layer));
       return { ...run, layers: isKnown ? layers : [...layers, { name, role, block, metrics }] };
     }
+    case 'canary-measured':
+      return { ...run, canary: run.canary && { ...run.canary, figures: [...run.canary.figures, event.figure] } };
     case 'problem':
       return { ...run, problems: [...run.problems, event.problem] };
     case 'run-ended':

@@ -1,6 +1,7 @@
 // The recipe schema, file by file, as its references name them.
 import recipeSchema from '../recipe.schema.json';
 import calibrationSchema from '../recipe/calibration.schema.json';
+import canarySchema from '../recipe/canary.schema.json';
 import evaluateSchema from '../recipe/evaluate.schema.json';
 import gatesSchema from '../recipe/gates.schema.json';
 import modifierFieldsSchema from '../recipe/modifier-fields.schema.json';
@@ -52,6 +53,7 @@ const correctionParts = [biasCorrectionSchema, varianceCorrectionSchema, lowRank
 const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
 const recipeParts = [
   calibrationSchema,
+  canarySchema,
   evaluateSchema,
   gatesSchema,
   outputSchema,

@@ -1,7 +1,7 @@
 // The progress union: the worker emits it, the client and the command line forward it, nobody reinterprets it.
-import type { LayerMetrics, RunProblem } from './generated/report.js';
+import type { CanaryFigure, LayerMetrics, RunProblem } from './generated/report.js';
 
-export type RunStage = 'prepare' | 'calibrate' | 'transform' | 'quantize' | 'forward' | 'write' | 'lock' | 'evaluate' | 'report';
+export type RunStage = 'prepare' | 'calibrate' | 'transform' | 'quantize' | 'forward' | 'canary' | 'write' | 'lock' | 'evaluate' | 'report';
 export type RunOutcome = 'completed' | 'cancelled' | 'failed';
 
 export type RunEvent =
@@ -22,6 +22,8 @@ export type RunEvent =
   | { kind: 'progress'; run_id: string; fraction: number; eta_seconds: number | null; message: string }
   /** A layer is finished, with the numbers that the charts need. */
   | { kind: 'layer-finished'; run_id: string; layer: LayerMetrics }
+  /** How far the model is from itself with the blocks up to this one quantized. */
+  | { kind: 'canary-measured'; run_id: string; figure: CanaryFigure }
   /** A loss, fallback or oddity found while running; also an entry of the report. */
   | { kind: 'problem'; run_id: string; problem: RunProblem }
   /** Last event, whatever happened. */

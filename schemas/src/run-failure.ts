@@ -122,6 +122,22 @@ export const runFailure = {
       layer,
       `The Hessian of ${layer} cannot be factored: ${detail}. Raise dampening_frac, or use more and more varied calibration rows.`,
     ),
+  /** `before`: the measure before this one. */
+  canaryStopped: (canary: {
+    block: number;
+    n_blocks: number;
+    value: string;
+    limit: string;
+    before: string | null;
+    text: string;
+    worst: string | null;
+    dir: string;
+  }) =>
+    fail(
+      'canary-stopped',
+      `block ${canary.block}`,
+      `The canary stopped the run behind block ${canary.block} of ${canary.n_blocks}: with the blocks so far quantized the mean KL divergence from the model is ${canary.value} on ${canary.text}${canary.before === null ? '' : ` (${canary.before})`}, and canary.max_mean_kld allows ${canary.limit}. ${canary.worst === null ? '' : `The layer with the largest error so far is ${canary.worst}: give it more bits, or add it to ignore. `}${canary.dir} was not written; the blocks that are finished are kept, and with a higher max_mean_kld, or without canary, running again goes on behind block ${canary.block}.`,
+    ),
   nativeCore: (operation: string, detail: string) => fail('native-core', operation, `The native operation ${operation} failed: ${detail}.`),
   nativeCoreUnavailable: (reason: string, wayOut: string) =>
     fail(

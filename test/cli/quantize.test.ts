@@ -163,6 +163,28 @@ test('a worker that is killed: the run is failed, exit 1, and it says how the wo
   assert.ok(!existsSync(path.join(folder, 'long')));
 });
 
+test('a canary that stops the run: exit code 1, no checkpoint; with another limit it goes on', async () => {
+  const canary = (limit: number): string => `canary: {max_mean_kld: ${limit}, every: 1}\n`;
+  writeFileSync(path.join(folder, 'canary.quant.yaml'), canary(1e-12) + recipe('rows.jsonl', 'watched'));
+  const stopped = await run('quantize', 'canary.quant.yaml');
+  assert.equal(stopped.code, 1, stopped.stdout);
+  assert.match(stopped.stderr, /^Canary behind block 0: mean KLD .* nats on \d+ tokens$/m);
+  assert.match(
+    stopped.stderr,
+    /^The run failed: The canary stopped the run behind block 0 of \d+: .* running again goes on behind block 0\.$/m,
+  );
+  assert.ok(!existsSync(path.join(folder, 'watched')));
+  writeFileSync(path.join(folder, 'canary.quant.yaml'), canary(90) + recipe('rows.jsonl', 'watched'));
+  const { code, stdout, stderr } = await run('quantize', 'canary.quant.yaml');
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /resuming after 1 finished block/);
+  assert.match(stdout, /^Canary {6}[0-9.e-]+ ± [0-9.e-]+ nats behind block \d+, of 90 nats at most$/m);
+  assert.match(
+    (await run('plan', 'canary.quant.yaml')).stdout,
+    /^Canary {7}mean KL divergence of 90 nats at most, measured every block, on /m,
+  );
+});
+
 test('a gate that does not hold: exit code 1, the figure in the report, the checkpoint stays', async () => {
   const gates = 'gates: {max_bits_per_weight: 8, max_perplexity_change: -1000}\n';
   writeFileSync(path.join(folder, 'gates.quant.yaml'), gates + recipe('rows.jsonl', 'gated'));

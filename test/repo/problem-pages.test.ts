@@ -39,6 +39,7 @@ const wordedKeywords = [
   'type',
   'enum',
   'minimum',
+  'exclusiveMinimum',
   'maximum',
   'minItems',
   'maxItems',

@@ -8,4 +8,5 @@ export const liveRun = (n_blocks: number): LiveRun =>
     output: '/checkpoints/mine',
     layers: reportLayers(n_blocks).map(({ name, role, block }) => ({ name, role, block, metrics: null })),
     estimated_bytes: 120e6,
+    canary: null,
   });

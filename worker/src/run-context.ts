@@ -1,7 +1,14 @@
 // What every stage of a run may use: the plan, the device, the event sink, the cancel flag, the stage timer. And the words for its failures.
 import type { RunLock } from '../../schemas/src/generated/lock.js';
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
-import type { LayerMetrics, RotationMetrics, RunProblem, RunReport, TransformMetrics } from '../../schemas/src/generated/report.js';
+import type {
+  CanaryFigure,
+  LayerMetrics,
+  RotationMetrics,
+  RunProblem,
+  RunReport,
+  TransformMetrics,
+} from '../../schemas/src/generated/report.js';
 import type { RunEvent, RunFailure, RunStage } from '../../schemas/src/run-event.js';
 import { RunFailureError, runFailure } from '../../schemas/src/run-failure.js';
 import type { PlacedBytes } from './calibration/activation-cache.js';
@@ -30,6 +37,7 @@ export class RunContext {
   readonly transforms: TransformMetrics[] = [];
   readonly rotations: RotationMetrics[] = [];
   readonly problems: RunProblem[] = [];
+  readonly canary: CanaryFigure[] = [];
   readonly stageSeconds = new Map<RunStage, number>();
   /** Stage during which the native core held the most. */
   peakStage: RunStage = 'prepare';
@@ -86,6 +94,11 @@ export class RunContext {
   layerFinished(layer: LayerMetrics): void {
     this.layers.push(layer);
     this.emit({ kind: 'layer-finished', run_id: this.runId, layer });
+  }
+
+  canaryMeasured(figure: CanaryFigure): void {
+    this.canary.push(figure);
+    this.emit({ kind: 'canary-measured', run_id: this.runId, figure });
   }
 
   rotationFinished(metrics: RotationMetrics): void {

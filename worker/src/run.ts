@@ -215,6 +215,7 @@ async function writeReport(context: RunContext, outcome: RunOutcome, reached: Re
     measured_peak_bytes: Math.max(...context.devices.map(({ native }) => native.memory().peak_bytes), residentPeakBytes()),
     peakStage: context.peakStage,
     places: memoryPlaces(context),
+    canary: context.canary,
     stages: [...context.stageSeconds].map(([name, seconds]) => ({ name, seconds })),
     rotations: context.rotations,
     transforms: context.transforms,

@@ -1,5 +1,7 @@
 // A worker with one run after the other, followed to its end on the terminal: progress, notes, and Ctrl-C, which cancels in order.
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { natsText } from '../../../schemas/src/canary-text.js';
+import { trim } from '../../../schemas/src/number-text.js';
 import type { RunEvent } from '../../../schemas/src/run-event.js';
 import { RunFailureError } from '../../../schemas/src/run-failure.js';
 import type { RunEnded } from '../verify-run.js';
@@ -62,6 +64,11 @@ function showEvent(event: Exclude<RunEvent, RunEnded>, progress: Progress): void
     case 'problem':
       progress.note(`${event.problem.severity} ${event.problem.code}  ${event.problem.message}`);
       return;
+    case 'canary-measured': {
+      const { block, mean_kld, kld_stderr, tokens } = event.figure;
+      progress.note(`Canary behind block ${block}: mean KLD ${trim(mean_kld)} ± ${natsText(kld_stderr)} on ${counted(tokens, 'token')}`);
+      return;
+    }
     case 'stage-began':
     case 'stage-ended':
     case 'layer-finished':

@@ -1,6 +1,7 @@
 // A run report as the compact text at the end of `bitwright quantize`.
 import path from 'node:path';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
+import { canarySummary } from '../../../schemas/src/canary-text.js';
 import { divergenceText } from '../../../schemas/src/first-divergence.js';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
 import { factLines } from '../../../schemas/src/layer-facts.js';
@@ -25,6 +26,7 @@ export function reportLines(
     ...worstLayers(quantized),
     ...methodLines(report),
     ...(report.depth === undefined ? [] : [`Diverges    ${divergenceText(report.depth)}`]),
+    ...(report.canary === undefined ? [] : [`Canary      ${canarySummary(report.canary)}`]),
     ...gateLines(report),
     ...problemSummary(report),
     `Memory      ${bytesText(report.memory.measured_peak_bytes)} at most (estimated ${bytesText(report.memory.estimated_peak_bytes)})`,

@@ -3,6 +3,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { l10n } from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
+import { canaryPlanText } from '../../../schemas/src/canary-text.js';
 import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import type { DatasetPlan, LayerPlan, QuantizationArgs, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { gatesText } from '../../../schemas/src/quality-gates.js';
@@ -83,6 +84,7 @@ export function planText(plan: QuantizationPlan): string {
     `- ${calibration === null ? l10n.t('Calibration: none needed') : calibrationText(calibration)}`,
     `- ${evaluationText(evaluate)}`,
     ...(plan.gates === null ? [] : [`- ${l10n.t('Gates: {0}', gatesText(plan.gates))}`]),
+    ...(plan.canary === undefined ? [] : [`- ${l10n.t('Canary: {0}', canaryPlanText(plan.canary))}`]),
     `- ${l10n.t('Output: {0}', shown(output.dir))}`,
     `- ${l10n.t('Device: {0}', deviceText(plan.device))}`,
     '',

@@ -44,6 +44,7 @@ export interface QuantizationPlan {
    * What the result must meet.
    */
   gates: GatesPlan | null;
+  canary?: CanaryPlan;
   output: {
     /**
      * Absolute folder of the checkpoint; the run folder is <dir>.run beside it.
@@ -935,6 +936,20 @@ export interface GatesPlan {
   max_perplexity_change: number | null;
   max_mean_kld: number | null;
   min_same_top: number | null;
+}
+/**
+ * How far the half-quantized model may come from the model; absent: it is not measured.
+ */
+export interface CanaryPlan {
+  /**
+   * Nats.
+   */
+  max_mean_kld: number;
+  /**
+   * Blocks from one measure to the next.
+   */
+  every: number;
+  dataset: DatasetPlan;
 }
 /**
  * One file for llama.cpp in place of safetensors files.

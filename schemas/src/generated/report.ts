@@ -87,6 +87,7 @@ export interface RunReport {
    * What the recipe demanded of the result, and what it is; absent where it demanded nothing or nothing was written.
    */
   gates?: GateResult[];
+  canary?: CanaryResult;
   stages: {
     name: string;
     seconds: number;
@@ -230,6 +231,43 @@ export interface GateResult {
   limit: number;
   value: number;
   holds: boolean;
+}
+/**
+ * How far the half-quantized model was from the model, behind some of its blocks; absent where the recipe has no canary.
+ */
+export interface CanaryResult {
+  /**
+   * Nats, at most; the run stops beyond it.
+   */
+  max_mean_kld: number;
+  /**
+   * Blocks from one measure to the next.
+   */
+  every: number;
+  dataset: string;
+  /**
+   * In the order of the blocks.
+   */
+  figures: CanaryFigure[];
+}
+export interface CanaryFigure {
+  /**
+   * The last that is quantized.
+   */
+  block: number;
+  /**
+   * Mean over the predicted tokens of KL(P ‖ Q), nats: P of the model, Q of the model with the blocks up to this one as written and the rest as it was.
+   */
+  mean_kld: number;
+  kld_stderr: number;
+  /**
+   * Share of the tokens for which both prefer the same next token.
+   */
+  same_top: number;
+  /**
+   * Predicted tokens.
+   */
+  tokens: number;
 }
 /**
  * One matrix that was turned, and how far its entries stand out: max |W| · √(m n) / ‖W‖, 1 where all are alike (incoherence, arXiv 2307.13304).

@@ -7,6 +7,8 @@ import { awqWithoutQuantizer } from './awq-without-quantizer.js';
 import { calibrationMissing } from './calibration-missing.js';
 import { calibrationTooSmall } from './calibration-too-small.js';
 import { calibrationWithoutEffect } from './calibration-without-effect.js';
+import { canaryCannotMeasure } from './canary-cannot-measure.js';
+import { canaryTooFewRows } from './canary-too-few-rows.js';
 import type { Check } from './check.js';
 import { datasetColumnMissing } from './dataset-column-missing.js';
 import { datasetNotFound } from './dataset-not-found.js';
@@ -125,6 +127,8 @@ export const allChecks: readonly Check[] = [
   architectureNotRunnable,
   calibrationMissing,
   calibrationWithoutEffect,
+  canaryCannotMeasure,
+  canaryTooFewRows,
   calibrationTooSmall,
   datasetNotFound,
   datasetUnreadable,

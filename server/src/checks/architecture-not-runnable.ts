@@ -1,4 +1,5 @@
 // Calibration or evaluation of a model that cannot be run here.
+import { canaryOf } from '../plan/resolve-canary.js';
 import { needsCalibration } from '../plan/resolution.js';
 import type { Check } from './check.js';
 
@@ -28,6 +29,16 @@ export const architectureNotRunnable: Check = {
           path: ['evaluate'],
           at: 'key',
           message: `evaluate runs the model. ${reason}. Remove evaluate; the quantization itself needs no data.`,
+        },
+      ];
+    if (canaryOf(resolution) !== null)
+      return [
+        {
+          code: 'architecture-not-runnable',
+          severity: 'error',
+          path: ['canary'],
+          at: 'key',
+          message: `The canary runs the half-quantized model and compares its predictions of the next token. ${reason}. Remove canary; the quantization itself needs no data.`,
         },
       ];
     return [];

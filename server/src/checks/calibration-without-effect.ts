@@ -1,5 +1,6 @@
 // A calibration section in a recipe none of whose modifiers uses data: no row of it is read.
 import { calibratedModifiers, knownModifiers } from '../plan/read-modifiers.js';
+import { canaryOf } from '../plan/resolve-canary.js';
 import { needsCalibration } from '../plan/resolution.js';
 import { booleanOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
@@ -12,6 +13,7 @@ export const calibrationWithoutEffect: Check = {
     // Of a modifier or scheme that is not understood it is not known what it needs.
     if (!modifiers.every(({ name }) => knownModifiers.includes(name))) return [];
     if (quantization.some(({ groups }) => groups.length === 0 || groups.some(({ scheme }) => scheme === null))) return [];
+    if (canaryOf(resolution)?.text === calibration) return [];
     if (needsCalibration(resolution) !== null || modifiers.some(({ body }) => booleanOf(body['requires_calibration_data'], false)))
       return [];
     return [

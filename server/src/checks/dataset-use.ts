@@ -1,5 +1,6 @@
 // What the checks of datasets share: which of them a run reads, and in which words a place in one is named.
 import type { ProblemSeverity } from '../../../schemas/src/problem.js';
+import { canaryOf } from '../plan/resolve-canary.js';
 import { needsCalibration } from '../plan/resolution.js';
 import type { ResolvedDataset, Resolution } from '../plan/resolution.js';
 
@@ -11,7 +12,8 @@ export interface UsedDataset extends ResolvedDataset {
 export function datasetsOf(resolution: Resolution): UsedDataset[] {
   const { calibration, evaluations } = resolution;
   const used: UsedDataset[] = [];
-  if (calibration !== null) used.push({ ...calibration, severity: needsCalibration(resolution) === null ? 'warning' : 'error' });
+  const isRead = needsCalibration(resolution) !== null || canaryOf(resolution)?.text === calibration;
+  if (calibration !== null) used.push({ ...calibration, severity: isRead ? 'error' : 'warning' });
   for (const evaluation of evaluations) used.push({ ...evaluation, severity: 'error' });
   return used;
 }

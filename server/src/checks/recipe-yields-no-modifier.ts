@@ -10,6 +10,7 @@ const ownKeys = [
   'calibration',
   'evaluate',
   'gates',
+  'canary',
   'output',
   'device',
   'threads',

@@ -4,7 +4,7 @@ import { coerceTo, mappingOf } from '../recipe/coerce.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 import type { Check } from './check.js';
 
-const ownKeys = ['model', 'calibration', 'evaluate', 'gates', 'output', 'device', 'threads', 'max_memory', 'max_device_memory'];
+const ownKeys = ['model', 'calibration', 'evaluate', 'gates', 'canary', 'output', 'device', 'threads', 'max_memory', 'max_device_memory'];
 const tolerated = ['args', 'metadata', 'recipe_type', 'budget'];
 
 export const unknownKey: Check = {

@@ -16,6 +16,7 @@ import type {
 } from '../../../schemas/src/generated/plan.js';
 import { gateFacts, type GateKey } from '../../../schemas/src/quality-gates.js';
 import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
+import { canaryOf, canaryPasses } from './resolve-canary.js';
 import { estimatePlan } from './estimate-plan.js';
 import type { EstimateInput } from './estimate-plan.js';
 import type { RowsEstimate } from './estimate-memory.js';
@@ -34,6 +35,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
   const calibration = needsCalibration(resolution) === null ? null : (resolution.calibration?.plan ?? null);
   const device = context.overrides?.device ?? textOf(value['device'], 'auto');
   const threads = coerceTo('integer', value['threads']);
+  const canary = canaryOf(resolution)?.plan ?? null;
   return {
     plan_version: 1,
     recipe: { path: context.recipePath, text, sha256: createHash('sha256').update(text).digest('hex') },
@@ -44,6 +46,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     calibration,
     evaluate: evaluatePlan(resolution),
     gates: gatesPlan(document),
+    ...(canary === null ? {} : { canary }),
     output: {
       dir: outputDir,
       max_shard_bytes: bytesOf(mappingOf(value['output'])['max_shard_size']) ?? 20_000_000_000,
@@ -100,7 +103,7 @@ function estimateInput(resolution: Resolution): EstimateInput {
   const { model, layers } = resolution;
   if (model === null) throw new Error('An estimate needs a model.');
   const context = model.architecture?.max_position_embeddings ?? 2048;
-  const rows = (dataset: ResolvedDataset | null): EstimateInput['calibration'] => {
+  const rows = (dataset: Pick<ResolvedDataset, 'plan'> | null): EstimateInput['calibration'] => {
     if (dataset === null) return null;
     const { num_calibration_samples, max_seq_length, bytes } = dataset.plan;
     const samples = Math.max(1, Math.min(num_calibration_samples ?? Infinity, Math.ceil(bytes / bytesOfRow)));
@@ -112,6 +115,8 @@ function estimateInput(resolution: Resolution): EstimateInput {
   const asked = [multipleChoice, generation].map((task) => (task === null ? null : questionsOf(task, context)));
   const texts = resolution.evaluations.map(rows);
   const [choices = null, prompts = null] = asked;
+  const canary = canaryOf(resolution)?.plan ?? null;
+  const canaryRows = rows(canary && { plan: canary.dataset });
   return {
     model,
     layers,
@@ -119,6 +124,10 @@ function estimateInput(resolution: Resolution): EstimateInput {
     evaluation: mostOf([...texts, choices]),
     readings: [...texts, ...asked].filter((reading) => reading !== null),
     generation: prompts === null ? null : { questions: prompts.samples, tokens: prompts.tokens },
+    canary:
+      canary === null || canaryRows === null
+        ? null
+        : { ...canaryRows, passes: canaryPasses(canary, model.architecture?.num_hidden_layers ?? 1) },
     transforms: transformPlans(resolution),
     pruning: prunerPlans(resolution),
     memoryLimit: memoryLimit(resolution),

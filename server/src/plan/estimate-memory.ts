@@ -40,6 +40,8 @@ export interface MemoryInput {
   evaluation: RowsEstimate | null;
   /** Absent: nothing is generated. */
   generation?: GenerationEstimate | null;
+  /** Absent: none. */
+  canary?: RowsEstimate | null;
   transforms: readonly TransformPlan[];
   /** Names of the layers that are pruned; absent: none. */
   pruned?: ReadonlySet<string>;
@@ -85,11 +87,18 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
   if (input.transforms.some(isRotation)) add('folding rotations into the weights', rotatingBytes(input.layers));
   const units = unitsOf(changed);
   const unitBytes = largestOf(units, (unit) => quantizingBytes(unit, input));
-  if (input.calibration === null || architecture === null) add('quantizing a block', unitBytes);
-  else {
+  // Hidden states of the model as it is, of its quantized blocks, and of what is measured, beside all that the run holds.
+  const canary = !input.canary || architecture === null ? 0 : 3 * cachedBytes(architecture, input.canary, input.memoryLimit / 3);
+  const measuring = canary + canaryBytes(input);
+  if (input.calibration === null || architecture === null) {
+    add('quantizing a block', canary + unitBytes);
+    if (canary > 0) add('measuring the canary', measuring);
+  } else {
     const { calibration } = input;
     const pairs = input.layers.some(needsPairs);
-    const hidden = cachedBytes(architecture, calibration, input.memoryLimit / (pairs ? 2 : 1)) * (pairs ? 2 : 1);
+    const rows = cachedBytes(architecture, calibration, input.memoryLimit / (pairs ? 2 : 1)) * (pairs ? 2 : 1);
+    if (canary > 0) add('measuring the canary', rows + measuring);
+    const hidden = rows + canary;
     const hessians = largestOf(units, (unit) => hessianBytes(unit, input));
     const weights = largestOf(blocksOf(input.layers), blockWeights);
     add(
@@ -122,7 +131,13 @@ export function leastMemoryStages(input: MemoryInput, bytesAfter: number): Memor
   const least = (rows: RowsEstimate | null): RowsEstimate | null => rows && { ...rows, isLeast: true };
   const generation = input.generation && { ...input.generation, questions: 1 };
   return memoryStages(
-    { ...input, calibration: least(input.calibration), evaluation: least(input.evaluation), ...(generation ? { generation } : {}) },
+    {
+      ...input,
+      calibration: least(input.calibration),
+      evaluation: least(input.evaluation),
+      canary: least(input.canary ?? null),
+      ...(generation ? { generation } : {}),
+    },
     bytesAfter,
   );
 }
@@ -263,6 +278,13 @@ function headBytes(facts: ArchitectureFacts, layers: readonly LayerPlan[], rows:
     (b === 4 ? 0 : blocks(1, 4 * V * d)) +
     blocks(1, Math.max(4 * V, Math.min(rows.isLeast ? fewLogitBytes : logitBytes, 4 * T * V)))
   );
+}
+
+/** Its rows in a block, or both heads on them. */
+function canaryBytes({ canary, model: { architecture }, layers }: MemoryInput): number {
+  if (!canary || architecture === null) return 0;
+  const weights = largestOf(blocksOf(layers), blockWeights);
+  return Math.max(weights + workingBytes(architecture, canary), 2 * headBytes(architecture, layers, canary));
 }
 
 /** What the worker finishes as one: the layers of a block, and every layer outside of the blocks by itself. */

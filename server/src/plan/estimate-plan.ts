@@ -22,6 +22,8 @@ export interface EstimateInput {
   /** Everything that is read to evaluate, for the time; absent: `evaluation`. */
   readings?: readonly RowsEstimate[];
   generation?: GenerationEstimate | null;
+  /** `passes`: of its rows through the whole model. */
+  canary?: (RowsEstimate & { passes: number }) | null;
   /** Absent: none. */
   transforms?: readonly TransformPlan[];
   pruning?: readonly PrunerPlan[];
@@ -36,6 +38,7 @@ export function estimatePlan({
   evaluation,
   readings = evaluation === null ? [] : [evaluation],
   generation = null,
+  canary = null,
   transforms = [],
   pruning = [],
   memoryLimit,
@@ -70,7 +73,7 @@ export function estimatePlan({
   for (const layer of layers)
     if (layer.scheme === null && layer.tied_to !== null && pruned.has(layer.name))
       after += layer.rows * layer.columns * sizeOfDtype(layer.dtype);
-  const memory = { model, layers, calibration, evaluation, generation, transforms, pruned, memoryLimit, storedBytes: stored };
+  const memory = { model, layers, calibration, evaluation, generation, canary, transforms, pruned, memoryLimit, storedBytes: stored };
   const [peak, least] = [largestOf(memoryStages(memory, after)), largestOf(leastMemoryStages(memory, after))];
   return {
     weights_bytes_before: before,
@@ -81,7 +84,8 @@ export function estimatePlan({
     least_memory_bytes: least.bytes,
     least_memory_stage: least.name,
     disk_bytes: 2 * after + (rotation === undefined ? 0 : before + head),
-    operations: operations(model.architecture, layers, calibration, readings) + transformOperations(layers, calibration, transforms),
+    operations:
+      operations(model.architecture, layers, calibration, readings, canary) + transformOperations(layers, calibration, transforms),
   };
 }
 
@@ -105,6 +109,7 @@ function operations(
   layers: readonly LayerPlan[],
   calibration: EstimateInput['calibration'],
   readings: readonly RowsEstimate[],
+  canary: EstimateInput['canary'],
 ): number {
   const weights = layers.filter((layer) => layer.block !== null).reduce((sum, layer) => sum + layer.rows * layer.columns, 0);
   const perToken = (tokens: number): number =>
@@ -113,6 +118,7 @@ function operations(
   let total = 0;
   if (calibration !== null) total += 2 * calibration.totalTokens * perToken(calibration.tokens);
   for (const { totalTokens, tokens } of readings) total += 2 * totalTokens * perToken(tokens);
+  if (canary) total += canary.passes * canary.totalTokens * perToken(canary.tokens);
   for (const layer of layers)
     if (isSolved(layer))
       total += layer.columns ** 2 * ((calibration === null ? 0 : calibration.totalTokens / 2) + layer.rows + (2 / 3) * layer.columns);

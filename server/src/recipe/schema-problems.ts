@@ -206,6 +206,10 @@ function problemOf(
       return coerceTo('number', value) === undefined
         ? null
         : at('value-too-small', `${field} is ${show(value)}; it must be at least ${String(params['limit'])}.`);
+    case 'exclusiveMinimum':
+      return coerceTo('number', value) === undefined
+        ? null
+        : at('value-too-small', `${field} is ${show(value)}; it must be more than ${String(params['limit'])}.`);
     case 'maximum': {
       if (coerceTo('number', value) === undefined) return null;
       const more = `${field} is ${show(value)}; it must be at most ${String(params['limit'])}.`;

@@ -22,9 +22,9 @@ export const observeWork = ({ plan }: RunContext, unit: WorkUnit, n_tokens: numb
 };
 
 /** Resuming passes the rows through the finished blocks again, so only the rest of their work is counted as done. */
-export function expectWork(context: RunContext, units: readonly WorkUnit[], n_finished: number, n_tokens: number): void {
+export function expectWork(context: RunContext, units: readonly WorkUnit[], n_finished: number, n_tokens: number, canary = 0): void {
   const { plan } = context;
-  let [total, done] = [evaluateOperations(plan) + depthOperations(plan), 0];
+  let [total, done] = [evaluateOperations(plan) + depthOperations(plan) + canary, 0];
   for (const unit of units) {
     const searches = transformPasses(unit).flatMap((pass) => (pass.name === 'awq' ? pass.mappings : []));
     const searching = searches.reduce((sum, search) => sum + searchOperations(plan, search, n_tokens), 0);

@@ -10,6 +10,7 @@ import { loadTokenBatches } from '../calibration/token-batches.js';
 import { modelTensors, openTensorReader } from '../checkpoint/tensor-reader.js';
 import { loadCopies, type ReaderOn } from '../checkpoint/weight-copies.js';
 import { activationBudget } from '../memory/activation-budget.js';
+import { Canary } from '../evaluate/canary.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
 import { NextWeightsOnEach } from '../memory/next-weights.js';
 import { hashOfTokens } from '../report/run-lock.js';
@@ -38,10 +39,15 @@ export async function quantizeUnits(
       return attempt();
     });
   };
-  if (plan.calibration === null || journal.finished.length === units.length) {
-    expectWork(context, units, journal.finished.length, 0);
-    for (const unit of units.slice(journal.finished.length))
-      await survive(describeUnit(unit), () => finish(context, journal, unit, null, source));
+  const written = new WrittenModel(plan, units, journal);
+  await using canary = await Canary.open(context, governor, written);
+  const n_finished = journal.finished.length;
+  if (plan.calibration === null || n_finished === units.length) {
+    expectWork(context, units, n_finished, 0, canary?.operations);
+    for (const unit of units) {
+      if (unit.index >= n_finished) await survive(describeUnit(unit), () => finish(context, journal, unit, null, source));
+      await canary?.after(unit.block);
+    }
     return;
   }
   const { architecture } = plan.model;
@@ -73,11 +79,10 @@ export async function quantizeUnits(
   using _ = governor.hold({ tokens, rows });
   using next = new NextWeightsOnEach(rows.devices, source, plan.model, tokens.largest);
   governor.luxury = next;
-  expectWork(context, units, journal.finished.length, tokens.nTokens);
+  expectWork(context, units, n_finished, tokens.nTokens, canary?.operations);
   const lastConsumer = units.findLastIndex(
     (unit) => unit.place === 'block' || unit.layers.some((layer) => layer.name === architecture.lm_head),
   );
-  const written = new WrittenModel(plan, units, journal);
   const readWritten: ReaderOn = (device) => written.reader(device);
   let isEmbedded = false;
   for (const unit of units) {
@@ -92,6 +97,8 @@ export async function quantizeUnits(
     [operations, message] = [observeWork(context, unit, tokens.nTokens), `calibrating ${describeUnit(unit)}`];
     if (unit.index >= journal.finished.length)
       await survive(describeUnit(unit), () => finish(context, journal, unit, rows, (device) => next.reader(device)));
+    operations = 0;
+    await canary?.after(unit.block);
     if (unit.block === null || unit.index >= lastConsumer) continue;
     [operations, message] = [forwardOperations(plan, unit.block, tokens.nTokens), `passing the rows through ${describeUnit(unit)}`];
     const block = unit.block;

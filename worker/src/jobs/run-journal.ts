@@ -2,6 +2,7 @@
 //
 //   run.json         which work this folder belongs to (a hash of everything that decides the bytes)
 //   journal.jsonl    one line per finished unit: its shard, the shard's hash, its metrics and problems
+//   canary.json      what the canary has measured behind them
 //   blocks/NNN.*     the shards and the sidecar arrays of the units
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -67,7 +68,7 @@ export class RunJournal {
       return new RunJournal(dir, finished, null);
     }
     const begunAnew = known === null || known.work === work ? null : await whyAnew(dir, known, plan, device, version);
-    for (const name of ['journal.jsonl', 'report.json', 'lock.json', 'blocks', 'checkpoint', 'rotated'])
+    for (const name of ['journal.jsonl', 'canary.json', 'report.json', 'lock.json', 'blocks', 'checkpoint', 'rotated'])
       await rm(path.join(dir, name), { recursive: true, force: true });
     await makeFolder(path.join(dir, 'blocks'));
     const identity: RunIdentity = { run_version: 1, work, device, bitwright_version: version };
@@ -95,7 +96,7 @@ export class RunJournal {
 
   /** After the checkpoint stands: the shards are copies of what it holds, and the next run begins anew. */
   async close(): Promise<void> {
-    await rm(path.join(this.dir, 'journal.jsonl'), { force: true });
+    for (const name of ['journal.jsonl', 'canary.json']) await rm(path.join(this.dir, name), { force: true });
     for (const { shard } of this.finished) if (shard) await rm(path.join(this.dir, shard.file), { force: true });
   }
 }

@@ -36,6 +36,8 @@ export interface GovernedWork {
   rewind?: () => void;
   /** The work computes logits, as many at a time as `logitsAtATime` says. */
   hasLogits?: boolean;
+  /** No batches are cut for it, so that what the run computes otherwise stays the same to the bit. */
+  sparesBatches?: boolean;
 }
 
 /** Logits in memory at a time: 64 MiB. */
@@ -84,7 +86,7 @@ export class MemoryGovernor {
   }
 
   /** What was done, as a sentence; null when nothing is left. */
-  private async giveUp(missing: MissingMemory, { hasLogits = false }: GovernedWork): Promise<string | null> {
+  private async giveUp(missing: MissingMemory, { hasLogits = false, sparesBatches = false }: GovernedWork): Promise<string | null> {
     const { parts } = this;
     if (missing.where === 'host') {
       // The budget said that there was room, and there is none: what comes now goes to disk.
@@ -109,7 +111,7 @@ export class MemoryGovernor {
       this.logitsAtATime /= 4;
       return `Logits are computed ${bytesText(4 * this.logitsAtATime)} at a time.`;
     }
-    return this.halve();
+    return sparesBatches ? null : this.halve();
   }
 
   private async halve(): Promise<string | null> {

@@ -1,7 +1,9 @@
 // report.json: the numbers of a run, from what the run collected. Written before the last event, whatever happened.
 import path from 'node:path';
-import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { CanaryPlan, ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type {
+  CanaryFigure,
+  CanaryResult,
   ErrorDepth,
   LayerMetrics,
   RotationMetrics,
@@ -31,6 +33,8 @@ export interface RunFacts {
   places: Pick<RunReport['memory'], 'devices' | 'process_peak_bytes' | 'pinned_peak_bytes' | 'activations'>;
   /** Empty where the recipe has none, or the run did not get to its end. */
   gates: readonly JudgedGate[];
+  /** Empty where the plan has no canary, or it has not measured yet. */
+  canary: CanaryFigure[];
   stages: RunReport['stages'];
   rotations: RotationMetrics[];
   transforms: TransformMetrics[];
@@ -74,6 +78,7 @@ export function makeReport(facts: RunFacts): RunReport {
       ...facts.places,
     },
     ...(gates.length > 0 ? { gates: gates.map(({ facts: { key }, limit, value, holds }) => ({ gate: key, limit, value, holds })) } : {}),
+    ...(plan.canary === undefined ? {} : { canary: canaryOf(plan.canary, facts.canary) }),
     stages: facts.stages,
     ...(facts.rotations.length > 0 ? { rotations: facts.rotations } : {}),
     transforms: facts.transforms,
@@ -82,3 +87,10 @@ export function makeReport(facts: RunFacts): RunReport {
     problems: facts.problems,
   };
 }
+
+const canaryOf = ({ max_mean_kld, every, dataset }: CanaryPlan, figures: CanaryFigure[]): CanaryResult => ({
+  max_mean_kld,
+  every,
+  dataset: dataset.dataset,
+  figures,
+});

@@ -8,6 +8,7 @@ import type {
   PrunerPlan,
   QuantizationPlan,
 } from '../../../../schemas/src/generated/plan.js';
+import { canaryPlanText } from '../../../../schemas/src/canary-text.js';
 import { gatesText } from '../../../../schemas/src/quality-gates.js';
 import { deviceOption, exitCode, outOption, recipeOptions, type Command } from '../command.js';
 import { change, counted, schemeText, table, thousands } from '../format-text.js';
@@ -113,6 +114,7 @@ export function planLines(plan: QuantizationPlan): string[] {
     `Calibration  ${plan.calibration === null ? 'none needed' : datasetText(plan.calibration)}`,
     ...evaluationLines(plan.evaluate).map((line, index) => `${index === 0 ? 'Evaluation ' : '           '}  ${line}`),
     ...(plan.gates === null ? [] : [`Gates        ${gatesText(plan.gates)}`]),
+    ...(plan.canary === undefined ? [] : [`Canary       ${canaryPlanText(plan.canary)}, on ${datasetText(plan.canary.dataset)}`]),
     `Weights      ${bytesText(estimate.weights_bytes_before)} → ${bytesText(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight)`,
     `Memory       about ${bytesText(estimate.peak_memory_bytes)} at most${parseDeviceChoice(plan.device)?.kind === 'cuda' ? ' on each device' : ''}, while ${estimate.peak_memory_stage}`,
     `Disk         ${bytesText(estimate.disk_bytes)} free needed`,
