@@ -6,11 +6,10 @@ import { round } from '../plot/cells.js';
 import { draw } from '../plot/element.js';
 import type { Drawing } from '../plot/element.js';
 import { drawKey } from '../plot/key.js';
-import { linearScale, logScale } from '../plot/scale.js';
-import type { Scale } from '../plot/scale.js';
+import { linearScale } from '../plot/scale.js';
+import { blockLabels, drawBlockLine, frame, margin } from './block-line.js';
 import { counted } from './metrics.js';
 
-const margin = { left: 54, right: 12, top: 10, bottom: 24 };
 /** Narrower bars cannot be hit: the picture becomes wider than its panel and scrolls. */
 const leastBar = 4;
 
@@ -20,85 +19,22 @@ const shareText = (share: number | null): string => (share === null ? 'not finit
 export const layerErrorText = (layer: LayerError): string =>
   `${layer.name}: output error ${shareText(layer.total)}; ${errorParts.map(({ key, name }) => `${name.toLowerCase()} ${shareText(layer[key])}`).join(', ')}`;
 
-function frame(ticks: readonly number[], y: (value: number) => number, width: number): Drawing[] {
-  return ticks.map((tick) =>
-    draw(
-      'g',
-      { 'aria-hidden': 'true' },
-      draw('line', { class: 'grid-line', x1: margin.left, x2: width - margin.right, y1: round(y(tick)), y2: round(y(tick)) }),
-      draw('text', { class: 'axis-label', x: margin.left - 6, y: round(y(tick) + 4), 'text-anchor': 'end' }, percent(tick)),
-    ),
-  );
-}
-
-/** Labels that touch none before them. */
-function blockLabels(blocks: readonly { x: number; text: string }[], height: number): Drawing[] {
-  let free = -Infinity;
-  return blocks.flatMap(({ x, text }) => {
-    const half = 3.4 * text.length;
-    if (x - half < free) return [];
-    free = x + half + 6;
-    return [draw('text', { class: 'axis-label', x: round(x), y: height - 7, 'text-anchor': 'middle', 'aria-hidden': 'true' }, text)];
-  });
-}
-
-/** The line through the blocks, on a logarithmic scale: errors grow by factors. What is not finite breaks the line. */
+/** The line through the blocks. */
 export function drawDepthLine({ blocks }: ErrorDepth, width: number): Drawing {
-  const height = 150;
-  const errors = blocks.map(({ error }) => error);
-  const positive = errors.filter((error) => error !== null).filter((error) => error > 0);
-  const scale: Scale = positive.length > 0 ? logScale(Math.min(...positive) / 1.5, Math.max(...positive) * 1.5) : linearScale(0, 1);
-  const inner = { width: width - margin.left - margin.right, height: height - margin.top - margin.bottom };
-  const x = (i: number): number => margin.left + ((i + 0.5) / blocks.length) * inner.width;
-  const y = (value: number): number => margin.top + (1 - scale.share(value)) * inner.height;
-  let begun = false;
-  const steps = errors.flatMap((error, i) => {
-    if (error === null) {
-      begun = false;
-      return [];
-    }
-    const step = `${begun ? 'L' : 'M'}${round(x(i))} ${round(y(error))}`;
-    begun = true;
-    return [step];
-  });
-  const dots = errors.flatMap((error, i) =>
-    error === null || blocks.length > inner.width / 8
-      ? []
-      : [draw('circle', { class: 'depth-dot', cx: round(x(i)), cy: round(y(error)), r: 2.5 })],
-  );
-  const label = (block: number | null): string => (block === null ? 'embedding' : String(block));
   const last = blocks.at(-1);
+  const label = (block: number | null): string => (block === null ? 'embedding' : String(block));
+  const svg = drawBlockLine({
+    points: blocks.map(({ block, error }) => ({ label: label(block), value: error })),
+    format: percent,
+    label: `Error of the hidden states behind the embedding and ${counted(blocks.length - 1, 'block')}: ${shareText(blocks[0]?.error ?? 0)} at the beginning, ${shareText(last?.error ?? 0)} behind block ${last?.block ?? 0}`,
+    width,
+  });
   const table = {
     name: 'Hidden states behind each block',
     of: null,
     heads: ['block', 'error'],
     rows: () => blocks.map(({ block, error }) => [label(block), error]),
   };
-  const svg = draw(
-    'svg',
-    {
-      class: 'depth-line',
-      width,
-      height,
-      viewBox: `0 0 ${width} ${height}`,
-      role: 'img',
-      'aria-label': `Error of the hidden states behind the embedding and ${counted(blocks.length - 1, 'block')}: ${shareText(blocks[0]?.error ?? 0)} at the beginning, ${shareText(last?.error ?? 0)} behind block ${last?.block ?? 0}`,
-    },
-    ...frame(scale.ticks(4), y, width),
-    draw('path', { class: 'depth-path', d: steps.join(' ') }),
-    ...dots,
-    draw('line', {
-      class: 'axis',
-      x1: margin.left,
-      x2: width - margin.right,
-      y1: margin.top + inner.height,
-      y2: margin.top + inner.height,
-    }),
-    ...blockLabels(
-      blocks.map(({ block }, i) => ({ x: x(i), text: label(block) })),
-      height,
-    ),
-  );
   return { ...svg, table };
 }
 
@@ -178,7 +114,7 @@ export function drawDepthBars(depth: ErrorDepth, selected: string | null, width:
       'aria-orientation': 'horizontal',
       'aria-label': `Output errors of ${counted(layers.length, 'layer')} in the order of their work. Arrow keys move, Enter shows a layer.`,
     },
-    ...frame(scale.ticks(4), y, whole),
+    ...frame(scale.ticks(4), y, whole, percent),
     ...(most >= divergenceLimit
       ? [
           draw('line', {

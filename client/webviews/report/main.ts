@@ -13,6 +13,7 @@ import type { Drawing } from '../plot/element.js';
 import { drawKey } from '../plot/key.js';
 import { placeTooltip } from '../plot/tooltip.js';
 import { themeNow } from '../theme.js';
+import { drawCanary } from './canary-plot.js';
 import { depthKey, depthPanel, redrawDepth } from './depth-panel.js';
 import { layerErrorText } from './depth-plot.js';
 import { drawHeatmap, scaleOf, worstOf } from './error-heatmap.js';
@@ -87,7 +88,7 @@ function replace(id: string, ...drawings: Drawing[]): void {
 }
 
 /** Wide tables without anything in them that takes the focus: the keyboard scrolls them too. */
-const scrolled: ReadonlySet<string> = new Set(['rotations', 'transforms']);
+const scrolled: ReadonlySet<string> = new Set(['canary', 'rotations', 'transforms']);
 
 function render(shown: RunReport): void {
   const section = (id: string, title: string, ...more: Drawing[]): Drawing =>
@@ -127,6 +128,7 @@ function render(shown: RunReport): void {
           ),
     ),
     ...(shown.depth ? [toDom(document, section('depth', 'Where did it break', drawExport('Where did it break')))] : []),
+    ...(shown.canary ? [toDom(document, section('canary', 'Canary', drawExport('Canary')))] : []),
     ...(shown.rotations?.length ? [toDom(document, section('rotations', 'Rotations'))] : []),
     ...(shown.transforms?.length ? [toDom(document, section('transforms', 'Transforms'))] : []),
     ...(shown.layers.length === 0
@@ -148,6 +150,7 @@ function render(shown: RunReport): void {
   if (shown.depth) replace('depth', depthPanel(shown.depth));
   if (shown.rotations?.length) replace('rotations', drawRotations(shown.rotations));
   if (shown.transforms?.length) replace('transforms', drawTransforms(shown.transforms));
+  redrawCanary(shown);
   if (shown.layers.length === 0) return;
   const metricSelect = document.getElementById('metric') as HTMLSelectElement;
   metricSelect.value = chosenMetric(shown.layers)?.key ?? '';
@@ -197,7 +200,12 @@ function select(layer: string, focus: boolean): void {
 
 const cellOf = (layer: string): SVGElement | null => document.querySelector<SVGElement>(`.cell[data-key="${CSS.escape(layer)}"]`);
 
+function redrawCanary({ canary }: RunReport): void {
+  if (canary) replace('canary', drawCanary(canary, Math.max(260, document.getElementById('canary')?.clientWidth ?? 0)));
+}
+
 function redrawPictures(): void {
+  if (report !== null) redrawCanary(report);
   if (report === null || report.layers.length === 0) return;
   const { layers } = report;
   const metric = chosenMetric(layers);

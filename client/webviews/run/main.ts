@@ -4,6 +4,7 @@ import './run.css';
 import type { LiveRun } from '../../../schemas/src/live-run.js';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { openChannel } from '../channel.js';
+import { drawCanary } from '../report/canary-plot.js';
 import { draw, toDom, type Drawing } from '../plot/element.js';
 import { themeNow } from '../theme.js';
 import { drawLiveCells, drawLiveProblems, drawLiveTable, drawMemory, drawProgress, drawStages, liveMetric } from './live-run.js';
@@ -32,7 +33,7 @@ function makeFrame(): void {
       'section',
       { class: 'panel', 'aria-labelledby': `${id}-title` },
       draw('h2', { id: `${id}-title` }, title),
-      draw('div', { id, ...(id === 'stages' ? { tabindex: 0, role: 'group', 'aria-label': title } : {}) }),
+      draw('div', { id, ...(id === 'stages' || id === 'canary' ? { tabindex: 0, role: 'group', 'aria-label': title } : {}) }),
       ...more,
     );
   page.replaceChildren(
@@ -52,6 +53,7 @@ function makeFrame(): void {
       ),
       section('heatmap', 'Layers as they finish', draw('p', { id: 'unit', class: 'unit' })),
       draw('div', { class: 'pair' }, section('stages', 'Stages'), section('memory', 'Memory')),
+      ...(run?.canary ? [section('canary', 'Canary')] : []),
       section('problems', 'Problems'),
       draw(
         'details',
@@ -78,6 +80,7 @@ function redraw(): void {
   put('progress', drawProgress(run));
   put('stages', drawStages(run));
   put('memory', drawMemory(run));
+  if (run.canary) put('canary', drawCanary(run.canary, Math.max(260, document.getElementById('canary')?.clientWidth ?? 0)));
   put('problems', drawLiveProblems(run));
   put('table', drawLiveTable(run, metric));
   const hadFocus = document.activeElement?.classList.contains('cell') === true;
@@ -93,10 +96,15 @@ function redraw(): void {
 }
 
 /** Every tenth is read aloud, and the end; more would drown what else is read. */
-function speak({ outcome, fraction, problems }: LiveRun): void {
+function speak({ outcome, fraction, problems, canary }: LiveRun): void {
   const tenths = Math.floor(fraction * 10) * 10;
+  // Of a canary that is near its limit, every tenth of the limit.
+  const share = canary === null ? 0 : Math.floor((10 * (canary.figures.at(-1)?.mean_kld ?? 0)) / canary.max_mean_kld) * 10;
+  const near = share < 50 ? '' : `, canary at ${share} percent of its limit`;
   const text =
-    outcome === 'running' ? `${tenths} percent${problems.length === 0 ? '' : `, ${problems.length} problems`}` : `The run is ${outcome}`;
+    outcome === 'running'
+      ? `${tenths} percent${near}${problems.length === 0 ? '' : `, ${problems.length} problems`}`
+      : `The run is ${outcome}`;
   const place = document.getElementById('spoken');
   if (place !== null && text !== spoken) place.textContent = spoken = text;
 }
