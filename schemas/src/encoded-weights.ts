@@ -1,5 +1,30 @@
 // Weights whose storage is made by their method itself, without a grid of scales beside it: NF4 of bitsandbytes, the vectors of vptq and the blocks of GGUF.
-import type { QuantizationArgs, Vectors } from './generated/plan.js';
+import type { QuantizationArgs, QuantizationScheme, Vectors } from './generated/plan.js';
+
+/** What a method says of its own storage, in the order that the plan has it in. */
+type Storage = Pick<QuantizationArgs, 'num_bits' | 'type' | 'symmetric' | 'strategy' | 'group_size'> &
+  Partial<Pick<QuantizationArgs, 'codebook' | 'vectors' | 'gguf_type' | 'gguf_asked' | 'gguf_heads'>>;
+
+/** A scheme that leaves activations alone and observes nothing. The hash of a plan sees the order of its keys. */
+export const encodedScheme = (
+  format: QuantizationScheme['format'],
+  storage: Storage,
+  scale_dtype: QuantizationArgs['scale_dtype'] = null,
+): QuantizationScheme => ({
+  weights: {
+    ...storage,
+    block_structure: null,
+    dynamic: false,
+    actorder: null,
+    scale_dtype,
+    zp_dtype: null,
+    observer: null,
+    observer_kwargs: {},
+  },
+  input_activations: null,
+  output_activations: null,
+  format,
+});
 
 export const isEncoded = ({ codebook, gguf_type }: Pick<QuantizationArgs, 'codebook' | 'gguf_type'>): boolean =>
   codebook !== undefined || gguf_type !== undefined;

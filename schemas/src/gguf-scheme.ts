@@ -1,4 +1,5 @@
 // A type of GGUF as a scheme: what plan, checks and reports say of a layer in its blocks.
+import { encodedScheme } from './encoded-weights.js';
 import type { QuantizationArgs, QuantizationScheme } from './generated/plan.js';
 
 export type GgufType = NonNullable<QuantizationArgs['gguf_type']>;
@@ -26,25 +27,13 @@ export const isGgufType = (name: string): name is GgufType => Object.hasOwn(kind
 /** `asked`: the type in whose place it stands; `heads`: of a file, whose rows are in pairs. */
 export function ggufScheme(type: GgufType, asked: QuantizationArgs['gguf_asked'] | null, heads: number | null): QuantizationScheme {
   const kind = kinds[type];
-  return {
-    weights: {
-      ...kind,
-      gguf_type: type,
-      ...(asked === null || asked === undefined ? {} : { gguf_asked: asked }),
-      ...(heads === null ? {} : { gguf_heads: heads }),
-      strategy: kind.group_size === null ? 'tensor' : 'group',
-      block_structure: null,
-      dynamic: false,
-      actorder: null,
-      scale_dtype: null,
-      zp_dtype: null,
-      observer: null,
-      observer_kwargs: {},
-    },
-    input_activations: null,
-    output_activations: null,
-    format: 'gguf',
-  };
+  return encodedScheme('gguf', {
+    ...kind,
+    gguf_type: type,
+    ...(asked === null || asked === undefined ? {} : { gguf_asked: asked }),
+    ...(heads === null ? {} : { gguf_heads: heads }),
+    strategy: kind.group_size === null ? 'tensor' : 'group',
+  });
 }
 
 /** A layer that GGUF's blocks do not divide: it stays in its own dtype. */

@@ -1,5 +1,6 @@
 // quantization_config of a compressed-tensors checkpoint → scheme of every module. Reads our own and the real packages' files.
 import type { ModelQuantization, QuantizationArgs, QuantizationScheme } from '../generated/plan.js';
+import { encodedScheme } from '../encoded-weights.js';
 import { readVptq } from './vptq-config.js';
 import { compileTarget, targetRank } from './match-targets.js';
 import type { NamedModule } from './match-targets.js';
@@ -87,29 +88,15 @@ function schemeFor(module: NamedModule, groups: readonly Group[]): QuantizationS
   return hits[0]?.scheme ?? null;
 }
 
-/** Which modules are stored in 4 bits bitsandbytes tells by their tensors; the sizes of their blocks stand in these. */
 /** Blocks of 64 weights, end to end through the rows. `scale_dtype` tells double quantization from magnitudes in 32 bits. */
-export const nf4Scheme = (hasDoubleQuantization: boolean): QuantizationScheme => ({
-  weights: {
-    num_bits: 4,
-    type: 'float',
-    symmetric: true,
-    codebook: 'nf4',
-    strategy: 'group',
-    group_size: 64,
-    block_structure: null,
-    dynamic: false,
-    actorder: null,
-    scale_dtype: hasDoubleQuantization ? 'torch.uint8' : 'torch.float32',
-    zp_dtype: null,
-    observer: null,
-    observer_kwargs: {},
-  },
-  input_activations: null,
-  output_activations: null,
-  format: 'bitsandbytes',
-});
+export const nf4Scheme = (hasDoubleQuantization: boolean): QuantizationScheme =>
+  encodedScheme(
+    'bitsandbytes',
+    { num_bits: 4, type: 'float', symmetric: true, codebook: 'nf4', strategy: 'group', group_size: 64 },
+    hasDoubleQuantization ? 'torch.uint8' : 'torch.float32',
+  );
 
+/** Which modules are stored in 4 bits bitsandbytes tells by their tensors alone. */
 function readBitsAndBytes(config: Json, modules: readonly NamedModule[], tensorNames: readonly string[]): QuantizationConfigResult {
   const types = ['nf4', 'fp4'].filter((type) => tensorNames.some((name) => name.endsWith(`.quant_state.bitsandbytes__${type}`)));
   if (config['load_in_4bit'] !== true || types.join() !== 'nf4')

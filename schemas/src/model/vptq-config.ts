@@ -1,5 +1,6 @@
 // What config.json says of vectors that the vptq package reads (release 0.0.5): written for each layer, and read again. One package, one list of names.
 import type { ModelQuantization, QuantizationScheme, Vectors } from '../generated/plan.js';
+import { encodedScheme } from '../encoded-weights.js';
 import type { NamedModule } from './match-targets.js';
 
 type Json = Record<string, unknown>;
@@ -11,8 +12,8 @@ export const indexBits = ({ num_centroids, num_res_centroids }: Vectors): number
   Math.ceil(Math.log2(num_centroids)) + (num_res_centroids > 0 ? Math.ceil(Math.log2(num_res_centroids)) : 0);
 
 /** num_bits, which is whole everywhere, is the nearest to the bits of an index over its weights. */
-export const vptqScheme = (vectors: Vectors): QuantizationScheme => ({
-  weights: {
+export const vptqScheme = (vectors: Vectors): QuantizationScheme =>
+  encodedScheme('vptq', {
     num_bits: Math.max(1, Math.round(indexBits(vectors) / vectors.vector_len)),
     type: 'float',
     symmetric: true,
@@ -20,18 +21,7 @@ export const vptqScheme = (vectors: Vectors): QuantizationScheme => ({
     vectors,
     strategy: 'tensor',
     group_size: null,
-    block_structure: null,
-    dynamic: false,
-    actorder: null,
-    scale_dtype: null,
-    zp_dtype: null,
-    observer: null,
-    observer_kwargs: {},
-  },
-  input_activations: null,
-  output_activations: null,
-  format: 'vptq',
-});
+  });
 
 /** The arguments of the package's linear layer, by their names; -1 stands for none, and what is of outliers comes first in a pair. */
 export function vptqLayerConfig(vectors: Vectors, { rows, columns }: { rows: number; columns: number }, hasBias: boolean): Json {
