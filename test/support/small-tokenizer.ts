@@ -45,16 +45,18 @@ export function sentencePieceTokenizer(size = 265): object {
 export function byteLevelTokenizer(pattern: string | null, merges: readonly string[] = ['a b']): object {
   const letters = [...'!"#$%&\'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyzĠĊ'];
   const tokens = [...letters, ...merges.map((merge) => merge.replace(' ', ''))];
-  const bytes = { type: 'ByteLevel', add_prefix_space: false, use_regex: pattern === null };
+  const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: pattern === null };
   return {
-    added_tokens: [{ id: tokens.length, content: '<|end|>', special: true, normalized: false }],
+    added_tokens: [
+      { id: tokens.length, content: '<|end|>', single_word: false, lstrip: false, rstrip: false, normalized: false, special: true },
+    ],
     normalizer: null,
     pre_tokenizer:
       pattern === null
         ? bytes
-        : { type: 'Sequence', pretokenizers: [{ type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated' }, bytes] },
+        : { type: 'Sequence', pretokenizers: [{ type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false }, bytes] },
     post_processor: null,
-    decoder: { type: 'ByteLevel' },
+    decoder: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false },
     model: { type: 'BPE', vocab: Object.fromEntries(tokens.map((token, id) => [token, id])), merges },
   };
 }
