@@ -1,7 +1,7 @@
 // Validates values by JSON Schema; the only importer of ajv. A schema is compiled at its first use: the code that ajv writes for all of them
-// was more than half of all bundles when it was written at build time.
+// was more than half of all bundles when it was written at build time. What a reference to another file leads to is compiled when a value comes there.
 import Ajv from 'ajv';
-import type { ErrorObject, ValidateFunction } from 'ajv';
+import type { AnySchemaObject, ErrorObject, FuncKeywordDefinition, SchemaObjCxt, ValidateFunction } from 'ajv';
 
 /** What a schema refuses, with ajv's words and without its types. */
 export interface SchemaFinding {
@@ -38,10 +38,43 @@ function compile(files: Readonly<Record<string, object>>, entry: string): Valida
     validateSchema: false,
   });
   ajv.addVocabulary(['x-bitwright']);
-  for (const schema of Object.values(files)) ajv.addSchema(schema);
+  ajv.addKeyword(referenceInTime);
+  for (const schema of Object.values(files)) ajv.addSchema(withReferencesInTime(schema));
   const validate = ajv.getSchema(entry);
   if (validate === undefined) throw new Error(`There is no schema ${entry}.`);
   return validate;
+}
+
+/** A recipe names two or three of all modifiers, and ajv would compile every one of them before the first answer. */
+const referenceInTime: FuncKeywordDefinition = {
+  keyword: 'x-reference-in-time',
+  schemaType: 'string',
+  errors: 'full',
+  compile: (reference: string, _parent: AnySchemaObject, { self, baseId, opts }: SchemaObjCxt) => {
+    const id = opts.uriResolver.resolve(baseId, reference);
+    let found: ValidateFunction | undefined;
+    const validate: ReturnType<NonNullable<FuncKeywordDefinition['compile']>> = (value: unknown, place) => {
+      found ??= self.getSchema(id);
+      if (found === undefined) throw new Error(`There is no schema ${id}.`);
+      const isValid = found(value, place) as boolean;
+      validate.errors = found.errors ?? [];
+      return isValid;
+    };
+    return validate;
+  },
+};
+
+/** The schema with that keyword in place of references to other files. */
+function withReferencesInTime<T>(schema: T): T {
+  if (typeof schema !== 'object' || schema === null) return schema;
+  if (Array.isArray(schema)) return schema.map(withReferencesInTime) as T;
+  return Object.fromEntries(
+    Object.entries(schema).map(([key, value]: [string, unknown]) =>
+      key === '$ref' && typeof value === 'string' && !value.startsWith('#')
+        ? [referenceInTime.keyword, value]
+        : [key, withReferencesInTime(value)],
+    ),
+  ) as T;
 }
 
 /** Arrays are told from objects by the value itself. */
