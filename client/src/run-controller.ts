@@ -321,8 +321,8 @@ export function createRunController({ context, server, status, reports, sensitiv
     if (active !== null) {
       return showBusy();
     }
-    const uri = await vscode.workspace.save(document.uri);
-    // The user has cancelled the dialog, or the disk refused.
+    const uri = await saveRecipe(document);
+    // The user has cancelled the dialog, or the disk refused; VS Code says so.
     if (uri === undefined) return;
     const saved = await vscode.workspace.openTextDocument(uri);
     const run: ActiveRun = { command, recipe: saved.uri, cancelled: false, cancel: null };
@@ -334,4 +334,10 @@ export function createRunController({ context, server, status, reports, sensitiv
       await showFailure(failureOf(error), run);
     }
   }
+}
+
+/** workspace.save knows what stands in an editor alone, and a recipe chosen from a list or in the Explorer may stand in none. */
+async function saveRecipe(document: vscode.TextDocument): Promise<vscode.Uri | undefined> {
+  if (document.isUntitled) return vscode.workspace.save(document.uri);
+  return !document.isDirty || (await document.save()) ? document.uri : undefined;
 }
