@@ -9,13 +9,13 @@ namespace {
 struct Sizes {
   int64_t length = 2, count = 4, res_count = 0, groups = 1, outliers = 0;
   bool norm = false, stores_order = false;
-  double kiter = 50, ktol = 0, kseed = 7;
+  double kiter = 50, ktol = 0, kseed = 7, block_size = 3;
 };
 
 Options settings(const Sizes& s) {
   return options({{"vector_len", static_cast<double>(s.length)}, {"num_centroids", static_cast<double>(s.count)}, {"num_res_centroids", static_cast<double>(s.res_count)},
                   {"group_num", static_cast<double>(s.groups)}, {"outlier_size", static_cast<double>(s.outliers)}, {"outlier_num_centroids", 16.0}, {"enable_norm", s.norm},
-                  {"stores_order", s.stores_order}, {"kiter", s.kiter}, {"ktol", s.ktol}, {"kseed", s.kseed}, {"block_size", 3.0}});
+                  {"stores_order", s.stores_order}, {"kiter", s.kiter}, {"ktol", s.ktol}, {"kseed", s.kseed}, {"block_size", s.block_size}});
 }
 
 double bits_of(int64_t count) { return count <= 1 ? 0 : std::ceil(std::log2(static_cast<double>(count))); }
@@ -125,10 +125,11 @@ const Case walk_cases("vptq: errors are spread through the factor as in GPTQ, in
       for (int64_t t = 0; t < 40; ++t) H[static_cast<size_t>(a * I + b)] += (X.at(t, a) + 0.8 * X.at(t, (a + 1) % I)) * (X.at(t, b) + 0.8 * X.at(t, (b + 1) % I));
   const Array hessian = array_of(DType::F32, {I, I}, [&](int64_t i) { return H[static_cast<size_t>(i)]; });
   const Array diagonal = array_of(DType::F32, {I}, [&](int64_t i) { return H[static_cast<size_t>(i * I + i)]; });
-  for (const bool ordered : {false, true}) {
+  // Columns in one block have the processor's bits on every backend, those of several the same walk.
+  for (const auto& [ordered, block_size] : {std::pair{false, 3.0}, {true, 3.0}, {false, 16.0}, {true, 16.0}}) {
     const Array order = ordered ? run("hessian_order", {hessian}, {}, 1)[0] : none();
     const Array factor = run("gptq_factor", {hessian, order}, options({{"dampening_frac", 0.01}}), 1)[0];
-    const Sizes s{2, 8, 0, 1, 0, true};
+    const Sizes s{2, 8, 0, 1, 0, true, false, 50, 0, 7, block_size};
     const std::vector<Array> found = run_everywhere("quantize_vptq", {W, factor, diagonal, order}, settings(s));
     const Array back = read_back(found, s, O, I, none());
     const auto column = [&](int64_t j) { return ordered ? static_cast<int64_t>(order.at(j)) : j; };
@@ -181,6 +182,18 @@ const Case outlier_cases("vptq: outliers and groups along an order, rows that no
   }
 });
 
+/// No reference: what is searched here is found in pieces, and must be what one search finds.
+const Case piece_cases("vptq: several tiles of points, codebooks that no shared memory holds, every length of vectors, centroids that lose their points: the bits of the processor", [] {
+  const Array tall = normal(DType::F32, {130, 140}, 51, 0.2), wide = normal(DType::BF16, {67, 40}, 52, 0.2);
+  run_everywhere("quantize_vptq", {tall, none(), importance(140), none()}, settings({2, 32, 0, 1, 0, true, false, 4}));
+  for (const int64_t length : {1, 2, 3, 5, 9, 17, 40, 64}) run_everywhere("quantize_vptq", {wide, none(), importance(40), none()}, settings({length, 16, 4, 2, 4, length % 2 == 0, true, 6}));
+  run_everywhere("quantize_vptq", {normal(DType::F32, {96, 30}, 53), none(), none(), none()}, settings({1, 2048, 2048, 1, 0, false, false, 1}));
+  // From a start at -6, -2.5, 10 and 1000, which these seeds draw, the second centroid goes to 0 and its two points to its neighbours.
+  const Array line = array_of(DType::F32, {1, 7}, [](int64_t i) { return std::vector<double>{-6, -4.3, -2.5, 2.5, 4, 10, 1000}[static_cast<size_t>(i)]; });
+  const Array heavy = array_of(DType::F32, {7}, [](int64_t i) { return std::vector<double>{1, 3, 1, 1, 3, 0.3, 1}[static_cast<size_t>(i)]; });
+  for (const double seed : {130.0, 159.0, 326.0}) run_everywhere("quantize_vptq", {line, none(), heavy, none()}, settings({1, 4, 0, 1, 0, false, false, 30, 0, seed}));
+});
+
 const Case odd_cases("vptq: constant columns and zeros come back exactly, weightless columns have no say, NaN and infinity are told with their column", [] {
   const Array W = array_of(DType::BF16, {8, 5}, [](int64_t i) { return i % 5 == 0 ? 0.5 : i % 5 == 1 || i / 5 == 3 ? 0.0 : std::sin(static_cast<double>(i)); });
   const Sizes s{2, 4, 0, 1, 0, true};
@@ -216,6 +229,7 @@ const Case refused_cases("vptq: sizes that make no sense are refused, each by it
   expect_refused("quantize_vptq", {W, none(), none(), ints({6}, {0, 1, 2, 3, 4, 4})}, settings({}), "names column 4 twice");
   const Array packed = ints({1, 4, 1}, {-1, 0, 0, 0}), centroids = normal(DType::F32, {1, 6}, 2);
   expect_refused("vptq_values", {packed, centroids, none(), none(), none(), none(), none(), none()}, options({{"rows", 8.0}, {"columns", 6.0}, {"vector_len", 2.0}}), "the index 3 stands for no centroid");
+  expect_refused("vptq_values", {ints({1, 4, 1}, {0, 0, 0, 0}), normal(DType::F32, {1, 8}, 2), none(), ints({1, 2, 2}, {0, 1, -1, 0}), normal(DType::F32, {1, 8}, 3), none(), none(), none()}, options({{"rows", 8.0}, {"columns", 6.0}, {"vector_len", 2.0}}), "the index 4294967295 stands for no centroid");
 });
 
 const Case pack_cases("vptq_pack: every number of bits up to 32, the least first, across words", [] {

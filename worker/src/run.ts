@@ -15,7 +15,6 @@ import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable
 import { verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { depthDataset } from './evaluate/error-depth.js';
 import { depthOfRun, evaluateRun, type Quality } from './evaluate/evaluate-run.js';
-import { checkDevice } from './device-limits.js';
 import type { FileHashes } from './hash-files.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits } from './jobs/layer-jobs.js';
 import { checkDisk, checkMemory, deviceLimit, residentPeakBytes, shortLimit } from './jobs/memory-estimate.js';
@@ -81,7 +80,6 @@ export async function run(context: RunContext): Promise<void> {
 async function prepare(context: RunContext): Promise<RunJournal> {
   const { plan, runDir } = context;
   checkPlanIsSupported(plan, observers);
-  checkDevice(plan, context.device.native.kind);
   const short = checkMemory(plan, context.device.native.kind);
   if (short !== null) for (const { native } of context.devices) native.limitMemory(shortLimit(plan));
   await checkOutputFolder(plan.output.dir);

@@ -259,7 +259,7 @@ void Context::gemm(DType type, bool transpose_a, bool transpose_b, int64_t M, in
 
 void Context::run(const bitwright_call& call) {
   const Kernel kernel = find_kernel(call.operation);
-  if (kernel == nullptr) throw Failure{std::string(call.operation) + ": this CUDA library has no kernels for it; it is older than the core that called it"};
+  if (kernel == nullptr) throw Failure{std::string(call.operation) + ": this CUDA library has no kernels for it; it is older than the core that called it: install one release of both, or build both again with npm run build"};
   const Options options = options_of(call);
   const Views inputs = views_of(call.inputs, call.n_inputs), results = views_of(call.results, call.n_results);
   current_ = call_text(call.operation, inputs);

@@ -15,5 +15,7 @@ void pack_fp4(Context&, const Views& in, const Views& out, const Options&);
 void pack_nibbles(Context&, const Views& in, const Views& out, const Options&);
 void unpack_fp4(Context&, const Views& in, const Views& out, const Options&);
 void unpack_nibbles(Context&, const Views& in, const Views& out, const Options&);
+void vptq_pack(Context&, const Views& in, const Views& out, const Options&);
+void vptq_values(Context&, const Views& in, const Views& out, const Options&);
 
 }  // namespace bitwright::cuda

@@ -34,7 +34,7 @@ void unpack_int32(Context& context, const Views& in, const Views& out, const Opt
 KernelList format_kernels() {
   return {{"pack_int32", pack_int32}, {"unpack_int32", unpack_int32}, {"pack_fp4", pack_fp4}, {"unpack_fp4", unpack_fp4}, {"e8m0_codes", e8m0_codes}, {"e8m0_scales", e8m0_scales},
           {"blockwise_codes", blockwise_codes}, {"blockwise_values", blockwise_values}, {"center", center}, {"pack_nibbles", pack_nibbles}, {"unpack_nibbles", unpack_nibbles},
-          {"gguf_encode", gguf_encode}, {"gguf_decode", gguf_decode}};
+          {"gguf_encode", gguf_encode}, {"gguf_decode", gguf_decode}, {"vptq_pack", vptq_pack}, {"vptq_values", vptq_values}};
 }
 
 }  // namespace bitwright::cuda

@@ -21,6 +21,7 @@ void quantize_comq(Context&, const Views& in, const Views& out, const Options&);
 void quantize_gpfq(Context&, const Views& in, const Views& out, const Options&);
 void quantize_gptq(Context&, const Views& in, const Views& out, const Options&);
 void quantize_rtn(Context&, const Views& in, const Views& out, const Options&);
+void quantize_vptq(Context&, const Views& in, const Views& out, const Options&);
 void search_scales(Context&, const Views& in, const Views& out, const Options&);
 void tensor_group_scales(Context&, const Views& in, const Views& out, const Options&);
 void weight_scales(Context&, const Views& in, const Views& out, const Options&);

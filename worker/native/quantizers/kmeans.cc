@@ -19,7 +19,7 @@
 namespace bitwright {
 namespace {
 
-constexpr int64_t lanes = 16, tile = 4096;
+constexpr int64_t lanes = 16, tile = kmeans_tile;
 
 BITWRIGHT_VECTOR void nearest_points(const float* points, int64_t n, int64_t length, int64_t used, const float* blocks, int64_t n_blocks, int32_t* labels, float* distances) {
   for (int64_t i = 0; i < n; ++i) {
@@ -55,79 +55,34 @@ BITWRIGHT_VECTOR void nearest_points(const float* points, int64_t n, int64_t len
 /// errors[i] = min(errors[i], weights[i] · ‖x_i - c‖²).
 BITWRIGHT_VECTOR void lower_errors(const float* points, const float* weights, int64_t n, int64_t length, const float* c, float* errors) {
   for (int64_t i = 0; i < n; ++i) {
-    float sum = 0;
-    for (int64_t k = 0; k < length; ++k) {
-      const float difference = points[i * length + k] - c[k];
-      sum += difference * difference;
-    }
-    const float error = weights[i] * sum;
+    const float error = weighted_distance(points + i * length, c, length, weights[i]);
     errors[i] = error < errors[i] ? error : errors[i];
   }
 }
 
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  /// In [0, 1), 53 bits: splitmix64 (Steele, Lea and Flood 2014).
-  double next() {
-    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
-  }
-
- private:
-  uint64_t state_;
-};
-
-double sum_of(const float* values, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(values[i]);
-  return sum;
-}
-
-/// An index drawn with a chance in proportion to `values`, whose tiles have these sums; -1 where all are zero.
-int64_t drawn(Random& random, const float* values, int64_t n, const std::vector<double>& sums) {
-  double left = random.next() * std::accumulate(sums.begin(), sums.end(), 0.0);
-  int64_t chosen_tile = -1, chosen = -1;
-  for (size_t t = 0; t < sums.size(); ++t) {
-    if (!(sums[t] > 0)) continue;
-    chosen_tile = static_cast<int64_t>(t);
-    if (left < sums[t]) break;
-    left -= sums[t];
-  }
-  for (int64_t i = chosen_tile * tile; chosen_tile >= 0 && i < std::min(n, (chosen_tile + 1) * tile); ++i) {
-    if (!(values[i] > 0)) continue;
-    chosen = i;
-    left -= static_cast<double>(values[i]);
-    if (left < 0) break;
-  }
-  return chosen;
-}
-
 bool start(RunContext& context, const float* points, const float* weights, int64_t n, const KmeansSettings& settings, float* centroids) {
   const int64_t length = settings.length;
-  Random random(settings.seed);
+  KmeansRandom random(settings.seed);
   std::vector<float> errors(weights, weights + n);
-  std::vector<double> sums(static_cast<size_t>((n + tile - 1) / tile));
-  context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) { sums[static_cast<size_t>(begin / tile)] = sum_of(weights + begin, end - begin); });
+  std::vector<double> sums(static_cast<size_t>(kmeans_tiles(n)));
+  context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) { sums[static_cast<size_t>(begin / tile)] = sum_in_order(weights + begin, end - begin); });
   for (int64_t k = 0; k < settings.count; ++k) {
     if (context.cancelled()) return false;
-    const int64_t chosen = drawn(random, errors.data(), n, sums);
+    const int64_t chosen = drawn_point(random.next(), errors.data(), n, sums.data(), kmeans_tiles(n));
     // Every point that weighs anything is a centroid already: the rest stay at zero and are no point's.
     if (chosen < 0) return true;
     std::copy_n(points + chosen * length, length, centroids + k * length);
     if (k == 0) std::fill(errors.begin(), errors.end(), std::numeric_limits<float>::infinity());
     context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) {
       lower_errors(points + begin * length, weights + begin, end - begin, length, centroids + k * length, errors.data() + begin);
-      sums[static_cast<size_t>(begin / tile)] = sum_of(errors.data() + begin, end - begin);
+      sums[static_cast<size_t>(begin / tile)] = sum_in_order(errors.data() + begin, end - begin);
     });
   }
   return true;
 }
 
 /// Centroids to the means of their points; `errors` are those of the points before.
-void move(RunContext& context, const float* points, const float* weights, int64_t n, const KmeansSettings& settings, const std::vector<int32_t>& labels, const std::vector<float>& errors, float* centroids) {
+void move_centroids(RunContext& context, const float* points, const float* weights, int64_t n, const KmeansSettings& settings, const std::vector<int32_t>& labels, const std::vector<float>& errors, float* centroids) {
   const int64_t count = settings.count, length = settings.length;
   std::vector<int64_t> first(static_cast<size_t>(count + 1)), place;
   std::vector<int64_t> members(static_cast<size_t>(n));
@@ -176,36 +131,40 @@ void Codebook::nearest(const float* points, int64_t n, int64_t used, int32_t* la
 }
 
 bool weighted_kmeans(RunContext& context, const float* points, const float* given, int64_t n, const KmeansSettings& settings, std::vector<float>& centroids, std::vector<double>& objective) {
-  const int64_t length = settings.length;
-  centroids.assign(static_cast<size_t>(settings.count * length), 0.0f);
+  centroids.assign(static_cast<size_t>(settings.count * settings.length), 0.0f);
   objective.clear();
   const bool weightless = std::none_of(given, given + n, [](float weight) { return weight > 0; });
   const std::vector<float> ones(static_cast<size_t>(weightless ? n : 0), 1.0f);
   const float* weights = weightless ? ones.data() : given;
   if (!start(context, points, weights, n, settings, centroids.data())) return false;
-  std::vector<int32_t> labels(static_cast<size_t>(n));
-  std::vector<float> errors(static_cast<size_t>(n)), before;
-  std::vector<double> sums(static_cast<size_t>((n + tile - 1) / tile));
-  for (int64_t iteration = 0;; ++iteration) {
-    if (context.cancelled()) return false;
-    const Codebook codebook(centroids.data(), settings.count, length);
-    context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) {
-      codebook.nearest(points + begin * length, end - begin, length, labels.data() + begin, errors.data() + begin);
-      for (int64_t i = begin; i < end; ++i) errors[static_cast<size_t>(i)] *= weights[i];
-      sums[static_cast<size_t>(begin / tile)] = sum_of(errors.data() + begin, end - begin);
-    });
-    const double error = std::accumulate(sums.begin(), sums.end(), 0.0);
-    // An error that rounding has raised by its last places is none that is gone back to.
-    if (!objective.empty() && !(error < objective.back())) {
-      centroids = before;
+  struct OnPool {
+    RunContext& context;
+    const float *points, *weights;
+    int64_t n;
+    const KmeansSettings& settings;
+    std::vector<float>& centroids;
+    std::vector<int32_t> labels;
+    std::vector<float> errors, before;
+    std::vector<double> sums;
+
+    bool assign(double& error) {
+      if (context.cancelled()) return false;
+      const Codebook codebook(centroids.data(), settings.count, settings.length);
+      context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) {
+        codebook.nearest(points + begin * settings.length, end - begin, settings.length, labels.data() + begin, errors.data() + begin);
+        for (int64_t i = begin; i < end; ++i) errors[static_cast<size_t>(i)] *= weights[i];
+        sums[static_cast<size_t>(begin / tile)] = sum_in_order(errors.data() + begin, end - begin);
+      });
+      error = sum_in_order(sums.data(), static_cast<int64_t>(sums.size()));
       return true;
     }
-    const bool enough = !objective.empty() && objective.back() - error < settings.tolerance * objective.back();
-    objective.push_back(error);
-    if (enough || error == 0 || iteration == settings.iterations) return true;
-    before = centroids;
-    move(context, points, weights, n, settings, labels, errors, centroids.data());
-  }
+    void go_back() { centroids = before; }
+    void move() {
+      before = centroids;
+      move_centroids(context, points, weights, n, settings, labels, errors, centroids.data());
+    }
+  } pool{context, points, weights, n, settings, centroids, std::vector<int32_t>(static_cast<size_t>(n)), std::vector<float>(static_cast<size_t>(n)), {}, std::vector<double>(static_cast<size_t>(kmeans_tiles(n)))};
+  return lloyd_iterations(pool, settings, objective);
 }
 
 }  // namespace bitwright

@@ -38,43 +38,10 @@
 #include "quantizers/kmeans.h"
 #include "quantizers/quantizers.h"
 #include "quantizers/solver-inputs.h"
+#include "quantizers/vptq.h"
 
 namespace bitwright {
 namespace {
-
-constexpr int64_t outlier_length = 4;
-
-struct Settings {
-  int64_t O, I, length, count, res_count, groups, outliers, outlier_count, iterations, block_size;
-  double tolerance;
-  uint64_t seed;
-  bool norm, stores_order;
-  int64_t group_size() const { return (I - outliers) / groups; }
-  int64_t vectors(int64_t of_length) const { return (O + of_length - 1) / of_length; }
-  int64_t n_books() const { return groups * (res_count > 0 ? 2 : 1) + (outliers > 0 ? 1 : 0); }
-  /// Rows that a thread takes: whole vectors of both lengths.
-  int64_t tile() const {
-    const int64_t common = length % outlier_length == 0 ? length : length % 2 == 0 ? 2 * length : outlier_length * length;
-    return (64 + common - 1) / common * common;
-  }
-};
-
-bool is_count(int64_t count) { return count >= 1 && count <= 65536 && (count & (count - 1)) == 0; }
-
-Status read_settings(const Options& options, const Shape& shape, Settings& s) {
-  s = {shape[0], shape[1], options.integer("vector_len"), options.integer("num_centroids"), options.integer("num_res_centroids"), options.integer("group_num", 1),
-       options.integer("outlier_size"), options.integer("outlier_num_centroids", 1), options.integer("kiter", 100), options.integer("block_size", 128),
-       options.number("ktol", 1e-5), static_cast<uint64_t>(options.integer("kseed")), options.flag("enable_norm"), options.flag("stores_order")};
-  const auto number = [](int64_t value) { return std::to_string(value); };
-  if (s.O < 1 || s.I < 1) return Status::error("the weight has no element");
-  if (s.length < 1 || s.length > 64) return Status::error("a vector_len of " + number(s.length) + " is not between 1 and 64");
-  if (!is_count(s.count) || (s.res_count != 0 && !is_count(s.res_count)) || !is_count(s.outlier_count)) return Status::error("num_centroids " + number(s.count) + ", num_res_centroids " + number(s.res_count) + " and outlier_num_centroids " + number(s.outlier_count) + " are not all powers of two up to 65536");
-  if (s.res_count > s.count) return Status::error("num_res_centroids " + number(s.res_count) + " is above num_centroids " + number(s.count));
-  if (s.outliers < 0 || s.outliers >= s.I) return Status::error("outlier_size " + number(s.outliers) + " is not between 0 and the columns less one, " + number(s.I - 1));
-  if (s.groups < 1 || (s.I - s.outliers) % s.groups != 0) return Status::error(number(s.I - s.outliers) + " columns are not a multiple of group_num " + number(s.groups));
-  if (s.block_size < 1 || s.iterations < 0 || s.iterations > 10000 || !(s.tolerance >= 0)) return Status::error("block_size, kiter or ktol is out of its range");
-  return Status::fine();
-}
 
 /// w[k] -= E · U[k], for `count` columns of a tile behind the one that left E.
 BITWRIGHT_VECTOR void spread(float* w, int64_t count, int64_t rows, const float* E, const float* U) {
@@ -86,7 +53,7 @@ BITWRIGHT_VECTOR void spread(float* w, int64_t count, int64_t rows, const float*
 template <class T>
 class Vptq {
  public:
-  Vptq(RunContext& context, const Views& in, const Settings& settings) : context_(context), s_(settings), weight_(in[0]), order_(ints_or_null(in[3])) {
+  Vptq(RunContext& context, const Views& in, const VptqSettings& settings) : context_(context), s_(settings), weight_(in[0]), order_(ints_or_null(in[3])) {
     U_ = in[1].present ? in[1].as<float>() : nullptr;
     diagonal_ = in[2].present ? in[2].as<float>() : nullptr;
   }
@@ -142,7 +109,7 @@ class Vptq {
     std::vector<Codebook> main, residual;
     for (size_t g = 0; g < books.main.size(); ++g) main.emplace_back(books.main[g].data(), static_cast<int64_t>(books.main[g].size()) / length_in(static_cast<int64_t>(g)), length_in(static_cast<int64_t>(g)));
     for (const auto& values : books.residual) residual.emplace_back(values.data(), s_.res_count, s_.length);
-    const int64_t rows = s_.tile(), n_tiles = (s_.O + rows - 1) / rows, padded = n_tiles * rows, most = std::max(s_.vectors(s_.length), s_.vectors(outlier_length));
+    const int64_t rows = s_.tile(), n_tiles = (s_.O + rows - 1) / rows, padded = n_tiles * rows, most = std::max(s_.vectors(s_.length), s_.vectors(vptq_outlier_length));
     indices.assign(static_cast<size_t>(s_.I * most), 0);
     residual_indices.assign(static_cast<size_t>(s_.I * most), 0);
     loss.assign(static_cast<size_t>(n_tiles), 0.0);
@@ -193,26 +160,16 @@ class Vptq {
     return true;
   }
 
-  /// Groups are counted from 0 to groups - 1, and the outliers come behind them.
-  int64_t length_in(int64_t group) const { return group < s_.groups ? s_.length : outlier_length; }
-  int64_t group_of(int64_t place) const { return place < s_.outliers ? s_.groups : (place - s_.outliers) / s_.group_size(); }
+  int64_t length_in(int64_t group) const { return s_.length_in(group); }
+  int64_t group_of(int64_t place) const { return s_.group_of(place); }
   const std::vector<float>& scale() const { return scale_; }
   const std::vector<float>& bias() const { return bias_; }
 
  private:
   int64_t column_in(int64_t place) const { return s_.stores_order ? column_at(order_, place) : place; }
-  double importance(int64_t column) const {
-    const double s = scale_[static_cast<size_t>(column)];
-    return (diagonal_ == nullptr ? 1.0 : static_cast<double>(diagonal_[column])) * s * s;
-  }
-  /// A column whose weights are all the same has scale 0: its bias alone is read, whatever the centroid.
-  float normal(float w, int64_t column) const {
-    const float s = scale_[static_cast<size_t>(column)];
-    return s == 0 ? 0.0f : (w - bias_[static_cast<size_t>(column)]) / s;
-  }
-  float read(float value, int64_t column) const {
-    return s_.norm ? rounded_to<T>(rounded_to<T>(value * scale_[static_cast<size_t>(column)]) + bias_[static_cast<size_t>(column)]) : value;
-  }
+  double importance(int64_t column) const { return vptq_importance(diagonal_, scale_[static_cast<size_t>(column)], column); }
+  float normal(float w, int64_t column) const { return vptq_normal(w, scale_[static_cast<size_t>(column)], bias_[static_cast<size_t>(column)]); }
+  float read(float value, int64_t column) const { return vptq_read<T>(value, scale_[static_cast<size_t>(column)], bias_[static_cast<size_t>(column)], s_.norm); }
   int64_t vectors_here(int64_t first_row, int64_t length) const { return (std::min(s_.tile(), s_.O - first_row) + length - 1) / length; }
   /// Of the last vector only the rows that there are count.
   void choose(const Codebook& book, int64_t length, int64_t first_row, const float* points, int32_t* found, float* distances) const {
@@ -222,7 +179,7 @@ class Vptq {
   }
 
   RunContext& context_;
-  const Settings& s_;
+  const VptqSettings& s_;
   FloatView weight_;
   const int32_t* order_;
   const float *U_, *diagonal_;
@@ -235,7 +192,7 @@ void store(const std::vector<float>& values, const TensorView& out, int64_t begi
 }
 
 template <class T>
-Status quantize(RunContext& context, const Views& in, const Views& out, const Settings& s) {
+Status quantize(RunContext& context, const Views& in, const Views& out, const VptqSettings& s) {
   Vptq<T> vptq(context, in, s);
   if (Status status = vptq.normalize(); !status.ok()) return status;
   double* errors = out[4].as<double>();
@@ -258,8 +215,8 @@ Status quantize(RunContext& context, const Views& in, const Views& out, const Se
     if (!codebook(s.length, s.count, books.main[static_cast<size_t>(g)])) return Status::cancelled();
   }
   if (s.outliers > 0) {
-    vptq.vectors_of(0, s.outliers, outlier_length, points, weights);
-    if (!codebook(outlier_length, s.outlier_count, books.main.back())) return Status::cancelled();
+    vptq.vectors_of(0, s.outliers, vptq_outlier_length, points, weights);
+    if (!codebook(vptq_outlier_length, s.outlier_count, books.main.back())) return Status::cancelled();
   }
   std::vector<int32_t> indices, residual_indices;
   std::vector<float> left;
@@ -277,11 +234,9 @@ Status quantize(RunContext& context, const Views& in, const Views& out, const Se
   }
   if (!vptq.walk(books, indices, residual_indices, nullptr, loss)) return Status::cancelled();
   for (const double tile : loss)
-    if (!std::isfinite(tile)) return Status::error("the error of a column grew over all bounds: the factor is not finite, or the Hessian is not that of this weight");
+    if (!std::isfinite(tile)) return Status::error(vptq_unbounded);
 
-  int64_t bits = 0;
-  while (int64_t{1} << bits < s.count) ++bits;
-  const int64_t n_vectors = s.vectors(s.length), n_outlier_vectors = s.vectors(outlier_length), most = std::max(n_vectors, n_outlier_vectors);
+  const int64_t bits = s.bits(), n_vectors = s.vectors(s.length), n_outlier_vectors = s.vectors(vptq_outlier_length), most = std::max(n_vectors, n_outlier_vectors);
   const int64_t outliers_at = s.res_count > 0 ? 6 : 5;
   for (int64_t place = 0; place < s.I; ++place) {
     const int64_t group = vptq.group_of(place), within = group == s.groups ? place : (place - s.outliers) % s.group_size();
@@ -309,19 +264,19 @@ Operation quantize_vptq_operation() {
             const bool has_weight = in.size() == 4 && in[0].present && is_weight(in[0].dtype) && in[0].shape.size() == 2;
             const int64_t I = has_weight ? in[0].shape[1] : 0;
             if (!has_weight || (in[1].present && !is_square(in[1], I)) || !is_per_column(in[2], DType::F32, I) || !is_per_column(in[3], DType::I32, I)) return mismatch("weight [O, I], factor F32 [I, I] or none, diag(H) F32 [I] or none, order I32 [I] or none", in);
-            Settings s;
+            VptqSettings s;
             if (Status status = read_settings(options, in[0].shape, s); !status.ok()) return status;
             const DType dtype = in[0].dtype;
             out = {{DType::I32, {s.groups, s.vectors(s.length), s.group_size()}}, {dtype, {s.groups, s.count * s.length}}, {dtype, {I}}, {dtype, {I}}, {DType::F64, {s.n_books(), s.iterations + 1}}};
             if (s.res_count > 0) out.push_back({dtype, {s.groups, s.res_count * s.length}});
             if (s.outliers > 0) {
-              out.push_back({DType::I32, {1, s.vectors(outlier_length), s.outliers}});
-              out.push_back({dtype, {1, s.outlier_count * outlier_length}});
+              out.push_back({DType::I32, {1, s.vectors(vptq_outlier_length), s.outliers}});
+              out.push_back({dtype, {1, s.outlier_count * vptq_outlier_length}});
             }
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
-            Settings s;
+            VptqSettings s;
             (void)read_settings(options, in[0].shape, s);
             if (Status status = check_permutation(in[3], s.I); !status.ok()) return status;
             return with_weight_type(in[0].dtype, [&](auto type) { return quantize<decltype(type)>(context, in, out, s); });

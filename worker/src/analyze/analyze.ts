@@ -17,7 +17,6 @@ import { loadTokenBatches, usualBatch, type TokenBatches } from '../calibration/
 import { verifyModelFiles } from '../checkpoint/tensor-reader.js';
 import type { NamedTensor } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
-import { checkDevice } from '../device-limits.js';
 import { partLoader } from '../evaluate/model-pass.js';
 import { checkPlanIsSupported, isStored, planUnits, type WorkUnit } from '../jobs/layer-jobs.js';
 import { availableMemory } from '../jobs/memory-estimate.js';
@@ -81,9 +80,8 @@ export const analysisWork = (plan: QuantizationPlan, text: DatasetPlan | null, k
     .update(JSON.stringify([hashOfWork(plan, kind, version), text]))
     .digest('hex');
 
-function checkInput({ plan, bits, endToEnd, kind }: AnalysisInput, layers: readonly LayerPlan[]): void {
+function checkInput({ plan, bits, endToEnd }: AnalysisInput, layers: readonly LayerPlan[]): void {
   checkPlanIsSupported(plan, observers);
-  checkDevice(plan, kind);
   const wrong = bits.find((bit) => !Number.isInteger(bit) || bit < 2 || bit > 8);
   if (wrong !== undefined || bits.length === 0)
     throw runFailure.planInvalid(`candidates are whole numbers of bits from 2 to 8, and ${wrong ?? 'none'} was given`);
