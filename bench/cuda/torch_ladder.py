@@ -347,6 +347,84 @@ def decode_q4_k(blocks):
     return (d * scale)[..., None] * codes - (dmin * low)[..., None]
 
 
+def encode_q4_k(weight):
+    """Scales and mins of sub-blocks by least and range, in six bits: what a Python library does; ours searches for the integers with the least error."""
+    cells = weight.float().view(-1, 8, 32)
+    low, high = cells.amin(-1).clamp(max=0), cells.amax(-1)
+    scale, least = (high - low) / 15, -low
+    d, dmin = scale.amax(-1, keepdim=True) / 63, least.amax(-1, keepdim=True) / 63
+    scales, mins = ((a / b.clamp(min=1e-30)).round().clamp(0, 63).to(torch.uint8) for a, b in ((scale, d), (least, dmin)))
+    steps = (d * scales)[..., None].clamp(min=1e-30)
+    codes = ((cells + (dmin * mins)[..., None]) / steps).round().clamp(0, 15).to(torch.uint8)
+    high_bits = (scales[:, 4:] >> 4 << 6, mins[:, 4:] >> 4 << 6)
+    packed = (scales[:, :4] | high_bits[0], mins[:, :4] | high_bits[1], scales[:, 4:] & 15 | mins[:, 4:] << 4)
+    pairs = codes.view(-1, 4, 2, 32)
+    return torch.cat((d.half().view(torch.uint8), dmin.half().view(torch.uint8), *packed, (pairs[:, :, 0] | pairs[:, :, 1] << 4).flatten(1)), -1)
+
+
+# ---- what stands beside the codes: a residual of low rank (arXiv 2402.02446); codebooks of vectors: VPTQ (arXiv 2409.17066) ------------
+
+
+def low_rank_residual(weight, read, hessian, rank, iterations=8):
+    """Leading eigenvectors of E H Eᵀ by subspace iteration on rank + 8 vectors."""
+    E = weight.float() - read.float()
+    EH = E @ hessian
+    Q = torch.linalg.qr(torch.randn(E.shape[0], rank + 8, device=E.device)).Q
+    for _ in range(iterations):
+        Q = torch.linalg.qr(EH @ (E.T @ Q)).Q
+    U = Q @ torch.linalg.eigh((Q.T @ EH) @ (E.T @ Q)).eigenvectors[:, -rank:]
+    return U, U.T @ E
+
+
+def nearest_centroids(points, centroids, at_a_time=1 << 20):
+    labels = torch.empty(points.shape[0], dtype=torch.int64, device=points.device)
+    distances = torch.empty(points.shape[0], device=points.device)
+    for begin in range(0, points.shape[0], at_a_time):
+        least = torch.cdist(points[begin : begin + at_a_time], centroids).min(-1)
+        labels[begin : begin + at_a_time], distances[begin : begin + at_a_time] = least.indices, least.values
+    return labels, distances
+
+
+def kmeans(points, count, iterations):
+    """Lloyd's iterations from a k-means++ start; points alike in weight."""
+    centroids = torch.zeros(count, points.shape[1], device=points.device)
+    errors = torch.ones(points.shape[0], device=points.device)
+    for k in range(count):
+        centroids[k] = points[torch.multinomial(errors, 1)[0]]
+        distance = (points - centroids[k]).pow(2).sum(-1)
+        errors = distance if k == 0 else torch.minimum(errors, distance)
+    for iteration in range(iterations + 1):
+        labels, _ = nearest_centroids(points, centroids)
+        if iteration == iterations:
+            break
+        sums = torch.zeros_like(centroids).index_add_(0, labels, points)
+        counts = torch.zeros(count, device=points.device).index_add_(0, labels, torch.ones_like(errors))
+        centroids = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), centroids)
+    return centroids
+
+
+def quantize_vptq(weight, factor, length, count, iterations, block=128):
+    """Indices of the vectors of every column, the columns walked as GPTQ walks them."""
+    W = weight.float().clone()
+    rows, columns = W.shape
+    bias, scale = W.mean(0), W.std(0, correction=0)
+    centroids = kmeans(((W - bias) / scale).T.reshape(-1, length), count, iterations)
+    indices = torch.empty(rows // length, columns, dtype=torch.int32, device=W.device)
+    for begin in range(0, columns, block):
+        end = min(begin + block, columns)
+        part = W[:, begin:end].clone()
+        errors = torch.zeros_like(part)
+        for j in range(end - begin):
+            column = begin + j
+            found = torch.cdist(((part[:, j] - bias[column]) / scale[column]).view(-1, length), centroids).argmin(-1)
+            indices[:, column] = found.to(torch.int32)
+            error = (part[:, j] - (centroids[found].view(-1) * scale[column] + bias[column])) / factor[column, column]
+            part[:, j:] -= error[:, None] * factor[column, column:end][None, :]
+            errors[:, j] = error
+        W[:, end:] -= errors @ factor[begin:end, end:]
+    return indices
+
+
 def compare(a, b):
     difference = a.double() - b.double()
     return difference.pow(2).sum(), a.double().pow(2).sum(), (a.double() * b.double()).sum(), b.double().pow(2).sum()
@@ -452,6 +530,7 @@ def rungs(sizes, device):
     rows, columns = (4, 256) if I < 256 else (O, I)
     blocks = lambda width: torch.randint(0, 256, (rows * columns // width[0], width[1]), dtype=torch.uint8, device=device)
     rung("gguf_encode", "Q8_0, " + by(rows, columns), of(encode_q8_0, lambda: weights(rows, columns)))
+    rung("gguf_encode", "Q4_K, " + by(rows, columns), of(encode_q4_k, lambda: weights(rows, columns)), "by least and range; ours searches for the integers")
     rung("gguf_decode", "Q8_0, " + by(rows, columns), of(decode_q8_0, lambda: blocks((32, 34))))
     rung("gguf_decode", "Q4_K, " + by(rows, columns), of(decode_q4_k, lambda: blocks((256, 144))))
 
@@ -500,6 +579,15 @@ def rungs(sizes, device):
 
     rung("cross_hessian_accumulate", by(T, I), of(lambda C, a, b: C.addmm_(a.T, b, beta=0), lambda: noise(I, I), x, x), "in F32")
     rung("corrected_weight", by(O, I), solver(lambda w, H, C, U, *_: lambda: corrected_weight(w, H, C, U)))
+
+    rank, count, vector, iterations = (sizes[name] for name in ("rank", "centroids", "vector_len", "kiter"))
+    rung("low_rank_residual", f"rank {rank}, {by(O, I)}", solver(lambda w, H, C, U, *_: lambda: low_rank_residual(w, 0.9 * w, H, rank)))
+    rung(
+        "quantize_vptq",
+        f"{count} centroids of {vector}, {iterations} iterations, {by(O, I)}",
+        solver(lambda w, H, C, U, *_: lambda: quantize_vptq(w, U, vector, count, iterations)),
+        "distances by products of matrices; ours subtracts",
+    )
 
     def qronos(w, H, C, U, scale, _):
         corrected = corrected_weight(w, H, C, U)

@@ -36,7 +36,7 @@ void climb_floats(Ladder& ladder, const Tensor& x, const Tensor& weight, int64_t
   ladder.time("unpack_fp4", text(O, I), {packed}, {}, 0.75 * w_bytes);
 }
 
-/// Blocks of a codebook and of GGUF files. The searches for the integers of the k-quants compute much more than they move, and are not here.
+/// Blocks of a codebook and of GGUF files. The search for the integers of Q4_K computes much more than it moves: of its floor, by bytes, it is far.
 void climb_blocks(Ladder& ladder, const Tensor& weight, int64_t O, int64_t I) {
   constexpr int64_t blocksize = 64, n_codes = 16;
   const double n = d(O) * d(I), w_bytes = 2 * n, n_blocks = n / blocksize;
@@ -58,7 +58,7 @@ void climb_blocks(Ladder& ladder, const Tensor& weight, int64_t O, int64_t I) {
   for (const auto& [type, bits] : {std::pair{"Q8_0", 8.5}, std::pair{"Q4_K", 4.5}}) {
     const Options kind = options({{"gguf_type", std::string(type)}});
     const Tensor blocks = ladder.call("gguf_encode", {whole, nullptr}, kind)[0];
-    if (std::string(type) == "Q8_0") ladder.time("gguf_encode", std::string(type) + ", " + text(rows, columns), {whole, nullptr}, kind, count * (2 + bits / 8));
+    ladder.time("gguf_encode", std::string(type) + ", " + text(rows, columns), {whole, nullptr}, kind, count * (2 + bits / 8));
     ladder.time("gguf_decode", std::string(type) + ", " + text(rows, columns), {blocks}, kind, count * (4 + bits / 8));
   }
 }
@@ -76,12 +76,25 @@ void climb_awq(Ladder& ladder, const Tensor& x, const Tensor& weight, int64_t T,
   ladder.time("stack_rows", "twice " + text(O, I), {weight, weight}, {}, 4 * w_bytes);
 }
 
+/// What stands beside the codes of a layer, and codebooks of vectors. A search adds three operations for every weight and centroid: one for each iteration of the k-means and its start, one for the walk.
+void climb_beside(Ladder& ladder, const Tensor& weight, const Tensor& H, const Tensor& U, int64_t I, int64_t O) {
+  const double w_bytes = 2 * d(O) * d(I);
+  const int64_t rank = ladder.name("rank", ladder.is_small() ? 4 : 32), centroids = ladder.name("centroids", ladder.is_small() ? 16 : 256), length = ladder.name("vector_len", 4), iterations = ladder.name("kiter", 2);
+  const Tensor read = ladder.noise(DType::BF16, {O, I}, 0.018);
+  const double residual_operations = 2 * d(O) * d(I) * d(I) + 8 * 4 * d(O) * d(I) * d(rank + 8);
+  ladder.time("low_rank_residual", "rank " + std::to_string(rank) + ", " + text(O, I), {weight, read, H}, options({{"rank", d(rank)}, {"n_iterations", 8.0}}), 2 * w_bytes, 0, residual_operations);
+  const Options vectors = options({{"vector_len", d(length)}, {"num_centroids", d(centroids)}, {"num_res_centroids", 0.0}, {"outlier_size", 0.0}, {"enable_norm", true}, {"kiter", d(iterations)}, {"ktol", 0.0}, {"kseed", 7.0}, {"block_size", 128.0}});
+  ladder.time("quantize_vptq", std::to_string(centroids) + " centroids of " + std::to_string(length) + ", " + std::to_string(iterations) + " iterations, " + text(O, I), {weight, U, nullptr, nullptr}, vectors, w_bytes, 0,
+              3 * d(O) * d(I) * d(centroids) * d(iterations + 3) + d(O) * d(I) * d(I));
+}
+
 /// Solvers without a factor of their own, and error correction; `grid` has groups.
 void climb_solvers(Ladder& ladder, const Tensor& x, const Tensor& weight, const Tensor& H, const Options& grid, int64_t T, int64_t I, int64_t O, int64_t group) {
   const double x_bytes = 4 * d(T) * d(I), w_bytes = 2 * d(O) * d(I), square = d(I) * d(I);
   const Tensor x_tilde = ladder.noise(DType::F32, {T, I}, 0.9), C = ladder.zeros(DType::F32, {I, I});
   ladder.time("cross_hessian_accumulate", text(T, I), {C, x, x_tilde}, options({{"decay", 0.0}, {"weight", 1.0}}), 2 * x_bytes, 2 * d(T) * square);
   const Tensor U = ladder.call("gptq_factor", {H, nullptr}, options({{"dampening_frac", 0.01}}))[0];
+  climb_beside(ladder, weight, H, U, I, O);
   const Tensor corrected = ladder.call("corrected_weight", {weight, H, C, U}, {})[0];
   ladder.time("corrected_weight", text(O, I), {weight, H, C, U}, {}, 3 * w_bytes, 0, std::min(6 * square * d(O), 4 * square * d(I) + 2 * square * d(O)));
   const std::vector<Tensor> scales = ladder.call("weight_scales", {weight, nullptr}, grid);
