@@ -1,6 +1,7 @@
 // A run in progress as its page shows it: the plan's layers, filled in by the run's events. Pure: event by event, from nothing but what was told.
 import type { QuantizationPlan } from './generated/plan.js';
 import type { CanaryFigure, LayerMetrics, RunProblem } from './generated/report.js';
+import { isNumber, isText, listOf, orNull, withFields } from './protocol/message-shape.js';
 import type { RunEvent, RunOutcome, RunStage } from './run-event.js';
 
 export interface LiveLayer {
@@ -20,13 +21,16 @@ export interface LiveStage {
   isRunning: boolean;
 }
 
+/** `elsewhere`: another process works on it. `interrupted`: its process is gone. `gone`: its folder holds nothing of it. */
+export type LiveOutcome = RunOutcome | 'running' | 'elsewhere' | 'interrupted' | 'gone';
+
 export interface LiveRun {
   /** File of the recipe, without its folder. */
   recipe: string;
   output: string;
   /** null until it has begun. */
   device: string | null;
-  outcome: RunOutcome | 'running';
+  outcome: LiveOutcome;
   fraction: number;
   eta_seconds: number | null;
   message: string;
@@ -42,8 +46,30 @@ export interface LiveRun {
   failure: string | null;
 }
 
-/** A run of which nothing has happened yet. */
-export const freshRun = (known: Pick<LiveRun, 'recipe' | 'output' | 'layers' | 'estimated_bytes' | 'canary'>): LiveRun => ({
+/** What a run is before anything has happened. */
+export type RunOutline = Pick<LiveRun, 'recipe' | 'output' | 'layers' | 'estimated_bytes' | 'canary'>;
+
+/** What a page keeps of its run over a reload of the window: the rest is on the disk. */
+export const outlineOf = ({ recipe, output, layers, estimated_bytes, canary }: LiveRun): RunOutline => ({
+  recipe,
+  output,
+  layers: layers.map((layer) => ({ ...layer, metrics: null })),
+  estimated_bytes,
+  canary: canary && { ...canary, figures: [] },
+});
+
+const isOutline = withFields({
+  recipe: isText,
+  output: isText,
+  layers: listOf(withFields({ name: isText, role: isText, block: orNull(isNumber) })),
+  estimated_bytes: isNumber,
+  canary: orNull(withFields({ max_mean_kld: isNumber, every: isNumber })),
+});
+
+/** null where a page has kept something else. */
+export const readOutline = (value: unknown): RunOutline | null => (isOutline(value) ? outlineOf(freshRun(value as RunOutline)) : null);
+
+export const freshRun = (known: RunOutline): LiveRun => ({
   ...known,
   device: null,
   outcome: 'running',
@@ -71,6 +97,18 @@ export function beginLiveRun(plan: QuantizationPlan, recipe: string): LiveRun {
   });
 }
 
+/** The run with these layers finished; those that the outline does not have come last. */
+export function withFinished(run: LiveRun, finished: readonly LayerMetrics[]): LiveRun {
+  const found = new Map(finished.map((metrics) => [metrics.name, metrics]));
+  const layers = run.layers.map((layer) => ({ ...layer, metrics: found.get(layer.name) ?? layer.metrics }));
+  const known = new Set(layers.map(({ name }) => name));
+  const others = finished.filter(({ name }) => !known.has(name));
+  return {
+    ...run,
+    layers: [...layers, ...others.map((metrics) => ({ name: metrics.name, role: metrics.role, block: metrics.block, metrics }))],
+  };
+}
+
 /** The run after an event. */
 export function afterEvent(run: LiveRun, event: RunEvent): LiveRun {
   switch (event.kind) {
@@ -92,13 +130,8 @@ export function afterEvent(run: LiveRun, event: RunEvent): LiveRun {
       };
     case 'progress':
       return { ...run, fraction: event.fraction, eta_seconds: event.eta_seconds, message: event.message };
-    case 'layer-finished': {
-      const { layer: metrics } = event;
-      const isKnown = run.layers.some(({ name }) => name === metrics.name);
-      const { name, role, block } = metrics;
-      const layers = run.layers.map((layer) => (layer.name === name ? { ...layer, metrics } : layer));
-      return { ...run, layers: isKnown ? layers : [...layers, { name, role, block, metrics }] };
-    }
+    case 'layer-finished':
+      return withFinished(run, [event.layer]);
     case 'canary-measured':
       return { ...run, canary: run.canary && { ...run.canary, figures: [...run.canary.figures, event.figure] } };
     case 'problem':

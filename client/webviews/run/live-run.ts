@@ -20,9 +20,13 @@ const outcomes: Record<LiveRun['outcome'], string> = {
   completed: 'Done.',
   cancelled: 'Cancelled. What is finished is kept: running the recipe again continues there.',
   failed: 'Failed.',
+  elsewhere: 'Another process works on it: another window, or the command line. Its layers are shown as they are written.',
+  interrupted: 'Interrupted: its process is gone. What is finished is kept.',
+  gone: 'Nothing of this run is on the disk any more.',
 };
 
 export function stateText(run: LiveRun): string {
+  if (run.outcome === 'elsewhere') return `${Math.floor(run.fraction * 100)} % ${outcomes.elsewhere}`;
   if (run.outcome !== 'running') return `${outcomes[run.outcome]}${run.failure === null ? '' : ` ${run.failure}`}`;
   const left = run.eta_seconds === null ? '' : `, about ${secondsText(run.eta_seconds)} left`;
   return `${Math.floor(run.fraction * 100)} % ${run.message}${left}`;
@@ -52,8 +56,13 @@ export function drawProgress(run: LiveRun): Drawing {
   );
 }
 
-export function drawMemory({ memory, estimated_bytes }: LiveRun): Drawing {
-  if (memory === null) return draw('p', { class: 'unit' }, 'Not measured before the first stage ends.');
+export function drawMemory({ memory, estimated_bytes, outcome }: LiveRun): Drawing {
+  if (memory === null)
+    return draw(
+      'p',
+      { class: 'unit' },
+      outcome === 'running' ? 'Not measured before the first stage ends.' : 'Not known: the window that watched the run was closed.',
+    );
   const { now_bytes, peak_bytes, limit_bytes } = memory;
   const budget = limit_bytes ?? estimated_bytes;
   const share = (bytes: number): string => `${Math.min(100, (100 * bytes) / Math.max(1, budget)).toFixed(1)}%`;
@@ -74,6 +83,8 @@ export function drawMemory({ memory, estimated_bytes }: LiveRun): Drawing {
 }
 
 export function drawStages(run: LiveRun): Drawing {
+  if (run.stages.length === 0 && run.outcome !== 'running')
+    return draw('p', { class: 'unit' }, 'Not known: the window that watched the run was closed.');
   const rows = run.stages.map((stage) => {
     const left = stageSecondsLeft(run, stage);
     return draw(

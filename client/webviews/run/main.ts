@@ -1,7 +1,7 @@
 // The page of a run in progress: a pure function of what the run has told so far. Its frame stands; the parts are drawn anew, and the focus stays.
 import { cellAfterKey } from '../cell-keys.js';
 import './run.css';
-import type { LiveRun } from '../../../schemas/src/live-run.js';
+import { outlineOf, type LiveRun } from '../../../schemas/src/live-run.js';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { openChannel } from '../channel.js';
 import { drawCanary } from '../report/canary-plot.js';
@@ -22,7 +22,10 @@ channel.send({ kind: 'ready' });
 function receive(message: ToWebview): void {
   if (message.kind !== 'show-run') return;
   const isFirst = run === null;
+  const isOther = message.run.output !== run?.output || message.run.layers.length !== run.layers.length;
   run = message.run;
+  // What the host reads the run by after a reload of the window.
+  if (isOther) channel.saveState({ saved: outlineOf(run) });
   if (isFirst) makeFrame();
   redraw();
 }
@@ -47,6 +50,7 @@ function makeFrame(): void {
           'div',
           { class: 'actions' },
           draw('button', { id: 'cancel', type: 'button' }, 'Cancel run'),
+          draw('button', { id: 'continue', type: 'button', hidden: '' }, 'Continue run'),
           draw('button', { id: 'report', type: 'button', hidden: '' }, 'Open report'),
         ),
         draw('p', { id: 'spoken', class: 'spoken', role: 'status' }),
@@ -64,6 +68,7 @@ function makeFrame(): void {
     ].map((part) => toDom(document, part)),
   );
   document.getElementById('cancel')?.addEventListener('click', () => channel.send({ kind: 'cancel-run' }));
+  document.getElementById('continue')?.addEventListener('click', () => channel.send({ kind: 'continue-run' }));
   document.getElementById('report')?.addEventListener('click', () => channel.send({ kind: 'open-report' }));
 }
 
@@ -91,6 +96,7 @@ function redraw(): void {
   const unit = document.getElementById('unit');
   if (unit !== null) unit.textContent = `${metric.name}, ${metric.unit}. An empty cell is not finished.`;
   toggle('cancel', run.outcome === 'running');
+  toggle('continue', run.outcome === 'interrupted' || run.outcome === 'cancelled');
   toggle('report', run.outcome === 'completed');
   speak(run);
 }
@@ -102,7 +108,7 @@ function speak({ outcome, fraction, problems, canary }: LiveRun): void {
   const share = canary === null ? 0 : Math.floor((10 * (canary.figures.at(-1)?.mean_kld ?? 0)) / canary.max_mean_kld) * 10;
   const near = share < 50 ? '' : `, canary at ${share} percent of its limit`;
   const text =
-    outcome === 'running'
+    outcome === 'running' || outcome === 'elsewhere'
       ? `${tenths} percent${near}${problems.length === 0 ? '' : `, ${problems.length} problems`}`
       : `The run is ${outcome}`;
   const place = document.getElementById('spoken');
@@ -114,7 +120,7 @@ function toggle(id: string, isShown: boolean): void {
   if (button === null) return;
   const hadFocus = document.activeElement === button;
   button.hidden = !isShown;
-  if (hadFocus && !isShown) document.getElementById('report')?.focus();
+  if (hadFocus && !isShown) document.querySelector<HTMLElement>('.actions button:not([hidden])')?.focus();
 }
 
 const cellOf = (key: string): SVGElement | null => document.querySelector<SVGElement>(`.cell[data-key="${CSS.escape(key)}"]`);

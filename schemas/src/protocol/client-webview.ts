@@ -60,8 +60,9 @@ export type FromWebview =
   /** The user asks to see the rule of a layer. */
   | { kind: 'reveal-rule'; layer: string }
   | SaveFile
-  /** The user ends the run in progress, or asks for its report. */
+  /** The user ends the run in progress, takes up one that was interrupted, or asks for the report. */
   | { kind: 'cancel-run' }
+  | { kind: 'continue-run' }
   | { kind: 'open-report' }
   /** A failure inside the page, shown in the output log. */
   | { kind: 'page-error'; message: string };
@@ -112,6 +113,7 @@ const fromWebview: Shapes<FromWebview> = {
   'reveal-rule': { layer: isText },
   'save-file': saveFileShape,
   'cancel-run': {},
+  'continue-run': {},
   'open-report': {},
   'page-error': { message: isText },
 };

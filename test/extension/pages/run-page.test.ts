@@ -1,10 +1,11 @@
 // The page of a run in progress in a browser, as it ships: cells fill as events come, the cancel button keeps the focus, no violation that axe finds in four themes and at 360 px, names never run.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { afterEvent, type LiveRun } from '../../../schemas/src/live-run.js';
+import { afterEvent, outlineOf, type LiveRun } from '../../../schemas/src/live-run.js';
 import type { RunEvent } from '../../../schemas/src/run-event.js';
 import { axeViolations } from '../../support/axe.js';
 import { liveRun } from '../../support/live-run-fixture.js';
+import { tabTo } from '../../support/page-checks.js';
 import { reportLayers } from '../../support/report-fixture.js';
 import { openWebviewWindow, pageThemes } from '../../support/webview-window.js';
 
@@ -98,4 +99,29 @@ test('what is drawn anew leaves the focus; cancel and report are sent; the end i
   assert.equal((await window.sent('open-report')).length, 1);
   assert.equal(await page.locator('#spoken').textContent(), 'The run is completed');
   assert.equal(await page.locator('img').count(), 0);
+});
+
+test('what is told from the disk: continued where it was interrupted, followed in another process, and kept over a reload', async () => {
+  await using window = await openWebviewWindow('run');
+  const { page } = window;
+  const half = { ...halfWay(), stages: [], memory: null, problems: [] };
+  await window.send({ kind: 'show-run', run: { ...half, outcome: 'elsewhere', fraction: 0.5 } });
+  await page.locator('.state', { hasText: '50 % Another process works on it' }).waitFor();
+  for (const id of ['#cancel', '#continue', '#report']) assert.ok(await page.locator(id).isHidden(), id);
+  await window.send({ kind: 'show-run', run: { ...half, outcome: 'interrupted', fraction: 0.5 } });
+  await page.locator('.state', { hasText: 'Interrupted: its process is gone' }).waitFor();
+  await page.locator('#memory', { hasText: 'Not known' }).waitFor();
+  assert.equal(await page.locator('#heatmap .cell-fill').count(), 21);
+  assert.deepEqual(await axeViolations(page), []);
+  await tabTo(page, '#continue');
+  await page.keyboard.press('Enter');
+  assert.equal((await window.sent('continue-run')).length, 1);
+  // It goes on in this window: the focus stays among the buttons.
+  await window.send({ kind: 'show-run', run: half });
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'cancel');
+  const state = await page.evaluate(() => JSON.parse(sessionStorage.getItem('state') ?? '{}') as { saved: unknown });
+  assert.deepEqual(state.saved, JSON.parse(JSON.stringify(outlineOf(half))));
+  await window.send({ kind: 'show-run', run: { ...half, outcome: 'gone' } });
+  await page.locator('.state', { hasText: 'Nothing of this run is on the disk any more.' }).waitFor();
+  assert.deepEqual(window.failures, []);
 });

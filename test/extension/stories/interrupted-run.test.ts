@@ -68,3 +68,34 @@ test('the window is reloaded in the middle of a run: it stands in the list as in
   await page.locator('.monaco-list-row[role="treeitem"]', { hasText: /long.*bits per weight/ }).waitFor();
   await assertUndisturbed(window);
 });
+
+test('the page of a run outlives its window: interrupted as the disk tells, continued from it to its end', async () => {
+  await using window = await openVscodeWindow({ files: longRunFiles(40) });
+  const { page } = window;
+  await window.open(longRecipe);
+  await window.run('Bitwright: Quantize');
+  await page.locator('.statusbar-item', { hasText: /Quantizing \d+ %/ }).click();
+  await page.locator('.tab.active', { hasText: 'Run in Progress' }).waitFor();
+  const live = window.webview();
+  await live.locator('#heatmap .cell-fill').first().waitFor();
+  await finishedBlocks(window, 1);
+  await window.reload();
+  await page.locator('.tab', { hasText: 'Run in Progress' }).click();
+  // At work until the worker has noticed that its window is gone.
+  await live.locator('.state', { hasText: 'Interrupted: its process is gone' }).waitFor();
+  assert.equal(await live.locator('#heatmap .cell').count(), 28);
+  const n_kept = await live.locator('#heatmap .cell-fill').count();
+  assert.ok(n_kept >= 7 && n_kept < 28, `${n_kept} cells are kept`);
+  await window.run('Notifications: Clear All Notifications');
+  await window.takePicture('run-interrupted');
+  await live.locator('#continue').click();
+  await window.notification('Quantized.').waitFor({ timeout: 120_000 });
+  await page.locator('.tab', { hasText: 'Run in Progress' }).click();
+  await live.locator('.state', { hasText: 'Done.' }).waitFor();
+  assert.equal(await live.locator('#heatmap .cell-fill').count(), 28);
+  // An ended run comes back as its report tells.
+  await window.reload();
+  await page.locator('.tab', { hasText: 'Run in Progress' }).click();
+  await live.locator('.state', { hasText: 'Done.' }).waitFor();
+  assert.ok(await live.locator('#report').isVisible());
+});
