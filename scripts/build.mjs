@@ -1,5 +1,5 @@
 // Bundles what ships into dist/: extension, server, worker, command line and webviews. `--watch` rebuilds on change.
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { languageClientParts } from './language-client-parts.mjs';
@@ -7,7 +7,9 @@ import { languageClientParts } from './language-client-parts.mjs';
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const inRoot = (...parts) => path.join(root, ...parts);
 
-const pages = ['report', 'sensitivity', 'comparison', 'run', 'model-file', 'standalone'];
+/** A report outside of VS Code is one file, so its page has no parts in others; what the other pages have alike is there once. */
+const wholePages = ['report', 'standalone'];
+const sharingPages = ['sensitivity', 'comparison', 'run', 'model-file'];
 
 function bundleOptions(outDir, sourcemap) {
   const { version } = JSON.parse(readFileSync(inRoot('package.json'), 'utf8'));
@@ -22,6 +24,8 @@ function bundleOptions(outDir, sourcemap) {
     absWorkingDir: root,
     define: { BITWRIGHT_VERSION: JSON.stringify(version) },
   };
+  const browser = { ...common, platform: 'browser', target: 'es2022', sourcemap, outdir: `${outDir}/webviews` };
+  const entries = (names) => Object.fromEntries(names.map((page) => [page, `client/webviews/${page}/main.ts`]));
   return [
     {
       ...common,
@@ -48,14 +52,14 @@ function bundleOptions(outDir, sourcemap) {
       write: false,
       outdir: outDir,
     },
+    { ...browser, format: 'iife', entryPoints: entries(wholePages) },
     {
-      ...common,
-      platform: 'browser',
-      target: 'es2022',
-      format: 'iife',
-      sourcemap,
-      entryPoints: Object.fromEntries(pages.map((page) => [page, `client/webviews/${page}/main.ts`])),
-      outdir: `${outDir}/webviews`,
+      ...browser,
+      format: 'esm',
+      entryPoints: entries(sharingPages),
+      splitting: true,
+      chunkNames: 'shared-[hash]',
+      plugins: [withoutOldParts(outDir)],
     },
   ];
 }
@@ -71,6 +75,18 @@ const withoutDescriptions = {
     });
   },
 };
+
+/** Parts that pages shared at the last build have names of their own. */
+const withoutOldParts = (outDir) => ({
+  name: 'without-old-parts',
+  setup({ onStart }) {
+    onStart(() => {
+      const folder = inRoot(outDir, 'webviews');
+      const names = existsSync(folder) ? readdirSync(folder) : [];
+      for (const name of names) if (name.startsWith('shared-')) rmSync(path.join(folder, name));
+    });
+  },
+});
 
 /** Writes the outputs as CommonJS modules, in place of those of the last build. */
 const asCommonJs = (outDir, sourcemap) => ({

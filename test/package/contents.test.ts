@@ -31,6 +31,9 @@ test('a package holds the bundles, the native parts, what VS Code reads, licence
       `dist/webviews/${page}.css`,
       `dist/webviews/${page}.js`,
     ]),
+    ...readdirSync(path.join(path.dirname(packageFile), 'files', 'dist', 'webviews'))
+      .filter((name) => name.startsWith('shared-'))
+      .map((name) => `dist/webviews/${name}`),
     'dist/native/bitwright.node',
     ...(isCudaBuilt ? ['dist/native/bitwright-cuda.so'] : []),
     ...repositoryFiles().filter((name) =>

@@ -221,6 +221,10 @@ test('what ships is the bundles, what they and VS Code read, and nothing else', 
     ...readdirSync(path.join(repositoryRoot, 'dist/shared'))
       .filter((name) => name.endsWith('.js'))
       .map((name) => `dist/shared/${name}`),
+    // What pages share, by what is in it.
+    ...readdirSync(path.join(repositoryRoot, 'dist/webviews'))
+      .filter((name) => /^shared-\w+\.js$/.test(name))
+      .map((name) => `dist/webviews/${name}`),
     'dist/webviews/comparison.css',
     'dist/webviews/comparison.js',
     'dist/webviews/model-file.css',

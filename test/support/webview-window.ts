@@ -179,7 +179,8 @@ export async function openWebviewWindow(
         contentType: 'text/html',
         body: html.replace('<body>', `<body class="vscode-${now}" data-vscode-theme-kind="vscode-${now}">`),
       });
-    if (name !== `${bundle}.js` && !stylesOf(bundle).includes(name)) return route.fulfill({ status: 404, body: '' });
+    if (name !== `${bundle}.js` && !/^shared-\w+\.js$/.test(name) && !stylesOf(bundle).includes(name))
+      return route.fulfill({ status: 404, body: '' });
     const body = readFileSync(path.join(repositoryRoot, 'dist', 'webviews', name), 'utf8');
     return route.fulfill(
       name.endsWith('.css') ? { contentType: 'text/css', body: style() + body } : { contentType: 'text/javascript', body },

@@ -38,7 +38,7 @@ ${styles.map((style) => `<link rel="stylesheet" href="${escape(style)}">`).join(
 </head>
 <body>
 <main id="page"${live ? ' aria-live="polite"' : ''}></main>
-<script nonce="${nonce}" src="${escape(script)}"></script>
+<script type="module" nonce="${nonce}" src="${escape(script)}"></script>
 </body>
 </html>`;
 }
