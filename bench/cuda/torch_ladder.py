@@ -107,11 +107,16 @@ def pack_int32(codes, bits=4):
 
 
 def gptq_factor(hessian, dampening=0.01):
-    """Upper U with (H + damping)⁻¹ = Uᵀ U, by two Cholesky factorizations."""
+    """Upper R with H + damping = R Rᵀ."""
     damped = hessian.clone()
     diagonal = torch.diagonal(damped)
     diagonal += dampening * diagonal.mean()
-    return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
+    return torch.linalg.cholesky(damped.flip(0, 1)).flip(0, 1).contiguous()
+
+
+def inverse_factor(factor):
+    """Upper U with (H + damping)⁻¹ = Uᵀ U."""
+    return torch.linalg.solve_triangular(factor, torch.eye(factor.shape[0], device=factor.device), upper=True)
 
 
 def quantize_gptq(weight, factor, scale, group, bits=4, block=128):
@@ -556,7 +561,7 @@ def rungs(sizes, device):
 
     def gptq(rows, n):
         def make():
-            w, U = weights(rows, n), gptq_factor(hessian(n))
+            w, U = weights(rows, n), inverse_factor(gptq_factor(hessian(n)))
             s = group_scales(w, group)
             return lambda: quantize_gptq(w, U, s, group)
 
@@ -564,6 +569,7 @@ def rungs(sizes, device):
 
     for rows, n in ((O, I), (I, O)):
         rung("gptq_factor", str(n), of(gptq_factor, lambda n=n: hessian(n)))
+        rung("inverse_factor", str(n), of(inverse_factor, lambda n=n: gptq_factor(hessian(n))))
         rung("quantize_gptq", f"4 bits, group {group}, {by(rows, n)}", gptq(rows, n))
 
     # ---- the other solvers
@@ -573,7 +579,7 @@ def rungs(sizes, device):
         def make():
             w, rows = weight(), noise(max(2 * I, T), I)
             H, C = rows.T @ rows, rows.T @ (0.9 * rows)
-            return fn(w, H, C, gptq_factor(H), group_scales(w, group), group_scales(w, I))
+            return fn(w, H, C, inverse_factor(gptq_factor(H)), group_scales(w, group), group_scales(w, I))
 
         return make
 

@@ -309,9 +309,11 @@ const Case order_cases("column order: solving order by the permutation, the fact
     expect(bitwright::column_at(nullptr, j) == j && bitwright::column_at(permutation, j) == permutation[j], "solving order");
     expect(bitwright::reversed_column_at(nullptr, 4, j) == 3 - j && bitwright::reversed_column_at(permutation, 4, j) == permutation[3 - j], "reversed order");
   }
-  // 0.26 / 0.1 = 2.6 → 3; the error is -0.04, by the inverse diagonal 2 it is -0.08.
-  const bitwright::RoundedWeight rounded = bitwright::round_weight<bitwright::F32Type>(0.26f, 0.1f, 0, 2.0f, -8, 7);
-  expect(rounded.code == 3 && std::fabs(rounded.error + 0.08f) < 1e-6f, "error " + std::to_string(rounded.error));
+  // 0.26 / 0.1 = 2.6 → 3, which is 0.3; with the zero point 1 it is the code 4.
+  for (const float zero_point : {0.0f, 1.0f}) {
+    const bitwright::RoundedWeight rounded = bitwright::round_weight<bitwright::F32Type>(0.26f, 0.1f, zero_point, -8, 7);
+    expect(rounded.code == 3 + zero_point && std::fabs(rounded.value - 0.3f) < 1e-6f, "value " + std::to_string(rounded.value));
+  }
 }, Where::once);
 
 }  // namespace

@@ -151,14 +151,14 @@ const Case order_cases("output error at 2 and 3 bits: Beacon below GPTQ below ro
       const Array weight = normal(DType::BF16, {48, 128}, 55), x = tokens_of(128, 500, 56), H = gram(x, x);
       const Options all = beacon_options(num_bits, true, 4, group_size == 0 ? "channel" : "group", group_size);
       const std::vector<Array> scales = run("weight_scales", {weight, none()}, all, 1), found = beacon(weight, H, all);
-      const Array U = run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
-      const Array nearest = run("quantize_rtn", {weight, scales[0], scales[1], none()}, all, 1)[0], gptq = run("quantize_gptq", {weight, U, scales[0], scales[1], none(), none(), none()}, all, 1)[0];
+      const Array R = run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
+      const Array nearest = run("quantize_rtn", {weight, scales[0], scales[1], none()}, all, 1)[0], gptq = run("quantize_gptq", {weight, R, scales[0], scales[1], none(), none(), none()}, all, 1)[0];
       const double rounded = output_error(weight, nearest, scales[0], scales[1], H, all), solved = output_error(weight, gptq, scales[0], scales[1], H, all), own = output_error(weight, found[0], found[1], found[2], H, all);
       const std::string text = std::to_string(num_bits) + " bits, group " + std::to_string(group_size) + ": " + std::to_string(own) + ", GPTQ " + std::to_string(solved) + ", round to nearest " + std::to_string(rounded);
       expect(own < 0.95 * solved && solved < rounded, text);
       // A second start, from GPTQ's codes at the scale that was found, is never worse than those codes.
       if (group_size != 0) continue;
-      const Array second = run("quantize_gptq", {weight, U, found[1], found[2], none(), none(), none()}, all, 1)[0];
+      const Array second = run("quantize_gptq", {weight, R, found[1], found[2], none(), none(), none()}, all, 1)[0];
       const std::vector<Array> again = run_everywhere("quantize_beacon", {weight, H, none(), found[1], found[2], none(), second}, all);
       const double before = output_error(weight, second, found[1], found[2], H, all), after = output_error(weight, again[0], again[1], again[2], H, all);
       expect(after <= before * 1.0001, text + "; from GPTQ's codes " + std::to_string(before) + " to " + std::to_string(after));
@@ -172,7 +172,7 @@ const Case fine_cases("at 8 bits a start from GPTQ's codes at the observer's sca
     const Array weight = normal(DType::F32, {O, n}, 80), x = tokens_of(n, 600, 81, 0.1), H = gram(x, x);
     const Options all = beacon_options(8, symmetric, 12);
     const std::vector<Array> scales = run("weight_scales", {weight, none()}, all, 1);
-    const Array U = run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0], gptq = run("quantize_gptq", {weight, U, scales[0], scales[1], none(), none(), none()}, all, 1)[0];
+    const Array R = run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0], gptq = run("quantize_gptq", {weight, R, scales[0], scales[1], none(), none(), none()}, all, 1)[0];
     const std::vector<Array> found = run_everywhere("quantize_beacon", {weight, H, none(), scales[0], scales[1], none(), gptq}, all);
     const double before = output_error(weight, gptq, scales[0], scales[1], H, all), after = output_error(weight, found[0], found[1], found[2], H, all);
     expect(after < 0.97 * before, "from " + std::to_string(before) + " to " + std::to_string(after));

@@ -90,22 +90,23 @@ const Case hessian_cases("hessian_accumulate where tensor cores begin, symmetric
   }
 });
 
-const Case factor_cases("gptq_factor at full tiles and beside them: UᵀU times the damped Hessian is the identity", [] {
+const Case factor_cases("gptq_factor at full tiles and beside them, and inverse_factor: UᵀU times the damped Hessian is the identity", [] {
   for (int64_t n : {63, 65, 128, 191, 257}) {
     const Array x = normal(DType::F32, {3 * n, n}, 90), zero = array_of(DType::F32, {n, n}, [](int64_t) { return 0.0; });
     const Array H = run("hessian_accumulate", {zero, x}, options({{"decay", 0.0}, {"weight", 1.0}}), 1, 1)[0];
     const std::vector<Array> result = run_everywhere("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}));
+    const Array U = run_everywhere("inverse_factor", {result[0]}, {})[0];
     const double damping = 0.01 * result[1].at(3);
     for (int64_t j = 0; j < n; j += 13) {
       // z = UᵀU (H + damping) e_j
       std::vector<double> column, half(static_cast<size_t>(n)), z(static_cast<size_t>(n));
       for (int64_t i = 0; i < n; ++i) column.push_back(H.at(i, j) + (i == j ? damping : 0));
       for (int64_t i = 0; i < n; ++i)
-        for (int64_t k = i; k < n; ++k) half[static_cast<size_t>(i)] += result[0].at(i, k) * column[static_cast<size_t>(k)];
+        for (int64_t k = i; k < n; ++k) half[static_cast<size_t>(i)] += U.at(i, k) * column[static_cast<size_t>(k)];
       for (int64_t i = 0; i < n; ++i)
-        for (int64_t k = 0; k <= i; ++k) z[static_cast<size_t>(i)] += result[0].at(k, i) * half[static_cast<size_t>(k)];
+        for (int64_t k = 0; k <= i; ++k) z[static_cast<size_t>(i)] += U.at(k, i) * half[static_cast<size_t>(k)];
       for (int64_t i = 0; i < n; ++i) expect(std::fabs(z[static_cast<size_t>(i)] - (i == j)) < 1e-3, "n " + std::to_string(n) + ", element " + std::to_string(i) + ", " + std::to_string(j));
-      for (int64_t i = 0; i < j; ++i) expect(result[0].at(j, i) == 0, "below the diagonal");
+      for (int64_t i = 0; i < j; ++i) expect(result[0].at(j, i) == 0 && U.at(j, i) == 0, "below the diagonal");
     }
   }
 });
@@ -123,10 +124,10 @@ const Case order_cases("quantize_gptq by permutation and group table over severa
   Options all = options({{"num_bits", 4.0}, {"symmetric", false}, {"strategy", std::string("group")}, {"group_size", static_cast<double>(group)}, {"observer", std::string("minmax")}, {"block_size", 128.0}});
   const std::vector<Array> scales = run_everywhere("weight_scales", {weight, order}, all);
   expect(scales[0].spec.shape == Shape({O, n_groups}), "scales " + scales[0].spec.text());
-  const Array U = run("gptq_factor", {H, order}, options({{"dampening_frac", 0.01}}), 1)[0];
-  const std::vector<Array> solved = run_everywhere("quantize_gptq", {weight, U, scales[0], scales[1], order, ints({n}, table), none()}, all);
+  const Array R = run("gptq_factor", {H, order}, options({{"dampening_frac", 0.01}}), 1)[0];
+  const std::vector<Array> solved = run_everywhere("quantize_gptq", {weight, R, scales[0], scales[1], order, ints({n}, table), none()}, all);
   const Array reordered = run_everywhere("gather_columns", {weight, order}, {})[0];
-  const std::vector<Array> plain = run_everywhere("quantize_gptq", {reordered, U, scales[0], scales[1], none(), none(), none()}, all);
+  const std::vector<Array> plain = run_everywhere("quantize_gptq", {reordered, R, scales[0], scales[1], none(), none(), none()}, all);
   for (int64_t r = 0; r < O; ++r) {
     for (int64_t j = 0; j < n; ++j) expect(solved[0].at(r, columns[static_cast<size_t>(j)]) == plain[0].at(r, j), "code of row " + std::to_string(r) + ", place " + std::to_string(j));
     expect(solved[1].at(r) == plain[1].at(r), "loss of row " + std::to_string(r));

@@ -89,6 +89,7 @@ std::vector<Call> calls_in_order() {
           {"tensor_group_scales", {scale, {F32, {1}}}, {}},
           {"effective_scales", {{DType::F8_E4M3, {4, 2}}, {F32, {1}}}, {}},
           {"gptq_factor", {H, absent}, options({{"dampening_frac", 0.01}})},
+          {"inverse_factor", {H}, {}},
           {"hessian_order", {H}, {}},
           {"dead_columns", {H}, {}},
           {"prune_magnitude", {W}, pruning},

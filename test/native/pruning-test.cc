@@ -146,7 +146,7 @@ struct Layer {
 };
 Layer layer_of(int64_t O, int64_t I, uint32_t seed, double dampening = 0.01) {
   const Array x = tokens_of(I, 2 * I, seed, 0.1), H = gram(x, x);
-  return {normal(DType::F32, {O, I}, seed + 7, 0.05), H, run_everywhere("gptq_factor", {H, none()}, options({{"dampening_frac", dampening}}))[0]};
+  return {normal(DType::F32, {O, I}, seed + 7, 0.05), H, run_everywhere("inverse_factor", {run_everywhere("gptq_factor", {H, none()}, options({{"dampening_frac", dampening}}))[0]}, {})[0]};
 }
 
 std::vector<Array> prune(const Layer& layer, const Options& all, const Array& kept = none(), const Array& order = none()) {
@@ -228,7 +228,7 @@ const Case joint_cases("prune_sparsegpt with a grid: rounds what stays in the sa
     const std::vector<Array> cells = run_everywhere("weight_scales", {weight, none()}, skew);
     std::vector<int32_t> order(96);
     for (int32_t j = 0; j < 96; ++j) order[static_cast<size_t>(j)] = (j * 5 + 3) % 96;
-    const Array permutation = ints({96}, order), factor = run_everywhere("gptq_factor", {layer.H, permutation}, options({{"dampening_frac", 0.01}}))[0];
+    const Array permutation = ints({96}, order), factor = run_everywhere("inverse_factor", {run_everywhere("gptq_factor", {layer.H, permutation}, options({{"dampening_frac", 0.01}}))[0]}, {})[0];
     const std::vector<Array> codes = run_everywhere("prune_sparsegpt", {weight, factor, cells[0], cells[1], permutation, none(), none(), none()}, skew);
     expect(n_zero(codes[1]) == 33 * 96 / 2, "half of all");
     for (int64_t i = 0; i < 33 * 96; ++i) expect(codes[1].at(i) == 0 || codes[0].at(i) == cells[1].at(i / 32), "a zero is stored as something else than its zero point");
@@ -239,7 +239,8 @@ const Case no_pruning_cases("prune_sparsegpt with a grid and nothing to prune is
   const Layer layer = layer_of(20, 160, 66);
   const Options all = with_grid(grid_options(3, true), 0);
   const std::vector<Array> scales = run_everywhere("weight_scales", {layer.weight, none()}, all);
-  const std::vector<Array> plain = run_everywhere("quantize_gptq", {layer.weight, layer.U, scales[0], scales[1], none(), none(), none()}, all);
+  const Array R = run_everywhere("gptq_factor", {layer.H, none()}, options({{"dampening_frac", 0.01}}))[0];
+  const std::vector<Array> plain = run_everywhere("quantize_gptq", {layer.weight, R, scales[0], scales[1], none(), none(), none()}, all);
   const std::vector<Array> found = run_everywhere("prune_sparsegpt", {layer.weight, layer.U, scales[0], scales[1], none(), none(), none(), none()}, all);
   expect(found[0].bytes == plain[0].bytes, "other codes than GPTQ's");
   const Array kept = array_of(DType::U8, {20, 160}, [](int64_t i) { return i % 3 == 1 ? 1.0 : 0.0; });

@@ -144,15 +144,22 @@ std::vector<double> damped(const Array& H, double fraction) {
   return A;
 }
 
-const Case factor_cases("gptq_factor: UᵀU is the inverse of the damped Hessian, over several tiles and with dead columns", [] {
+const Case factor_cases("gptq_factor: R Rᵀ is the damped Hessian, and UᵀU of inverse_factor its inverse, over several tiles and with dead columns", [] {
   for (int64_t n : {1, 64, 172, 300, 520}) {
     const Array H = hessian_of(n, 2 * n + 50, n > 1 ? 3 : -1);
     const std::vector<Array> result = run_everywhere("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}));
-    const std::vector<double> expected = inverse_of(damped(H, 0.01), n);
-    std::vector<float> product(static_cast<size_t>(n * n));
+    const Array U = run_everywhere("inverse_factor", {result[0]}, {})[0];
+    const std::vector<double> A = damped(H, 0.01), expected = inverse_of(A, n);
+    std::vector<float> product(static_cast<size_t>(n * n)), square(product.size());
     for (int64_t k = 0; k < n; ++k)
       for (int64_t i = k; i < n; ++i)
-        for (int64_t j = k; j < n; ++j) product[static_cast<size_t>(i * n + j)] += static_cast<float>(result[0].at(k, i) * result[0].at(k, j));
+        for (int64_t j = k; j < n; ++j) product[static_cast<size_t>(i * n + j)] += static_cast<float>(U.at(k, i) * U.at(k, j));
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        for (int64_t k = std::max(i, j); k < n; ++k) square[static_cast<size_t>(i * n + j)] += static_cast<float>(result[0].at(i, k) * result[0].at(j, k));
+        expect(j >= i || (result[0].at(i, j) == 0 && U.at(i, j) == 0), "below the diagonal");
+      }
+    expect_close(array_of(DType::F32, {n, n}, [&](int64_t i) { return square[static_cast<size_t>(i)]; }), A, 1e-5);
     const Array answer = array_of(DType::F32, {n, n}, [&](int64_t i) { return product[static_cast<size_t>(i)]; });
     // The condition number with this damping is about 1e3: F32 gives 1e-4.
     expect_close(answer, expected, 1e-3);
@@ -210,8 +217,8 @@ const Case gptq_cases("quantize_gptq gives the codes of the float64 algorithm, f
         all.set("block_size", static_cast<double>(block_size));
         const std::vector<Array> scales = run("weight_scales", {weight, none()}, all, 1);
         const Array order = ordered ? run_everywhere("hessian_order", {H}, {})[0] : none(), dead = run_everywhere("dead_columns", {H}, {})[0];
-        const Array U = run("gptq_factor", {H, order}, options({{"dampening_frac", 0.01}}), 1)[0];
-        const Array codes = run_everywhere("quantize_gptq", {weight, U, scales[0], scales[1], order, none(), dead}, all)[0];
+        const Array R = run("gptq_factor", {H, order}, options({{"dampening_frac", 0.01}}), 1)[0];
+        const Array codes = run_everywhere("quantize_gptq", {weight, R, scales[0], scales[1], order, none(), dead}, all)[0];
         std::vector<int32_t> columns;
         for (int64_t i = 0; i < n; ++i) columns.push_back(ordered ? static_cast<int32_t>(order.at(i)) : static_cast<int32_t>(i));
         const std::vector<int> expected = reference_gptq(weight, H, scales[0], 4, 16, columns);
@@ -237,8 +244,8 @@ const Case identity_cases("GPTQ with an identity Hessian is round to nearest", [
     Options all = args(4, false, "channel");
     all.set("block_size", 32.0);
     const std::vector<Array> scales = run("weight_scales", {weight, none()}, all, 1);
-    const Array U = run("gptq_factor", {eye, none()}, options({{"dampening_frac", 0.0}}), 1)[0];
-    const Array codes = run_everywhere("quantize_gptq", {weight, U, scales[0], scales[1], none(), none(), none()}, all)[0];
+    const Array R = run("gptq_factor", {eye, none()}, options({{"dampening_frac", 0.0}}), 1)[0];
+    const Array codes = run_everywhere("quantize_gptq", {weight, R, scales[0], scales[1], none(), none(), none()}, all)[0];
     const Array nearest = run("quantize_rtn", {weight, scales[0], scales[1], none()}, all, 1)[0];
     // BF16 round to nearest rounds the quotient to BF16 first, the solver does not: 8 bits of quotient move a code at a border only.
     int64_t n_different = 0;
@@ -252,10 +259,10 @@ const Case better_cases("GPTQ's output error is below round to nearest's on corr
   Options all = args(3, true, "channel");
   all.set("block_size", 128.0);
   const std::vector<Array> scales = run("weight_scales", {weight, none()}, all, 1);
-  const Array U = run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
+  const Array R = run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
   double errors[2];
   for (int i = 0; i < 2; ++i) {
-    const Array codes = i == 0 ? run("quantize_rtn", {weight, scales[0], scales[1], none()}, all, 1)[0] : run_everywhere("quantize_gptq", {weight, U, scales[0], scales[1], none(), none(), none()}, all)[0];
+    const Array codes = i == 0 ? run("quantize_rtn", {weight, scales[0], scales[1], none()}, all, 1)[0] : run_everywhere("quantize_gptq", {weight, R, scales[0], scales[1], none(), none(), none()}, all)[0];
     const Array back = run("dequantize", {codes, scales[0], scales[1], none()}, all, 1)[0];
     errors[i] = run_everywhere("hessian_error", {weight, back, H}, {})[0].at(0);
   }

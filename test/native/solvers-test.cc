@@ -73,7 +73,7 @@ const Case cross_part_cases("cross_hessian_accumulate where it is summed from ro
 const Case corrected_cases("corrected_weight solves the damped least squares of the two inputs, goes as far as it is told, and changes nothing where they are one", [] {
   for (const double strength : {1.0, 0.25}) for (const int64_t n_rows : {O, 2 * n + 1}) for (const double error : {0.0, 0.3}) {
     const Pair pair = pair_of(error, 81, {n_rows, n, T});
-    const Array U = run("gptq_factor", {pair.H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
+    const Array U = run("inverse_factor", {run("gptq_factor", {pair.H, none()}, options({{"dampening_frac", 0.01}}), 1)[0]}, {}, 1)[0];
     const Array result = run_everywhere("corrected_weight", {pair.weight, pair.H, error == 0 ? pair.H : pair.C, U}, options({{"strength", strength}}))[0];
     const double damping = 0.01 * mean_diagonal(pair.H);
     std::vector<double> A(static_cast<size_t>(n * n)), expected;
@@ -224,10 +224,10 @@ const Case qronos_cases("Qronos: the first code for the true target, then GPTQ, 
     const Array& C = error == 0 ? pair.H : pair.C;
     Options all = grid_options(3, true);
     const std::vector<Array> scales = run("weight_scales", {pair.weight, none()}, all, 1);
-    const Array U = run("gptq_factor", {pair.H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
+    const Array R = run("gptq_factor", {pair.H, none()}, options({{"dampening_frac", 0.01}}), 1)[0], U = run("inverse_factor", {R}, {}, 1)[0];
     const Array corrected = run("corrected_weight", {pair.weight, pair.H, C, U}, {}, 1)[0];
     const Array begun = run_everywhere("qronos_start", {pair.weight, corrected, pair.H, C, U, scales[0], scales[1]}, all)[0];
-    const Array codes = run("quantize_gptq", {begun, U, scales[0], scales[1], none(), none(), none()}, all, 1)[0];
+    const Array codes = run("quantize_gptq", {begun, R, scales[0], scales[1], none(), none(), none()}, all, 1)[0];
     const double damping = 0.01 * mean_diagonal(pair.H);
     std::vector<double> expected;
     for (int64_t r = 0; r < O; ++r) {
@@ -267,7 +267,7 @@ const Case odd_cases("COMQ, GPFQ and Qronos with dead inputs, one token and a ro
   all.set("n_iters", 2.0);
   const std::vector<Array> scales = run("weight_scales", {weight, none()}, all, 1);
   for (const Array& x : {with_dead, one}) {
-    const Array H = gram(x, x), U = run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0];
+    const Array H = gram(x, x), U = run("inverse_factor", {run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0]}, {}, 1)[0];
     const Array comq = run_everywhere("quantize_comq", {weight, H, scales[0], scales[1], none()}, all)[0], gpfq = run_everywhere("quantize_gpfq", {weight, H, none(), scales[0], scales[1], none()}, all)[0];
     const Array qronos = run_everywhere("qronos_start", {weight, run("corrected_weight", {weight, H, H, U}, {}, 1)[0], H, H, U, scales[0], scales[1]}, all)[0];
     for (int64_t r = 0; r < O; ++r)

@@ -23,7 +23,7 @@ const Case stack_cases("stack_rows puts tensors one below the other, of any type
 void expect_alike(const Options& grid, DType dtype, const Array& permutation, const Array& g_idx, int64_t I) {
   const Array x = normal(DType::F32, {3 * I, I}, 7), empty = array_of(DType::F32, {I, I}, [](int64_t) { return 0.0; });
   const Array H = run("hessian_accumulate", {empty, x}, options({{"decay", 0.0}, {"weight", 1.0}}), 2, 1)[0];
-  const Array U = run("gptq_factor", {H, permutation}, options({{"dampening_frac", 0.01}}), 2)[0], dead = run("dead_columns", {H}, {}, 2)[0];
+  const Array R = run("gptq_factor", {H, permutation}, options({{"dampening_frac", 0.01}}), 2)[0], dead = run("dead_columns", {H}, {}, 2)[0];
   std::vector<Array> weights, scales, zero_points;
   std::vector<uint8_t> codes;
   for (const int64_t rows : {70, 64, 3}) {
@@ -31,11 +31,11 @@ void expect_alike(const Options& grid, DType dtype, const Array& permutation, co
     const std::vector<Array> found = run("weight_scales", {weights.back(), g_idx.spec.present ? permutation : none()}, grid, 2);
     scales.push_back(found[0]);
     zero_points.push_back(found[1]);
-    const Array q = run("quantize_gptq", {weights.back(), U, found[0], found[1], permutation, g_idx, dead}, grid, 2)[0];
+    const Array q = run("quantize_gptq", {weights.back(), R, found[0], found[1], permutation, g_idx, dead}, grid, 2)[0];
     codes.insert(codes.end(), q.bytes.begin(), q.bytes.end());
   }
   const auto stacked = [](const std::vector<Array>& parts) { return run("stack_rows", parts, {}, 2)[0]; };
-  const Array q = run_everywhere("quantize_gptq", {stacked(weights), U, stacked(scales), stacked(zero_points), permutation, g_idx, dead}, grid)[0];
+  const Array q = run_everywhere("quantize_gptq", {stacked(weights), R, stacked(scales), stacked(zero_points), permutation, g_idx, dead}, grid)[0];
   expect(q.bytes == codes, "the codes of stacked rows are others");
 }
 

@@ -128,7 +128,7 @@ const Case walk_cases("vptq: errors are spread through the factor as in GPTQ, in
   // Columns in one block have the processor's bits on every backend, those of several the same walk.
   for (const auto& [ordered, block_size] : {std::pair{false, 3.0}, {true, 3.0}, {false, 16.0}, {true, 16.0}}) {
     const Array order = ordered ? run("hessian_order", {hessian}, {}, 1)[0] : none();
-    const Array factor = run("gptq_factor", {hessian, order}, options({{"dampening_frac", 0.01}}), 1)[0];
+    const Array factor = run("inverse_factor", {run("gptq_factor", {hessian, order}, options({{"dampening_frac", 0.01}}), 1)[0]}, {}, 1)[0];
     const Sizes s{2, 8, 0, 1, 0, true, false, 50, 0, 7, block_size};
     const std::vector<Array> found = run_everywhere("quantize_vptq", {W, factor, diagonal, order}, settings(s));
     const Array back = read_back(found, s, O, I, none());

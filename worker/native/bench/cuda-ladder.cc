@@ -93,7 +93,7 @@ void climb_solvers(Ladder& ladder, const Tensor& x, const Tensor& weight, const 
   const double x_bytes = 4 * d(T) * d(I), w_bytes = 2 * d(O) * d(I), square = d(I) * d(I);
   const Tensor x_tilde = ladder.noise(DType::F32, {T, I}, 0.9), C = ladder.zeros(DType::F32, {I, I});
   ladder.time("cross_hessian_accumulate", text(T, I), {C, x, x_tilde}, options({{"decay", 0.0}, {"weight", 1.0}}), 2 * x_bytes, 2 * d(T) * square);
-  const Tensor U = ladder.call("gptq_factor", {H, nullptr}, options({{"dampening_frac", 0.01}}))[0];
+  const Tensor R = ladder.call("gptq_factor", {H, nullptr}, options({{"dampening_frac", 0.01}}))[0], U = ladder.call("inverse_factor", {R}, {})[0];
   climb_beside(ladder, weight, H, U, I, O);
   const Tensor corrected = ladder.call("corrected_weight", {weight, H, C, U}, {})[0];
   ladder.time("corrected_weight", text(O, I), {weight, H, C, U}, {}, 3 * w_bytes, 0, std::min(6 * square * d(O), 4 * square * d(I) + 2 * square * d(O)));
@@ -109,7 +109,7 @@ void climb_solvers(Ladder& ladder, const Tensor& x, const Tensor& weight, const 
   sweeps.set("n_sweeps", 2.0);
   per_row.set("n_sweeps", 2.0);
   ladder.time("quantize_beacon", "4 bits per row, two sweeps, " + text(O, I), {weight, H, nullptr, row_scales[0], row_scales[1], nullptr, nullptr}, per_row, 1.5 * w_bytes, 0, 8 * square * d(O));
-  ladder.time("quantize_beacon", "4 bits, group " + std::to_string(group) + ", two sweeps, " + text(O, I), {weight, H, U, scales[0], scales[1], nullptr, nullptr}, sweeps, 1.5 * w_bytes, 0, (16 * d(I) * d(group) + square) * d(O));
+  ladder.time("quantize_beacon", "4 bits, group " + std::to_string(group) + ", two sweeps, " + text(O, I), {weight, H, R, scales[0], scales[1], nullptr, nullptr}, sweeps, 1.5 * w_bytes, 0, (16 * d(I) * d(group) + square) * d(O));
 }
 
 void climb(Ladder& ladder) {
@@ -176,12 +176,13 @@ void climb(Ladder& ladder) {
     search.set("observer", std::string("mse"));
     ladder.time("weight_scales", "mse, " + text(O, I), {weight, nullptr}, search, w_bytes);
   }
-  // A factor is ⅔ n³ operations, the loop n² rows.
+  // A factor is ⅓ n³ operations, its inverse as many, the loop n² rows.
   const Options damping = options({{"dampening_frac", 0.01}});
   for (const auto& [hessian, matrix, scale, rows, n] : {std::tuple{H, weight, scales, O, I}, std::tuple{H_wide, down, down_scales, I, O}}) {
-    const Tensor U = ladder.call("gptq_factor", {hessian, nullptr}, damping)[0];
-    ladder.time("gptq_factor", std::to_string(n), {hessian, nullptr}, damping, 8 * d(n) * d(n), 0, 2.0 / 3 * d(n) * d(n) * d(n));
-    ladder.time("quantize_gptq", "4 bits, group " + std::to_string(group) + ", " + text(rows, n), {matrix, U, scale[0], scale[1], nullptr, nullptr, nullptr}, grid, 3 * d(rows) * d(n), 0, d(rows) * d(n) * d(n));
+    const Tensor R = ladder.call("gptq_factor", {hessian, nullptr}, damping)[0];
+    ladder.time("gptq_factor", std::to_string(n), {hessian, nullptr}, damping, 8 * d(n) * d(n), 0, 1.0 / 3 * d(n) * d(n) * d(n));
+    ladder.time("inverse_factor", std::to_string(n), {R}, {}, 8 * d(n) * d(n), 0, 1.0 / 3 * d(n) * d(n) * d(n));
+    ladder.time("quantize_gptq", "4 bits, group " + std::to_string(group) + ", " + text(rows, n), {matrix, R, scale[0], scale[1], nullptr, nullptr, nullptr}, grid, 3 * d(rows) * d(n), 0, d(rows) * d(n) * d(n));
   }
   climb_solvers(ladder, x, weight, H, grid, T, I, O, group);
 }

@@ -203,13 +203,13 @@ struct Work {
   double operations, bytes;
 };
 
-/// The least that each step must do. Operations: both triangles of H are one, Cholesky and the inverse of a triangle are I³/3 each, column j
+/// The least that each step must do. Operations: both triangles of H are one, Cholesky is I³/3, column j
 /// changes the I - j behind it in O rows. Bytes: inputs and results once.
 std::map<std::string, Work> work_of(const Settings& settings) {
   const double O = static_cast<double>(settings.rows), I = static_cast<double>(settings.columns), T = static_cast<double>(settings.tokens);
   const double scales = O * I / static_cast<double>(settings.group_size) * 5;
   return {{"Hessian", {T * I * I, 4 * (T * I + I * I)}},
-          {"factor", {2.0 / 3 * I * I * I, 4 * (I * I + I * I)}},
+          {"factor", {1.0 / 3 * I * I * I, 4 * (I * I + I * I)}},
           {"scales", {3 * O * I, 4 * O * I + scales}},
           {"quantize", {O * I * I, 4 * (O * I + I * I) + O * I + scales}},
           // Inside of a group, m multiply-adds for each weight: S w and S a once, and M once; the sweeps change few codes. Behind it GPTQ's.

@@ -89,6 +89,5 @@ void openblas_set_num_threads(int) {}
 void spotrf_(const char*, const int* n, float* a, const int* lda, int* info) { factor(*n, a, *lda, info); }
 void dpotrf_(const char*, const int* n, double* a, const int* lda, int* info) { factor(*n, a, *lda, info); }
 void strtri_(const char*, const char*, const int* n, float* a, const int* lda, int* info) { invert(*n, a, *lda, info); }
-void dtrtri_(const char*, const char*, const int* n, double* a, const int* lda, int* info) { invert(*n, a, *lda, info); }
 
 }  // extern "C"

@@ -4,7 +4,7 @@
 //
 //   paper    here         shape       meaning
 //   W        Wt           I × O       weights, kept transposed: one row per input column, in solving order
-//   H⁻¹      U            I × I       upper factor of the damped inverse, (H + damping)⁻¹ = Uᵀ U: GPTQ's (gptq_factor)
+//   H⁻¹      U            I × I       upper factor of the damped inverse, (H + damping)⁻¹ = Uᵀ U: GPTQ's inverted (inverse_factor)
 //   M        mask         O × I       1 where a weight becomes zero (the paper's M is 1 where it stays)
 //   ε_ij     score        O × B       W_ij² / U_jj²: what setting it to zero costs
 //   B_s      block_size   –           columns whose mask is chosen together; N:M is chosen group by group

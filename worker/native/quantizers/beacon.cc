@@ -1,8 +1,10 @@
 // Beacon over all rows of a weight: cells one after the other, tiles of 16 rows side by side. Legend in beacon.h.
 //
-// Per channel a tile goes through its one cell alone. With groups the error of each group is spread over the columns behind it with GPTQ's factor
-// (gptq.h): with M = U_gg⁻¹, W_behind -= (w - ŵ) · M U_g,behind, and S of the group is M Mᵀ. The product with M is taken where it is the smaller one.
+// Per channel a tile goes through its one cell alone. With groups the columns of a group answer what those before it left, with GPTQ's factor (gptq.h): the target
+// of the group is w + V_g R_gg⁻¹ with V_g = Σ (w - ŵ)_before R_before,g, and S of the group is R_gg R_ggᵀ. The product with R_gg⁻¹ is taken where it is the smaller one.
 #include "quantizers/beacon.h"
+
+#include <cblas.h>
 
 #include <algorithm>
 #include <cmath>
@@ -23,7 +25,7 @@ namespace {
 
 constexpr int64_t row_tile = row_lanes;
 
-/// What all cells of a call share; W and Ŵ's errors are kept transposed, [I × padded rows].
+/// What all cells of a call share; with groups also V and, of one group, what its codes left of W, transposed: [I × padded rows], [group × padded rows].
 struct Work {
   const Views& in;
   const Views& out;
@@ -32,8 +34,8 @@ struct Work {
   int64_t n_sweeps, padded;
   bool moves_zero_point;
   std::vector<uint8_t> pinned;
-  /// Written by tiles before they are read; E is there with groups.
-  LargeScratch Wt, E;
+  FloatView weight;
+  LargeScratch V, E;
 };
 
 float scale_at(const TensorView& scale, int64_t index) {
@@ -81,13 +83,17 @@ BITWRIGHT_VECTOR void errors_f32(const float* w, const float* a, const float* sc
 BITWRIGHT_VECTOR void errors_bf16(const float* w, const float* a, const float* scale, float* to) { write_errors<BF16Type>(w, a, scale, to); }
 BITWRIGHT_VECTOR void errors_f16(const float* w, const float* a, const float* scale, float* to) { write_errors<F16Type>(w, a, scale, to); }
 
-/// A cell: its first column, S and the sums of its columns.
+/// A cell: its first column, S and the sums of its columns; what the target is beside the weights, [m × padded rows], or null.
 struct Metric {
   int64_t group, first;
   const float* S;
   int64_t ld;
   const float* column_sums;
+  const float* answer;
 };
+
+/// Arrays of a tile: the target, a, b, e, and with groups the weights.
+constexpr int64_t n_arrays = 5;
 
 /// Rows [16 t, 16 t + 16) of the cell: the weights, and where they begin.
 BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buffer, float* observed_scale) {
@@ -104,7 +110,15 @@ BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buff
   tile.column_sums = work.moves_zero_point ? at.column_sums : nullptr;
   tile.qmin = work.grid.qmin();
   tile.qmax = work.grid.qmax();
-  for (int64_t k = 0; k < m; ++k) rows_at(buffer + k * row_tile) = rows_at(work.Wt.get() + (at.first + k) * work.padded + first_row);
+  const float* const from = work.weight.data() + first_row * I + at.first;
+  for (int64_t k = 0; k < m; ++k) {
+    const int64_t n_used = tile.pinned == nullptr || tile.pinned[k] == 0 ? n_rows : 0;
+    for (int64_t r = 0; r < row_tile; ++r) buffer[k * row_tile + r] = r < n_used ? from[r * I + k] : 0.0f;
+  }
+  if (work.E != nullptr) {
+    std::copy_n(buffer, m * row_tile, buffer + 4 * m * row_tile);
+    for (int64_t k = 0; k < m && at.answer != nullptr; ++k) rows_at(buffer + k * row_tile) += rows_at(at.answer + k * work.padded + first_row);
+  }
   std::fill_n(tile.unit, row_tile, 1.0f);
   const bool has_codes = work.in[6].present;
   for (int64_t r = 0; r < n_rows; ++r) {
@@ -139,12 +153,13 @@ void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile,
   if (work.E == nullptr) return;
   const DType dtype = work.in[3].dtype;
   const auto errors = dtype == DType::BF16 ? errors_bf16 : dtype == DType::F16 ? errors_f16 : errors_f32;
-  for (int64_t k = 0; k < m; ++k) errors(tile.w + k * row_tile, tile.a + k * row_tile, scale, work.E.get() + k * work.padded + first_row);
+  const float* const weights = tile.w + 4 * m * row_tile;
+  for (int64_t k = 0; k < m; ++k) errors(weights + k * row_tile, tile.a + k * row_tile, scale, work.E.get() + k * work.padded + first_row);
 }
 
 /// Tiles [t, t + n_tiles) of a cell.
 void solve_tiles(Work& work, int64_t t, int64_t n_tiles, const Metric& at) {
-  const int64_t tile_size = 4 * work.cells.group_size * row_tile;
+  const int64_t tile_size = n_arrays * work.cells.group_size * row_tile;
   static thread_local std::vector<float> buffer;
   buffer.resize(static_cast<size_t>(beacon_tiles * tile_size));
   BeaconTile all[beacon_tiles];
@@ -170,12 +185,13 @@ void solve_cell(RunContext& context, Work& work, int64_t n_tiles, const Metric& 
   });
 }
 
-/// M = U_gg⁻¹ (upper) and S = M Mᵀ of one group, sums in double.
-void group_metric(const float* U, int64_t I, int64_t first, int64_t m, float* M, float* S) {
+/// P = R_gg⁻¹ (upper) and S = R_gg R_ggᵀ of one group, sums in double.
+void group_metric(const float* R, int64_t I, int64_t first, int64_t m, float* P, float* S) {
   std::vector<double> inverse(static_cast<size_t>(m * m));
   auto at = [&](int64_t i, int64_t j) -> double& { return inverse[static_cast<size_t>(i * m + j)]; };
+  auto row_at = [&](int64_t i) { return R + (first + i) * I + first; };
   for (int64_t i = m - 1; i >= 0; --i) {
-    const float* row = U + (first + i) * I + first;
+    const float* row = row_at(i);
     const double diagonal = row[i];
     at(i, i) = 1 / diagonal;
     for (int64_t k = i + 1; k < m; ++k)
@@ -185,10 +201,10 @@ void group_metric(const float* U, int64_t I, int64_t first, int64_t m, float* M,
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j <= i; ++j) {
       double sum = 0;
-      for (int64_t k = i; k < m; ++k) sum += at(i, k) * at(j, k);
+      for (int64_t k = i; k < m; ++k) sum += static_cast<double>(row_at(i)[k]) * static_cast<double>(row_at(j)[k]);
       S[i * m + j] = S[j * m + i] = static_cast<float>(sum);
     }
-  for (int64_t i = 0; i < m * m; ++i) M[i] = static_cast<float>(inverse[static_cast<size_t>(i)]);
+  for (int64_t i = 0; i < m * m; ++i) P[i] = static_cast<float>(inverse[static_cast<size_t>(i)]);
 }
 
 /// Σ_j S_jk over the columns j that are not pinned.
@@ -201,26 +217,29 @@ std::vector<float> sums_of(const float* S, int64_t ld, int64_t m, const uint8_t*
 
 void solve_groups(RunContext& context, Work& work, int64_t n_tiles) {
   const int64_t m = work.cells.group_size, I = work.cells.columns, n_groups = work.cells.n_groups, padded = work.padded;
-  const float* U = work.in[2].as<float>();
-  // Eᵀ = Mᵀ (w - ŵ)ᵀ for all rows, or M U_g,behind for all columns behind.
+  const float* R = work.in[2].as<float>();
+  // V_g P_g for all rows when a group begins, or R_gh P_h for all groups h behind, so that V holds the answers themselves.
   const bool spreads_rows = padded < I / 2;
-  std::vector<float> M(static_cast<size_t>(n_groups * m * m)), S(M.size());
+  std::vector<float> P(static_cast<size_t>(n_groups * m * m)), S(P.size());
   const LargeScratch product = large_scratch(m * (spreads_rows ? padded : I));
-  context.pool.parallel_for(n_groups, [&](int64_t g) { group_metric(U, I, g * m, m, M.data() + g * m * m, S.data() + g * m * m); });
+  context.pool.parallel_for(n_groups, [&](int64_t g) { group_metric(R, I, g * m, m, P.data() + g * m * m, S.data() + g * m * m); });
   for (int64_t group = 0; group < n_groups && !context.cancelled(); ++group) {
     const int64_t first = group * m, behind = first + m;
     const float* metric = S.data() + group * m * m;
+    float* const V = work.V.get() + first * padded;
     std::vector<float> sums;
     if (work.moves_zero_point) sums = sums_of(metric, m, m, work.pinned.empty() ? nullptr : work.pinned.data() + first);
-    solve_cell(context, work, n_tiles, {group, first, metric, m, sums.data()});
-    const float* const m_inverse = M.data() + group * m * m;
-    if (spreads_rows) {
-      gemm_tn(context.pool, m, padded, m, 1.0f, m_inverse, m, work.E.get(), padded, 0.0f, product.get(), padded);
-      gemm_tn(context.pool, I - behind, padded, m, -1.0f, U + first * I + behind, I, product.get(), padded, 1.0f, work.Wt.get() + behind * padded, padded);
-    } else {
-      gemm_nn(context.pool, m, I - behind, m, 1.0f, m_inverse, m, U + first * I + behind, I, 0.0f, product.get(), I);
-      gemm_tn(context.pool, I - behind, padded, m, -1.0f, product.get(), I, work.E.get(), padded, 1.0f, work.Wt.get() + behind * padded, padded);
+    if (group > 0 && spreads_rows) gemm_tn(context.pool, m, padded, m, 1.0f, P.data() + group * m * m, m, V, padded, 0.0f, product.get(), padded);
+    solve_cell(context, work, n_tiles, {group, first, metric, m, sums.data(), group == 0 ? nullptr : spreads_rows ? product.get() : V});
+    const float* spread = R + first * I + behind;
+    if (!spreads_rows) {
+      context.pool.parallel_for(n_groups - group - 1, [&](int64_t h) {
+        const int n = static_cast<int>(m), ld = static_cast<int>(I);
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, n, n, 1.0f, spread + h * m, ld, P.data() + (group + 1 + h) * m * m, n, 0.0f, product.get() + h * m, ld);
+      });
+      spread = product.get();
     }
+    gemm_tn(context.pool, I - behind, padded, m, 1.0f, spread, I, work.E.get(), padded, group > 0 ? 1.0f : 0.0f, work.V.get() + behind * padded, padded);
   }
 }
 
@@ -237,7 +256,7 @@ Operation quantize_beacon_operation() {
             const bool fits = has_zero_points(in, 3) && is_square(in[1], I) && (!in[2].present || is_square(in[2], I)) && is_per_column(in[5], DType::U8, I) &&
                               (!in[6].present || (in[6].dtype == DType::I8 && in[6].shape == in[0].shape));
             if (!fits) return mismatch("weight [O, I], H F32 [I, I], factor F32 [I, I] or none, scale, zero_point I8, dead U8 [I] or none, codes I8 [O, I] or none", in);
-            if (cells.n_groups > 1 && !in[2].present) return Status::error(std::to_string(cells.n_groups) + " groups need the factor of the inverse Hessian");
+            if (cells.n_groups > 1 && !in[2].present) return Status::error(std::to_string(cells.n_groups) + " groups need the factor of the Hessian");
             if (cells.n_groups > 1 && in[6].present) return Status::error("codes to begin with are for one scale per channel");
             const int64_t n_sweeps = options.integer("n_sweeps", -1);
             if (n_sweeps < 0 || n_sweeps > 1000) return Status::error("n_sweeps " + std::to_string(n_sweeps) + " is not between 0 and 1000");
@@ -245,34 +264,25 @@ Operation quantize_beacon_operation() {
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
-            Work work{in, out, {}, {}, options.integer("n_sweeps"), 0, false, {}, {}, {}};
+            Work work{in, out, {}, {}, options.integer("n_sweeps"), 0, false, {}, FloatView(in[0]), {}, {}};
             (void)Cells::from(options, in[0].shape, work.cells);
             (void)grid_from(options, work.grid);
             work.moves_zero_point = !work.grid.symmetric && options.flag("centering");
             const int64_t O = work.cells.rows, I = work.cells.columns, n_tiles = (O + row_tile - 1) / row_tile;
             work.padded = n_tiles * row_tile;
             if (in[5].present) work.pinned.assign(in[5].as<uint8_t>(), in[5].as<uint8_t>() + I);
-            work.Wt = large_scratch(I * work.padded);
-            const FloatView weight(in[0]);
             for (int64_t i = 0; i < I; ++i)
               if (!std::isfinite(in[1].as<float>()[i * I + i]) || in[1].as<float>()[i * I + i] < 0) return Status::error("diag(H) at column " + std::to_string(i) + " is " + std::to_string(in[1].as<float>()[i * I + i]));
-            context.pool.parallel_for(n_tiles, [&](int64_t t) {
-              const int64_t last = std::min(row_tile, O - t * row_tile);
-              for (int64_t j = 0; j < I; ++j) {
-                float* const to = work.Wt.get() + j * work.padded + t * row_tile;
-                const int64_t n_used = work.pinned.empty() || work.pinned[static_cast<size_t>(j)] == 0 ? last : 0;
-                for (int64_t r = 0; r < row_tile; ++r) to[r] = r < n_used ? weight.data()[(t * row_tile + r) * I + j] : 0.0f;
-              }
-            });
             std::fill_n(out[3].as<double>(), O * (work.n_sweeps + 1), 0.0);
             if (work.cells.n_groups > 1) {
+              work.V = large_scratch(I * work.padded);
               work.E = large_scratch(work.cells.group_size * work.padded);
               solve_groups(context, work, n_tiles);
             } else {
               const float* H = in[1].as<float>();
               std::vector<float> sums;
               if (work.moves_zero_point) sums = sums_of(H, I, I, work.pinned.empty() ? nullptr : work.pinned.data());
-              solve_cell(context, work, n_tiles, {0, 0, H, I, sums.data()});
+              solve_cell(context, work, n_tiles, {0, 0, H, I, sums.data(), nullptr});
             }
             if (context.cancelled()) return Status::cancelled();
             for (int64_t r = 0; r < O; ++r)

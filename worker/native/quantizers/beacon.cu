@@ -1,5 +1,5 @@
-// Beacon over all rows of a weight on a CUDA device: legend in beacon.h. Cells one after the other, all rows side by side (beacon-cell.cu); with groups the error
-// of each is spread over the columns behind it, see beacon.cc.
+// Beacon over all rows of a weight on a CUDA device: legend in beacon.h. Cells one after the other, all rows side by side (beacon-cell.cu); with groups each answers
+// what those before it left, see beacon.cc.
 // Floor at the rate of F32 products: per channel 4 I² · O operations for the start and 2 I² · O for a sweep; with groups of m columns 2 I · O · m of each and I² · O for what is behind.
 // Columns whose codes stay are not passed over as on the processor; a cell that has settled is left, which is looked for behind every 8 sweeps.
 #include "cuda/columns.cuh"
@@ -9,15 +9,15 @@
 namespace bitwright::cuda {
 namespace {
 
-/// One column of M and one of its group: x = U⁻¹ e_j, from its diagonal up.
-__global__ void __launch_bounds__(128) invert_columns(const float* U, int64_t n_columns, int64_t m, double* inverse) {
+/// One column of the inverse of a group's triangle: x = R_gg⁻¹ e_j, from its diagonal up.
+__global__ void __launch_bounds__(128) invert_columns(const float* R, int64_t n_columns, int64_t m, double* inverse) {
   const int64_t column = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (column >= n_columns) return;
   const int64_t group = column / m, j = column % m, first = group * m;
   double* x = inverse + group * m * m;
   for (int64_t i = m - 1; i > j; --i) x[i * m + j] = 0;
   for (int64_t i = j; i >= 0; --i) {
-    const float* row = U + (first + i) * n_columns + first;
+    const float* row = R + (first + i) * n_columns + first;
     double sum = i == j ? 1.0 : 0.0;
     for (int64_t k = i + 1; k <= j; ++k) sum -= static_cast<double>(row[k]) * x[k * m + j];
     x[i * m + j] = sum / static_cast<double>(row[i]);
@@ -66,7 +66,7 @@ void tell_objective(Context& context, const Layer& layer, const BeaconCell& cell
   });
 }
 
-/// Scales, zero points and codes; E ← w - ŵ for the columns behind, where it is asked for.
+/// Scales, zero points and codes; E holds the weights, where it is there, and takes from them what the codes stand for.
 template <class T>
 void end_cell(Context& context, const Layer& layer, const BeaconCell& cell, int8_t* Qt, float* E) {
   auto* scale = layer.out[1].as<typename T::Stored>();
@@ -88,7 +88,7 @@ void end_cell(Context& context, const Layer& layer, const BeaconCell& cell, int8
     // A NaN, which the objective tells, becomes some code.
     const float code = cell.a[i] + cell.zero_point[row], least = code > -128.0f ? code : -128.0f;
     Qt[i] = static_cast<int8_t>(static_cast<int32_t>(least < 127.0f ? least : 127.0f));
-    if (E != nullptr) E[i] = cell.w[i] - rounded_to<T>(cell.a[i] * found[row]);
+    if (E != nullptr) E[i] -= rounded_to<T>(cell.a[i] * found[row]);
   });
   store_codes(context, Qt, cell.m, cell.padded, layer.out[0].as<int8_t>(), cell.cells.rows, cell.cells.columns, cell.first);
 }
@@ -112,49 +112,52 @@ void solve_cell(Context& context, const Layer& layer, const BeaconCell& cell, in
   with_weight_type(layer.in[3].dtype, [&](auto type) { end_cell<decltype(type)>(context, layer, cell, Qt, E); });
 }
 
-void solve_groups(Context& context, const Layer& layer, BeaconCell cell, float* Wt, const uint8_t* dead, int8_t* Qt) {
+void solve_groups(Context& context, const Layer& layer, BeaconCell cell, float* V, const uint8_t* dead, int8_t* Qt) {
   const int64_t m = cell.m, padded = cell.padded, I = cell.cells.columns, n_groups = cell.cells.n_groups;
-  const float* U = layer.in[2].as<float>();
-  // (w - ŵ) M for all rows, or M U_g,behind for all columns behind: the smaller of the two.
+  const float* R = layer.in[2].as<float>();
+  // V_g P_g for all rows when a group begins, or R_gh P_h for all groups h behind, so that V holds the answers themselves: the smaller of the two.
   const bool spreads_rows = padded < I / 2;
   const Scratch<float> inverses = context.scratch<float>(n_groups * m * m), metrics = context.scratch<float>(n_groups * m * m), errors = context.scratch<float>(m * padded),
-                       products = context.scratch<float>(m * (spreads_rows ? padded : I));
-  group_metrics(context, U, I, m, inverses.data(), metrics.data());
+                       targets = context.scratch<float>(m * padded), products = context.scratch<float>(m * (spreads_rows ? padded : I));
+  group_metrics(context, R, I, m, inverses.data(), metrics.data());
+  float *E = errors.data(), *target = targets.data(), *product = products.data();
+  cell.w = target;
   for (int64_t group = 0; group < n_groups; ++group) {
     const int64_t first = group * m, behind = first + m;
     cell.group = group;
     cell.first = first;
     cell.S = metrics.data() + group * m * m;
-    cell.w = Wt + first * padded;
     cell.pinned = dead != nullptr ? dead + first : nullptr;
-    solve_cell(context, layer, cell, Qt, errors.data());
+    transpose_columns(context, layer.in[0], first, behind, padded, nullptr, dead, E);
+    if (group > 0 && spreads_rows) context.gemm(DType::F32, true, false, m, padded, m, 1, inverses.data() + group * m * m, m, V + first * padded, padded, 0, product, padded);
+    const float* answer = group == 0 ? nullptr : spreads_rows ? product : V + first * padded;
+    for_each(context, m * padded, [=] __device__(int64_t i) { target[i] = answer != nullptr ? E[i] + answer[i] : E[i]; });
+    solve_cell(context, layer, cell, Qt, E);
     if (behind == I) break;
-    const float *M = inverses.data() + group * m * m, *U_behind = U + first * I + behind;
-    float *product = products.data(), *W_behind = Wt + behind * padded;
-    if (spreads_rows) {
-      context.gemm(DType::F32, true, false, m, padded, m, 1, M, m, errors.data(), padded, 0, product, padded);
-      context.gemm(DType::F32, true, false, I - behind, padded, m, -1, U_behind, I, product, padded, 1, W_behind, padded);
-    } else {
-      context.gemm(DType::F32, false, false, m, I - behind, m, 1, M, m, U_behind, I, 0, product, I);
-      context.gemm(DType::F32, true, false, I - behind, padded, m, -1, product, I, errors.data(), padded, 1, W_behind, padded);
+    const float* spread = R + first * I + behind;
+    if (!spreads_rows) {
+      for (int64_t h = group + 1; h < n_groups; ++h)
+        context.gemm(DType::F32, false, false, m, m, m, 1, R + first * I + h * m, I, inverses.data() + h * m * m, m, 0, product + (h - group - 1) * m, I);
+      spread = product;
     }
+    context.gemm(DType::F32, true, false, I - behind, padded, m, 1, spread, I, E, padded, group > 0 ? 1 : 0, V + behind * padded, padded);
   }
 }
 
 }  // namespace
 
-void group_metrics(Context& context, const float* U, int64_t n_columns, int64_t m, float* M, float* S) {
+void group_metrics(Context& context, const float* R, int64_t n_columns, int64_t m, float* P, float* S) {
   const int64_t size = n_columns * m;
   const Scratch<double> inverses = context.scratch<double>(size);
   const double* inverse = inverses.data();
-  launch(context, static_cast<unsigned>((n_columns + 127) / 128), 128, 0, invert_columns, U, n_columns, m, inverses.data());
+  launch(context, static_cast<unsigned>((n_columns + 127) / 128), 128, 0, invert_columns, R, n_columns, m, inverses.data());
   for_rows(context, n_columns, m, [=] __device__(int64_t at, int64_t j) {
-    const int64_t i = at % m, group = at / m;
-    const double* x = inverse + group * m * m;
+    const int64_t i = at % m, first = at - i;
+    const float *own = R + at * n_columns + first, *other = R + (first + j) * n_columns + first;
     double sum = 0;
-    for (int64_t k = i > j ? i : j; k < m; ++k) sum += x[i * m + k] * x[j * m + k];
+    for (int64_t k = i > j ? i : j; k < m; ++k) sum += static_cast<double>(own[k]) * static_cast<double>(other[k]);
     S[at * m + j] = static_cast<float>(sum);
-    M[at * m + j] = static_cast<float>(x[i * m + j]);
+    P[at * m + j] = static_cast<float>(inverse[at * m + j]);
   });
 }
 
@@ -170,18 +173,16 @@ void quantize_beacon(Context& context, const Views& in, const Views& out, const 
   context.clear(out[3].data, out[3].bytes());
   if (O == 0 || I == 0) return;
   const uint8_t* dead = in[5].present ? in[5].as<uint8_t>() : nullptr;
-  const Scratch<float> weights = context.scratch<float>(I * padded), a = context.scratch<float>(m * padded), b = context.scratch<float>(m * padded), e = context.scratch<float>(m * padded),
+  // The weights of a row that is one cell; V of rows of groups.
+  const Scratch<float> columns = context.scratch<float>(I * padded), a = context.scratch<float>(m * padded), b = context.scratch<float>(m * padded), e = context.scratch<float>(m * padded),
                        blocks = context.scratch<float>(2 * walk_columns * padded), per_row = context.scratch<float>(5 * padded), sums = context.scratch<float>(m);
   const Scratch<double> doubles = context.scratch<double>(2 * padded + 1);
   const Scratch<int8_t> codes = context.scratch<int8_t>(m * padded);
   const Scratch<int32_t> flag = context.scratch<int32_t>(1);
-  float* Wt = weights.data();
-  transpose_weight(context, in[0], padded, nullptr, dead, Wt);
   cell.m = m;
   cell.ld = cell.cells.n_groups > 1 ? m : I;
   cell.padded = padded;
   cell.S = H;
-  cell.w = Wt;
   cell.pinned = dead;
   cell.column_sums = layer.moves_zero_point ? sums.data() : nullptr;
   cell.a = a.data();
@@ -200,8 +201,13 @@ void quantize_beacon(Context& context, const Views& in, const Views& out, const 
   cell.changed = flag.data();
   cell.qmin = grid.qmin();
   cell.qmax = grid.qmax();
-  if (cell.cells.n_groups > 1) solve_groups(context, layer, cell, Wt, dead, codes.data());
-  else solve_cell(context, layer, cell, codes.data(), nullptr);
+  if (cell.cells.n_groups > 1) {
+    solve_groups(context, layer, cell, columns.data(), dead, codes.data());
+  } else {
+    transpose_weight(context, in[0], padded, nullptr, dead, columns.data());
+    cell.w = columns.data();
+    solve_cell(context, layer, cell, codes.data(), nullptr);
+  }
   FaultSlot* slot = context.fault([](uint32_t row, uint32_t bits) {
     return "the objective of row " + std::to_string(row) + " is " + std::to_string(float_of(bits)) + ": its weights, its scales or the Hessian are not finite";
   });

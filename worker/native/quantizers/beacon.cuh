@@ -28,8 +28,8 @@ struct BeaconCell {
   __device__ bool is_pinned(int64_t k) const { return pinned != nullptr && pinned[k] != 0; }
 };
 
-/// M = U_gg⁻¹ (upper) and S = M Mᵀ of every group, [groups × m × m], sums in double.
-void group_metrics(Context& context, const float* U, int64_t n_columns, int64_t m, float* M, float* S);
+/// P = R_gg⁻¹ (upper) and S = R_gg R_ggᵀ of every group, [groups × m × m], sums in double.
+void group_metrics(Context& context, const float* R, int64_t n_columns, int64_t m, float* P, float* S);
 /// Fills column_sums and total.
 void sum_columns(Context& context, const BeaconCell& cell);
 /// The greedy start, from codes of zero.

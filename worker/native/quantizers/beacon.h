@@ -31,7 +31,7 @@
 // While all codes are zero there is no angle yet, and the observer's scale rounds the first weights. Asymmetric: the paper takes the mean off the weights and
 // stores it; here the zero point is an integer of the grid, first the one that puts the mean in the middle (centering), then one more coordinate of every sweep.
 // Groups: the paper has one scale for each channel. A group is a cell of its own, solved one after the other; its S is what is left of H when the columns behind
-// it answer in the best way (the inverse of the block of H⁻¹, as in GPTQ), and its error is spread over them by GPTQ's step. With one group that is the paper's method.
+// it answer in the best way (the inverse of the block of H⁻¹, as in GPTQ), and its error is answered by them with GPTQ's step. With one group that is the paper's method.
 // Cost: 2 m² operations per row each for b and e and at most 2 m² per sweep (columns in which none of 16 rows changes cost nothing: half of the first sweep at
 // 4 bits, five of six in the fourth); with groups of m columns I · O · m of these, and GPTQ's I² · O.
 #pragma once

@@ -10,7 +10,6 @@ extern "C" {
 void spotrf_(const char* uplo, const int* n, float* a, const int* lda, int* info);
 void dpotrf_(const char* uplo, const int* n, double* a, const int* lda, int* info);
 void strtri_(const char* uplo, const char* diag, const int* n, float* a, const int* lda, int* info);
-void dtrtri_(const char* uplo, const char* diag, const int* n, double* a, const int* lda, int* info);
 }
 
 namespace bitwright {
@@ -32,10 +31,6 @@ int potrf(int n, double* a, int lda) {
 void trtri(int n, float* a, int lda) {
   int info = 0;
   strtri_("U", "N", &n, a, &lda, &info);
-}
-void trtri(int n, double* a, int lda) {
-  int info = 0;
-  dtrtri_("U", "N", &n, a, &lda, &info);
 }
 /// B [m × n] ← B · L⁻ᵀ, L [n × n] lower.
 void solve_right(int m, int n, const float* L, float* B, int ld) { cblas_strsm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, m, n, 1.0f, L, ld, B, ld); }
@@ -76,37 +71,34 @@ bool cholesky_lower(Pool& pool, int64_t n, Real* A) {
   return true;
 }
 
-template <class Real>
-void invert_lower(Pool& pool, int64_t n, Real* L) {
+void invert_lower(Pool& pool, int64_t n, float* L) {
   const int ld = static_cast<int>(n);
   const int64_t n_tiles = (n + tile - 1) / tile;
   auto extent = [&](int64_t t) { return std::min(tile, n - t * tile); };
   pool.parallel_for(n_tiles, [&](int64_t t) {
-    Real* diagonal = L + t * tile * n + t * tile;
+    float* diagonal = L + t * tile * n + t * tile;
     trtri(static_cast<int>(extent(t)), diagonal, ld);
     // The tile enters whole products below, and the factorization's updates left values above its diagonal.
-    for (int64_t i = 0; i < extent(t); ++i) std::fill(diagonal + i * n + i + 1, diagonal + i * n + extent(t), Real(0));
+    for (int64_t i = 0; i < extent(t); ++i) std::fill(diagonal + i * n + i + 1, diagonal + i * n + extent(t), 0.0f);
   });
   // X_ij = -X_ii · Σ_k L_ik X_kj for j ≤ k < i, row of tiles by row of tiles: all X above row i are finished, L_ik of row i is still there.
   for (int64_t i = 1; i < n_tiles; ++i) {
     const int64_t height = extent(i), left = i * tile;
-    std::vector<Real> sums(static_cast<size_t>(height * left));
+    std::vector<float> sums(static_cast<size_t>(height * left));
     pool.parallel_for(i, [&](int64_t j) {
       const int64_t column = j * tile, width = extent(j);
-      gemm(CblasNoTrans, static_cast<int>(height), static_cast<int>(width), static_cast<int>(left - column), Real(1), L + i * tile * n + column, ld, L + column * n + column, ld, Real(0),
+      gemm(CblasNoTrans, static_cast<int>(height), static_cast<int>(width), static_cast<int>(left - column), 1.0f, L + i * tile * n + column, ld, L + column * n + column, ld, 0.0f,
            sums.data() + column, static_cast<int>(left));
     });
     pool.parallel_for(i, [&](int64_t j) {
       const int64_t column = j * tile;
-      gemm(CblasNoTrans, static_cast<int>(height), static_cast<int>(extent(j)), static_cast<int>(height), Real(-1), L + i * tile * n + i * tile, ld, sums.data() + column,
-           static_cast<int>(left), Real(0), L + i * tile * n + column, ld);
+      gemm(CblasNoTrans, static_cast<int>(height), static_cast<int>(extent(j)), static_cast<int>(height), -1.0f, L + i * tile * n + i * tile, ld, sums.data() + column,
+           static_cast<int>(left), 0.0f, L + i * tile * n + column, ld);
     });
   }
 }
 
 template bool cholesky_lower<float>(Pool&, int64_t, float*);
 template bool cholesky_lower<double>(Pool&, int64_t, double*);
-template void invert_lower<float>(Pool&, int64_t, float*);
-template void invert_lower<double>(Pool&, int64_t, double*);
 
 }  // namespace bitwright

@@ -1,4 +1,4 @@
-// One weight of GPTQ's column loop: its code, and what the code leaves. Shared by the backends; legend in gptq.h.
+// One weight of GPTQ's column loop: its code, and what the code stands for. Shared by the backends; legend in gptq.h.
 #pragma once
 #include "quantizers/grid.h"
 
@@ -6,16 +6,15 @@ namespace bitwright {
 
 struct RoundedWeight {
   float code;
-  /// (w - q̂) / U[j, j], with q̂ the dequantized code in the type of the scale.
-  float error;
+  /// The dequantized code, in the type of the scale.
+  float value;
 };
 
 /// T: the dtype of the scale. The quotient is taken in F32: the peer's solver works on F32 weights with scales of the weight's type.
 template <class T, class Codes = Integers>
-BITWRIGHT_PORTABLE inline RoundedWeight round_weight(float w, float scale, float zero_point, float inverse_diagonal, float qmin, float qmax) {
+BITWRIGHT_PORTABLE inline RoundedWeight round_weight(float w, float scale, float zero_point, float qmin, float qmax) {
   const float q = code_of<F32Type, Codes>(w, scale, zero_point, qmin, qmax);
-  const float error = w - rounded_to<T>(rounded_to<T>(q - zero_point) * scale);
-  return {q, error * inverse_diagonal};
+  return {q, rounded_to<T>(rounded_to<T>(q - zero_point) * scale)};
 }
 
 /// Column of the weight that is solved as the j-th.

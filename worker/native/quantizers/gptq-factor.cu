@@ -1,4 +1,4 @@
-// The upper factor of the inverse Hessian on a CUDA device, column order and dead columns: see gptq-factor.cc. The factorization waits for its outcome,
+// The upper factor of the Hessian on a CUDA device, its inverse, column order and dead columns: see gptq-factor.cc. The factorization waits for its outcome,
 // because a failure decides what is done next.
 #include <cmath>
 
@@ -30,22 +30,22 @@ __global__ void __launch_bounds__(block_threads) look_at_diagonal(const float* H
 }
 
 template <class Real>
-bool factor(Context& context, int64_t n, const float* H, const int32_t* permutation, double damping, float* U) {
-  const Scratch<Real> matrix = context.scratch<Real>(n * n), inverse = context.scratch<Real>(n * n);
+bool factor(Context& context, int64_t n, const float* H, const int32_t* permutation, double damping, float* R) {
+  const Scratch<Real> matrix = context.scratch<Real>(n * n);
   const Scratch<int32_t> flags = context.scratch<int32_t>(2);
-  Real *A = matrix.data(), *X = inverse.data();
+  Real* A = matrix.data();
   int32_t* failed = flags.data();
   for_rows(context, n, n, [=] __device__(int64_t i, int64_t j) {
     Real value = H[inside(reversed_column_at(permutation, n, i), n) * n + inside(reversed_column_at(permutation, n, j), n)];
     if (i == j) value = static_cast<Real>((value == 0 ? 1.0 : static_cast<double>(value)) + damping);
     A[i * n + j] = value;
   });
-  inverse_cholesky<Real>(context, n, A, X, failed);
+  cholesky_lower<Real>(context, n, A, failed);
   context.clear(failed + 1, sizeof(int32_t));
   for_rows(context, n, n, [=] __device__(int64_t i, int64_t j) {
-    const float value = j < i ? 0.0f : static_cast<float>(X[(n - 1 - i) * n + (n - 1 - j)]);
+    const float value = j < i ? 0.0f : static_cast<float>(A[(n - 1 - i) * n + (n - 1 - j)]);
     if (!isfinite(value)) atomicExch(failed + 1, 1);
-    U[i * n + j] = value;
+    R[i * n + j] = value;
   });
   int32_t outcome[2] = {};
   context.read(outcome, failed, sizeof outcome);
@@ -58,7 +58,7 @@ void gptq_factor(Context& context, const Views& in, const Views& out, const Opti
   const int64_t n = in[0].extent(0);
   const float* H = in[0].as<float>();
   const int32_t* permutation = ints_or_null(in[1]);
-  float* U = out[0].as<float>();
+  float* R = out[0].as<float>();
   check_permutation(context, in[1], n);
   const Scratch<Diagonal> looked = context.scratch<Diagonal>(1);
   FaultSlot* slot = context.fault([](uint32_t column, uint32_t bits) { return "diag(H) at column " + std::to_string(column) + " is " + std::to_string(float_of(bits)); });
@@ -69,12 +69,12 @@ void gptq_factor(Context& context, const Views& in, const Views& out, const Opti
   const double mean = diagonal.sum / static_cast<double>(n), n_dead = diagonal.n_dead;
   double fraction = options.number("dampening_frac");
   double n_retries = 0;
-  bool done = factor<float>(context, n, H, permutation, fraction * mean, U);
+  bool done = factor<float>(context, n, H, permutation, fraction * mean, R);
   // Single precision may fail where the matrix is fine: once in double with the same damping, then with ten times as much.
   while (!done && fraction <= 1.0) {
     if (n_retries > 0) fraction = fraction == 0 ? 0.01 : fraction * 10;
     ++n_retries;
-    done = factor<double>(context, n, H, permutation, fraction * mean, U);
+    done = factor<double>(context, n, H, permutation, fraction * mean, R);
   }
   if (!done) throw Failure{"not positive definite even with a damping of " + std::to_string(fraction) + " times its mean diagonal"};
   double* info = out[1].as<double>();
@@ -83,6 +83,26 @@ void gptq_factor(Context& context, const Views& in, const Views& out, const Opti
     info[1] = n_dead;
     info[2] = n_retries;
     info[3] = mean;
+  });
+}
+
+void inverse_factor(Context& context, const Views& in, const Views& out, const Options&) {
+  const int64_t n = in[0].extent(0);
+  const float* R = in[0].as<float>();
+  float* U = out[0].as<float>();
+  FaultSlot* diagonal = context.fault([](uint32_t column, uint32_t bits) { return "the factor has " + std::to_string(float_of(bits)) + " on its diagonal at column " + std::to_string(column); });
+  for_each(context, n, [=] __device__(int64_t i) {
+    if (!(R[i * n + i] > 0)) report(diagonal, i, bits_of(R[i * n + i]));
+  });
+  const Scratch<float> triangle = context.scratch<float>(n * n), inverse = context.scratch<float>(n * n);
+  float *L = triangle.data(), *X = inverse.data();
+  for_rows(context, n, n, [=] __device__(int64_t i, int64_t j) { L[i * n + j] = R[(n - 1 - i) * n + (n - 1 - j)]; });
+  invert_lower(context, n, L, X);
+  FaultSlot* slot = context.fault([](uint32_t, uint32_t) { return std::string("the inverse of the factor is not finite"); });
+  for_rows(context, n, n, [=] __device__(int64_t i, int64_t j) {
+    const float value = j < i ? 0.0f : X[(n - 1 - i) * n + (n - 1 - j)];
+    if (!isfinite(value)) report(slot, i, bits_of(value));
+    U[i * n + j] = value;
   });
 }
 

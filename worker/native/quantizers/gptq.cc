@@ -1,6 +1,6 @@
 // GPTQ's column loop: see gptq.h for the legend.
 //
-// W is kept transposed so that a tile of 64 rows of W is contiguous per column; a tile goes through a block of columns alone, 16 columns at a time:
+// V is kept transposed so that a tile of 64 rows of W is contiguous per column; a tile goes through a block of columns alone, 16 columns at a time:
 // inside the 16 the update is immediate, the rest of the block gets all 16 at once. The columns behind the block are updated by one matrix product.
 #include "quantizers/gptq.h"
 
@@ -22,35 +22,38 @@ namespace {
 
 constexpr int64_t row_tile = 64, sub_block = 16;
 
-/// w [count × 64] -= E [16 × 64]ᵀ weighted by U: w[k] -= Σ_c E[c] · U[c][k], for the columns behind a sub-block.
-BITWRIGHT_VECTOR void apply_errors(float* w, int64_t count, const float* E, int64_t n_errors, const float* U, int64_t ldu) {
+/// V [count × 64] += what n_errors columns left, weighted by R: V[k] += Σ_c E[c] · R[c][k], for the columns behind a sub-block.
+BITWRIGHT_VECTOR void spread_errors(float* V, int64_t count, const float* E, int64_t n_errors, const float* R, int64_t ldr) {
   for (int64_t k = 0; k < count; ++k) {
     float sums[row_tile];
-    for (int64_t r = 0; r < row_tile; ++r) sums[r] = w[k * row_tile + r];
+    for (int64_t r = 0; r < row_tile; ++r) sums[r] = V[k * row_tile + r];
     for (int64_t c = 0; c < n_errors; ++c) {
-      const float u = U[c * ldu + k];
-      for (int64_t r = 0; r < row_tile; ++r) sums[r] -= E[c * row_tile + r] * u;
+      const float weight = R[c * ldr + k];
+      for (int64_t r = 0; r < row_tile; ++r) sums[r] += E[c * row_tile + r] * weight;
     }
-    for (int64_t r = 0; r < row_tile; ++r) w[k * row_tile + r] = sums[r];
+    for (int64_t r = 0; r < row_tile; ++r) V[k * row_tile + r] = sums[r];
   }
 }
 
-/// One column of a tile: codes q, dequantized value in the type of the scale, scaled error, loss.
+/// One column of a tile: codes q, what they leave of w, loss.
 template <class T, class Codes>
-inline __attribute__((always_inline)) void quantize_column(const float* w, const float* scale, const float* zero_point, float diagonal, float qmin, float qmax, float* codes, float* E, double* loss) {
+inline __attribute__((always_inline)) void quantize_column(const float* w, const float* V, const float* scale, const float* zero_point, float diagonal, float qmin, float qmax, float* codes, float* E, double* loss) {
   const float inverse = 1.0f / diagonal;
   for (int64_t r = 0; r < row_tile; ++r) {
-    const RoundedWeight rounded = round_weight<T, Codes>(w[r], scale[r], zero_point[r], inverse, qmin, qmax);
+    const RoundedWeight rounded = round_weight<T, Codes>(w[r] + V[r] * inverse, scale[r], zero_point[r], qmin, qmax);
     codes[r] = rounded.code;
-    E[r] = rounded.error;
+    E[r] = w[r] - rounded.value;
   }
-  for (int64_t r = 0; r < row_tile; ++r) loss[r] += 0.5 * static_cast<double>(E[r]) * static_cast<double>(E[r]);
+  for (int64_t r = 0; r < row_tile; ++r) {
+    const float error = V[r] + E[r] * diagonal;
+    loss[r] += 0.5 * static_cast<double>(error) * static_cast<double>(error);
+  }
 }
 
 // One plain function per type of the scale and kind of codes, so that each gets its vector copies.
 #define BITWRIGHT_COLUMN(name, T, Codes)                                                                                                                             \
-  BITWRIGHT_VECTOR void name(const float* w, const float* s, const float* z, float d, float lo, float hi, float* q, float* E, double* loss) {                       \
-    quantize_column<T, Codes>(w, s, z, d, lo, hi, q, E, loss);                                                                                                      \
+  BITWRIGHT_VECTOR void name(const float* w, const float* V, const float* s, const float* z, float d, float lo, float hi, float* q, float* E, double* loss) {       \
+    quantize_column<T, Codes>(w, V, s, z, d, lo, hi, q, E, loss);                                                                                                   \
   }
 BITWRIGHT_COLUMN(quantize_column_f32, F32Type, Integers)
 BITWRIGHT_COLUMN(quantize_column_bf16, BF16Type, Integers)
@@ -69,7 +72,7 @@ BITWRIGHT_COLUMN(quantize_column_powers_bf16, BF16Type, PowersOfTwo)
 BITWRIGHT_COLUMN(quantize_column_powers_f16, F16Type, PowersOfTwo)
 #undef BITWRIGHT_COLUMN
 
-using ColumnFunction = void (*)(const float*, const float*, const float*, float, float, float, float*, float*, double*);
+using ColumnFunction = void (*)(const float*, const float*, const float*, const float*, float, float, float, float*, float*, double*);
 ColumnFunction column_function(const Grid& grid, DType dtype) {
   return with_codes(grid, [&](auto codes) -> ColumnFunction {
     using Codes = decltype(codes);
@@ -107,23 +110,14 @@ Operation quantize_gptq_operation() {
             if (Status status = check_groups(in[5], cells); !status.ok()) return status;
             if (Status status = check_permutation(in[4], cells.columns); !status.ok()) return status;
             const int64_t O = cells.rows, I = cells.columns, block_size = options.integer("block_size");
-            const float *U = in[1].as<float>(), qmin = grid.qmin(), qmax = grid.qmax();
+            const float *R = in[1].as<float>(), qmin = grid.qmin(), qmax = grid.qmax();
             const int32_t *permutation = ints_or_null(in[4]), *g_idx = ints_or_null(in[5]);
             const int64_t n_tiles = (O + row_tile - 1) / row_tile, padded = n_tiles * row_tile;
 
-            // Wt [I × padded O] in solving order, rows behind O zero.
-            const LargeScratch Wt = large_scratch(I * padded), E = large_scratch(std::min(block_size, I) * padded);
+            // V [I × padded O] in solving order; the first block finds and leaves nothing there.
+            const LargeScratch V = large_scratch(I * padded), E = large_scratch(std::min(block_size, I) * padded);
             const FloatView weight(in[0]), scales(in[2]);
-            context.pool.parallel_for(n_tiles, [&](int64_t t) {
-              const int64_t last = std::min(row_tile, O - t * row_tile);
-              for (int64_t j = 0; j < I; ++j) {
-                const int64_t column = column_at(permutation, j);
-                const bool dead = in[6].present && in[6].as<uint8_t>()[column] != 0;
-                float* const to = Wt.get() + j * padded + t * row_tile;
-                for (int64_t r = 0; r < row_tile; ++r) to[r] = r < last && !dead ? weight.data()[(t * row_tile + r) * I + column] : 0.0f;
-              }
-            });
-
+            const auto is_dead = [&](int64_t column) { return in[6].present && in[6].as<uint8_t>()[column] != 0; };
             const ColumnFunction quantize_one = column_function(grid, in[2].dtype);
             double* loss = out[1].as<double>();
             std::fill(loss, loss + O, 0.0);
@@ -132,10 +126,16 @@ Operation quantize_gptq_operation() {
               const int64_t end = std::min(I, begin + block_size), count = end - begin;
               context.pool.parallel_for(n_tiles, [&](int64_t t) {
                 const int64_t first_row = t * row_tile, n_rows = std::min(row_tile, O - first_row);
-                static thread_local std::vector<float> tile, errors;
-                tile.resize(static_cast<size_t>(count * row_tile));
-                errors.resize(static_cast<size_t>(count * row_tile));
-                for (int64_t k = 0; k < count; ++k) std::copy_n(Wt.get() + (begin + k) * padded + first_row, row_tile, tile.data() + k * row_tile);
+                static thread_local std::vector<float> weights, tile, errors;
+                for (std::vector<float>* values : {&weights, &tile, &errors}) values->resize(static_cast<size_t>(count * row_tile));
+                for (int64_t k = 0; k < count; ++k) {
+                  const int64_t column = column_at(permutation, begin + k), n_used = is_dead(column) ? 0 : n_rows;
+                  const float* from = weight.data() + first_row * I + column;
+                  float* const to = weights.data() + k * row_tile;
+                  for (int64_t r = 0; r < row_tile; ++r) to[r] = r < n_used ? from[r * I] : 0.0f;
+                  if (begin > 0) std::copy_n(V.get() + (begin + k) * padded + first_row, row_tile, tile.data() + k * row_tile);
+                  else std::fill_n(tile.data() + k * row_tile, row_tile, 0.0f);
+                }
                 float scale[row_tile], zero_point[row_tile], codes[row_tile];
                 std::fill_n(scale, row_tile, 1.0f);
                 std::fill_n(zero_point, row_tile, 0.0f);
@@ -153,19 +153,19 @@ Operation quantize_gptq_operation() {
                         zero_point[r] = static_cast<float>(in[3].as<int8_t>()[index]);
                       }
                     }
-                    const float* u = U + (begin + k) * I + begin;
-                    quantize_one(tile.data() + k * row_tile, scale, zero_point, u[k], qmin, qmax, codes, errors.data() + k * row_tile, tile_loss);
+                    const float* from = R + (begin + k) * I + begin;
+                    quantize_one(weights.data() + k * row_tile, tile.data() + k * row_tile, scale, zero_point, from[k], qmin, qmax, codes, errors.data() + k * row_tile, tile_loss);
                     with_codes(grid, [&](auto kind) {
                       for (int64_t r = 0; r < n_rows; ++r) out[0].as<uint8_t>()[(first_row + r) * I + column] = decltype(kind)::code(codes[r]);
                     });
-                    apply_errors(tile.data() + (k + 1) * row_tile, sub_end - k - 1, errors.data() + k * row_tile, 1, u + k + 1, I);
+                    spread_errors(tile.data() + (k + 1) * row_tile, sub_end - k - 1, errors.data() + k * row_tile, 1, from + k + 1, I);
                   }
-                  apply_errors(tile.data() + sub_end * row_tile, count - sub_end, errors.data() + sub * row_tile, sub_end - sub, U + (begin + sub) * I + begin + sub_end, I);
+                  spread_errors(tile.data() + sub_end * row_tile, count - sub_end, errors.data() + sub * row_tile, sub_end - sub, R + (begin + sub) * I + begin + sub_end, I);
                 }
                 for (int64_t k = 0; k < count; ++k) std::copy_n(errors.data() + k * row_tile, row_tile, E.get() + k * padded + first_row);
                 for (int64_t r = 0; r < n_rows; ++r) loss[first_row + r] += tile_loss[r];
               });
-              gemm_tn(context.pool, I - end, padded, count, -1.0f, U + begin * I + end, I, E.get(), padded, 1.0f, Wt.get() + end * padded, padded);
+              gemm_tn(context.pool, I - end, padded, count, 1.0f, R + begin * I + end, I, E.get(), padded, begin > 0 ? 1.0f : 0.0f, V.get() + end * padded, padded);
             }
             // A NaN in weight, scale or factor, or an error that grew over all bounds, has reached the loss of its row.
             for (int64_t r = 0; r < O; ++r)

@@ -1,7 +1,7 @@
 // GPTQ's column loop on a CUDA device: legend in gptq.h.
 //
-// Wt [I × O] in solving order lies on the device. A launch solves one block of at most 128 columns: a block of threads takes 32 rows of W through it,
-// the tile in shared memory. One warp, a row per lane, rounds 16 columns with their updates in registers; then all warps bring the 16 errors to the
+// V [I × O] in solving order lies on the device. A launch solves one block of at most 128 columns: a block of threads takes 32 rows through it, their V
+// in shared memory. One warp, a row per lane, rounds 16 columns with their updates in registers; then all warps bring the 16 errors to the
 // rest of the tile. The columns behind the block are updated by one matrix product in F32. Rows are independent: nothing depends on how many run at once.
 #include "cuda/launch.cuh"
 #include "quantizers/gptq-column.h"
@@ -17,11 +17,12 @@ constexpr int tile_stride = block_rows + 1;
 
 struct Solve {
   Cells cells;
-  const float* U;
+  const float* R;
   const float* scale;  // F32 copy
   const int8_t* zero_point;
   const int32_t *permutation, *g_idx;
-  float* Wt;
+  const uint8_t* dead;
+  float* V;
   float* E;
   uint8_t* codes;
   double* loss;
@@ -31,21 +32,29 @@ struct Solve {
 };
 
 template <class T, class Codes>
-__global__ void __launch_bounds__(32 * n_warps) solve_block(Solve solve) {
+__global__ void __launch_bounds__(32 * n_warps) solve_block(Solve solve, AnyFloat weight) {
   __shared__ float tile[block_columns * tile_stride];
   __shared__ float panel[sub_block][block_columns];
+  __shared__ float weights[sub_block][tile_stride];
   __shared__ float errors[sub_block][block_rows], scales[sub_block][block_rows], zero_points[sub_block][block_rows];
   const int lane = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.y), thread = warp * 32 + lane;
   const int64_t first_row = static_cast<int64_t>(blockIdx.x) * block_rows, I = solve.cells.columns;
   const int count = solve.count;
-  for (int k = warp; k < count; k += n_warps) tile[k * tile_stride + lane] = solve.Wt[(solve.begin + k) * solve.padded + first_row + lane];
+  for (int k = warp; k < count; k += n_warps) tile[k * tile_stride + lane] = solve.begin > 0 ? solve.V[(solve.begin + k) * solve.padded + first_row + lane] : 0.0f;
   double loss = 0;
 
   for (int sub = 0; sub < count; sub += sub_block) {
     const int n_sub = count - sub < sub_block ? count - sub : sub_block;
     for (int i = thread; i < n_sub * block_columns; i += 32 * n_warps) {
       const int s = i / block_columns, k = i % block_columns;
-      if (k >= sub && k < count) panel[s][k] = solve.U[(solve.begin + sub + s) * I + solve.begin + k];
+      if (k >= sub && k < count) panel[s][k] = solve.R[(solve.begin + sub + s) * I + solve.begin + k];
+    }
+    // Columns of a row first: they lie side by side where their order is their own.
+    for (int i = thread; i < sub_block * block_rows; i += 32 * n_warps) {
+      const int s = i % sub_block, r = i / sub_block;
+      const int64_t column = s < n_sub ? inside(column_at(solve.permutation, solve.begin + sub + s), I) : 0;
+      const bool is_zero = s >= n_sub || first_row + r >= solve.cells.rows || (solve.dead != nullptr && solve.dead[column] != 0);
+      weights[s][r] = is_zero ? 0.0f : weight.value((first_row + r) * I + column);
     }
     for (int s = warp; s < n_sub; s += n_warps) {
       const int64_t column = inside(column_at(solve.permutation, solve.begin + sub + s), I);
@@ -56,20 +65,22 @@ __global__ void __launch_bounds__(32 * n_warps) solve_block(Solve solve) {
     }
     __syncthreads();
     if (warp == 0) {
-      float w[sub_block];
+      float V[sub_block];
 #pragma unroll
-      for (int s = 0; s < sub_block; ++s) w[s] = s < n_sub ? tile[(sub + s) * tile_stride + lane] : 0.0f;
+      for (int s = 0; s < sub_block; ++s) V[s] = s < n_sub ? tile[(sub + s) * tile_stride + lane] : 0.0f;
 #pragma unroll
       for (int s = 0; s < sub_block; ++s) {
         if (s >= n_sub) break;
-        const RoundedWeight rounded = round_weight<T, Codes>(w[s], scales[s][lane], zero_points[s][lane], 1.0f / panel[s][sub + s], solve.qmin, solve.qmax);
-        // The weight is done: its place takes the code.
+        const float w = weights[s][lane], diagonal = panel[s][sub + s];
+        const RoundedWeight rounded = round_weight<T, Codes>(w + V[s] * (1.0f / diagonal), scales[s][lane], zero_points[s][lane], solve.qmin, solve.qmax);
+        const float left = w - rounded.value, error = fmaf(left, diagonal, V[s]);
+        // The column is done: its place takes the code.
         tile[(sub + s) * tile_stride + lane] = rounded.code;
-        errors[s][lane] = rounded.error;
-        loss += 0.5 * static_cast<double>(rounded.error) * static_cast<double>(rounded.error);
+        errors[s][lane] = left;
+        loss += 0.5 * static_cast<double>(error) * static_cast<double>(error);
 #pragma unroll
         for (int t = s + 1; t < sub_block; ++t)
-          if (t < n_sub) w[t] = fmaf(-rounded.error, panel[s][sub + t], w[t]);
+          if (t < n_sub) V[t] = fmaf(left, panel[s][sub + t], V[t]);
       }
     }
     __syncthreads();
@@ -77,11 +88,11 @@ __global__ void __launch_bounds__(32 * n_warps) solve_block(Solve solve) {
 #pragma unroll
     for (int s = 0; s < sub_block; ++s) own[s] = s < n_sub ? errors[s][lane] : 0.0f;
     for (int k = sub + sub_block + warp; k < count; k += n_warps) {
-      float w = tile[k * tile_stride + lane];
+      float value = tile[k * tile_stride + lane];
 #pragma unroll
       for (int s = 0; s < sub_block; ++s)
-        if (s < n_sub) w = fmaf(-own[s], panel[s][k], w);
-      tile[k * tile_stride + lane] = w;
+        if (s < n_sub) value = fmaf(own[s], panel[s][k], value);
+      tile[k * tile_stride + lane] = value;
     }
     for (int s = warp; s < n_sub; s += n_warps) solve.E[(sub + s) * solve.padded + first_row + lane] = errors[s][lane];
     __syncthreads();
@@ -110,29 +121,28 @@ void quantize_gptq(Context& context, const Views& in, const Views& out, const Op
   // How many columns are solved before the rest is updated changes the order of sums alone; a wider block is taken in parts.
   const int64_t block_size = std::min<int64_t>(options.integer("block_size"), block_columns), padded = padded_rows(O);
   const FloatCopy scale(context, in[2]);
-  const Scratch<float> weights = context.scratch<float>(I * padded), errors = context.scratch<float>(block_size * padded);
-  solve.U = in[1].as<float>();
+  const Scratch<float> answers = context.scratch<float>(I * padded), errors = context.scratch<float>(block_size * padded);
+  solve.R = in[1].as<float>();
   solve.scale = scale.data();
   solve.zero_point = in[3].as<int8_t>();
   solve.permutation = ints_or_null(in[4]);
   solve.g_idx = ints_or_null(in[5]);
-  solve.Wt = weights.data();
+  solve.V = answers.data();
   solve.E = errors.data();
   solve.codes = out[0].as<uint8_t>();
   solve.loss = out[1].as<double>();
   solve.padded = padded;
   solve.qmin = grid.qmin();
   solve.qmax = grid.qmax();
-  const uint8_t* dead = in[6].present ? in[6].as<uint8_t>() : nullptr;
-  transpose_weight(context, in[0], padded, solve.permutation, dead, solve.Wt);
+  solve.dead = in[6].present ? in[6].as<uint8_t>() : nullptr;
   for (int64_t begin = 0; begin < I; begin += block_size) {
     const int64_t end = std::min(I, begin + block_size);
     solve.begin = begin;
     solve.count = static_cast<int>(end - begin);
     with_weight_type(in[2].dtype, [&](auto type) {
-      with_codes(grid, [&](auto codes) { launch(context, static_cast<unsigned>(padded / block_rows), dim3(32, n_warps), 0, solve_block<decltype(type), decltype(codes)>, solve); });
+      with_codes(grid, [&](auto codes) { launch(context, static_cast<unsigned>(padded / block_rows), dim3(32, n_warps), 0, solve_block<decltype(type), decltype(codes)>, solve, AnyFloat(in[0])); });
     });
-    context.gemm(DType::F32, true, false, I - end, padded, end - begin, -1, solve.U + begin * I + end, I, solve.E, padded, 1, solve.Wt + end * padded, padded);
+    context.gemm(DType::F32, true, false, I - end, padded, end - begin, 1, solve.R + begin * I + end, I, solve.E, padded, begin > 0 ? 1 : 0, solve.V + end * padded, padded);
   }
   // A NaN in weight, scale or factor, or an error that grew over all bounds, has reached the loss of its row.
   FaultSlot* slot = context.fault([](uint32_t row, uint32_t bits) {

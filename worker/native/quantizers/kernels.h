@@ -15,6 +15,7 @@ void global_scale(Context&, const Views& in, const Views& out, const Options&);
 void gptq_factor(Context&, const Views& in, const Views& out, const Options&);
 void hessian_order(Context&, const Views& in, const Views& out, const Options&);
 void hqq_scales(Context&, const Views& in, const Views& out, const Options&);
+void inverse_factor(Context&, const Views& in, const Views& out, const Options&);
 void qronos_start(Context&, const Views& in, const Views& out, const Options&);
 void quantize_beacon(Context&, const Views& in, const Views& out, const Options&);
 void quantize_comq(Context&, const Views& in, const Views& out, const Options&);

@@ -15,6 +15,7 @@ Operation tensor_group_scales_operation();
 Operation effective_scales_operation();
 Operation clipped_share_operation();
 Operation gptq_factor_operation();
+Operation inverse_factor_operation();
 Operation hessian_order_operation();
 Operation absmean_scales_operation();
 Operation dead_columns_operation();

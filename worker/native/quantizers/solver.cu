@@ -8,18 +8,18 @@ namespace {
 
 constexpr int tile = 32, n_warps = 8;
 
-__global__ void __launch_bounds__(tile* n_warps) transpose_tile_of_weight(AnyFloat weight, int64_t O, int64_t I, int64_t padded, const int32_t* permutation, const uint8_t* dead, float* Wt) {
+__global__ void __launch_bounds__(tile* n_warps) transpose_tile_of_weight(AnyFloat weight, int64_t O, int64_t I, int64_t first, int64_t end, int64_t padded, const int32_t* permutation, const uint8_t* dead, float* Wt) {
   __shared__ float values[tile][tile + 1];
-  const int64_t first_column = static_cast<int64_t>(blockIdx.x) * tile, first_row = static_cast<int64_t>(blockIdx.y) * tile;
+  const int64_t first_column = first + static_cast<int64_t>(blockIdx.x) * tile, first_row = static_cast<int64_t>(blockIdx.y) * tile;
   const int64_t j = first_column + threadIdx.x;
-  const int64_t column = j < I ? inside(column_at(permutation, j), I) : 0;
+  const int64_t column = j < end ? inside(column_at(permutation, j), I) : 0;
   for (int r = static_cast<int>(threadIdx.y); r < tile; r += n_warps) {
-    const bool is_zero = j >= I || first_row + r >= O || (dead != nullptr && dead[column] != 0);
+    const bool is_zero = j >= end || first_row + r >= O || (dead != nullptr && dead[column] != 0);
     values[r][threadIdx.x] = is_zero ? 0.0f : weight.value((first_row + r) * I + column);
   }
   __syncthreads();
   for (int c = static_cast<int>(threadIdx.y); c < tile; c += n_warps)
-    if (first_column + c < I) Wt[(first_column + c) * padded + first_row + threadIdx.x] = values[threadIdx.x][c];
+    if (first_column + c < end) Wt[(first_column + c - first) * padded + first_row + threadIdx.x] = values[threadIdx.x][c];
 }
 
 __global__ void __launch_bounds__(tile* n_warps) transpose_tile_of_codes(const int8_t* Qt, int64_t m, int64_t padded, int8_t* codes, int64_t O, int64_t I, int64_t first) {
@@ -36,9 +36,13 @@ dim3 tiles(int64_t n_columns, int64_t padded) { return dim3(static_cast<unsigned
 
 }  // namespace
 
-void transpose_weight(Context& context, const TensorView& weight, int64_t padded, const int32_t* permutation, const uint8_t* dead, float* Wt) {
+void transpose_columns(Context& context, const TensorView& weight, int64_t first, int64_t end, int64_t padded, const int32_t* permutation, const uint8_t* dead, float* Wt) {
   const int64_t O = weight.extent(0), I = weight.extent(1);
-  launch(context, tiles(I, padded), dim3(tile, n_warps), 0, transpose_tile_of_weight, AnyFloat(weight), O, I, padded, permutation, dead, Wt);
+  launch(context, tiles(end - first, padded), dim3(tile, n_warps), 0, transpose_tile_of_weight, AnyFloat(weight), O, I, first, end, padded, permutation, dead, Wt);
+}
+
+void transpose_weight(Context& context, const TensorView& weight, int64_t padded, const int32_t* permutation, const uint8_t* dead, float* Wt) {
+  transpose_columns(context, weight, 0, weight.extent(1), padded, permutation, dead, Wt);
 }
 
 void store_codes(Context& context, const int8_t* Qt, int64_t m, int64_t padded, int8_t* codes, int64_t n_rows, int64_t n_columns, int64_t first) {

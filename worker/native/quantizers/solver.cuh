@@ -10,7 +10,9 @@ namespace bitwright::cuda {
 inline constexpr int tile_rows = 32;
 inline int64_t padded_rows(int64_t n_rows) { return (n_rows + tile_rows - 1) / tile_rows * tile_rows; }
 
-/// Wt[j, row] ← weight[row, column of j], 0 for dead columns and for padded rows. `permutation` and `dead` may be null.
+/// Wt[j - first, row] ← weight[row, column of j] for the columns [first, end), 0 for dead columns and for padded rows. `permutation` and `dead` may be null.
+void transpose_columns(Context& context, const TensorView& weight, int64_t first, int64_t end, int64_t padded, const int32_t* permutation, const uint8_t* dead, float* Wt);
+/// All columns.
 void transpose_weight(Context& context, const TensorView& weight, int64_t padded, const int32_t* permutation, const uint8_t* dead, float* Wt);
 /// codes[row, first + k] ← Qt[k, row] for m columns of the rows that are there.
 void store_codes(Context& context, const int8_t* Qt, int64_t m, int64_t padded, int8_t* codes, int64_t n_rows, int64_t n_columns, int64_t first);

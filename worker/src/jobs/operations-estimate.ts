@@ -36,18 +36,18 @@ export function searchOperations(plan: QuantizationPlan, { plan: { n_grid }, map
   );
 }
 
-/** Solvers in units of n² · rows, and whether they factor a Hessian (⅔ n³); about, where sweeps skip what stays. */
-const solverPasses: Readonly<Record<QuantizerPlan['name'], { passes: number; factors: boolean }>> = {
-  rtn: { passes: 0, factors: false },
-  gptq: { passes: 1, factors: true },
-  hqq: { passes: 0, factors: false },
-  bitsandbytes: { passes: 0, factors: false },
-  vptq: { passes: 1, factors: true },
-  gguf: { passes: 0, factors: false },
-  beacon: { passes: 8, factors: true },
-  comq: { passes: 4, factors: false },
-  gpfq: { passes: 2, factors: false },
-  qronos: { passes: 4, factors: true },
+/** Solvers in units of n² · rows, and whether they factor a Hessian (⅓ n³) and invert the factor (⅓ n³ more); about, where sweeps skip what stays. */
+const solverPasses: Readonly<Record<QuantizerPlan['name'], { passes: number; factors: 0 | 1 | 2 }>> = {
+  rtn: { passes: 0, factors: 0 },
+  gptq: { passes: 1, factors: 1 },
+  hqq: { passes: 0, factors: 0 },
+  bitsandbytes: { passes: 0, factors: 0 },
+  vptq: { passes: 1, factors: 2 },
+  gguf: { passes: 0, factors: 0 },
+  beacon: { passes: 8, factors: 1 },
+  comq: { passes: 4, factors: 0 },
+  gpfq: { passes: 2, factors: 0 },
+  qronos: { passes: 4, factors: 2 },
 };
 
 /** Of VPTQ's k-means, about: with its walks through the columns, every centroid for every weight each time. */
@@ -60,7 +60,7 @@ export function quantizeOperations(layers: readonly LayerPlan[]): number {
     const roundings = 1 + (quantizer?.name === 'hqq' ? quantizer.iters : quantizer?.name === 'gguf' ? 60 : 0);
     const vectors = scheme?.weights?.vectors;
     const search = vectors ? kmeansIterations * (vectors.num_centroids + vectors.num_res_centroids) : 0;
-    return sum + (factors ? (2 / 3) * columns ** 3 : 0) + passes * rows * columns * columns + (40 * roundings + search) * rows * columns;
+    return sum + (factors / 3) * columns ** 3 + passes * rows * columns * columns + (40 * roundings + search) * rows * columns;
   }, 0);
 }
 

@@ -13,9 +13,10 @@ export const sparsegpt: Pruner<SparseGptPlan> = async (input) => {
   const { weight, hessian, plan, sparsity } = input;
   const missing = await missingInputs(hessian);
   if (missing !== null || hessian === null) return byMagnitude(input, plan.mask_structure, missing ?? '');
-  const { factor, findings } = await factorOf(input, hessian);
+  const factored = await factorOf(input, hessian);
+  const { findings } = factored;
   using kept = zerosToKeep(plan, weight);
-  const [pruned, mask, loss] = pruneSparsegpt(weight, factor, hessian.dead, kept, {
+  const [pruned, mask, loss] = pruneSparsegpt(weight, factored.inverse(), hessian.dead, kept, {
     ...sparsityArgs(plan.mask_structure, sparsity),
     block_size: plan.block_size,
   });

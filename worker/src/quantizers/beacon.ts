@@ -19,15 +19,17 @@ export const beacon: Quantizer<BeaconPlan> = {
     const { hessian, dead_columns } = inputs;
     const perChannel = layerArgs(layer).strategy === 'channel';
     const startsAgain = perChannel && plan.second_start;
-    const inverse = perChannel && hessian.cross === null ? null : await factorOf(layer, hessian, plan.dampening_frac);
+    const original = perChannel && hessian.cross === null ? null : await factorOf(layer, hessian, plan.dampening_frac);
     const ordered = startsAgain ? await factorOf(layer, hessian, plan.dampening_frac, 'descending') : null;
     using corrected =
-      hessian.cross && inverse && correctedWeight(input.weight, hessian.hessian, hessian.cross, inverse.factor, plan.correction_strength);
+      hessian.cross &&
+      original &&
+      correctedWeight(input.weight, hessian.hessian, hessian.cross, original.inverse(), plan.correction_strength);
     const target = corrected ?? input.weight;
     const observed = await observeWeight(input, null);
     using observedScale = observed.scale;
     using observedZeroPoint = observed.zeroPoint;
-    let best = solve(input, hessian, target, observed, perChannel ? null : (inverse?.factor ?? null), null);
+    let best = solve(input, hessian, target, observed, perChannel ? null : (original?.factor ?? null), null);
     // What is explained compares solutions of one target; behind a group the target of the next is another.
     if (perChannel && plan.centering && !layerArgs(layer).symmetric)
       best = await betterOf(best, solve(input, hessian, target, observed, null, null, false));
@@ -40,7 +42,7 @@ export const beacon: Quantizer<BeaconPlan> = {
       ordered === null
         ? best
         : await leastError(input, hessian, target, best, { scale: observedScale, zeroPoint: observedZeroPoint }, ordered.factor);
-    const used = ordered ?? inverse;
+    const used = ordered ?? original;
     const findings: FactorFindings = used?.findings ?? { dampening_frac: 0, dead_columns, retries: 0 };
     return {
       ...stored,

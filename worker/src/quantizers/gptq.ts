@@ -1,4 +1,4 @@
-// GPTQ: round column by column and spread each rounding error over the columns still free, weighted by the inverse Hessian.
+// GPTQ: round column by column and spread each rounding error over the columns still free, as the Hessian asks for.
 // Frantar et al., arXiv 2210.17323. The walk itself is native (quantize_gptq); here stand the orders of columns and what is reported.
 //
 //   actorder null     columns in their own order

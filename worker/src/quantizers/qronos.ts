@@ -18,17 +18,19 @@ export const qronos: Quantizer<QronosPlan> = {
     const { hessian, dead } = inputs.hessian;
     // Where the inputs are those of the unquantized model, as in the first block, the products are one.
     const cross = inputs.hessian.cross ?? hessian;
-    const { factor, findings } = await factorOf(layer, inputs.hessian, plan.dampening_frac);
+    const factored = await factorOf(layer, inputs.hessian, plan.dampening_frac);
+    const { factor, findings } = factored;
+    const inverse = factored.inverse();
     const scales = await observeWeight(input, null);
     const args = layerArgs(layer);
-    using corrected = correctedWeight(weight, hessian, cross, factor, 1);
-    using begun = qronosStart(weight, corrected, hessian, cross, factor, scales.scale, scales.zeroPoint, args);
+    using corrected = correctedWeight(weight, hessian, cross, inverse, 1);
+    using begun = qronosStart(weight, corrected, hessian, cross, inverse, scales.scale, scales.zeroPoint, args);
     const options = { ...args, block_size: plan.block_size };
     const mask = input.zeros?.mask ?? null;
     const [q, ...rest] =
       mask === null
         ? quantizeGptq(begun, factor, scales.scale, scales.zeroPoint, null, null, dead, options)
-        : quantizeSparse(begun, factor, scales.scale, scales.zeroPoint, null, null, dead, mask, { ...options, ...noSelection });
+        : quantizeSparse(begun, inverse, scales.scale, scales.zeroPoint, null, null, dead, mask, { ...options, ...noSelection });
     for (const tensor of rest) tensor.dispose();
     const problems = [...factorProblems(layer, plan.dampening_frac, findings), ...deadColumnProblems(layer, inputs.dead_columns)];
     return { ...scales, q, gIdx: null, findings, problems };

@@ -12,6 +12,15 @@ export interface FactorFindings {
   retries: number;
 }
 
+/** Of a Hessian with damping: H + damping = R Rᵀ. */
+export interface HessianFactor {
+  /** R, upper, F32 [columns, columns]. */
+  factor: Tensor;
+  /** R⁻¹, upper; computed when it is first asked for. */
+  inverse(): Tensor;
+  findings: FactorFindings;
+}
+
 /** The Hessian of the inputs that a group of linears shares, with its factor computed once for all of them. */
 export interface SharedHessian {
   /** F32 [columns, columns]. */
@@ -24,7 +33,7 @@ export interface SharedHessian {
   diagonal(): Tensor;
   /** I32 [columns]: columns by descending diag(H). */
   order(): Tensor;
-  factor(order: 'original' | 'descending', dampening_frac: number): Promise<{ factor: Tensor; findings: FactorFindings }>;
+  factor(order: 'original' | 'descending', dampening_frac: number): Promise<HessianFactor>;
 }
 
 /** What pruning leaves to the quantizer of a layer: weights that are zero on the file too. */

@@ -1,11 +1,25 @@
 // The Hessian of a group of linears with one input: ordered and factored once, whoever asks.
-import { deadColumns, gptqFactor, hessianDiagonal, hessianOrder } from '../tensor/operations.js';
+import { deadColumns, gptqFactor, hessianDiagonal, hessianOrder, inverseFactor } from '../tensor/operations.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { FactorFindings, SharedHessian } from './quantizer.js';
+import type { FactorFindings, HessianFactor, SharedHessian } from './quantizer.js';
 
-interface Factored {
-  factor: Tensor;
-  findings: FactorFindings;
+class Factored implements HessianFactor, Disposable {
+  private inverted: Tensor | null = null;
+
+  constructor(
+    readonly factor: Tensor,
+    readonly findings: FactorFindings,
+  ) {}
+
+  inverse(): Tensor {
+    this.inverted ??= inverseFactor(this.factor);
+    return this.inverted;
+  }
+
+  [Symbol.dispose](): void {
+    this.inverted?.dispose();
+    this.factor.dispose();
+  }
 }
 
 /** Takes the Hessian over, and the product with the other inputs, and frees them with the rest. */
@@ -40,7 +54,7 @@ export class HessianFactors implements SharedHessian, Disposable {
     using numbers = info;
     try {
       const [used = NaN, dead = NaN, retries = NaN] = await numbers.readDoubles();
-      const factored = { factor, findings: { dampening_frac: used, dead_columns: dead, retries } };
+      const factored = new Factored(factor, { dampening_frac: used, dead_columns: dead, retries });
       this.factors.set(key, factored);
       return factored;
     } catch (error) {
@@ -50,7 +64,7 @@ export class HessianFactors implements SharedHessian, Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { factor } of this.factors.values()) factor.dispose();
+    for (const factored of this.factors.values()) factored[Symbol.dispose]();
     this.permutation?.dispose();
     this.importance?.dispose();
     this.dead.dispose();

@@ -5,7 +5,7 @@ import { quantizerFacts } from '../../../schemas/src/modifiers.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { layerProblem } from './layer-problem.js';
-import type { FactorFindings, QuantizedWeight, QuantizerInput, SharedHessian } from './quantizer.js';
+import type { FactorFindings, HessianFactor, QuantizedWeight, QuantizerInput, SharedHessian } from './quantizer.js';
 import { rtn } from './rtn.js';
 
 export interface LivingInputs {
@@ -34,7 +34,7 @@ export async function factorOf(
   hessian: SharedHessian,
   dampening_frac: number,
   order: 'original' | 'descending' = 'original',
-): Promise<{ factor: Tensor; findings: FactorFindings }> {
+): Promise<HessianFactor> {
   try {
     return await hessian.factor(order, dampening_frac);
   } catch (error) {

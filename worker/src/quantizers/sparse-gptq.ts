@@ -20,7 +20,8 @@ export async function sparseGptq(input: QuantizerInput<GptqPlan>): Promise<Quant
   const permutation = ordered ? hessian.order() : null;
   const selection = zeros?.selection ?? null;
   const wanted = Math.max(plan.dampening_frac, selection?.dampening_frac ?? 0);
-  const { factor, findings } = await factorOf(input, ordered, wanted);
+  const factored = await factorOf(input, ordered, wanted);
+  const { findings } = factored;
   const gIdx = byGroup && permutation !== null ? await groupOfColumns(permutation, args.group_size ?? 1) : null;
   try {
     const scales = await observeWeight(input, byGroup ? permutation : null);
@@ -30,7 +31,7 @@ export async function sparseGptq(input: QuantizerInput<GptqPlan>): Promise<Quant
       const kept = zeros?.mask ?? null;
       const [q, mask, loss] = quantizeSparse(
         weight,
-        factor,
+        factored.inverse(),
         scales.scale,
         scales.zeroPoint,
         permutation,

@@ -33,7 +33,7 @@ export const vptq: Encoder<VptqPlan> = {
       );
     const { kiter, ktol, kseed, block_size } = plan;
     const sizes = { ...sizesOf(vectors), stores_order: vectors.enable_perm, kiter, ktol, kseed, block_size };
-    const codes = quantizeVptq(weight, factored?.factor ?? null, hessian?.diagonal() ?? null, order, sizes);
+    const codes = quantizeVptq(weight, factored?.inverse() ?? null, hessian?.diagonal() ?? null, order, sizes);
     const parts: EncodedWeight['parts'][number][] = [];
     using indices = codes.indices;
     using scale = codes.scale;

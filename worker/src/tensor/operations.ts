@@ -236,16 +236,18 @@ export const hqqScales = (weight: Tensor, scale: Tensor, zeroPoint: Tensor, opti
 // ---- GPTQ (Frantar et al., arXiv 2210.17323) --------------------------------------------------------------------------
 
 /**
- * Upper factor U with (H + damping)⁻¹ = UᵀU for columns in the given order. H F32 [I, I], permutation I32 [I] or null.
- * Dead columns (zero diagonal) get diagonal 1. Answers U F32 [I, I] and info F64 [4]: damping used as a multiple of mean diag(H), dead columns, retries, mean diag(H).
+ * Upper factor R with H + damping = R Rᵀ for columns in the given order. H F32 [I, I], permutation I32 [I] or null.
+ * Dead columns (zero diagonal) get diagonal 1. Answers R F32 [I, I] and info F64 [4]: damping used as a multiple of mean diag(H), dead columns, retries, mean diag(H).
  * A factorization that fails in single precision is retried in double with the same damping, then with damping × 10 up to 1.0: info says so, nothing is silent; a failure after that is an error.
  */
 export const gptqFactor = (hessian: Tensor, permutation: Tensor | null, options: { dampening_frac: number }): [Tensor, Tensor] =>
   two(hessian.device.enqueue('gptq_factor', [hessian, permutation], options));
+/** U = R⁻¹ of gptqFactor's, upper: (H + damping)⁻¹ = UᵀU. */
+export const inverseFactor = (factor: Tensor): Tensor => one(factor.device.enqueue('inverse_factor', [factor]));
 /** Columns ordered by descending diag(H) (stable): F32 [I, I] → I32 [I]. */
 export const hessianOrder = (hessian: Tensor): Tensor => one(hessian.device.enqueue('hessian_order', [hessian]));
 /**
- * Column-by-column rounding with error feedback. weight [O, I] in original order, factor U in permuted order, scale and zero_point by group, permutation I32 [I] or null,
+ * Column-by-column rounding with error feedback. weight [O, I] in original order, factor R in permuted order, scale and zero_point by group, permutation I32 [I] or null,
  * g_idx I32 [I] (original column → group) or null for contiguous groups of the original order. Columns whose entry of `dead` (U8 [I], original order, or null) is 1 are set to zero first. → codes [O, I] as quantizeRtn's, in original order, loss F64 [O].
  */
 export const quantizeGptq = (
@@ -275,7 +277,7 @@ export const pruneMagnitude = (weight: Tensor, options: { sparsity: number }): [
 export const pruneWanda = (weight: Tensor, importance: Tensor, options: SparsityArgs): [Tensor, Tensor] =>
   two(weight.device.enqueue('prune_wanda', [weight, importance], { ...options }));
 /**
- * Column by column with error feedback. weight [O, I], factor as gptqFactor's, permutation and dead as quantizeGptq's, kept U8 [O, I] or null: 1 where the weight is to be zero
+ * Column by column with error feedback. weight [O, I], factor as inverseFactor's, permutation and dead as quantizeGptq's, kept U8 [O, I] or null: 1 where the weight is to be zero
  * in any case. → the weight in its dtype, mask U8 [O, I], loss F64 [O]. n of m is chosen in the original order of columns alone.
  */
 export const pruneSparsegpt = (
