@@ -44,27 +44,29 @@ async function withOriginal(
   });
 }
 
-/** Both inputs of every linear of a unit: those of the unquantized model are kept for the time of a batch. `weights` are the unit's before quantization. */
+/**
+ * Both inputs of every linear of a unit: those of the unquantized model are kept for the time of a batch. `weights` are the unit's before
+ * quantization, and as far as it is quantized. */
 export function observePairs(
   rows: CalibrationRows,
   cache: ActivationCache,
   { block }: { block: number | null },
   head: string | undefined,
-  weights: WeightSource,
+  weights: { before: WeightSource; now: WeightSource },
   statistics: BlockStatistics,
 ): Promise<void> {
   return forEachBatch(rows, (batch, index) => {
     const originals = new Map<string, Tensor>();
-    const see = (hidden: Tensor, tap: (module: string, input: Tensor) => void): void => {
+    const see = (hidden: Tensor, weights: WeightSource, tap: (module: string, input: Tensor) => void): void => {
       if (block !== null) return rows.model.observeBlock(block, hidden, batch, weights, tap);
       using normed = rows.model.finalNorm(hidden, weights);
       if (head !== undefined) tap(head, normed);
     };
     try {
       using before = cache.get(index);
-      see(before, (module, input) => originals.set(module, reshape(input, input.shape)));
+      see(before, weights.before, (module, input) => originals.set(module, reshape(input, input.shape)));
       using hidden = rows.cache.get(index);
-      see(hidden, (module, input) => statistics.observe(module, input, batch, originals.get(module) ?? null));
+      see(hidden, weights.now, (module, input) => statistics.observe(module, input, batch, originals.get(module) ?? null));
     } finally {
       for (const original of originals.values()) original.dispose();
     }

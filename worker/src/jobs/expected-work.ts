@@ -6,13 +6,17 @@ import {
   depthOperations,
   evaluateOperations,
   forwardOperations,
+  inputsOf,
   observeOperations,
   quantizeOperations,
   searchOperations,
 } from './operations-estimate.js';
 
-/** One pass of the rows for each kind of transform, and one for the quantizer; searches are counted apart. */
-const passesOf = (unit: WorkUnit): number => (unit.layers.length === 0 ? 0 : transformPasses(unit).length + 1);
+/** One pass of the rows for each kind of transform, and one for the quantizer, or for each of its steps; searches are counted apart. */
+const passesOf = (unit: WorkUnit): number => (unit.layers.length === 0 ? 0 : transformPasses(unit).length + stepsOf(unit));
+
+/** Linears with one input are a step where errors are corrected (quantized-so-far.ts). */
+const stepsOf = ({ block, layers }: WorkUnit): number => (block !== null && layers.some(needsPairs) ? inputsOf(layers).size : 1);
 
 export const observeWork = ({ plan }: RunContext, unit: WorkUnit, n_tokens: number): number => {
   const passes = passesOf(unit);

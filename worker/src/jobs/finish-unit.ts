@@ -18,6 +18,7 @@ import type { RunContext } from '../run-context.js';
 import { layersWithNewBias, zeroBiases } from './correct-layer.js';
 import type { WorkUnit } from './layer-jobs.js';
 import { quantizeOperations } from './operations-estimate.js';
+import { QuantizedSoFar, stepsOf } from './quantized-so-far.js';
 import { checkFinite } from './quantize-unit.js';
 import type { FinishedUnit } from './run-journal.js';
 import { placeLayers, quantizeSpread, type LayerGroup } from './spread-layers.js';
@@ -52,8 +53,6 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
   transformed.metrics.forEach((metrics) => context.transformFinished(metrics));
   transformed.problems.forEach((problem) => context.problem(problem));
   const { rows } = input;
-  using statistics = rows && (await context.stage('calibrate', unit.block, detail(unit), () => observeUnit(input, rows, copies)));
-  const groups = placed ?? placeLayers(unit.layers, statistics?.sharedInputs() ?? [], devices.length);
   const layers: LayerMetrics[] = [];
   const problems: RunProblem[] = [...transformed.problems];
   const onLayer = (layer: LayerPlan, metrics: LayerMetrics, found: RunProblem[]): void => {
@@ -64,19 +63,33 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
     context.advance(quantizeOperations([layer]), `${layer.name} quantized`);
     context.throwIfCancelled();
   };
-  const quantized = await context.stage('quantize', unit.block, detail(unit), () =>
-    quantizeSpread({
-      layers: unit.layers,
-      pruning: unit.pruning,
-      groups,
-      devices,
-      copies,
-      statistics,
-      transforms: context.plan.transforms,
-      sidecar,
-      onLayer,
-    }),
-  );
+  const quantized: NamedTensor[] = [];
+  using soFar = new QuantizedSoFar(devices, copies);
+  try {
+    const steps = await stepsOf(unit, rows, copies);
+    for (const step of steps) {
+      using statistics =
+        rows && (await context.stage('calibrate', unit.block, detail(unit), () => observeUnit(input, step, rows, copies, soFar)));
+      const done = await context.stage('quantize', unit.block, detail(unit), () =>
+        quantizeSpread({
+          layers: step,
+          pruning: unit.pruning,
+          groups: placed ?? placeLayers(step, statistics?.sharedInputs() ?? [], devices.length),
+          devices,
+          copies,
+          statistics,
+          transforms: context.plan.transforms,
+          sidecar,
+          onLayer,
+          onRead: steps.length > 1 ? (layer, weight, bias) => soFar.keep(layer, weight, bias) : null,
+        }),
+      );
+      quantized.push(...done);
+    }
+  } catch (error) {
+    for (const { tensor } of quantized) tensor.dispose();
+    throw error;
+  }
   const zeros = zeroBiases(zerosIn(input), quantized, copies.first);
   try {
     const tensors = [...quantized, ...zeros, ...transformedTensors(unit, copies.first, quantized)];
@@ -114,23 +127,31 @@ function wantedTensors(
   return (name) => own.has(name) || (unit.place === 'after' && model.headTensors.includes(name));
 }
 
-async function observeUnit({ context, unit }: UnitInput, rows: SpreadRows, copies: WeightCopies): Promise<SpreadStatistics> {
+/** What the rows show of some layers of the unit, the others as far as they are quantized. */
+async function observeUnit(
+  { context, unit }: UnitInput,
+  layers: readonly LayerPlan[],
+  rows: SpreadRows,
+  copies: WeightCopies,
+  soFar: QuantizedSoFar,
+): Promise<SpreadStatistics> {
   const corrected = new Set(
     context.plan.transforms.flatMap((plan) => (plan.name === 'bias-correction' || plan.name === 'outlier-split' ? plan.layers : [])),
   );
-  const parts = rows.parts.map(({ device }) => new BlockStatistics(device, unit.layers, corrected));
+  const parts = rows.parts.map(({ device }) => new BlockStatistics(device, layers, corrected));
   const head = context.plan.model.architecture?.lm_head;
   try {
     await rows.onEach(async (part, index) => {
       const { block } = unit;
-      const [weights, statistics] = [copies.on(index), parts[index]!];
-      if (part.original !== null && unit.layers.some(needsPairs)) await observePairs(part, part.original, unit, head, weights, statistics);
+      const [weights, statistics] = [soFar.on(index), parts[index]!];
+      if (part.original !== null && layers.some(needsPairs))
+        await observePairs(part, part.original, unit, head, { before: copies.on(index), now: weights }, statistics);
       else if (block !== null)
         await observeBlock(part, block, weights, (module, tensor, batch) => statistics.observe(module, tensor, batch));
-      else if (head !== undefined && unit.layers.some((layer) => layer.name === head))
+      else if (head !== undefined && layers.some((layer) => layer.name === head))
         await observeHead(part, weights, (tensor, batch) => statistics.observe(head, tensor, batch));
     });
-    return new SpreadStatistics(parts, unit.layers);
+    return new SpreadStatistics(parts, layers);
   } catch (error) {
     for (const statistics of parts) statistics[Symbol.dispose]();
     throw error;

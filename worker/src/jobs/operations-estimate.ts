@@ -9,15 +9,15 @@ const weightsOf = (layers: readonly LayerPlan[]): number => layers.reduce((sum, 
 export const forwardOperations = (plan: QuantizationPlan, block: number, n_tokens: number): number =>
   n_tokens * weightsOf(plan.layers.filter((layer) => layer.block === block));
 
-/** Hessians of the inputs, half of each because it is symmetric; inputs shared by several layers are counted once for each width and role pair. */
-export function observeOperations(unit: WorkUnit, n_tokens: number): number {
-  const widths = new Map(
-    unit.layers.map((layer) => [
-      `${layer.columns} ${layer.role.replace(/^(k|v)_proj$/, 'q_proj').replace(/^up_proj$/, 'gate_proj')}`,
-      layer.columns,
-    ]),
+/** The inputs of layers and their widths; inputs shared by several layers are counted once for each width and role pair. */
+export const inputsOf = (layers: readonly LayerPlan[]): Map<string, number> =>
+  new Map(
+    layers.map(({ role, columns }) => [`${columns} ${role.replace(/^(k|v)_proj$/, 'q_proj').replace(/^up_proj$/, 'gate_proj')}`, columns]),
   );
-  return [...widths.values()].reduce((sum, columns) => sum + (columns * columns * n_tokens) / 2, 0);
+
+/** Hessians of the inputs, half of each because it is symmetric. */
+export function observeOperations(unit: WorkUnit, n_tokens: number): number {
+  return [...inputsOf(unit.layers).values()].reduce((sum, columns) => sum + (columns * columns * n_tokens) / 2, 0);
 }
 
 /** Tokens of a batch, about, as in token-batches.ts: every batch rounds the weights of every point of the grid anew. */

@@ -53,8 +53,9 @@ async function quantizeSharedInput(input: QuantizeUnitInput, modules: readonly s
       const own = await pruneLayer(input.pruning, { layer, weight, hessian });
       if (own === null) continue;
       pruned.set(layer.name, own);
-      if (!hasScheme(layer))
-        tensors.push(...(await storePruned(input, { layer, weight, hessian }, own, (performance.now() - began) / 1000)));
+      if (hasScheme(layer)) continue;
+      await input.onRead?.(layer, own.weight, null);
+      tensors.push(...(await storePruned(input, { layer, weight, hessian }, own, (performance.now() - began) / 1000)));
     }
     const weightOf = (layer: LayerPlan): Tensor => pruned.get(layer.name)?.weight ?? input.weights.tensor(loadedName(layer));
     const quantized = layers.filter(hasScheme);

@@ -46,7 +46,7 @@ const shareScale = (a: LayerPlan, b: LayerPlan): boolean =>
   b.scheme?.weights?.strategy === 'tensor_group' &&
   fusedWith(a.name, [b.name]).length > 0;
 
-export interface SpreadLayersInput extends Pick<QuantizeUnitInput, 'layers' | 'pruning' | 'transforms' | 'sidecar' | 'onLayer'> {
+export interface SpreadLayersInput extends Pick<QuantizeUnitInput, 'layers' | 'pruning' | 'transforms' | 'sidecar' | 'onLayer' | 'onRead'> {
   groups: readonly LayerGroup[];
   devices: readonly Device[];
   copies: WeightCopies;
@@ -56,7 +56,7 @@ export interface SpreadLayersInput extends Pick<QuantizeUnitInput, 'layers' | 'p
 
 /** Answers the new tensors; the caller disposes them. */
 export async function quantizeSpread(input: SpreadLayersInput): Promise<NamedTensor[]> {
-  const { layers, pruning, groups, devices, copies, statistics, transforms } = input;
+  const { layers, pruning, groups, devices, copies, statistics, transforms, onRead = null } = input;
   // All at once and before the first layer, as a device hands nothing out while it factors.
   await allOf(groups.map(async ({ modules, device }) => statistics?.gather(modules, devices[device]!)));
   if (devices.length === 1) return quantizeUnit({ ...input, weights: copies.first });
@@ -78,7 +78,7 @@ export async function quantizeSpread(input: SpreadLayersInput): Promise<NamedTen
       };
       try {
         const weights = copies.on(index);
-        results.keep(await quantizeUnit({ layers: group.layers, pruning, weights, statistics, transforms, sidecar, onLayer }));
+        results.keep(await quantizeUnit({ layers: group.layers, pruning, weights, statistics, transforms, sidecar, onLayer, onRead }));
       } catch (error) {
         hasFailed = true;
         throw error;

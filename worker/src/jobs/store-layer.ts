@@ -30,6 +30,8 @@ export interface StoreLayerInput {
   transforms: readonly TransformPlan[];
   sidecar: Sidecar;
   onLayer(layer: LayerPlan, metrics: LayerMetrics, problems: RunProblem[]): void;
+  /** Gets the weight as a reader of the file has it, and the bias where that is new, for the time of the call. */
+  onRead?: ((layer: LayerPlan, weight: Tensor, bias: Tensor | null) => Promise<void>) | null;
 }
 
 /** Takes what was chosen over; `secondsBefore` is the time that choosing took. */
@@ -73,6 +75,7 @@ export async function storeLayer(
     tensors.push(...adapter.tensors);
     const bias = await correctedBias(input.transforms, layer, weight, What, input.weights, input.statistics);
     tensors.push(...bias.tensors);
+    await input.onRead?.(layer, What, bias.tensors[0]?.tensor ?? null);
     await weight.device.sync();
     const seconds = secondsBefore + (performance.now() - began) / 1000;
     const measured = {
@@ -125,6 +128,7 @@ export async function storeEncoded(
   try {
     const bias = await correctedBias(input.transforms, layer, weight, What, input.weights, input.statistics);
     tensors.push(...bias.tensors);
+    await input.onRead?.(layer, What, bias.tensors[0]?.tensor ?? null);
     await weight.device.sync();
     const seconds = secondsBefore + (performance.now() - began) / 1000;
     const H = hessian?.hessian ?? null;
