@@ -219,40 +219,44 @@ const Case comq_better_cases("COMQ's output error is below round to nearest's an
 });
 
 const Case qronos_cases("Qronos: the first code for the true target, then GPTQ, is the paper's least squares behind every code", [] {
-  for (const double error : {0.0, 0.3}) {
+  for (const double error : {0.0, 0.3}) for (const bool ordered : {false, true}) {
     const Pair pair = pair_of(error);
     const Array& C = error == 0 ? pair.H : pair.C;
     Options all = grid_options(3, true);
     const std::vector<Array> scales = run("weight_scales", {pair.weight, none()}, all, 1);
-    const Array R = run("gptq_factor", {pair.H, none()}, options({{"dampening_frac", 0.01}}), 1)[0], U = run("inverse_factor", {R}, {}, 1)[0];
-    const Array corrected = run("corrected_weight", {pair.weight, pair.H, C, U}, {}, 1)[0];
-    const Array begun = run_everywhere("qronos_start", {pair.weight, corrected, pair.H, C, U, scales[0], scales[1]}, all)[0];
-    const Array codes = run("quantize_gptq", {begun, R, scales[0], scales[1], none(), none(), none()}, all, 1)[0];
+    const Array order = ordered ? run("hessian_order", {pair.H}, {}, 1)[0] : none();
+    // Column that is walked at place t.
+    auto at = [&](int64_t t) { return ordered ? static_cast<int64_t>(order.at(t)) : t; };
+    auto factor = [&](const Array& columns) { return run("gptq_factor", {pair.H, columns}, options({{"dampening_frac", 0.01}}), 1)[0]; };
+    const Array natural = run("inverse_factor", {factor(none())}, {}, 1)[0], R = factor(order), U = run("inverse_factor", {R}, {}, 1)[0];
+    const Array corrected = run("corrected_weight", {pair.weight, pair.H, C, natural}, {}, 1)[0];
+    const Array begun = run_everywhere("qronos_start", {pair.weight, corrected, pair.H, C, U, scales[0], scales[1], order}, all)[0];
+    const Array codes = run("quantize_gptq", {begun, R, scales[0], scales[1], order, none(), none()}, all, 1)[0];
     const double damping = 0.01 * mean_diagonal(pair.H);
-    std::vector<double> expected;
+    std::vector<double> expected(static_cast<size_t>(O * n));
     for (int64_t r = 0; r < O; ++r) {
       const double s = scales[0].at(r);
       std::vector<double> right(static_cast<size_t>(n));
       for (int64_t t = 0; t < n; ++t) {
-        double sum = damping * pair.weight.at(r, t);
-        for (int64_t j = 0; j < n; ++j) sum += pair.weight.at(r, j) * C.at(j, t);
+        double sum = damping * pair.weight.at(r, at(t));
+        for (int64_t j = 0; j < n; ++j) sum += pair.weight.at(r, j) * C.at(j, at(t));
         right[static_cast<size_t>(t)] = sum;
       }
       double first = 0;
-      for (int64_t j = 0; j < n; ++j) first += pair.weight.at(r, j) * (C.at(j, 0) - (j > 0 ? pair.H.at(j, 0) : 0));
-      double q = code_at(first / pair.H.at(0, 0), s, 0, 3);
-      expected.push_back(q);
+      for (int64_t j = 0; j < n; ++j) first += pair.weight.at(r, j) * (C.at(j, at(0)) - (j != at(0) ? pair.H.at(j, at(0)) : 0));
+      double q = code_at(first / pair.H.at(at(0), at(0)), s, 0, 3);
+      expected[static_cast<size_t>(r * n + at(0))] = q;
       for (int64_t t = 1; t < n; ++t) {
         // What the codes before t leave of the right side, and the best weights from t on.
         const int64_t m = n - t;
         std::vector<double> A(static_cast<size_t>(m * m)), b(static_cast<size_t>(m));
         for (int64_t i = 0; i < m; ++i) {
-          right[static_cast<size_t>(t + i)] -= q * s * pair.H.at(t - 1, t + i);
+          right[static_cast<size_t>(t + i)] -= q * s * pair.H.at(at(t - 1), at(t + i));
           b[static_cast<size_t>(i)] = right[static_cast<size_t>(t + i)];
-          for (int64_t j = 0; j < m; ++j) A[static_cast<size_t>(i * m + j)] = pair.H.at(t + i, t + j) + (i == j ? damping : 0);
+          for (int64_t j = 0; j < m; ++j) A[static_cast<size_t>(i * m + j)] = pair.H.at(at(t + i), at(t + j)) + (i == j ? damping : 0);
         }
         q = code_at(solve(A, b)[0], s, 0, 3);
-        expected.push_back(q);
+        expected[static_cast<size_t>(r * n + at(t))] = q;
       }
     }
     expect_same_codes(codes, expected, "Qronos");
@@ -269,7 +273,7 @@ const Case odd_cases("COMQ, GPFQ and Qronos with dead inputs, one token and a ro
   for (const Array& x : {with_dead, one}) {
     const Array H = gram(x, x), U = run("inverse_factor", {run("gptq_factor", {H, none()}, options({{"dampening_frac", 0.01}}), 1)[0]}, {}, 1)[0];
     const Array comq = run_everywhere("quantize_comq", {weight, H, scales[0], scales[1], none()}, all)[0], gpfq = run_everywhere("quantize_gpfq", {weight, H, none(), scales[0], scales[1], none()}, all)[0];
-    const Array qronos = run_everywhere("qronos_start", {weight, run("corrected_weight", {weight, H, H, U}, {}, 1)[0], H, H, U, scales[0], scales[1]}, all)[0];
+    const Array qronos = run_everywhere("qronos_start", {weight, run("corrected_weight", {weight, H, H, U}, {}, 1)[0], H, H, U, scales[0], scales[1], none()}, all)[0];
     for (int64_t r = 0; r < O; ++r)
       for (int64_t t = 0; t < n; ++t) {
         const bool zero = r == 2 || !(H.at(t, t) > 0);

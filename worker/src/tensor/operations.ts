@@ -352,7 +352,7 @@ export const quantizeGpfq = (
 /** The weight F32 [O, I] that gives on X̃ the closest to XW: H, C and the factor as above, the factor in the original order of columns. */
 export const correctedWeight = (weight: Tensor, hessian: Tensor, cross: Tensor, factor: Tensor, strength: number): Tensor =>
   one(weight.device.enqueue('corrected_weight', [weight, hessian, cross, factor], { strength }));
-/** Qronos before its walk, which is quantizeGptq's: the corrected weight with its first column on the grid and that column's error spread, F32 [O, I]. */
+/** Qronos before its walk, which is quantizeGptq's: the corrected weight with the first column of the permutation on the grid and that column's error spread, F32 [O, I]. The factor is in the order of the permutation. */
 export const qronosStart = (
   weight: Tensor,
   corrected: Tensor,
@@ -361,8 +361,10 @@ export const qronosStart = (
   factor: Tensor,
   scale: Tensor,
   zeroPoint: Tensor,
+  permutation: Tensor | null,
   options: WeightArgs,
-): Tensor => one(weight.device.enqueue('qronos_start', [weight, corrected, hessian, cross, factor, scale, zeroPoint], { ...options }));
+): Tensor =>
+  one(weight.device.enqueue('qronos_start', [weight, corrected, hessian, cross, factor, scale, zeroPoint, permutation], { ...options }));
 
 // ---- SmoothQuant (Xiao et al., arXiv 2211.10438) ------------------------------------------------------------------------
 
