@@ -12,6 +12,10 @@ export interface LevelsFacts {
   has_even_steps: boolean;
   /** The mean magnitude may be their scale. */
   absmean: boolean;
+  /** Observer of the weights that say none. */
+  observer: 'absmean' | 'memoryless_mse' | 'memoryless_minmax';
+  /** Its settings where the weights say neither: the best scale of three levels is far below their largest magnitude. */
+  observer_kwargs: Readonly<Record<string, number>>;
   /** Ascending. */
   values(num_bits: number): number[];
 }
@@ -20,13 +24,29 @@ const fixed = (values: number[]): Pick<LevelsFacts, 'count' | 'values'> => ({ co
 const powers = (num_bits: number): number[] => Array.from({ length: num_bits - 1 }, (_, exponent) => 2 ** exponent);
 
 export const levelsFacts: Readonly<Record<Levels, LevelsFacts>> = {
-  ternary: { least_bits: 2, has_even_steps: true, absmean: true, ...fixed([-1, 0, 1]) },
-  binary: { least_bits: 2, has_even_steps: false, absmean: true, ...fixed([-1, 1]) },
-  six: { least_bits: 4, has_even_steps: false, absmean: false, ...fixed([-5, -3, -1, 1, 3, 5]) },
+  ternary: {
+    least_bits: 2,
+    has_even_steps: true,
+    absmean: true,
+    observer: 'memoryless_mse',
+    observer_kwargs: { maxshrink: 0.8 },
+    ...fixed([-1, 0, 1]),
+  },
+  binary: { least_bits: 2, has_even_steps: false, absmean: true, observer: 'absmean', observer_kwargs: {}, ...fixed([-1, 1]) },
+  six: {
+    least_bits: 4,
+    has_even_steps: false,
+    absmean: false,
+    observer: 'memoryless_minmax',
+    observer_kwargs: {},
+    ...fixed([-5, -3, -1, 1, 3, 5]),
+  },
   power_of_two: {
     least_bits: 3,
     has_even_steps: false,
     absmean: false,
+    observer: 'memoryless_minmax',
+    observer_kwargs: {},
     count: (num_bits) => 2 * num_bits - 1,
     values: (num_bits) => [
       ...powers(num_bits)

@@ -112,8 +112,9 @@ export function expandArgs(
     refuse('actorder', `actorder ${JSON.stringify(saidOrder)} needs strategy group; here it is ${String(strategy)}.`);
   if (actorder !== null && !isWeights) refuse('actorder', 'actorder orders the columns of weights; activations have none. Remove it.');
   const levels = isWeights ? levelsNames.find((name) => name === args['levels']) : undefined;
-  // The authors of both sets have the mean magnitude for their scale; half of the largest would make most weights zero.
-  const usual = levels !== undefined && levelsFacts[levels].absmean ? 'absmean' : 'memoryless_minmax';
+  // Half of the largest would make most of three levels zero; the mean magnitude, BitNet's scale, is for weights that were trained for it (bench/quality/results.md).
+  const usual = levels === undefined ? 'memoryless_minmax' : levelsFacts[levels].observer;
+  const isUsual = observerOverride === null && typeof args['observer'] !== 'string' && args['observer_kwargs'] === undefined;
   const observer =
     dynamic === true
       ? null
@@ -139,7 +140,7 @@ export function expandArgs(
             ? 'torch.int8'
             : null,
     observer: isWeights && observer !== null ? memorylessObserver(observer.replaceAll('-', '_')) : (observer?.replaceAll('-', '_') ?? null),
-    observer_kwargs: scalarsOf(args['observer_kwargs']),
+    observer_kwargs: isUsual && levels !== undefined ? { ...levelsFacts[levels].observer_kwargs } : scalarsOf(args['observer_kwargs']),
   };
 }
 

@@ -19,7 +19,7 @@ const argsOf = ({ plan }: CheckedRecipe): QuantizationArgs | null | undefined =>
   plan?.layers.find(({ scheme }) => scheme !== null)?.scheme?.weights;
 
 for (const [levels, num_bits, observer, information] of [
-  ['ternary', 2, 'absmean', '1.58'],
+  ['ternary', 2, 'memoryless_mse', '1.58'],
   ['binary', 2, 'absmean', '1'],
   ['six', 4, 'memoryless_minmax', '2.58'],
   ['power_of_two', 4, 'memoryless_minmax', '2.81'],
