@@ -116,15 +116,22 @@ export function packagedFiles() {
 
 /**
  * Starts the server on a free port of this machine.
- * `data` keeps its data; extensionsDir holds what is installed. Answers the address and `stop`, which ends the whole process group.
+ * `data` keeps its data; extensionsDir holds what is installed; `asksForTrust`: folders are trusted when the user says so, as on a desktop. Answers the address and `stop`, which ends the whole process group.
  */
-export async function startVscodeServer({ data, extensionsDir, options = [], environment = {}, onOutput = () => {} }) {
+export async function startVscodeServer({
+  data,
+  extensionsDir,
+  asksForTrust = false,
+  options = [],
+  environment = {},
+  onOutput = () => {},
+}) {
   const { node, server } = installVscodeServer();
   const args = [
     server,
     ...['--host', '127.0.0.1', '--port', '0', '--without-connection-token', '--accept-server-license-terms'],
     ...['--server-data-dir', data, '--user-data-dir', path.join(data, 'user'), '--extensions-dir', extensionsDir],
-    ...['--telemetry-level', 'off', '--disable-workspace-trust', ...options],
+    ...['--telemetry-level', 'off', ...(asksForTrust ? [] : ['--disable-workspace-trust']), ...options],
   ];
   const child = spawn(node, args, {
     detached: true,

@@ -7,6 +7,9 @@ import { languageModelTools } from './manifest.js';
 
 /** Longer answers cost more than they tell. */
 const longestAnswer = 12_000;
+const longestEnd = 2_000;
+/** How far the work was tells nothing when it is done. */
+const progressLine = /^ {0,2}\d{1,3} % {2}.*\n/gm;
 
 type ToolName = keyof typeof languageModelTools;
 interface ToolInput {
@@ -56,7 +59,10 @@ const toolOf = (context: vscode.ExtensionContext, command: ToolName): vscode.Lan
 function answerOf(text: string, code: number | null, recipe: vscode.Uri): string {
   const document = vscode.workspace.textDocuments.find(({ uri }) => uri.toString() === recipe.toString());
   const unsaved = document?.isDirty === true ? 'The recipe has changes that are not saved; this is about the file on disk.\n' : '';
-  const cut = text.length > longestAnswer ? `${text.slice(0, longestAnswer)}\n… ${text.length - longestAnswer} characters more.\n` : text;
+  const said = text.replace(progressLine, '');
+  const more = said.length - longestAnswer;
+  // What was found in sum, and where it is, stands at the end.
+  const cut = more > 0 ? `${said.slice(0, -longestEnd - more)}\n… ${more} characters left out …\n${said.slice(-longestEnd)}` : said;
   return `${unsaved}${cut}Exit code ${code ?? 'none: it was ended'}.`;
 }
 

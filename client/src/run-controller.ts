@@ -158,7 +158,7 @@ export function createRunController({ context, server, status, reports, sensitiv
     const manage = vscode.l10n.t('Manage Workspace Trust');
     const choice = await vscode.window.showWarningMessage(
       vscode.l10n.t(
-        'Quantize is off in a workspace that is not trusted: it starts a native process on files that the recipe names and writes a folder. Trust the workspace to run it.',
+        'Runs are off in a workspace that is not trusted: a run starts a native process on files that the recipe names and writes a folder. Trust the workspace to run it.',
       ),
       manage,
     );

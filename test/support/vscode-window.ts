@@ -17,6 +17,7 @@ interface VscodeScript {
   startVscodeServer(parts: {
     data: string;
     extensionsDir: string;
+    asksForTrust?: boolean;
     onOutput?: (text: string) => void;
   }): Promise<{ address: string; stop(): void }>;
 }
@@ -91,6 +92,8 @@ export interface WindowOptions {
   files?: Record<string, string>;
   width?: number;
   height?: number;
+  /** false: in VS Code's restricted mode, as a folder of authors whom the user does not trust. */
+  isTrusted?: boolean;
 }
 
 export async function openVscodeWindow({
@@ -98,13 +101,14 @@ export async function openVscodeWindow({
   files = {},
   width = 1280,
   height = 800,
+  isTrusted = true,
 }: WindowOptions = {}): Promise<VscodeWindow> {
   const script = (await import(pathToFileURL(path.join(root, 'scripts', 'vscode.mjs')).href)) as VscodeScript;
   const data = mkdtempSync(path.join(os.tmpdir(), 'bitwright-vscode-'));
   const extensionsDir = path.join(data, 'extensions');
   const extension = vsix === undefined ? script.layOutExtension(extensionsDir) : script.installPackage(vsix, extensionsDir);
   const folder = makeWorkspace(files);
-  const server = await script.startVscodeServer({ data, extensionsDir });
+  const server = await script.startVscodeServer({ data, extensionsDir, asksForTrust: !isTrusted });
   let browser: Browser | null = null;
   try {
     browser = await chromium.launch({ executablePath: script.installBrowser(), args: script.browserArguments });

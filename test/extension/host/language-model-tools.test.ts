@@ -26,6 +26,23 @@ describe('language-model tools', () => {
     assert.match(await ask('bitwright_suggest', { recipe, budget: '4.25bpw' }), /bitwright analyze[^]*Exit code 1\.$/);
   });
 
+  it('analyze measures the layers, and suggest then writes an edit from it', async function () {
+    this.timeout(240_000);
+    const folder = vscode.workspace.workspaceFolders?.[0];
+    assert.ok(folder);
+    const before = await vscode.workspace.fs.readFile(vscode.Uri.joinPath(folder.uri, recipe));
+    const analysis = await ask('bitwright_analyze', { recipe });
+    assert.match(analysis, /2 bit +3 bit +4 bit +8 bit/);
+    assert.equal(analysis.match(/^ +model\.layers\.\d/gm)?.length, 28, analysis);
+    assert.match(analysis, /Analysis .*28 layers[^]*Exit code 0\.$/);
+    // How far it was tells a model nothing when it is done.
+    assert.doesNotMatch(analysis, /\d %/);
+    const suggestion = await ask('bitwright_suggest', { recipe, budget: '4.25bpw' });
+    assert.match(suggestion, /num_bits/);
+    assert.match(suggestion, /Exit code 0\.$/);
+    assert.deepEqual(await vscode.workspace.fs.readFile(vscode.Uri.joinPath(folder.uri, recipe)), before);
+  });
+
   it('refuse what is no recipe of the workspace', async () => {
     await assert.rejects(ask('bitwright_check', { recipe: '/etc/passwd' }), /\*\.quant\.yaml/);
     await assert.rejects(ask('bitwright_check', { recipe: '../elsewhere.quant.yaml' }), /not in a folder of this workspace/);
