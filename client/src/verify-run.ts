@@ -56,7 +56,7 @@ export async function verifyRun({ worker, lock, follow, threads, onStep }: Verif
     const dir = path.join(folder, 'again');
     const begun = performance.now();
     // What is measured of the file and demanded of it changes none of its bytes.
-    const { canary: _canary, ...bytesOnly } = plan;
+    const { canary: _canary, depth: _depth, ...bytesOnly } = plan;
     const ended = await follow({
       ...bytesOnly,
       output: { ...plan.output, dir },

@@ -13,7 +13,6 @@ import { withAdapter } from './checkpoint/adapter-folder.js';
 import { checkOutputFolder, writeCheckpoint, type CheckpointHashes } from './checkpoint/checkpoint-writer.js';
 import { makeFolder, writeFailure, writeTextDurably } from './checkpoint/durable-file.js';
 import { verifyModelFiles } from './checkpoint/tensor-reader.js';
-import { depthDataset } from './evaluate/error-depth.js';
 import { depthOfRun, evaluateRun, type Quality } from './evaluate/evaluate-run.js';
 import type { FileHashes } from './hash-files.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits } from './jobs/layer-jobs.js';
@@ -174,14 +173,13 @@ async function carryOut(
 /** What was written, read as any reader would: what the recipe asks to measure, and where the error arises. */
 async function judge(context: RunContext, governor: MemoryGovernor, reached: Reached): Promise<void> {
   const { plan } = context;
-  const dataset = depthDataset(plan);
-  if (plan.evaluate === null && dataset === null) return;
+  if (plan.evaluate === null && plan.depth === undefined) return;
   const file = await describeModel(plan.output.dir, nodeFiles);
   if (file.model === null) throw runFailure.fileUnreadable(plan.output.dir, file.problems.map((problem) => problem.message).join(' '));
   const whole = await withAdapter(file.model);
   const models = { whole, withoutAdapter: whole === file.model ? null : file.model };
   if (plan.evaluate !== null) await evaluateRun(context, governor, models, (quality) => (reached.quality = quality));
-  if (dataset !== null) reached.depth = await depthOfRun(context, governor, whole, dataset);
+  if (plan.depth !== undefined) reached.depth = await depthOfRun(context, governor, whole, plan.depth);
   const collapse = collapseProblem(context.given, reached.quality, reached.depth);
   if (collapse !== null) context.problem(collapse);
 }

@@ -45,6 +45,7 @@ export interface QuantizationPlan {
    */
   gates: GatesPlan | null;
   canary?: CanaryPlan;
+  depth?: DatasetPlan;
   output: {
     /**
      * Absolute folder of the checkpoint; the run folder is <dir>.run beside it.

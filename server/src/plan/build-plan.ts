@@ -17,6 +17,7 @@ import type {
 import { gateFacts, type GateKey } from '../../../schemas/src/quality-gates.js';
 import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
 import { canaryOf, canaryPasses } from './resolve-canary.js';
+import { depthPlan } from './plan-depth.js';
 import { estimatePlan } from './estimate-plan.js';
 import type { EstimateInput } from './estimate-plan.js';
 import type { RowsEstimate } from './estimate-memory.js';
@@ -36,6 +37,9 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
   const device = context.overrides?.device ?? textOf(value['device'], 'auto');
   const threads = coerceTo('integer', value['threads']);
   const canary = canaryOf(resolution)?.plan ?? null;
+  const estimate = estimateOf(resolution);
+  const evaluate = evaluatePlan(resolution);
+  const depth = model.architecture === null ? null : depthPlan({ calibration, evaluate }, layers, estimate.operations);
   return {
     plan_version: 1,
     recipe: { path: context.recipePath, text, sha256: createHash('sha256').update(text).digest('hex') },
@@ -44,9 +48,10 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     transforms: transformPlans(resolution),
     pruning: prunerPlans(resolution),
     calibration,
-    evaluate: evaluatePlan(resolution),
+    evaluate,
     gates: gatesPlan(document),
     ...(canary === null ? {} : { canary }),
+    ...(depth === null ? {} : { depth }),
     output: {
       dir: outputDir,
       max_shard_bytes: bytesOf(mappingOf(value['output'])['max_shard_size']) ?? 20_000_000_000,
@@ -57,7 +62,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     threads: typeof threads === 'number' ? threads : null,
     max_memory_bytes: bytesOf(value['max_memory']),
     max_device_memory_bytes: bytesOf(value['max_device_memory']),
-    estimate: estimateOf(resolution),
+    estimate,
   };
 }
 

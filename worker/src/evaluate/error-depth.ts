@@ -16,7 +16,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import type { DatasetPlan, ModelDescription, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { ErrorDepth, LayerError, TransformMetrics } from '../../../schemas/src/generated/report.js';
 import type { ActivationCache } from '../calibration/activation-cache.js';
 import type { CalibrationRows } from '../calibration/calibrate-block.js';
@@ -36,22 +36,8 @@ import { partLoader, rowsAtATime, type EvaluationWatch } from './model-pass.js';
 import { SeenInputs } from './seen-inputs.js';
 import { SquaredErrors } from './squared-errors.js';
 
-/** What is passed through both models: enough that the error of a block is known to a few percent of itself, and little beside a calibration. */
-export const depthRows = 8;
-export const depthTokens = 256;
 /** Four outputs of a linear are alive at a time. */
 const batchTokens = 1024;
-
-/** The rows of the calibration, else those of an evaluation; null where the plan has none. */
-export function depthDataset({ calibration, evaluate }: Pick<QuantizationPlan, 'calibration' | 'evaluate'>): DatasetPlan | null {
-  const dataset = calibration ?? evaluate?.kl_divergence ?? evaluate?.perplexity ?? null;
-  if (dataset === null) return null;
-  return {
-    ...dataset,
-    num_calibration_samples: Math.min(depthRows, dataset.num_calibration_samples ?? Infinity),
-    max_seq_length: Math.min(depthTokens, dataset.max_seq_length ?? Infinity),
-  };
-}
 
 export interface DepthInput {
   /** Unquantized, rotated where the run rotates. */

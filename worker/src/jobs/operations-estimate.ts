@@ -70,7 +70,8 @@ export const evaluateOperations = (plan: QuantizationPlan): number =>
 
 /** The rows of the error through depth pass a block as each model has it, and each linear four times more, as in evaluate/error-depth.ts. */
 const depthPasses = 6;
-const depthTokens = 8 * 256;
 
-export const depthOperations = ({ calibration, evaluate, layers }: QuantizationPlan): number =>
-  (calibration ?? evaluate?.kl_divergence ?? evaluate?.perplexity ?? null) === null ? 0 : depthPasses * depthTokens * weightsOf(layers);
+export const depthOperations = ({ depth, layers }: QuantizationPlan): number =>
+  depth === undefined
+    ? 0
+    : depthPasses * (depth.num_calibration_samples ?? Infinity) * (depth.max_seq_length ?? Infinity) * weightsOf(layers);

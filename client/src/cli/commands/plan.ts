@@ -115,6 +115,7 @@ export function planLines(plan: QuantizationPlan): string[] {
     ...evaluationLines(plan.evaluate).map((line, index) => `${index === 0 ? 'Evaluation ' : '           '}  ${line}`),
     ...(plan.gates === null ? [] : [`Gates        ${gatesText(plan.gates)}`]),
     ...(plan.canary === undefined ? [] : [`Canary       ${canaryPlanText(plan.canary)}, on ${datasetText(plan.canary.dataset)}`]),
+    ...(plan.depth === undefined ? [] : [`Depth        error of every layer on ${datasetText(plan.depth)}`]),
     `Weights      ${bytesText(estimate.weights_bytes_before)} → ${bytesText(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight)`,
     `Memory       about ${bytesText(estimate.peak_memory_bytes)} at most${parseDeviceChoice(plan.device)?.kind === 'cuda' ? ' on each device' : ''}, while ${estimate.peak_memory_stage}`,
     `Disk         ${bytesText(estimate.disk_bytes)} free needed`,
