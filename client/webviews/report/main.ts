@@ -1,5 +1,6 @@
 // The report page: a pure function of the report and its arrays. Holds what the user has chosen, and redraws.
 import './report.css';
+import './block-line.css';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { cellAfterKey } from '../cell-keys.js';

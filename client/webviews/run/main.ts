@@ -1,5 +1,6 @@
 // The page of a run in progress: a pure function of what the run has told so far. Its frame stands; the parts are drawn anew, and the focus stays.
 import { cellAfterKey } from '../cell-keys.js';
+import '../report/block-line.css';
 import './run.css';
 import { outlineOf, type LiveRun } from '../../../schemas/src/live-run.js';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
