@@ -1,7 +1,7 @@
 // Looks into single tensors with a worker of its own, so that a run is neither waited for nor held up; the process ends when nothing was asked of it for a while.
 import * as vscode from 'vscode';
 import type { ModelDescription } from '../../schemas/src/generated/plan.js';
-import type { InspectTensorResult } from '../../schemas/src/protocol/client-worker.js';
+import type { InspectTensorResult, TensorChannel } from '../../schemas/src/protocol/client-worker.js';
 import { RunFailureError } from '../../schemas/src/run-failure.js';
 import { threadsSetting } from './settings.js';
 import type { WorkerHost } from './worker-host.js';
@@ -9,7 +9,7 @@ import type { WorkerHost } from './worker-host.js';
 const idleMilliseconds = 60_000;
 
 export interface TensorInspector extends vscode.Disposable {
-  inspect(model: ModelDescription, name: string): Promise<InspectTensorResult>;
+  inspect(model: ModelDescription, name: string, channel: TensorChannel | null): Promise<InspectTensorResult>;
 }
 
 export function createTensorInspector(context: vscode.ExtensionContext, log: vscode.LogOutputChannel): TensorInspector {
@@ -41,11 +41,11 @@ export function createTensorInspector(context: vscode.ExtensionContext, log: vsc
   };
   const started = (): Promise<WorkerHost> => (worker ??= start());
   return {
-    async inspect(model, name) {
+    async inspect(model, name, channel) {
       clearTimeout(timer);
       n_asked += 1;
       try {
-        return await (await started()).inspectTensor({ model, name });
+        return await (await started()).inspectTensor({ model, name, ...(channel === null ? {} : { channel }) });
       } catch (error) {
         // What has not started is started anew for the next tensor.
         worker = null;

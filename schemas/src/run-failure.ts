@@ -54,6 +54,8 @@ export const runFailure = {
     ),
   headerInvalid: (file: string, detail: string) =>
     fail('safetensors-header-invalid', file, `${file} is not a sound safetensors file: ${detail}. Download or export it again.`),
+  channelMissing: (tensor: string, detail: string) =>
+    fail('channel-missing', tensor, `${tensor} has no such channel: ${detail}. Choose one that it has.`),
   analysisMissing: (dir: string, detail: string) =>
     fail(
       'analysis-missing',

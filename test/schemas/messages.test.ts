@@ -73,7 +73,7 @@ const readers: readonly [read: (value: unknown) => unknown, sound: readonly obje
       { kind: 'show-file', name: 'x', file, whyNoStatistics: null, recipe: null },
       { kind: 'show-unreadable', name: 'x', message: 'y' },
       { kind: 'show-recipe', recipe: 'r' },
-      { kind: 'show-statistics', tensor: 't', answer: { message: 'm' } },
+      { kind: 'show-statistics', tensor: 't', channel: null, answer: { message: 'm' } },
     ],
     [
       {
@@ -83,18 +83,20 @@ const readers: readonly [read: (value: unknown) => unknown, sound: readonly obje
         whyNoStatistics: null,
         recipe: null,
       },
-      { kind: 'show-statistics', tensor: 't', answer: {} },
+      { kind: 'show-statistics', tensor: 't', channel: null, answer: {} },
     ],
   ],
   [
     readFromModelFilePage,
     [
       { kind: 'ready' },
-      { kind: 'inspect', tensor: 't' },
+      { kind: 'inspect', tensor: 't', channel: { axis: 'row', index: 1 } },
       { kind: 'add-to-recipe', tensors: ['t'], to: 'ignore' },
       { kind: 'page-error', message: 'x' },
     ],
     [
+      { kind: 'inspect', tensor: 't', channel: { axis: 'diagonal', index: 1 } },
+      { kind: 'inspect', tensor: 't' },
       { kind: 'add-to-recipe', tensors: ['t'], to: 'model' },
       { kind: 'add-to-recipe', tensors: 't', to: 'ignore' },
     ],

@@ -54,7 +54,16 @@ import { measurePerplexity } from './evaluate/perplexity.js';
 import type { NativeCore } from './native-core.js';
 import { Devices } from './open-devices.js';
 import type { Device } from './tensor/tensor.js';
-import { inspectedTensor, onePiece, storedPieces, tensorStatistics } from './report/inspect-tensor.js';
+import {
+  channelPieces,
+  inspectedTensor,
+  levelsOf,
+  onePiece,
+  storedMatrix,
+  storedPieces,
+  tensorStatistics,
+  wholeMatrix,
+} from './report/inspect-tensor.js';
 import { asRunFailure, idle, isCancellation, RunCancelled, RunContext } from './run-context.js';
 import { run } from './run.js';
 
@@ -274,7 +283,7 @@ async function cancellable<T>(opened: readonly Device[], token: CancellationToke
   }
 }
 
-async function inspect(devices: Devices, { model, name }: InspectTensorParams) {
+async function inspect(devices: Devices, { model, name, channel }: InspectTensorParams) {
   await verifyModelFiles(model);
   const {
     devices: [device],
@@ -284,7 +293,11 @@ async function inspect(devices: Devices, { model, name }: InspectTensorParams) {
   const placed = modelTensors(model);
   if (!layers[tensorName.replace(/\.weight$/, '')]?.weights) {
     const stored = placed.findLast(({ tensor }) => tensor.name === tensorName);
-    if (stored !== undefined) return await tensorStatistics(tensorName, storedPieces(device!, stored));
+    if (stored !== undefined)
+      return await tensorStatistics(
+        tensorName,
+        channel === undefined ? storedPieces(device!, stored) : channelPieces(storedMatrix(device!, stored), channel),
+      );
   }
   // A quantized module is shown as any reader of the file would compute it, which takes the whole of it.
   using weights = await loadWeights(
@@ -292,5 +305,8 @@ async function inspect(devices: Devices, { model, name }: InspectTensorParams) {
     (wanted) => wanted === tensorName,
     (module) => layers[module] ?? null,
   );
-  return await tensorStatistics(tensorName, onePiece(weights.tensor(tensorName)));
+  const weight = weights.tensor(tensorName);
+  if (channel === undefined) return await tensorStatistics(tensorName, onePiece(weight));
+  const pieces = channelPieces(wholeMatrix(tensorName, weight), channel);
+  return { ...(await tensorStatistics(tensorName, pieces)), levels: await levelsOf(pieces) };
 }

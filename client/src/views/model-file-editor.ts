@@ -50,7 +50,7 @@ function showModelFile({ context, log, recipe, inspector, add }: ModelFileParts,
       case 'ready':
         return show();
       case 'inspect':
-        return send({ kind: 'show-statistics', tensor: message.tensor, answer: await statisticsOf(inspector, uri, message.tensor) });
+        return send({ ...message, kind: 'show-statistics', answer: await statisticsOf(inspector, uri, message) });
       case 'add-to-recipe':
         return add({ names: message.tensors, to: message.to });
       case 'save-file':
@@ -106,12 +106,14 @@ function whyNoStatistics(name: string): string | null {
 
 type Answer = Extract<ToModelFilePage, { kind: 'show-statistics' }>['answer'];
 
-async function statisticsOf(inspector: TensorInspector, uri: vscode.Uri, tensor: string): Promise<Answer> {
+type Question = Pick<Extract<FromModelFilePage, { kind: 'inspect' }>, 'tensor' | 'channel'>;
+
+async function statisticsOf(inspector: TensorInspector, uri: vscode.Uri, { tensor, channel }: Question): Promise<Answer> {
   const name = path.posix.basename(uri.path);
   const reason = whyNoStatistics(name);
   if (reason !== null) return { message: reason };
   try {
-    const answer = await inspector.inspect(await modelOfFile(uri.fsPath, tensor), tensor);
+    const answer = await inspector.inspect(await modelOfFile(uri.fsPath, tensor), tensor, channel);
     return 'failure' in answer ? { message: answer.failure.message } : answer;
   } catch (error) {
     return { message: unreadableText(uri, name, error) };

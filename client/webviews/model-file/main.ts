@@ -1,6 +1,7 @@
 // The page of a model file: a pure function of its header. Holds what the user has filtered, sorted and chosen; of the table only the rows on screen are drawn.
 import './model-file.css';
 import { readNameFilter } from '../../../schemas/src/name-filter.js';
+import type { TensorChannel } from '../../../schemas/src/protocol/client-worker.js';
 import {
   LAYERS_MIME,
   readToModelFilePage,
@@ -15,7 +16,7 @@ import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
 import { draw, toDom, type Drawing } from '../plot/element.js';
 import { drawFacts, drawUnreadable } from './file-facts.js';
-import { drawTensor, placeText, shapeText, sizeText, type Looked } from './tensor-details.js';
+import { drawTensor, placeText, shapeText, sizeText, type ChannelLook, type Looked } from './tensor-details.js';
 import { rowAfterKey, rowsOf, visibleRows, type ColumnKey, type TensorOrder } from './tensor-rows.js';
 
 interface Choice {
@@ -44,6 +45,7 @@ let whyNoStatistics: string | null = null;
 let recipe: string | null = null;
 let choice: Choice = { filter: '', order: { key: null, descending: false }, chosen: [], active: null, places: {} };
 const looked = new Map<string, Looked>();
+const channels = new Map<string, ChannelLook>();
 /** Indices of tensors in the order shown, the chosen among all, and the row of the keyboard. */
 let rows: number[] = [];
 const chosen = new Set<number>();
@@ -62,7 +64,7 @@ function receive(message: ToModelFilePage): void {
       recipe = message.recipe;
       return showActions();
     case 'show-statistics':
-      looked.set(message.tensor, message.answer);
+      hear(message);
       return showTensor();
   }
 }
@@ -220,13 +222,35 @@ function showTensor(): void {
   if (section === null) return;
   const tensor = chosen.has(rows[active] ?? -1) ? tensorAt(active) : undefined;
   const hadFocus = section.contains(document.activeElement);
+  const focused = hadFocus ? document.activeElement?.id : '';
   const width = Math.max(220, Math.min(560, section.clientWidth - 24));
   section.replaceChildren(
     ...(tensor === undefined
       ? toDoms([draw('p', { class: 'quiet' }, 'Choose a tensor to see what the file says of it.')])
-      : toDoms(drawTensor(tensor, looked.get(tensor.name) ?? null, whyNoStatistics, width))),
+      : toDoms(drawTensor(tensor, looked.get(tensor.name) ?? null, whyNoStatistics, width, channels.get(tensor.name) ?? null))),
   );
-  if (hadFocus) section.focus({ preventScroll: true });
+  const again = focused ? document.getElementById(focused) : null;
+  if (hadFocus) (again ?? section).focus({ preventScroll: true });
+}
+
+function hear({ tensor, channel: of, answer }: Extract<ToModelFilePage, { kind: 'show-statistics' }>): void {
+  if (of === null) return void looked.set(tensor, answer);
+  // Another channel may have been chosen since.
+  const known = channels.get(tensor)?.channel;
+  if (known?.axis === of.axis && known.index === of.index) channels.set(tensor, { channel: of, looked: answer });
+}
+
+/** As the form says; what was drawn of another channel goes. */
+function chooseChannel(asked: boolean): void {
+  const tensor = tensorAt(active);
+  if (tensor === undefined) return;
+  const axis = byId<HTMLSelectElement>('channel-axis').value as TensorChannel['axis'];
+  const most = (tensor.shape[axis === 'row' ? 0 : 1] ?? 1) - 1;
+  const index = Math.max(0, Math.min(most, Math.floor(Number(byId<HTMLInputElement>('channel-index').value)) || 0));
+  const of = { axis, index };
+  channels.set(tensor.name, { channel: of, looked: asked ? 'asked' : null });
+  if (asked) channel.send({ kind: 'inspect', tensor: tensor.name, channel: of });
+  showTensor();
 }
 
 function showActions(): void {
@@ -282,7 +306,7 @@ function inspect(): void {
   const tensor = tensorAt(active);
   if (tensor === undefined || whyNoStatistics !== null || looked.get(tensor.name) === 'asked') return;
   looked.set(tensor.name, 'asked');
-  channel.send({ kind: 'inspect', tensor: tensor.name });
+  channel.send({ kind: 'inspect', tensor: tensor.name, channel: null });
   showTensor();
 }
 
@@ -291,6 +315,7 @@ const chosenNames = (): string[] => [...chosen].sort((a, b) => a - b).flatMap((i
 
 function act(action: string | undefined): void {
   if (action === 'inspect') return inspect();
+  if (action === 'channel') return chooseChannel(true);
   if ((action === 'targets' || action === 'ignore') && recipe !== null && chosen.size > 0)
     channel.send({ kind: 'add-to-recipe', tensors: chosenNames(), to: action });
 }
@@ -331,6 +356,12 @@ page.addEventListener('keydown', (event) => {
     moveTo(active);
   } else return;
   event.preventDefault();
+});
+page.addEventListener('change', ({ target }) => {
+  if (target instanceof Element && target.id === 'channel-axis') chooseChannel(false);
+});
+page.addEventListener('keydown', ({ target, key }) => {
+  if (target instanceof Element && target.id === 'channel-index' && key === 'Enter') chooseChannel(true);
 });
 // The first key after the filter leads into the table.
 page.addEventListener('keydown', (event) => {

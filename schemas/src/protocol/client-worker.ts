@@ -144,6 +144,13 @@ export interface InspectTensorParams {
   model: ModelDescription;
   /** Module or tensor name. */
   name: string;
+  /** Of it alone; the whole tensor where it is left out. */
+  channel?: TensorChannel;
+}
+/** A row of a weight is an output channel, a column an input channel. */
+export interface TensorChannel {
+  axis: 'row' | 'column';
+  index: number;
 }
 export interface TensorStatistics {
   name: string;
@@ -158,5 +165,7 @@ export interface TensorStatistics {
   std: number;
   absmax: number;
   histogram: { min: number; max: number; counts: number[] };
+  /** Of a channel of a quantized layer: the values that it takes, its grid as far as it is used, ascending. */
+  levels?: number[];
 }
 export type InspectTensorResult = { statistics: TensorStatistics } | { failure: RunFailure };

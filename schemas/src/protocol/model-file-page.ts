@@ -1,5 +1,5 @@
 // Messages between the extension and the page that shows one model file, both directions as unions by kind.
-import type { TensorStatistics } from './client-worker.js';
+import type { TensorChannel, TensorStatistics } from './client-worker.js';
 import {
   eitherOf,
   isNumber,
@@ -45,11 +45,17 @@ export type ToModelFilePage =
   | { kind: 'show-file'; name: string; file: ModelFileFacts; whyNoStatistics: string | null; recipe: string | null }
   | { kind: 'show-unreadable'; name: string; message: string }
   | { kind: 'show-recipe'; recipe: string | null }
-  | { kind: 'show-statistics'; tensor: string; answer: { statistics: TensorStatistics } | { message: string } };
+  | {
+      kind: 'show-statistics';
+      tensor: string;
+      channel: TensorChannel | null;
+      answer: { statistics: TensorStatistics } | { message: string };
+    };
 
 export type FromModelFilePage =
   | { kind: 'ready' }
-  | { kind: 'inspect'; tensor: string }
+  /** `channel`: of it alone; null: of the whole tensor. */
+  | { kind: 'inspect'; tensor: string; channel: TensorChannel | null }
   /** Names of tensors; the extension finds the layers that they belong to. */
   | { kind: 'add-to-recipe'; tensors: string[]; to: RecipeList }
   | SaveFile
@@ -72,19 +78,22 @@ const file = withFields({
   problems: listOf(isText),
 });
 
+const channel = orNull(withFields({ axis: oneOf('row', 'column'), index: isNumber }));
+
 const toPage: Shapes<ToModelFilePage> = {
   'show-file': { name: isText, file, whyNoStatistics: orNull(isText), recipe: orNull(isText) },
   'show-unreadable': { name: isText, message: isText },
   'show-recipe': { recipe: orNull(isText) },
   'show-statistics': {
     tensor: isText,
+    channel,
     answer: eitherOf(withFields({ statistics: withFields({ name: isText, histogram: isObject }) }), withFields({ message: isText })),
   },
 };
 
 const fromPage: Shapes<FromModelFilePage> = {
   ready: {},
-  inspect: { tensor: isText },
+  inspect: { tensor: isText, channel },
   'add-to-recipe': { tensors: listOf(isText), to: oneOf('targets', 'ignore') },
   'save-file': saveFileShape,
   'page-error': { message: isText },

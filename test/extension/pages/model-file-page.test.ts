@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModelFileFacts } from '../../../schemas/src/protocol/model-file-page.js';
+import { axeViolations } from '../../support/axe.js';
 import { assertNothingRuns, checkThemes, evilName, exportAll, tabTo } from '../../support/page-checks.js';
 import { layerName } from '../../support/sensitivity-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
@@ -58,7 +59,7 @@ test('axe finds no violation and nothing is wider than the page, in four themes 
       await page.locator('#rows .row').nth(2).click();
       await page.locator('[data-action="inspect"]').click();
       const name = `${layerName(0, 'v_proj')}.weight`;
-      await window.send({ kind: 'show-statistics', tensor: name, answer: { statistics: statistics(name) } });
+      await window.send({ kind: 'show-statistics', tensor: name, channel: null, answer: { statistics: statistics(name) } });
       await page.locator('#tensor svg.histogram').waitFor();
     },
     settle: () => page.locator('header summary').click(),
@@ -71,7 +72,7 @@ test('the histogram of a tensor is saved as PNG, SVG and CSV, by keyboard alone'
   await show(window, modelFile(2));
   await page.locator('#rows .row').nth(2).click();
   const name = `${layerName(0, 'v_proj')}.weight`;
-  await window.send({ kind: 'show-statistics', tensor: name, answer: { statistics: statistics(name) } });
+  await window.send({ kind: 'show-statistics', tensor: name, channel: null, answer: { statistics: statistics(name) } });
   const files = await exportAll(window, '#tensor');
   assert.deepEqual(
     [...files.keys()],
@@ -79,6 +80,39 @@ test('the histogram of a tensor is saved as PNG, SVG and CSV, by keyboard alone'
   );
   assert.match(files.get(`Histogram-of-${name}.csv`) ?? '', /^series,from,to,count\nvalues,-0\.2,-0\.14875,1\n/);
   assert.deepEqual(window.failures, []);
+});
+
+test('the histogram of one channel, chosen by number and keyboard, with the values that it takes', async () => {
+  await using window = await openWebviewWindow('model-file', { width: 360 });
+  const { page } = window;
+  await show(window, modelFile(2));
+  await page.locator('#rows .row').nth(2).click();
+  const tensor = `${layerName(0, 'v_proj')}.weight`;
+  await window.send({ kind: 'show-statistics', tensor, channel: null, answer: { statistics: statistics(tensor) } });
+  await tabTo(page, '#channel-axis');
+  await page.keyboard.press('i');
+  assert.equal(await page.locator('#channel-axis').inputValue(), 'column');
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'channel-axis');
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Control+a');
+  await page.keyboard.type('1000');
+  await page.keyboard.press('Enter');
+  // There are 192 columns: the last of them.
+  const channel = { axis: 'column', index: 191 } as const;
+  assert.deepEqual((await window.sent('inspect')).at(-1), { kind: 'inspect', tensor, channel });
+  assert.equal(await page.locator('#channel-index').inputValue(), '191');
+  // What comes of a channel that is no longer asked for is not shown.
+  const answer = { statistics: { ...statistics(tensor), shape: [64], count: 64, levels: [-0.1, 0, 0.1] } };
+  await window.send({ kind: 'show-statistics', tensor, channel: { axis: 'row', index: 3 }, answer: { message: 'another' } });
+  await window.send({ kind: 'show-statistics', tensor, channel, answer });
+  await page.locator('h3', { hasText: 'Input channel 191' }).waitFor();
+  assert.equal(await page.locator('#tensor .mark').count(), 3);
+  assert.equal(await page.locator('[role="alert"]').count(), 0);
+  assert.deepEqual(await axeViolations(page), []);
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(overflow <= 0, `${overflow} px too wide`);
+  await window.takePicture('model-file-channel');
+  assert.equal((await exportAll(window, '#tensor')).size, 6);
 });
 
 test('every action by keyboard alone', async () => {

@@ -28,6 +28,7 @@ import {
   type InitializeResult,
   type InspectTensorParams,
   type InspectTensorResult,
+  type TensorChannel,
   type RunResult,
 } from '../../../schemas/src/protocol/client-worker.js';
 import { PROTOCOL_VERSION } from '../../../schemas/src/protocol/version.js';
@@ -145,8 +146,9 @@ test('evaluate answers perplexity with progress, can be cancelled, and says when
 
 test('inspectTensor: statistics of a tensor, of a module by name, of a quantized module as readers compute it', { skip }, () =>
   withWorker(async (worker) => {
-    const inspect = async (dir: string, name: string): Promise<InspectTensorResult> => {
-      const params: InspectTensorParams = { model: await describedModel(sharedPath('golden', 'compressed-tensors', dir)), name };
+    const inspect = async (dir: string, name: string, channel?: TensorChannel): Promise<InspectTensorResult> => {
+      const model = await describedModel(sharedPath('golden', 'compressed-tensors', dir));
+      const params: InspectTensorParams = { model, name, ...(channel ? { channel } : {}) };
       return worker.connection.sendRequest<InspectTensorResult>(inspectTensorRequest, params);
     };
     const name = 'model.layers.0.self_attn.q_proj';
@@ -162,6 +164,16 @@ test('inspectTensor: statistics of a tensor, of a module by name, of a quantized
     assert.ok('statistics' in quantized);
     assert.deepEqual(quantized.statistics.shape, [128, 128]);
     assert.ok(Math.abs(quantized.statistics.std / dense.statistics.std - 1) < 0.05);
+    // A row of a quantized module, with the grid that it uses: one group of 4 bits.
+    const row = await inspect('rtn-W4A16', name, { axis: 'row', index: 5 });
+    assert.ok('statistics' in row && row.statistics.levels !== undefined);
+    assert.deepEqual(row.statistics.shape, [128]);
+    assert.ok(row.statistics.levels.length > 4 && row.statistics.levels.length <= 16, String(row.statistics.levels.length));
+    assert.deepEqual([row.statistics.levels[0], row.statistics.levels.at(-1)], [row.statistics.min, row.statistics.max]);
+    const before = await inspect('base-llama', name, { axis: 'row', index: 5 });
+    assert.ok('statistics' in before && before.statistics.levels === undefined && before.statistics.count === 128);
+    const beyond = await inspect('base-llama', name, { axis: 'column', index: 128 });
+    assert.ok('failure' in beyond && /no such channel: its columns go from 0 to 127, and 128 was asked for/.test(beyond.failure.message));
     const missing = await inspect('base-llama', 'model.layers.9.mlp');
     assert.ok('failure' in missing && /no tensor and no module named model\.layers\.9\.mlp/.test(missing.failure.message));
   }),
