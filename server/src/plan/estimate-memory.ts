@@ -100,7 +100,8 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
     if (canary > 0) add('measuring the canary', rows + measuring);
     const hidden = rows + canary;
     const hessians = largestOf(units, (unit) => hessianBytes(unit, input));
-    const weights = largestOf(blocksOf(input.layers), blockWeights);
+    // Where errors are corrected, what is quantized of the block stays beside what was: worker/src/jobs/quantized-so-far.ts.
+    const weights = largestOf(blocksOf(input.layers), blockWeights) * (pairs ? 2 : 1);
     add(
       'calibrating a block',
       hidden + weights + hessians + workingBytes(architecture, calibration) + (pairs ? pairBytes(architecture, calibration) : 0),
@@ -222,13 +223,14 @@ function pairBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
   return blocks(1, 4 * batchOf(rows) * (2 * d + num_attention_heads * head_dim + f));
 }
 
-/** One H of n² F32 for every input of the unit, and a product with the other inputs where they are compared. Which linears share an input is known by their width; q, k, v and o may share theirs and have two. */
+/** One H of n² F32 for every input of the unit, and a product with the other inputs where they are compared, one input at a time. Which linears share an input is known by their width; q, k, v and o may share theirs and have two. */
 function hessianBytes(unit: readonly LayerPlan[], input: MemoryInput): number {
   const inputs = new Map<string, number>();
   for (const layer of unit)
     if (needsHessian(layer, input) || adapterBytes(layer, input.transforms) > 0) inputs.set(inputOf(layer), layer.columns);
-  const products = unit.some(needsPairs) ? 2 : 1;
-  return [...inputs.values()].reduce((sum, n) => sum + products * 4 * n * n, 0);
+  const squares = [...inputs.values()].map((n) => 4 * n * n);
+  // One input after the other, with both products.
+  return unit.some(needsPairs) ? 2 * Math.max(0, ...squares) : squares.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 const needsHessian = (layer: LayerPlan, { pruned }: MemoryInput): boolean => isSolved(layer) || (pruned?.has(layer.name) ?? false);

@@ -45,8 +45,9 @@ async function withOriginal(
 }
 
 /**
- * Both inputs of every linear of a unit: those of the unquantized model are kept for the time of a batch. `weights` are the unit's before
- * quantization, and as far as it is quantized. */
+ * Both inputs of every linear of a unit: those of the unquantized model are kept for the time of a batch. `weights` are the unit's before quantization,
+ * and as far as it is quantized.
+ */
 export function observePairs(
   rows: CalibrationRows,
   cache: ActivationCache,
