@@ -3,7 +3,6 @@ import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { quantizerFacts } from '../../../schemas/src/modifiers.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
-import type { Tensor } from '../tensor/tensor.js';
 import { layerProblem } from './layer-problem.js';
 import type { FactorFindings, HessianFactor, QuantizedWeight, QuantizerInput, SharedHessian } from './quantizer.js';
 import { rtn } from './rtn.js';
