@@ -1,6 +1,7 @@
 // Every method that chooses codes, at several bit widths, on a model: perplexity of the written file and the output error of each kind of layer.
 //
-//   node bench/quality/run.mjs                            every row of the tables in tables.mjs that rows.jsonl does not have yet, then results.md with the new tables
+//   node bench/quality/run.mjs --data DIR                 every row of the tables in tables.mjs that rows.jsonl does not have yet, then results.md with the new tables;
+//                                                         DIR has models/stories260K and text/tinystories-{calibration,validation}.jsonl
 //   node bench/quality/run.mjs --table NAME[,NAME…]       of these tables alone
 //   node bench/quality/run.mjs --tables-only              runs nothing; rows.jsonl → results.md
 //   node bench/quality/run.mjs MODEL CALIBRATION.jsonl VALIDATION.jsonl [--samples 512] [--max-seq-length 512] [--bits 8,4,3,2,1.58] [--group-size N] [--asymmetric]
@@ -28,6 +29,7 @@ const resultsFile = path.join(folder, 'results.md');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    data: { type: 'string' },
     table: { type: 'string' },
     'tables-only': { type: 'boolean', default: false },
     samples: { type: 'string', default: '512' },
@@ -162,8 +164,16 @@ function allTables() {
   const wanted = values.table?.split(',') ?? Object.keys(tables);
   const known = new Set(readRows().map(({ table, bits, method }) => `${table} ${bits} ${method}`));
   for (const table of values['tables-only'] ? [] : wanted) {
-    const { setting, rows } = tables[table];
-    const at = (file) => path.resolve(root, file);
+    const {
+      setting: { inData, ...setting },
+      rows,
+    } = tables[table];
+    if (inData && values.data === undefined) {
+      console.error(`${table} is passed over: say with --data where stories260K and its texts are.`);
+      process.exitCode = 1;
+      continue;
+    }
+    const at = (file) => path.resolve(inData ? values.data : root, file);
     const placed = { ...setting, model: at(setting.model), calibration: at(setting.calibration), validation: at(setting.validation) };
     for (const { bits, method } of rows()) {
       if (known.has(`${table} ${bits} ${method}`)) continue;
@@ -179,6 +189,6 @@ function allTables() {
 if (positionals.length === 0) allTables();
 else if (positionals.length === 3) ownTable(positionals.map((name) => path.resolve(name)));
 else {
-  console.error('usage: node bench/quality/run.mjs [--table NAME] | MODEL CALIBRATION.jsonl VALIDATION.jsonl [options]');
+  console.error('usage: node bench/quality/run.mjs [--data DIR] [--table NAME] | MODEL CALIBRATION.jsonl VALIDATION.jsonl [options]');
   process.exitCode = 2;
 }

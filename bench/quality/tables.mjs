@@ -5,16 +5,19 @@ import { methods, runsAt } from './methods.mjs';
 
 export const roles = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
 
+/** In the folder of --data; a table of stories is not made without it. */
 const stories = {
-  model: '../shared/data/models/stories260K',
-  calibration: '../shared/data/text/tinystories-calibration.jsonl',
-  validation: '../shared/data/text/tinystories-validation.jsonl',
+  inData: true,
+  model: 'models/stories260K',
+  calibration: 'text/tinystories-calibration.jsonl',
+  validation: 'text/tinystories-validation.jsonl',
   text_column: 'text',
   max_seq_length: 512,
   samples: 512,
   inputs: null,
 };
 const example = {
+  inData: false,
   model: 'examples/models/stories-and-sums-1m',
   calibration: 'examples/data/calibration.jsonl',
   validation: 'examples/data/validation.jsonl',
