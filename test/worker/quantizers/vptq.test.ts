@@ -35,7 +35,11 @@ for (const [fields, text, least] of [
       const recipe = `q_stage:\n  q_modifiers:\n    VPTQModifier: {ignore: [lm_head], ${fields}}\n`;
       const plan = await resolvePlan({ recipe, model, output, calibration: { dataset: rows, num_calibration_samples: tokens.length } });
       const { report } = await runToCompletion(plan);
-      assert.deepEqual(report.problems, []);
+      // Random weights in less than a bit each are lost, and the run says so.
+      assert.deepEqual(
+        report.problems.filter(({ code }) => code !== 'quality-collapsed'),
+        [],
+      );
       assert.equal(report.layers.length, 7 * tinyLlama.blocks);
       const stored = report.layers.reduce((sum, { bytes_after }) => sum + bytes_after, 0);
       const weights = report.layers.reduce((sum, { rows: m, columns }) => sum + m * columns, 0);
