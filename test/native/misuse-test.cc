@@ -101,7 +101,7 @@ std::vector<Call> calls_in_order() {
           {"quantize_comq", {W, H, scale, zero_point, {DType::U8, {4, 8}}}, grid},
           {"quantize_gpfq", {W, H, H, scale, zero_point, {DType::U8, {4, 8}}}, grid},
           {"corrected_weight", {W, H, H, H}, {}},
-          {"qronos_start", {W, W, H, H, H, scale, zero_point, per_column}, grid},
+          {"qronos_start", {W, W, H, H, H, scale, zero_point, absent}, grid},
           {"cross_hessian_accumulate", {H, x, x}, options({{"decay", 0.5}, {"weight", 0.5}})},
           {"column_absmax_accumulate", {s, W}, {}},
           {"smoothquant_scales", {{F32, {2, 8}}, s}, options({{"algorithm", std::string("smoothquant")}, {"smoothing_strength", 0.5}})},
@@ -230,6 +230,7 @@ const Case permutation_cases("an order of columns that leaves one out is refused
     expect_refused("gptq_factor", {H, order}, all, part);
     expect_refused("weight_scales", {weight, order}, all, part);
     expect_refused("quantize_gptq", {weight, H, scale, zero_point, order, none(), none()}, all, part);
+    expect_refused("qronos_start", {weight, weight, H, H, H, scale, zero_point, order}, all, part);
   }
 });
 
