@@ -45,8 +45,12 @@ function bundleOptions(outDir, sourcemap) {
       platform: 'node',
       target: 'node20',
       external: ['vscode'],
-      // The same sources as modules, of which the bundle takes what is used.
-      alias: { yaml: './node_modules/yaml/browser/index.js' },
+      alias: {
+        // The same sources as modules, of which the bundle takes what is used.
+        yaml: './node_modules/yaml/browser/index.js',
+        // The client's library has a patch release of its own; one serves all.
+        'vscode-languageserver-textdocument': './node_modules/vscode-languageserver-textdocument/lib/esm/main.js',
+      },
       sourcemap: sourcemap === false ? false : 'inline',
       charset: 'utf8',
       write: false,
