@@ -173,7 +173,8 @@ test('inspectTensor: statistics of a tensor, of a module by name, of a quantized
     const before = await inspect('base-llama', name, { axis: 'row', index: 5 });
     assert.ok('statistics' in before && before.statistics.levels === undefined && before.statistics.count === 128);
     const beyond = await inspect('base-llama', name, { axis: 'column', index: 128 });
-    assert.ok('failure' in beyond && /no such channel: its columns go from 0 to 127, and 128 was asked for/.test(beyond.failure.message));
+    assert.ok('failure' in beyond && beyond.failure.code === 'channel-missing');
+    assert.match(beyond.failure.message, /no such channel: its columns go from 0 to 127, and 128 was asked for/);
     const missing = await inspect('base-llama', 'model.layers.9.mlp');
     assert.ok('failure' in missing && /no tensor and no module named model\.layers\.9\.mlp/.test(missing.failure.message));
   }),
