@@ -71,7 +71,7 @@ function weightFinding(modifier: string, args: QuantizationArgs, isScaled: boole
   if (isRounded && num_bits === 3 && levels === undefined && strategy === 'channel' && !isScaled)
     return {
       what: `${bits} ${method} with one scale for each row`,
-      seen: 'the perplexity of the small Llama stories260K went from 3.8 to 12.4, that of Llama-3.2-1B from 8.9 to 20,000 (Qronos, arXiv 2505.11695)',
+      seen: 'the perplexity of the small Llama stories260K went from 3.8 to 12.4',
       way: 'Use strategy: group, or solve for the codes with BeaconModifier or GPTQModifier.',
     };
   if (!isRounded && num_bits <= 2 && symmetric && levels === undefined)
