@@ -36,7 +36,7 @@ function bundleOptions(outDir, sourcemap) {
         'worker/hash-thread': 'worker/src/hash-thread.ts',
         'cli/bitwright': 'client/src/cli/bitwright.ts',
       },
-      plugins: [withoutDescriptions, languageClientParts, asCommonJs(outDir, sourcemap)],
+      plugins: [withoutDescriptions, withoutUris, languageClientParts, asCommonJs(outDir, sourcemap)],
       // What several of them need is there once, and what they import later is read later.
       splitting: true,
       chunkNames: 'shared/[name]-[hash]',
@@ -77,6 +77,14 @@ const withoutDescriptions = {
       const keep = (key, value) => (dropped.includes(key) && typeof value === 'string' ? undefined : value);
       return { contents: JSON.stringify(JSON.parse(readFileSync(file, 'utf8'), keep)), loader: 'json' };
     });
+  },
+};
+
+/** ajv's resolver of addresses is never asked: schemas/src/json-schema.ts has one for ids like ours. */
+const withoutUris = {
+  name: 'without-uris',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]fast-uri[\\/]index\.js$/ }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
   },
 };
 

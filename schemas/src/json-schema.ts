@@ -1,7 +1,9 @@
 // Validates values by JSON Schema; the only importer of ajv. A schema is compiled at its first use: the code that ajv writes for all of them
 // was more than half of all bundles when it was written at build time. What a reference to another file leads to is compiled when a value comes there.
-import Ajv from 'ajv';
-import type { AnySchemaObject, ErrorObject, FuncKeywordDefinition, SchemaObjCxt, ValidateFunction } from 'ajv';
+// Not the whole of ajv: no meta schema is asked, nothing has a discriminator.
+import Ajv from 'ajv/dist/core';
+import type { AnySchemaObject, ErrorObject, FuncKeywordDefinition, Options, SchemaObjCxt, ValidateFunction } from 'ajv/dist/core';
+import draft7 from 'ajv/dist/vocabularies/draft7';
 
 /** What a schema refuses, with ajv's words and without its types. */
 export interface SchemaFinding {
@@ -36,7 +38,9 @@ function compile(files: Readonly<Record<string, object>>, entry: string): Valida
     strictTypes: false,
     inlineRefs: false,
     validateSchema: false,
+    uriResolver: fileNames,
   });
+  for (const vocabulary of draft7) ajv.addVocabulary(vocabulary);
   ajv.addVocabulary(['x-bitwright']);
   ajv.addKeyword(referenceInTime);
   for (const schema of Object.values(files)) ajv.addSchema(withReferencesInTime(schema));
@@ -44,6 +48,19 @@ function compile(files: Readonly<Record<string, object>>, entry: string): Valida
   if (validate === undefined) throw new Error(`There is no schema ${entry}.`);
   return validate;
 }
+
+/** Our ids are paths like recipe/quantizers/gptq.schema.json: of what RFC 3986 has, relative paths and fragments. ajv's own resolver would be a sixth of it. */
+const fileNames: NonNullable<Options['uriResolver']> = {
+  parse: (uri) => {
+    const at = `${uri}#`.indexOf('#');
+    return { path: uri.slice(0, at), ...(at < uri.length && { fragment: uri.slice(at + 1) }) };
+  },
+  serialize: ({ path = '', fragment }) => (fragment === undefined ? path : `${path}#${fragment}`),
+  resolve: (base, uri) => {
+    const { pathname, hash } = new URL(uri, new URL(base, 'file:///'));
+    return pathname.slice(1) + hash;
+  },
+};
 
 /** A recipe names two or three of all modifiers, and ajv would compile every one of them before the first answer. */
 const referenceInTime: FuncKeywordDefinition = {
