@@ -22,7 +22,8 @@ export async function readGoldenTensors(file: string): Promise<ReadonlyMap<strin
   );
 }
 
-export function goldenOf(tensors: ReadonlyMap<string, GoldenTensor>, name: string): GoldenTensor {
+/** The tensor of this name; a file without it ends the test. */
+export function goldenOf<T>(tensors: ReadonlyMap<string, T>, name: string): T {
   const tensor = tensors.get(name);
   assert.ok(tensor, `the golden file has no ${name}`);
   return tensor;

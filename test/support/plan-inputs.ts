@@ -1,5 +1,5 @@
 // Models by their sizes alone, for tests of plans and estimates: no file is written.
-import type { LayerPlan, ModelDescription, QuantizationArgs, QuantizationScheme } from '../../schemas/src/generated/plan.js';
+import type { LayerPlan, ModelDescription, QuantizationScheme } from '../../schemas/src/generated/plan.js';
 import { readConfig } from '../../schemas/src/model/model-config.js';
 import { dtypeBytes } from '../../schemas/src/model/safetensors-header.js';
 
@@ -95,20 +95,3 @@ export function layersOf(model: ModelDescription, scheme: QuantizationScheme, qu
       };
     });
 }
-
-/** Symmetric integers of 8 bits per channel, without anything that is optional. */
-export const weightArgs = (changes: Partial<QuantizationArgs> = {}): QuantizationArgs => ({
-  num_bits: 8,
-  type: 'int',
-  symmetric: true,
-  strategy: 'channel',
-  group_size: null,
-  block_structure: null,
-  dynamic: false,
-  actorder: null,
-  scale_dtype: null,
-  zp_dtype: null,
-  observer: 'memoryless_minmax',
-  observer_kwargs: {},
-  ...changes,
-});

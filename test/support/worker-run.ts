@@ -148,6 +148,9 @@ export async function readTensors(file: string): Promise<Map<string, StoredTenso
   );
 }
 
+/** Values of an F32 tensor. */
+export const floatsOf = ({ bytes }: StoredTensor): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
+
 /** Same names, dtypes, shapes and bytes. */
 export function assertSameTensors(actual: ReadonlyMap<string, StoredTensor>, expected: ReadonlyMap<string, StoredTensor>): void {
   assert.deepEqual([...actual.keys()].sort(), [...expected.keys()].sort());

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import { estimatePlan } from '../../../server/src/plan/estimate-plan.js';
-import { describedLlama, layersOf, weightArgs, type ModelSizes } from '../../support/plan-inputs.js';
+import { weightArgs } from '../../support/layer-plan.js';
+import { describedLlama, layersOf, type ModelSizes } from '../../support/plan-inputs.js';
 
 const scheme = (num_bits: number): QuantizationScheme => ({
   weights: weightArgs({ num_bits }),

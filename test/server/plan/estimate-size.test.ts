@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import { inputBytes, storedBytes } from '../../../server/src/plan/estimate-size.js';
-import { weightArgs } from '../../support/plan-inputs.js';
+import { weightArgs } from '../../support/layer-plan.js';
 
 const weights = (changes: Partial<QuantizationArgs>): QuantizationArgs =>
   weightArgs({ num_bits: 4, strategy: 'group', group_size: 128, ...changes });

@@ -3,44 +3,24 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import { addToConfig, makeQuantizationConfig } from '../../../worker/src/checkpoint/quantization-config.js';
+import { layerPlan, weightArgs } from '../../support/layer-plan.js';
 
-const args = (num_bits: number, actorder: 'weight' | 'group' | null = null): NonNullable<QuantizationScheme['weights']> => ({
-  num_bits,
-  type: 'int',
-  symmetric: true,
-  strategy: 'group',
-  group_size: 32,
-  block_structure: null,
-  dynamic: false,
-  actorder,
-  scale_dtype: null,
-  zp_dtype: null,
-  observer: 'memoryless_minmax',
-  observer_kwargs: {},
-});
 const scheme = (num_bits: number, actorder: 'weight' | 'group' | null = null): QuantizationScheme => ({
-  weights: args(num_bits, actorder),
+  weights: weightArgs({ num_bits, actorder, strategy: 'group', group_size: 32 }),
   input_activations: null,
   output_activations: null,
   format: 'pack-quantized',
 });
-const layer = (name: string, kind: LayerPlan['kind'], its: QuantizationScheme | null): LayerPlan => ({
-  name,
-  tensor: `${name}.weight`,
-  kind,
-  rows: 64,
-  columns: 64,
-  dtype: 'BF16',
-  block: null,
-  role: name,
-  scheme: its,
-  quantizer: its && {
-    name: 'rtn',
-    modifier: 'QuantizationModifier',
-    recipe_path: [],
-  },
-  tied_to: null,
-});
+const layer = (name: string, kind: LayerPlan['kind'], its: QuantizationScheme | null): LayerPlan =>
+  layerPlan({
+    name,
+    kind,
+    rows: 64,
+    columns: 64,
+    dtype: 'BF16',
+    scheme: its,
+    quantizer: its && { name: 'rtn', modifier: 'QuantizationModifier', recipe_path: [] },
+  });
 
 interface Written {
   format: string;

@@ -10,6 +10,7 @@ import { mergeHistograms, type Histogram } from '../../../worker/src/observers/h
 import type { Observer } from '../../../worker/src/observers/observer.js';
 import { StaticRangeObserver, staticRange } from '../../../worker/src/observers/static-range.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
+import { weightArgs } from '../../support/layer-plan.js';
 import { withDevices } from '../../support/native-device.js';
 import { seededRandom } from '../../support/random.js';
 
@@ -33,7 +34,7 @@ function observeAll(observers: readonly Observer[], devices: readonly Device[], 
   }
 }
 
-const args = (observer: string): QuantizationArgs => ({ observer, observer_kwargs: {} }) as unknown as QuantizationArgs;
+const args = (observer: string): QuantizationArgs => weightArgs({ strategy: 'tensor', observer });
 
 for (const name of ['static_minmax', 'minmax', 'memoryless_minmax'])
   test(`the range of ${name} is the same on one, two and three devices`, () =>
@@ -55,11 +56,10 @@ for (const name of ['static_minmax', 'minmax', 'memoryless_minmax'])
 for (const name of histogramObservers)
   test(`the range of ${name} is the same on one, two and three devices, and so is what it says of too few rows`, () =>
     withDevices(3, async (devices) => {
-      const ofInt8 = { ...args(name), num_bits: 8, type: 'int', symmetric: true } as QuantizationArgs;
       const told = async (n: number): Promise<{ range: [number, number] | null; finding: string | null }> => {
         const observers = devices.slice(0, n).map((device) => new HistogramObserver(device));
         observeAll(observers, devices, 4);
-        const [range, finding] = [await histogramRange(observers, ofInt8, 'linear'), await histogramFinding(observers, ofInt8)];
+        const [range, finding] = [await histogramRange(observers, args(name), 'linear'), await histogramFinding(observers, args(name))];
         for (const observer of observers) observer[Symbol.dispose]();
         return { range, finding };
       };
@@ -68,12 +68,11 @@ for (const name of histogramObservers)
       if (name === 'entropy') assert.match(one.finding ?? '', /distributions of 260 values/);
       else assert.equal(one.finding, null);
       for (const n of [2, 3]) assert.deepEqual(await told(n), one);
-      assert.equal(await histogramRange([new HistogramObserver(devices[0]!)], ofInt8, 'linear'), null);
+      assert.equal(await histogramRange([new HistogramObserver(devices[0]!)], args(name), 'linear'), null);
     }));
 
 test('histograms of several devices: one that has seen nothing, one of zeros alone, one with an infinity', () =>
   withDevices(3, async (devices) => {
-    const ofInt8 = { ...args('percentile'), num_bits: 8, type: 'int', symmetric: true } as QuantizationArgs;
     const rangeOf = async (...values: number[][]): Promise<[number, number] | null> => {
       const observers = values.map((_, i) => new HistogramObserver(devices[i]!));
       for (const [i, batch] of values.entries()) {
@@ -81,7 +80,7 @@ test('histograms of several devices: one that has seen nothing, one of zeros alo
         using input = devices[i]!.fromFloats([1, batch.length], Float32Array.from(batch));
         observers[i]!.observe(input);
       }
-      const range = await histogramRange(observers, ofInt8, 'linear');
+      const range = await histogramRange(observers, args('percentile'), 'linear');
       for (const observer of observers) observer[Symbol.dispose]();
       return range;
     };

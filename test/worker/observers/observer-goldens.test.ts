@@ -10,9 +10,11 @@ import { HessianFactors } from '../../../worker/src/quantizers/shared-hessian.js
 import { observeWeight } from '../../../worker/src/quantizers/weight-observer.js';
 import { activationScale, globalScale } from '../../../worker/src/tensor/operations.js';
 import { gridArgs } from '../../../worker/src/tensor/grid-args.js';
+import { goldenOf } from '../../support/golden-tensors.js';
+import { weightArgs } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 import { repositoryRoot } from '../../support/shared.js';
-import { readTensors, type StoredTensor } from '../../support/worker-run.js';
+import { floatsOf, readTensors, type StoredTensor } from '../../support/worker-run.js';
 
 const file = path.join(repositoryRoot, 'test', 'golden', 'observers.safetensors');
 const columns = 96;
@@ -41,33 +43,6 @@ const inputSchemes: Record<string, Partial<QuantizationArgs>> = {
   nvfp4: { num_bits: 4, type: 'float', dynamic: 'local', ...nv },
 };
 
-const argsOf = (
-  changes: Partial<QuantizationArgs>,
-  observer: string,
-  observer_kwargs: QuantizationArgs['observer_kwargs'],
-): QuantizationArgs => ({
-  num_bits: 8,
-  type: 'int',
-  symmetric: true,
-  strategy: 'tensor',
-  group_size: null,
-  block_structure: null,
-  dynamic: false,
-  actorder: null,
-  scale_dtype: null,
-  zp_dtype: null,
-  observer,
-  observer_kwargs,
-  ...changes,
-});
-
-const stored = (tensors: ReadonlyMap<string, StoredTensor>, name: string): StoredTensor => {
-  const tensor = tensors.get(name);
-  assert.ok(tensor, `the golden file has no ${name}`);
-  return tensor;
-};
-const floatsOf = ({ bytes }: StoredTensor): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
-
 /** Value of an E4M3 code. */
 const e4m3 = (code: number): number => {
   const [exponent, significand] = [(code >> 3) & 15, code & 7];
@@ -83,12 +58,12 @@ for (const [dtypeName, dtype] of [
     for (const [title, kwargs] of Object.entries(weightObservers))
       test(`${dtypeName} ${scheme} ${title}: the scales of llm-compressor`, async () => {
         const golden = await readTensors(file);
-        const args = argsOf(changes, title.split(' ')[0]!, kwargs);
+        const args = weightArgs({ strategy: 'tensor', observer: title.split(' ')[0]!, observer_kwargs: kwargs, ...changes });
         const layer = { name: 'linear', scheme: { weights: args } } as LayerPlan;
-        const wanted = (key: string): StoredTensor => stored(golden, `${dtypeName}/${scheme}/${title}/${key}`);
+        const wanted = (key: string): StoredTensor => goldenOf(golden, `${dtypeName}/${scheme}/${title}/${key}`);
         await withDevice(async (device) => {
-          using weight = device.fromBytes(dtype, [24, columns], stored(golden, `${dtypeName}/weight`).bytes);
-          const importance = floatsOf(stored(golden, 'importance'));
+          using weight = device.fromBytes(dtype, [24, columns], goldenOf(golden, `${dtypeName}/weight`).bytes);
+          const importance = floatsOf(goldenOf(golden, 'importance'));
           const diagonal = new Float32Array(columns * columns);
           importance.forEach((value, i) => (diagonal[i * columns + i] = value));
           using hessian = new HessianFactors(device.fromFloats([columns, columns], diagonal));
@@ -115,11 +90,16 @@ for (const [scheme, changes] of Object.entries(inputSchemes))
     test(`inputs ${scheme} ${title}: the range and the scale of llm-compressor over three rows`, async () => {
       const golden = await readTensors(file);
       const [name = '', constant] = title.split(' ');
-      const args = argsOf(changes, name, constant === undefined ? {} : { averaging_constant: Number(constant) });
-      const wanted = (key: string): number[] => [...floatsOf(stored(golden, `inputs/${scheme}/${title}/${key}`))];
+      const args = weightArgs({
+        strategy: 'tensor',
+        observer: name,
+        observer_kwargs: constant === undefined ? {} : { averaging_constant: Number(constant) },
+        ...changes,
+      });
+      const wanted = (key: string): number[] => [...floatsOf(goldenOf(golden, `inputs/${scheme}/${title}/${key}`))];
       await withDevice(async (device) => {
         using observer = new StaticRangeObserver(device, args, 'linear');
-        const rows = [0, 1, 2].map((i) => stored(golden, `rows/${i}`));
+        const rows = [0, 1, 2].map((i) => goldenOf(golden, `rows/${i}`));
         // Two rows in one batch, and one by itself.
         for (const [firstDocument, batch] of [[0, rows.slice(0, 2)] as const, [2, rows.slice(2)] as const]) {
           const offsets = batch.reduce((ends, { shape }) => [...ends, ends.at(-1)! + shape[0]!], [0]);
@@ -141,13 +121,13 @@ for (const [scheme, changes] of Object.entries(inputSchemes))
         using point = zeroPoint;
         assert.deepEqual([...(await own.readFloats())], wanted('scale'));
         if (args.type === 'int')
-          assert.deepEqual([...(await point.read())], [...stored(golden, `inputs/${scheme}/${title}/zero_point`).bytes]);
+          assert.deepEqual([...(await point.read())], [...goldenOf(golden, `inputs/${scheme}/${title}/zero_point`).bytes]);
       });
     });
 
 test('inputs that are NaN have no range: it is NaN, for the layer to be named', async () => {
   await withDevice(async (device) => {
-    const args = argsOf(inputSchemes['int8']!, 'mse', {});
+    const args = weightArgs({ strategy: 'tensor', observer: 'mse', ...inputSchemes['int8'] });
     using observer = new StaticRangeObserver(device, args, 'linear');
     using input = device.fromFloats([2, 4], Float32Array.from([1, 2, 3, 4, 5, Infinity, 7, 8]));
     observer.observe(input, { offsets: [0, 1, 2], firstDocument: 0 });

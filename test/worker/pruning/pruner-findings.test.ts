@@ -1,19 +1,20 @@
 // What pruners tell of layers that break their assumptions: each finding by its code, on matrices made for it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LayerPlan, PrunerPlan } from '../../../schemas/src/generated/plan.js';
+import type { PrunerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { RunFailureError } from '../../../schemas/src/run-failure.js';
 import type { PruningOf } from '../../../worker/src/jobs/layer-jobs.js';
 import { pruneLayer } from '../../../worker/src/jobs/prune-layer.js';
 import { pruningMetrics, sparsityProblems } from '../../../worker/src/jobs/sparsity.js';
 import { HessianFactors } from '../../../worker/src/quantizers/shared-hessian.js';
+import { layerPlan } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 
 const n = 8;
 const rows = 4;
 const at = { recipe_path: ['a', 'b'], layers: [] };
-const layer = { name: 'model.layers.0.mlp.up_proj', rows, columns: n, dtype: 'F32', scheme: null, quantizer: null } as unknown as LayerPlan;
+const layer = layerPlan({ rows, columns: n });
 
 const sparsegpt = (more: Partial<Extract<PrunerPlan, { name: 'sparsegpt' }>> = {}): PrunerPlan => ({
   ...at,

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { repositoryRoot, sharedPath, skipWithoutShared } from '../../support/shared.js';
-import { inTemporaryFolder, readTensors, resolvePlan, runToCompletion } from '../../support/worker-run.js';
+import { floatsOf, inTemporaryFolder, readTensors, resolvePlan, runToCompletion } from '../../support/worker-run.js';
 
 interface Golden {
   recipe: string;
@@ -30,7 +30,7 @@ for (const [name, golden] of Object.entries(goldens))
       const { report } = await runToCompletion(plan);
       const written = await readTensors(path.join(dir, 'out', 'model.safetensors'));
       for (const [layer, theirs] of Object.entries(golden.layers)) {
-        const weight = new Float32Array(new Uint8Array(written.get(`${layer}.weight`)!.bytes).buffer);
+        const weight = floatsOf(written.get(`${layer}.weight`)!);
         const mask = Buffer.from(theirs.mask, 'base64');
         const same =
           weight.reduce((sum, w, i) => sum + Number((w === 0) === (((mask[i >> 3] ?? 0) >> (i & 7)) & 1) > 0), 0) / weight.length;

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import { describeModel } from '../../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import { readSafetensorsHeader } from '../../../schemas/src/model/safetensors-header.js';
 import { loadBitsAndBytes } from '../../../worker/src/checkpoint/formats/bitsandbytes.js';
 import { openTensorReader } from '../../../worker/src/checkpoint/tensor-reader.js';
 import { bitsandbytes } from '../../../worker/src/quantizers/bitsandbytes.js';
+import { layerPlan } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 import { repositoryRoot } from '../../support/shared.js';
 import { tinyLlama, writeTinyLlama } from '../../support/tiny-llama-folder.js';
@@ -29,7 +29,7 @@ for (const dtype of ['bfloat16', 'float16', 'float32'])
         );
         using weight = golden.load(`${dtype}.given`);
         const [rows = 0, columns = 0] = weight.shape;
-        const layer = { name: 'linear', rows, columns, scheme: { weights: { group_size: 64 } } } as unknown as LayerPlan;
+        const layer = layerPlan({ name: 'linear', rows, columns, weights: { group_size: 64 } });
         const plan = {
           name: 'bitsandbytes',
           modifier: 'BitsAndBytesModifier',

@@ -3,14 +3,16 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { GpfqPlan, LayerPlan, QronosPlan } from '../../../schemas/src/generated/plan.js';
+import type { GpfqPlan, QronosPlan } from '../../../schemas/src/generated/plan.js';
 import { quantizers } from '../../../worker/src/algorithms.js';
 import type { Quantizer } from '../../../worker/src/quantizers/quantizer.js';
 import { disposeQuantized } from '../../../worker/src/quantizers/quantizer.js';
 import { HessianFactors } from '../../../worker/src/quantizers/shared-hessian.js';
+import { goldenOf } from '../../support/golden-tensors.js';
+import { layerPlan } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 import { repositoryRoot } from '../../support/shared.js';
-import { readTensors, type StoredTensor } from '../../support/worker-run.js';
+import { floatsOf, readTensors } from '../../support/worker-run.js';
 
 const [rows, columns] = [24, 40];
 const at = { recipe_path: ['a', 'b'] };
@@ -19,45 +21,25 @@ const plans: Record<'qronos' | 'gpfq', QronosPlan | GpfqPlan> = {
   gpfq: { ...at, name: 'gpfq', modifier: 'GPFQModifier' },
 };
 
-const layerOf = (num_bits: number): LayerPlan =>
-  ({
-    name: 'model.layers.0.mlp.up_proj',
-    rows,
-    columns,
-    dtype: 'F32',
-    scheme: {
-      weights: {
-        num_bits,
-        type: 'int',
-        symmetric: true,
-        strategy: 'channel',
-        group_size: null,
-        actorder: null,
-        observer: 'memoryless_minmax',
-        observer_kwargs: {},
-      },
-      input_activations: null,
-    },
-  }) as unknown as LayerPlan;
-
-const floatsOf = ({ bytes }: StoredTensor): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
-
 for (const name of ['qronos', 'gpfq'] as const)
   test(`${name} chooses the codes of its authors' code, at 4, 3 and 2 bits, with outliers and below full rank`, () =>
     withDevice(async (device) => {
       const golden = await readTensors(path.join(repositoryRoot, 'test', 'golden', 'brevitas.safetensors'));
-      const stored = (tensor: string): StoredTensor => {
-        const found = golden.get(tensor);
-        assert.ok(found, `the golden file has no ${tensor}`);
-        return found;
-      };
+      const stored = (tensor: string) => goldenOf(golden, tensor);
       let n_different = 0;
       for (const kind of ['even', 'outliers', 'low rank'])
         for (const num_bits of [4, 3, 2]) {
           const square = (matrix: string) => device.fromFloats([columns, columns], floatsOf(stored(`${kind}.${matrix}`)));
           using hessian = new HessianFactors(square('H'), square('C'));
           using weight = device.fromFloats([rows, columns], floatsOf(stored(`${kind}.weight`)));
-          const input = { layer: layerOf(num_bits), plan: plans[name], weight, hessian, zeros: null, fused: [] };
+          const input = {
+            layer: layerPlan({ rows, columns, weights: { num_bits } }),
+            plan: plans[name],
+            weight,
+            hessian,
+            zeros: null,
+            fused: [],
+          };
           const chosen = await (quantizers[name] as Quantizer).quantize(input);
           const scales = floatsOf(stored(`${kind}.${num_bits}.scale`));
           assert.deepEqual(Array.from(await chosen.scale.readFloats()), Array.from(scales));

@@ -12,6 +12,7 @@ import { layerArgs } from '../../../worker/src/quantizers/weight-observer.js';
 import { rtn } from '../../../worker/src/quantizers/rtn.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import { readSafetensorsHeader } from '../../../schemas/src/model/safetensors-header.js';
+import { layerPlan, weightArgs } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 import { repositoryRoot } from '../../support/shared.js';
 import { readTensors } from '../../support/worker-run.js';
@@ -30,34 +31,18 @@ const schemes: Record<string, Partial<QuantizationArgs> & { format: keyof typeof
 
 function layerOf(name: string, observer: string, dtype: DType): LayerPlan {
   const { format, ...changes } = schemes[name]!;
-  const weights: QuantizationArgs = {
-    num_bits: 8,
-    type: 'float',
-    symmetric: true,
-    strategy: 'tensor',
-    group_size: null,
-    block_structure: null,
-    dynamic: false,
-    actorder: null,
-    scale_dtype: null,
-    zp_dtype: null,
-    observer,
-    observer_kwargs: {},
-    ...changes,
-  };
-  return {
+  return layerPlan({
     name: 'linear',
-    tensor: 'linear.weight',
-    kind: 'Linear',
     rows: 24,
     columns: 96,
     dtype: dtype as LayerPlan['dtype'],
-    block: null,
-    role: 'linear',
-    scheme: { weights, input_activations: null, output_activations: null, format: format as 'float-quantized' },
-    quantizer: null,
-    tied_to: null,
-  };
+    scheme: {
+      weights: weightArgs({ type: 'float', observer, ...changes }),
+      input_activations: null,
+      output_activations: null,
+      format: format as 'float-quantized',
+    },
+  });
 }
 
 for (const [dtypeName, dtype] of [

@@ -6,6 +6,7 @@ import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { RunFailureError } from '../../../schemas/src/run-failure.js';
 import { gptq } from '../../../worker/src/quantizers/gptq.js';
 import { HessianFactors } from '../../../worker/src/quantizers/shared-hessian.js';
+import { layerPlan } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 
 const n = 8;
@@ -21,26 +22,7 @@ const plan = (dampening_frac: number): GptqPlan => ({
 });
 
 const layer = (dampening_frac: number): LayerPlan =>
-  ({
-    name: 'model.layers.0.mlp.up_proj',
-    rows,
-    columns: n,
-    dtype: 'F32',
-    scheme: {
-      weights: {
-        num_bits: 4,
-        type: 'int',
-        symmetric: true,
-        strategy: 'channel',
-        group_size: null,
-        actorder: null,
-        observer: 'memoryless_minmax',
-        observer_kwargs: {},
-      },
-      input_activations: null,
-    },
-    quantizer: plan(dampening_frac),
-  }) as unknown as LayerPlan;
+  layerPlan({ rows, columns: n, weights: { num_bits: 4 }, quantizer: plan(dampening_frac) });
 
 /** Quantizes a small weight with the Hessian of this rule, or with none. */
 function problemsWith(rule: ((i: number, j: number) => number) | null, dampening_frac = 0.01): Promise<RunProblem[]> {

@@ -2,32 +2,19 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { HqqPlan } from '../../../schemas/src/generated/plan.js';
 import { hqq } from '../../../worker/src/quantizers/hqq.js';
 import { rtn } from '../../../worker/src/quantizers/rtn.js';
 import { layerArgs } from '../../../worker/src/quantizers/weight-observer.js';
 import { dequantize } from '../../../worker/src/tensor/operations.js';
+import { layerPlan } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 import { seededRandom } from '../../support/random.js';
 import { tinyLlama, writeTinyLlama } from '../../support/tiny-llama-folder.js';
 import { inTemporaryFolder, resolvePlan, runToCompletion } from '../../support/worker-run.js';
 
-const plan = { name: 'hqq', modifier: 'HQQModifier', recipe_path: ['a'], lp_norm: 0.7, beta: 10, kappa: 1.01, iters: 20 } as const;
-const layer = {
-  name: 'linear',
-  scheme: {
-    weights: {
-      num_bits: 2,
-      type: 'int',
-      symmetric: false,
-      strategy: 'group',
-      group_size: 16,
-      observer: 'memoryless_minmax',
-      observer_kwargs: {},
-    },
-  },
-  quantizer: plan,
-} as unknown as LayerPlan;
+const plan: HqqPlan = { name: 'hqq', modifier: 'HQQModifier', recipe_path: ['a'], lp_norm: 0.7, beta: 10, kappa: 1.01, iters: 20 };
+const layer = layerPlan({ name: 'linear', weights: { num_bits: 2, symmetric: false, strategy: 'group', group_size: 16 } });
 
 async function errorAndProblems(quantizer: typeof hqq | typeof rtn, values: Float32Array): Promise<{ error: number; codes: string[] }> {
   return withDevice(async (device) => {

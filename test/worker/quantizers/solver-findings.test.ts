@@ -7,6 +7,7 @@ import { quantizers, type GridPlan } from '../../../worker/src/algorithms.js';
 import type { QuantizedWeight, Quantizer } from '../../../worker/src/quantizers/quantizer.js';
 import { disposeQuantized } from '../../../worker/src/quantizers/quantizer.js';
 import { HessianFactors } from '../../../worker/src/quantizers/shared-hessian.js';
+import { layerPlan } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 
 const n = 8;
@@ -27,27 +28,7 @@ const comq: ComqPlan = { ...at, name: 'comq', modifier: 'COMQModifier', n_iters:
 const gpfq: GpfqPlan = { ...at, name: 'gpfq', modifier: 'GPFQModifier' };
 const qronos: QronosPlan = { ...at, name: 'qronos', modifier: 'QronosModifier', block_size: 128, dampening_frac: 0.01 };
 
-const layer = (quantizer: QuantizerPlan): LayerPlan =>
-  ({
-    name: 'model.layers.0.mlp.up_proj',
-    rows,
-    columns: n,
-    dtype: 'F32',
-    scheme: {
-      weights: {
-        num_bits: 4,
-        type: 'int',
-        symmetric: true,
-        strategy: 'channel',
-        group_size: null,
-        actorder: null,
-        observer: 'memoryless_minmax',
-        observer_kwargs: {},
-      },
-      input_activations: null,
-    },
-    quantizer,
-  }) as unknown as LayerPlan;
+const layer = (quantizer: QuantizerPlan): LayerPlan => layerPlan({ rows, columns: n, weights: { num_bits: 4 }, quantizer });
 
 type Rule = (i: number, j: number) => number;
 

@@ -8,6 +8,7 @@ import { HessianFactors } from '../../../worker/src/quantizers/shared-hessian.js
 import { stackableSets } from '../../../worker/src/quantizers/stacked-rows.js';
 import { cast } from '../../../worker/src/tensor/operations.js';
 import type { Device, Tensor } from '../../../worker/src/tensor/tensor.js';
+import { layerPlan } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 
 const columns = 64;
@@ -32,26 +33,8 @@ const plan: GptqPlan = {
   offload_hessians: false,
 };
 
-const layerOf = (role: string, rows: number, args: Partial<QuantizationArgs>): LayerPlan =>
-  ({
-    name: `model.layers.0.self_attn.${role}`,
-    rows,
-    columns,
-    dtype: 'BF16',
-    scheme: {
-      weights: {
-        group_size: null,
-        block_structure: null,
-        scale_dtype: null,
-        actorder: null,
-        observer: 'memoryless_minmax',
-        observer_kwargs: {},
-        ...args,
-      },
-      input_activations: null,
-    },
-    quantizer: plan,
-  }) as unknown as LayerPlan;
+const layerOf = (role: string, rows: number, weights: Partial<QuantizationArgs>): LayerPlan =>
+  layerPlan({ name: `model.layers.0.self_attn.${role}`, rows, columns, dtype: 'BF16', weights, quantizer: plan });
 
 /** Three linears with the Hessian of one input; all are fused by servers. */
 async function withLinears(

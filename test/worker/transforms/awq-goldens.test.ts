@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { repositoryRoot, sharedPath, skipWithoutShared } from '../../support/shared.js';
-import { inTemporaryFolder, readTensors, resolvePlan, runToCompletion, type StoredTensor } from '../../support/worker-run.js';
+import { floatsOf, inTemporaryFolder, readTensors, resolvePlan, runToCompletion } from '../../support/worker-run.js';
 
 interface Golden {
   recipe: string;
@@ -40,7 +40,6 @@ async function runGolden(dir: string, { recipe, rows, perplexity }: Golden): Pro
 }
 
 const relative = (ours: number | null, theirs: number): number => Math.abs((ours ?? NaN) / theirs - 1);
-const floatsOf = ({ bytes }: StoredTensor): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
 
 for (const name of ['w4-channel-asymmetric', 'w3-group4-asymmetric-both', 'w4-group4-asymmetric-activations-alone'])
   test(`${name}: the choice, the losses and the scales of the real package, in every block`, { skip: skipWithoutShared }, () =>
