@@ -1,5 +1,6 @@
 // Keeps what ARCHITECTURE.md says under "Adding something": an algorithm has its whole set of files, an operation its conformance case, a code its check and its test.
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { test } from 'node:test';
 import { observers, pruners, quantizers, transforms, formats } from '../../worker/src/algorithms.js';
 import { codesIn, problemCodesInSources } from './problem-codes.js';
@@ -13,10 +14,17 @@ const names = (text: string, word: string): boolean => new RegExp(`(?<![\\w-])${
 
 const absent = (paths: readonly string[]): string[] => paths.filter((name) => !files.includes(name));
 
-/** Native operations by name. */
-const operations = [...readRepositoryFile('worker/src/tensor/operations.ts').matchAll(/\.enqueue\(\s*'(\w+)'/g)].map(
-  ([, name = '']) => name,
+/** Native operations by the folder of worker/native that registers them. */
+const operationsByFolder = new Map(
+  files
+    .filter((name) => name.startsWith('worker/src/tensor/operations/'))
+    .map((name) => {
+      const stem = path.basename(name, '.ts');
+      const called = [...readRepositoryFile(name).matchAll(/\.enqueue\(\s*'(\w+)'/g)].map(([, operation = '']) => operation);
+      return [stem === 'storage' ? 'core' : stem, called];
+    }),
 );
+const operations = [...operationsByFolder.values()].flat();
 
 for (const [folder, stems] of Object.entries({
   quantizers: Object.keys(quantizers),
@@ -30,7 +38,7 @@ for (const [folder, stems] of Object.entries({
       assert.deepEqual(absent([`schemas/recipe/${folder}/${stem}.schema.json`, `worker/src/${folder}/${stem}.ts`, native]), [], stem);
       const own = operations.filter((operation) => readRepositoryFile(native).includes(`"${operation}"`));
       if (folder === 'quantizers') assert.deepEqual(absent([`server/src/plan/quantizers/${stem}.ts`]), [], stem);
-      assert.ok(own.length > 0, `${native} registers no operation of operations.ts`);
+      assert.ok(own.length > 0, `${native} registers no operation of worker/src/tensor/operations`);
       for (const operation of own) assert.ok(nativeTests.includes(`"${operation}"`), `test/native has no case for ${operation} of ${stem}`);
     }
   });
@@ -51,12 +59,14 @@ test('formats: each is one that a plan may name and a test names', () => {
   }
 });
 
-test('native operations: each of operations.ts is registered and has conformance cases', () => {
-  const native = textOf((name) => name.startsWith('worker/native/') && name.endsWith('.cc'));
+test('native operations: each is registered in the folder that its file is named after, and has conformance cases', () => {
   assert.ok(operations.length > 30, `found ${operations.length} operations`);
-  for (const operation of operations) {
-    assert.ok(native.includes(`"${operation}"`), `worker/native has no operation ${operation}`);
-    assert.ok(nativeTests.includes(`"${operation}"`), `test/native has no case for ${operation}`);
+  for (const [folder, called] of operationsByFolder) {
+    const native = textOf((name) => name.startsWith(`worker/native/${folder}/`) && name.endsWith('.cc'));
+    for (const operation of called) {
+      assert.ok(native.includes(`"${operation}"`), `worker/native/${folder} has no operation ${operation}`);
+      assert.ok(nativeTests.includes(`"${operation}"`), `test/native has no case for ${operation}`);
+    }
   }
 });
 

@@ -7,7 +7,7 @@ import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import type { RunReport } from '../../schemas/src/generated/report.js';
 import { loadWeights } from '../../worker/src/checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader } from '../../worker/src/checkpoint/tensor-reader.js';
-import { linear } from '../../worker/src/tensor/operations.js';
+import { linear } from '../../worker/src/tensor/operations/forward.js';
 import type { Device } from '../../worker/src/tensor/tensor.js';
 import { describedModel, forwardPass } from './forward-pass.js';
 import { writeTinyLlama } from './tiny-llama-folder.js';

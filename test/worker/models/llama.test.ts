@@ -8,7 +8,7 @@ import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import { loadWeights } from '../../../worker/src/checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader } from '../../../worker/src/checkpoint/tensor-reader.js';
 import { openDecoder } from '../../../worker/src/models/open-decoder.js';
-import { cast } from '../../../worker/src/tensor/operations.js';
+import { cast } from '../../../worker/src/tensor/operations/storage.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
 import { failureCode } from '../../support/failures.js';
 import { describedModel, forwardPass } from '../../support/forward-pass.js';

@@ -14,7 +14,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { fakeQuantizeDynamic, fakeQuantizeLocal, fakeQuantizeStatic } from '../../../worker/src/tensor/operations.js';
+import { fakeQuantizeDynamic, fakeQuantizeLocal, fakeQuantizeStatic } from '../../../worker/src/tensor/operations/forward.js';
 import type { Device, Tensor } from '../../../worker/src/tensor/tensor.js';
 import { describedModel, forwardPass, rowsOf } from '../../support/forward-pass.js';
 import { goldenOf, normRelative, readGoldenTensors } from '../../support/golden-tensors.js';

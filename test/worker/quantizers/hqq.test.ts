@@ -6,7 +6,7 @@ import type { HqqPlan } from '../../../schemas/src/generated/plan.js';
 import { hqq } from '../../../worker/src/quantizers/hqq.js';
 import { rtn } from '../../../worker/src/quantizers/rtn.js';
 import { layerArgs } from '../../../worker/src/quantizers/weight-observer.js';
-import { dequantize } from '../../../worker/src/tensor/operations.js';
+import { dequantize } from '../../../worker/src/tensor/operations/quantizers.js';
 import { layerPlan } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';
 import { seededRandom } from '../../support/random.js';

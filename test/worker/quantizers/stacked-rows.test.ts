@@ -6,7 +6,7 @@ import { gptq } from '../../../worker/src/quantizers/gptq.js';
 import { disposeQuantized, type QuantizedWeight, type QuantizerInput } from '../../../worker/src/quantizers/quantizer.js';
 import { HessianFactors } from '../../../worker/src/quantizers/shared-hessian.js';
 import { stackableSets } from '../../../worker/src/quantizers/stacked-rows.js';
-import { cast } from '../../../worker/src/tensor/operations.js';
+import { cast } from '../../../worker/src/tensor/operations/storage.js';
 import type { Device, Tensor } from '../../../worker/src/tensor/tensor.js';
 import { layerPlan } from '../../support/layer-plan.js';
 import { withDevice } from '../../support/native-device.js';

@@ -7,7 +7,7 @@ import { levelsFacts, type Levels } from '../../../schemas/src/levels.js';
 import { describeModel } from '../../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import { modelTensors, openTensorReader } from '../../../worker/src/checkpoint/tensor-reader.js';
-import { unpackInt32 } from '../../../worker/src/tensor/operations.js';
+import { unpackInt32 } from '../../../worker/src/tensor/operations/formats.js';
 import { withDevice } from '../../support/native-device.js';
 import { tinyLlama, writeTinyLlama } from '../../support/tiny-llama-folder.js';
 import { inTemporaryFolder, resolvePlan, runToCompletion } from '../../support/worker-run.js';

@@ -1,4 +1,4 @@
-// How codes and scales lie in a checkpoint: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations.ts.
+// How codes and scales lie in a checkpoint: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations/formats.ts.
 #pragma once
 #include "core/operation.h"
 

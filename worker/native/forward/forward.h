@@ -1,4 +1,4 @@
-// What calibration must run: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations.ts.
+// What calibration must run: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations/forward.ts.
 #pragma once
 #include "core/operation.h"
 

@@ -1,4 +1,4 @@
-// Choosing what becomes zero: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations.ts.
+// Choosing what becomes zero: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations/pruning.ts.
 #pragma once
 #include "core/operation.h"
 

@@ -1,4 +1,4 @@
-// Choosing the integers: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations.ts.
+// Choosing the integers: one operation per stem of this folder. Shapes and sources are in worker/src/tensor/operations/quantizers.ts.
 #pragma once
 #include "core/operation.h"
 

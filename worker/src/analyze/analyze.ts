@@ -28,7 +28,7 @@ import type { ObservedBatch } from '../observers/observer.js';
 import { fusedWith } from '../quantizers/fused-linears.js';
 import { HessianFactors } from '../quantizers/shared-hessian.js';
 import { schemeText } from '../report/layer-metrics.js';
-import { summary } from '../tensor/operations.js';
+import { summary } from '../tensor/operations/metrics.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { AnalysisJournal, type EndToEndFacts, type LayerFacts } from './analysis-journal.js';
 import { measureCandidate, withBits } from './candidate.js';

@@ -12,7 +12,7 @@ import { predictedTokens } from '../evaluate/perplexity.js';
 import { partOf } from '../memory/activation-budget.js';
 import type { DecoderModel } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
-import { reshape } from '../tensor/operations.js';
+import { reshape } from '../tensor/operations/storage.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 
 export interface EndToEndFigures {

@@ -4,7 +4,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { makeFolder, writeDurably } from '../checkpoint/durable-file.js';
-import { narrow, reshape } from '../tensor/operations.js';
+import { narrow, reshape } from '../tensor/operations/storage.js';
 import { missingMemory } from '../memory/missing-memory.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 

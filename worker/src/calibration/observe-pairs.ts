@@ -5,7 +5,7 @@ import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { modelTensors, openTensorReader } from '../checkpoint/tensor-reader.js';
 import { loadCopies } from '../checkpoint/weight-copies.js';
 import type { WeightSource } from '../models/model.js';
-import { reshape } from '../tensor/operations.js';
+import { reshape } from '../tensor/operations/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ActivationCache } from './activation-cache.js';
 import type { BlockStatistics } from './block-statistics.js';

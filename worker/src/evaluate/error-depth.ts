@@ -28,7 +28,7 @@ import type { MemoryGovernor } from '../memory/memory-governor.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
 import type { Sidecar } from '../report/sidecar.js';
-import { narrow, reshape } from '../tensor/operations.js';
+import { narrow, reshape } from '../tensor/operations/storage.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { applyScales } from '../transforms/apply-scales.js';
 import { comparedRows } from './compared-rows.js';

@@ -11,7 +11,7 @@ import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { freeHostMemory } from '../jobs/memory-estimate.js';
 import type { AttentionOptions, DecoderModel, TokenBatch } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
-import { argmax, attention, cachedAttention, embedding, storeRows } from '../tensor/operations.js';
+import { argmax, attention, cachedAttention, embedding, storeRows } from '../tensor/operations/forward.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { partLoader } from './model-pass.js';
 

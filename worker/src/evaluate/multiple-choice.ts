@@ -7,7 +7,7 @@ import type { CalibrationRows } from '../calibration/calibrate-block.js';
 import { batchDocuments, withBos } from '../calibration/token-batches.js';
 import { openTokenizer, type TextTokenizer } from '../calibration/tokenizer.js';
 import type { WeightSource } from '../models/model.js';
-import { crossEntropy, embedding } from '../tensor/operations.js';
+import { crossEntropy, embedding } from '../tensor/operations/forward.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { partLoader, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
 import { meanOf } from './statistics.js';

@@ -8,7 +8,8 @@ import type { SpreadRows } from '../calibration/spread-rows.js';
 import { loadTokenBatches, type TokenBatches } from '../calibration/token-batches.js';
 import { MemoryGovernor } from '../memory/memory-governor.js';
 import type { TokenBatch, WeightSource } from '../models/model.js';
-import { crossEntropy, narrow } from '../tensor/operations.js';
+import { crossEntropy } from '../tensor/operations/forward.js';
+import { narrow } from '../tensor/operations/storage.js';
 import type { Device } from '../tensor/tensor.js';
 import { copiesLoader, nextTokens, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
 

@@ -4,7 +4,7 @@ import { HistogramObserver } from '../observers/histogram.js';
 import type { Histogram } from '../observers/histogram-range.js';
 import { magnitudesOf, magnitudeStrip, outlierChannels } from '../report/outlier-channels.js';
 import type { Sidecar } from '../report/sidecar.js';
-import { columnRangeAccumulate } from '../tensor/operations.js';
+import { columnRangeAccumulate } from '../tensor/operations/observers.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 
 const n_bins = 128;

@@ -1,5 +1,6 @@
 // Sums of squared differences by what they belong to, collected while the device works and read together.
-import { compare, narrow } from '../tensor/operations.js';
+import { compare } from '../tensor/operations/metrics.js';
+import { narrow } from '../tensor/operations/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { comparedRows } from './compared-rows.js';
 

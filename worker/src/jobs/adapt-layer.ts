@@ -6,7 +6,7 @@ import { runFailure } from '../../../schemas/src/run-failure.js';
 import { transforms } from '../algorithms.js';
 import type { SpreadStatistics } from '../calibration/spread-statistics.js';
 import type { NamedTensor } from '../checkpoint/formats/format.js';
-import { cast } from '../tensor/operations.js';
+import { cast } from '../tensor/operations/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ThinProduct } from '../transforms/low-rank-residual.js';
 

@@ -6,7 +6,7 @@ import { transforms } from '../algorithms.js';
 import type { SpreadStatistics } from '../calibration/spread-statistics.js';
 import type { NamedTensor } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
-import { cast } from '../tensor/operations.js';
+import { cast } from '../tensor/operations/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** What a correction adds to the numbers of a layer. */

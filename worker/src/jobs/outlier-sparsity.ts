@@ -23,7 +23,8 @@ import { loadCopies, type ReaderOn } from '../checkpoint/weight-copies.js';
 import { activationBudget } from '../memory/activation-budget.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
 import type { RunContext } from '../run-context.js';
-import { cast, hessianDiagonal } from '../tensor/operations.js';
+import { hessianDiagonal } from '../tensor/operations/observers.js';
+import { cast } from '../tensor/operations/storage.js';
 import { availableMemory } from './memory-estimate.js';
 
 type OwlPlan = Extract<PrunerPlan, { owl: unknown }> & { owl: { m: number; lmbda: number } };

@@ -7,7 +7,7 @@ import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { fusedWith } from '../quantizers/fused-linears.js';
 import { disposeQuantized, type QuantizedWeight, type Quantizer, type QuantizerInput } from '../quantizers/quantizer.js';
 import { HessianFactors } from '../quantizers/shared-hessian.js';
-import { summary } from '../tensor/operations.js';
+import { summary } from '../tensor/operations/metrics.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { clipLayer, type LayerClip } from './clip-layer.js';
 import type { PruningOf } from './layer-jobs.js';

@@ -16,7 +16,7 @@ import { modelTensors, openTensorReader, type TensorReader } from '../checkpoint
 import { duquantRotations } from './duquant-rotations.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
 import type { RunContext } from '../run-context.js';
-import { summary } from '../tensor/operations.js';
+import { summary } from '../tensor/operations/metrics.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { RotatedTensors, TurnedTensor, Turner } from '../transforms/hadamard.js';
 

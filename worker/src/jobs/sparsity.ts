@@ -1,7 +1,7 @@
 // How sparse a layer became, measured on the weight that a reader of the file computes, and what is to be said of it.
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { PruningMetrics, RunProblem } from '../../../schemas/src/generated/report.js';
-import { zeroMask } from '../tensor/operations.js';
+import { zeroMask } from '../tensor/operations/pruning.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { PruningOf } from './layer-jobs.js';
 import { askedSparsity, structureText } from './prune-layer.js';

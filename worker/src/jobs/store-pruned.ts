@@ -1,6 +1,6 @@
 // A layer that is pruned and not quantized → its tensor in the shard, in the dtype that it had, and its numbers.
 import type { NamedTensor } from '../checkpoint/formats/format.js';
-import { reshape } from '../tensor/operations.js';
+import { reshape } from '../tensor/operations/storage.js';
 import { measureEncoded } from '../report/layer-metrics.js';
 import type { LayerToPrune, PrunedLayer } from './prune-layer.js';
 import { pruningMetrics, sparsityProblems } from './sparsity.js';

@@ -10,7 +10,7 @@ import type { WeightCopies } from '../checkpoint/weight-copies.js';
 import { ChannelRangeObserver, mergeRanges } from '../observers/channel-range.js';
 import type { Sidecar } from '../report/sidecar.js';
 import type { RunContext } from '../run-context.js';
-import { linear } from '../tensor/operations.js';
+import { linear } from '../tensor/operations/forward.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { transformPasses, type MappingOf, type WorkUnit } from './layer-jobs.js';
 import { searchScales } from './search-scales.js';

@@ -1,6 +1,6 @@
 // The Llama family: Llama 2 and 3, Mistral, Qwen2 (biases on q, k, v), Qwen3 (norms on q and k). Reads like the model's own description.
 import type { ArchitectureFacts } from '../../../schemas/src/generated/plan.js';
-import { add, attention, embedding, linear, rmsnorm, rope, siluMul } from '../tensor/operations.js';
+import { add, attention, embedding, linear, rmsnorm, rope, siluMul } from '../tensor/operations/forward.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { DecoderModel, Tap, TokenBatch, WeightSource } from './model.js';
 import { makeRopeTables } from './rope.js';

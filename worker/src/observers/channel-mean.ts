@@ -1,6 +1,6 @@
 // Mean magnitude of every input channel over the calibration rows, for AWQ. Sums are double: of several devices they are added in their order, and differ from
 // those of one device by at most 2⁻⁵² for each token, which vanishes in the scales, as those are single precision (but for a value at the border of two).
-import { columnAbsSumAccumulate } from '../tensor/operations.js';
+import { columnAbsSumAccumulate } from '../tensor/operations/transforms.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { ObservedBatch, Observer } from './observer.js';
 

@@ -1,6 +1,7 @@
 // Smallest and largest value of every input channel over the calibration rows, for SmoothQuant.
 import { copyTo } from '../tensor/copy-to.js';
-import { columnRangeAccumulate, narrow } from '../tensor/operations.js';
+import { columnRangeAccumulate } from '../tensor/operations/observers.js';
+import { narrow } from '../tensor/operations/storage.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { ObservedBatch, Observer } from './observer.js';
 

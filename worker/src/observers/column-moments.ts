@@ -1,5 +1,5 @@
 // Power sums of every input channel, for kurtosis and outliers. Sums are double.
-import { columnMomentsAccumulate } from '../tensor/operations.js';
+import { columnMomentsAccumulate } from '../tensor/operations/observers.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { ObservedBatch, Observer } from './observer.js';
 

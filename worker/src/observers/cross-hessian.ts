@@ -1,6 +1,6 @@
 // The product of two inputs of a linear, C = 2/n · Σ XᵀX̃ over the n calibration rows, kept as a running mean beside the Hessian of X̃ (hessian.ts): X are the
 // inputs in the unquantized model, X̃ those behind the quantized blocks. What error correction aims by: Zhang et al. (Qronos), arXiv 2505.11695, section 3.
-import { crossHessianAccumulate } from '../tensor/operations.js';
+import { crossHessianAccumulate } from '../tensor/operations/observers.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { ObservedBatch } from './observer.js';
 

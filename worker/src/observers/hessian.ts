@@ -5,7 +5,8 @@
 // in another order, with 3 roundings more for each of B batches and each of D devices: both are within (T + 3 B + 3 D) · 2⁻²⁴ · 2/n · Σ |x_i x_j| of the sum
 // without rounding (on CUDA + 3.1e-5 · 2/n · Σ |x_i x_j|, see observers.cu, alike for all devices), and so is what GPTQ makes of it: no farther from the exact
 // answer than one device is. test/worker/run/several-devices.test.ts holds the errors of layers to 1e-4 and perplexity to 1e-4 of what one device gives.
-import { hessianAccumulate, narrow, weightedAccumulate } from '../tensor/operations.js';
+import { hessianAccumulate, weightedAccumulate } from '../tensor/operations/observers.js';
+import { narrow } from '../tensor/operations/storage.js';
 import { copyTo } from '../tensor/copy-to.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { ObservedBatch, Observer } from './observer.js';

@@ -1,7 +1,7 @@
 // Observers of Bitwright's own that look at how the inputs of a linear are spread, over all calibration rows and in bounded memory: percentile, histogram, entropy.
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { histogramAccumulate } from '../tensor/operations.js';
+import { histogramAccumulate } from '../tensor/operations/observers.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { entropyRange, leastErrorRange, mergeHistograms, percentileRange, totalOf, type Histogram } from './histogram-range.js';
 import type { Observer } from './observer.js';

@@ -2,7 +2,8 @@
 // devices they are added in their order. Inputs that are quantized under calibrated scales are taken as they are: the scales follow from the same pass.
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { gridArgs } from '../tensor/grid-args.js';
-import { columnMomentsAccumulate, fakeQuantizeDynamic } from '../tensor/operations.js';
+import { fakeQuantizeDynamic } from '../tensor/operations/forward.js';
+import { columnMomentsAccumulate } from '../tensor/operations/observers.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { ObservedBatch, Observer } from './observer.js';
 

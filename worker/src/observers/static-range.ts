@@ -3,7 +3,9 @@
 // llm-compressor searches in the dtype of the model; here activations are float32, and so is the search.
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { gridArgs, isTwoLevel } from '../tensor/grid-args.js';
-import { activationRanges, narrow, rangeAccumulate } from '../tensor/operations.js';
+import { rangeAccumulate } from '../tensor/operations/observers.js';
+import { activationRanges } from '../tensor/operations/quantizers.js';
+import { narrow } from '../tensor/operations/storage.js';
 import { rangeSearch, searchedObservers } from '../tensor/search-args.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { ObservedBatch, Observer } from './observer.js';

@@ -1,6 +1,6 @@
 // Constant pruning: the zeros that a weight has stay zero through all that comes behind. Source of the bound: llm-compressor's ConstantPruningModifier.
 import type { ConstantPlan } from '../../../schemas/src/generated/plan.js';
-import { pruneMagnitude, zeroMask } from '../tensor/operations.js';
+import { pruneMagnitude, zeroMask } from '../tensor/operations/pruning.js';
 import { pruningProblem, type Pruner } from './pruner.js';
 
 /** What is no larger counts as zero. */

@@ -2,7 +2,7 @@
 import type { LayerPlan, PrunerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import type { FactorFindings, SharedHessian } from '../quantizers/quantizer.js';
-import type { SparsityArgs } from '../tensor/operations.js';
+import type { SparsityArgs } from '../tensor/operations/pruning.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export interface PrunerInput<Plan extends PrunerPlan = PrunerPlan> {

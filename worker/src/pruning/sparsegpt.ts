@@ -4,7 +4,7 @@ import type { SparseGptPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { RunFailureError, runFailure } from '../../../schemas/src/run-failure.js';
 import type { FactorFindings, SharedHessian } from '../quantizers/quantizer.js';
-import { pruneSparsegpt, zeroMask } from '../tensor/operations.js';
+import { pruneSparsegpt, zeroMask } from '../tensor/operations/pruning.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { missingInputs, pruningProblem, sparsityArgs, type Pruner, type PrunerInput } from './pruner.js';
 import { byMagnitude } from './wanda.js';

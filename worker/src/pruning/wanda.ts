@@ -1,7 +1,7 @@
 // Wanda: in every row the weights go whose magnitude times the norm of their input is smallest. Sun et al., arXiv 2306.11695.
 // The selection is native (prune_wanda); the norms are the diagonal of the Hessian, which all methods share.
 import type { WandaPlan } from '../../../schemas/src/generated/plan.js';
-import { pruneMagnitude, pruneWanda } from '../tensor/operations.js';
+import { pruneMagnitude, pruneWanda } from '../tensor/operations/pruning.js';
 import { missingInputs, pruningProblem, sparsityArgs, type Pruner, type PrunerInput } from './pruner.js';
 
 export const wanda: Pruner<WandaPlan> = async (input) => {

@@ -5,7 +5,9 @@
 //   centering          per channel: from the zero point that centers the weights and from the observer's
 //   second_start       per channel: again from GPTQ's codes in the order of diag(H), at the scale that was found and at the observer's; the layer keeps what explains most of its output
 import type { BeaconPlan } from '../../../schemas/src/generated/plan.js';
-import { correctedWeight, dequantize, hessianError, quantizeBeacon, quantizeGptq, reshape } from '../tensor/operations.js';
+import { hessianError } from '../tensor/operations/metrics.js';
+import { correctedWeight, dequantize, quantizeBeacon, quantizeGptq } from '../tensor/operations/quantizers.js';
+import { reshape } from '../tensor/operations/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { FactorFindings, Quantizer, QuantizerInput, SharedHessian, WeightScales } from './quantizer.js';
 import { deadColumnProblems, factorOf, factorProblems, inputsOf } from './solver-problems.js';

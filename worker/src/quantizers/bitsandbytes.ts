@@ -8,7 +8,7 @@
 //   weight.quant_state.bitsandbytes__nf4   JSON: sizes, dtype, and the mean of the magnitudes (nested_offset)
 import type { BitsAndBytesPlan } from '../../../schemas/src/generated/plan.js';
 import { dynamic, nf4 } from '../tensor/codebooks.js';
-import { blockwiseCodes, blockwiseValues, center, packNibbles } from '../tensor/operations.js';
+import { blockwiseCodes, blockwiseValues, center, packNibbles } from '../tensor/operations/formats.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { EncodedWeight, Encoder } from './encoder.js';
 

@@ -1,7 +1,7 @@
 // COMQ: the error of the output minimized along one code after the other, then along the scale, n_iters times.
 // Zhang et al., arXiv 2403.07134. The method itself is native (quantize_comq, legend there). Zeros of pruning stay.
 import type { ComqPlan } from '../../../schemas/src/generated/plan.js';
-import { quantizeComq } from '../tensor/operations.js';
+import { quantizeComq } from '../tensor/operations/quantizers.js';
 import type { Quantizer } from './quantizer.js';
 import { deadColumnProblems, inputsOf } from './solver-problems.js';
 import { layerArgs, observeWeight } from './weight-observer.js';

@@ -6,7 +6,7 @@
 import type { GgufPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { ggufDecode, ggufEncode, type GgufType } from '../tensor/operations.js';
+import { ggufDecode, ggufEncode, type GgufType } from '../tensor/operations/formats.js';
 import type { EncodedWeight, Encoder } from './encoder.js';
 import type { QuantizerInput } from './quantizer.js';
 

@@ -1,7 +1,7 @@
 // GPFQ: every code makes up for the error of all codes before it, against the output of the unquantized model.
 // Zhang, Zhou and Saab, arXiv 2201.11113. The method itself is native (quantize_gpfq, legend there). Zeros of pruning stay.
 import type { GpfqPlan } from '../../../schemas/src/generated/plan.js';
-import { quantizeGpfq } from '../tensor/operations.js';
+import { quantizeGpfq } from '../tensor/operations/quantizers.js';
 import type { Quantizer } from './quantizer.js';
 import { deadColumnProblems, inputsOf } from './solver-problems.js';
 import { layerArgs, observeWeight } from './weight-observer.js';

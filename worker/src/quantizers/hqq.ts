@@ -1,7 +1,7 @@
 // HQQ: round to nearest under scales that make a norm below 1 of the weight's error small, so that outliers count less. Needs no data.
 // Badri and Shaji 2023, "Half-Quadratic Quantization of Large Machine Learning Models"; the arithmetic and what differs from it is native (hqq_scales).
 import type { HqqPlan } from '../../../schemas/src/generated/plan.js';
-import { hqqScales, quantizeRtn } from '../tensor/operations.js';
+import { hqqScales, quantizeRtn } from '../tensor/operations/quantizers.js';
 import type { Quantizer } from './quantizer.js';
 import { layerArgs, observeWeight } from './weight-observer.js';
 

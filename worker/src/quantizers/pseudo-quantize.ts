@@ -1,7 +1,7 @@
 // The weight that a reader would compute if the layer were rounded to nearest over its own range: what AWQ compares scales by, whatever quantizer follows.
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import { levelsFacts } from '../../../schemas/src/levels.js';
-import { absmeanScales, dequantize, quantizeRtn, weightScales } from '../tensor/operations.js';
+import { absmeanScales, dequantize, quantizeRtn, weightScales } from '../tensor/operations/quantizers.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { layerArgs, weightObserverArgs } from './weight-observer.js';
 

@@ -3,7 +3,8 @@
 // descending diag(H), as in the authors' experiments; each keeps the scale of its group.
 // On a pruned layer a zero counts as a rounding to zero, whose error the columns behind make up for, as in sparse-gptq.ts.
 import type { QronosPlan } from '../../../schemas/src/generated/plan.js';
-import { correctedWeight, qronosStart, quantizeGptq, quantizeSparse } from '../tensor/operations.js';
+import { quantizeSparse } from '../tensor/operations/pruning.js';
+import { correctedWeight, qronosStart, quantizeGptq } from '../tensor/operations/quantizers.js';
 import type { Quantizer } from './quantizer.js';
 import { deadColumnProblems, factorOf, factorProblems, inputsOf } from './solver-problems.js';
 import { layerArgs, observeWeight } from './weight-observer.js';

@@ -1,7 +1,7 @@
 // The contract of a quantizer: it chooses the integers of one weight and says what it had to do for it.
 import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
-import type { SparsityArgs } from '../tensor/operations.js';
+import type { SparsityArgs } from '../tensor/operations/pruning.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** What the damped inverse of H took: reported, never silent. */

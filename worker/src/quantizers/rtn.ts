@@ -1,5 +1,5 @@
 // RTN: every weight to the nearest value of the grid that the observed range gives. Needs no data.
-import { quantizeRtn } from '../tensor/operations.js';
+import { quantizeRtn } from '../tensor/operations/quantizers.js';
 import type { Quantizer } from './quantizer.js';
 import { layerArgs, observeWeight } from './weight-observer.js';
 

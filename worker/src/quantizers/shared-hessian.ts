@@ -1,5 +1,6 @@
 // The Hessian of a group of linears with one input: ordered and factored once, whoever asks.
-import { deadColumns, gptqFactor, hessianDiagonal, hessianOrder, inverseFactor } from '../tensor/operations.js';
+import { hessianDiagonal } from '../tensor/operations/observers.js';
+import { deadColumns, gptqFactor, hessianOrder, inverseFactor } from '../tensor/operations/quantizers.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { FactorFindings, HessianFactor, SharedHessian } from './quantizer.js';
 

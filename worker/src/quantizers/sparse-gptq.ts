@@ -4,7 +4,7 @@
 //   selection   SparseGPT's share or n of m, its block_size, and the larger of both dampening_fracs; scales are those of the weight before it is pruned
 //   mask        zeros that are chosen already, by Wanda or by SparseGPT in a walk before: a zero that the walk moves away from counts as an error like a rounding
 import type { GptqPlan } from '../../../schemas/src/generated/plan.js';
-import { quantizeSparse } from '../tensor/operations.js';
+import { quantizeSparse } from '../tensor/operations/pruning.js';
 import { factorOf, groupOfColumns, problemsOf, roundToNearest } from './gptq.js';
 import { disposeScales, type QuantizedWeight, type QuantizerInput } from './quantizer.js';
 import { layerArgs, observeWeight } from './weight-observer.js';

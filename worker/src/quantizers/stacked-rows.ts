@@ -3,7 +3,9 @@
 // choose another order of sums for a matrix product of more rows). What is won is a device with more rows to work on at once: the 1024 rows of a k_proj leave
 // most of a graphics card idle. On two threads of a processor it was a tenth (2048, 512 and 512 rows of 2048 columns), not worth a copy of the weights.
 import type { GptqPlan } from '../../../schemas/src/generated/plan.js';
-import { narrow, quantizeGptq, stackRows, type WeightArgs } from '../tensor/operations.js';
+import type { WeightArgs } from '../tensor/grid-args.js';
+import { quantizeGptq } from '../tensor/operations/quantizers.js';
+import { narrow, stackRows } from '../tensor/operations/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { QuantizerInput, WeightScales } from './quantizer.js';
 

@@ -1,19 +1,17 @@
 // Scales of a weight by the observer that its scheme names, with the keyword arguments that it carries.
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { weightArgs } from '../tensor/grid-args.js';
-import { rangeSearch, searchedObservers } from '../tensor/search-args.js';
+import { weightArgs, type WeightArgs } from '../tensor/grid-args.js';
+import { rangeSearch, searchedObservers, type WeightObserverArgs } from '../tensor/search-args.js';
+import { summary } from '../tensor/operations/metrics.js';
 import {
   absmeanScales,
   effectiveScales,
   globalScale,
   searchScales,
-  summary,
   tensorGroupScales,
   weightScales,
-  type WeightArgs,
-  type WeightObserverArgs,
-} from '../tensor/operations.js';
+} from '../tensor/operations/quantizers.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { QuantizerInput, WeightScales } from './quantizer.js';
 

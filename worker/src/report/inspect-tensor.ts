@@ -3,7 +3,8 @@ import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { TensorChannel, TensorStatistics } from '../../../schemas/src/protocol/client-worker.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { loadPart, type PlacedTensor } from '../checkpoint/tensor-reader.js';
-import { cast, histogram, narrow, summary } from '../tensor/operations.js';
+import { histogram, summary } from '../tensor/operations/metrics.js';
+import { cast, narrow } from '../tensor/operations/storage.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 
 const n_bins = 64;

@@ -6,7 +6,9 @@
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, PruningMetrics } from '../../../schemas/src/generated/report.js';
 import { informationBits, levelsFacts } from '../../../schemas/src/levels.js';
-import { clippedShare, compare, hessianError, histogram, summary, type WeightArgs } from '../tensor/operations.js';
+import type { WeightArgs } from '../tensor/grid-args.js';
+import { compare, hessianError, histogram, summary } from '../tensor/operations/metrics.js';
+import { clippedShare } from '../tensor/operations/quantizers.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Sidecar } from './sidecar.js';
 import { weightPicture } from './weight-picture.js';

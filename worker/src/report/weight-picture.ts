@@ -1,18 +1,11 @@
 // The arrays behind the pictures of one weight: counts after quantization, of the error and of slices of channels, and the magnitudes of channels. Of a
 // large weight the counts are of rows that lie evenly, so that the pictures cost less than the quantization; channels are those of the whole weight.
 import type { SliceCounts, WeightPicture } from '../../../schemas/src/generated/report.js';
-import {
-  cast,
-  columnRangeAccumulate,
-  compare,
-  histogram,
-  narrow,
-  reshape,
-  residualColumns,
-  stackRows,
-  summary,
-  weightScales,
-} from '../tensor/operations.js';
+import { compare, histogram, summary } from '../tensor/operations/metrics.js';
+import { columnRangeAccumulate } from '../tensor/operations/observers.js';
+import { weightScales } from '../tensor/operations/quantizers.js';
+import { cast, narrow, reshape, stackRows } from '../tensor/operations/storage.js';
+import { residualColumns } from '../tensor/operations/transforms.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { magnitudesOf, magnitudeStrip, outlierChannels } from './outlier-channels.js';
 import type { Sidecar } from './sidecar.js';

@@ -1,5 +1,5 @@
 // A tensor on another device: its bytes travel through the memory of the host, whatever the two devices are.
-import { reshape } from './operations.js';
+import { reshape } from './operations/storage.js';
 import type { Device, Tensor } from './tensor.js';
 
 /** The caller's; on its own device the storage is shared. */

@@ -1,6 +1,27 @@
 // QuantizationArgs of a scheme → the options of the native operations that quantize with them, and what this version has operations for.
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
-import type { GridArgs, WeightArgs } from './operations.js';
+import type { Levels } from '../../../schemas/src/levels.js';
+
+/** What a code can stand for: integers of 1 to 8 bits, E4M3 (float, 8) or E2M1 (float, 4). */
+export interface GridArgs {
+  /** int where it is left out. */
+  type?: 'int' | 'float';
+  num_bits: number;
+  symmetric: boolean;
+  /** Which of the integers are codes; left out: every one. */
+  levels?: Levels;
+  /** Scales are powers of two (MXFP4, MXFP8). */
+  mx?: boolean;
+}
+
+export interface WeightArgs extends GridArgs {
+  strategy: 'tensor' | 'channel' | 'group' | 'tensor_group' | 'block';
+  /** 0 unless strategy is group or tensor_group. */
+  group_size: number;
+  /** Shape of a block, with strategy block. */
+  block_rows?: number;
+  block_columns?: number;
+}
 
 /** Groups of 32 floats under a power of two: MXFP4, MXFP8. */
 export const isMx = ({ type, group_size, scale_dtype }: QuantizationArgs): boolean =>

@@ -1,7 +1,20 @@
 // Observers that schemes name → the search of a range that carries them out, with llm-compressor 0.13's defaults and the keyword arguments of a scheme.
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import type { RangeSearchArgs } from './operations.js';
+import type { WeightArgs } from './grid-args.js';
+
+/** The search of a range, see worker/native/quantizers/range-search.h; minmax ignores all but its name. */
+export interface RangeSearchArgs {
+  observer: 'minmax' | 'mse' | 'imatrix';
+  maxshrink: number;
+  patience: number;
+  grid: number;
+  norm: number;
+  /** The range that the search begins with, as a multiple of the extremes; left out: 1. */
+  expand?: number;
+}
+
+export interface WeightObserverArgs extends WeightArgs, RangeSearchArgs {}
 
 const mse = { observer: 'mse', maxshrink: 0.2, patience: 5, grid: 100, norm: 2.4, expand: 1 } as const;
 

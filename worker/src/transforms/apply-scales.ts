@@ -1,5 +1,5 @@
 // What every scaling transform does in the end: balance layers take their columns times s, the smooth layer gives its outputs divided by s.
-import { divideRows, multiplyColumns } from '../tensor/operations.js';
+import { divideRows, multiplyColumns } from '../tensor/operations/transforms.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ScaledMapping, TransformedWeights } from './transform.js';
 

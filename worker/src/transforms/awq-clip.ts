@@ -8,7 +8,8 @@
 //
 // Differs from AutoAWQ: the sum is over all calibration tokens (there: 512 of them), and the grid is the scheme's own.
 // Cost of a linear with cells of g columns: n_grid · max_shrink times the rounding (about 40 m n) and m n g.
-import { cellErrors, clipCells, type WeightArgs } from '../tensor/operations.js';
+import type { WeightArgs } from '../tensor/grid-args.js';
+import { cellErrors, clipCells } from '../tensor/operations/transforms.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export interface Clipped {

@@ -11,7 +11,8 @@
 // Cost of a mapping, n grid points, T tokens, P weights in the parent, B in the balance layers: (n + 1) · T · P, about 40 · n · B for each batch of
 // 4096 tokens, and one more pass of the rows through the block; beside it one pass for the means of all mappings of a block.
 import type { AwqPlan } from '../../../schemas/src/generated/plan.js';
-import { awqScales, awqWeightSumAccumulate, divideColumns, multiplyColumns, type WeightArgs } from '../tensor/operations.js';
+import type { WeightArgs } from '../tensor/grid-args.js';
+import { awqScales, awqWeightSumAccumulate, divideColumns, multiplyColumns } from '../tensor/operations/transforms.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 
 export interface GridPoint {

@@ -7,7 +7,7 @@
 //
 // x are the inputs behind the quantized blocks before, with the own block as it was: what these move is not taken back here.
 // Cost of a linear: N n for the means, 2 m n for the products.
-import { outputShift } from '../tensor/operations.js';
+import { outputShift } from '../tensor/operations/transforms.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export interface BiasCorrected {

@@ -14,8 +14,10 @@
 // tokens and not by their largest value: products of rotations then follow from H alone. Reflections in place of a random matrix for each swap: their first row is as
 // even, and a step costs b² and not b³.
 // Cost: one pass of the rows, N n² for each H; greedy steps · n b; folding P · b (rotate) twice for R1.
-import { hessianDiagonal, rotate, type RotateArgs } from '../tensor/operations.js';
-import { cast, embedding, gatherColumns, reshape } from '../tensor/operations.js';
+import { hessianDiagonal } from '../tensor/operations/observers.js';
+import { rotate, type RotateArgs } from '../tensor/operations/transforms.js';
+import { embedding } from '../tensor/operations/forward.js';
+import { cast, gatherColumns, reshape } from '../tensor/operations/storage.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 
 /** Power of the channels and R [b, b], row by row. */

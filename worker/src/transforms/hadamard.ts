@@ -14,7 +14,7 @@ import type { ArchitectureFacts, HadamardPlan } from '../../../schemas/src/gener
 import type { RotationPlan } from '../../../schemas/src/modifiers.js';
 import { hadamardFactor, hadamardMatrix } from '../../../schemas/src/hadamard.js';
 import { seededRandom } from '../random-numbers.js';
-import { hadamardTransform } from '../tensor/operations.js';
+import { hadamardTransform } from '../tensor/operations/transforms.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 
 /** P: a permutation of the intermediate channels, which DuQuant has. */

@@ -5,7 +5,7 @@
 //
 // Differs from the paper: it scales by the mean magnitudes of the inputs, a diagonal; here the whole Hessian weighs. Its A and B are of 8 bits, here of the model's type.
 // Cost of a linear: m n² with weighting: hessian, 32 m n (r + 8).
-import { lowRankResidual } from '../tensor/operations.js';
+import { lowRankResidual } from '../tensor/operations/transforms.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export interface ThinProduct {

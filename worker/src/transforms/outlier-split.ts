@@ -8,7 +8,7 @@
 // without its adapter, and the adapter has what quantization took from them. Inputs that are quantized are still scaled with their outliers among them: that a runtime
 // would have to change.
 // Cost of a linear: N n to see, m · max_columns to keep.
-import { residualColumns } from '../tensor/operations.js';
+import { residualColumns } from '../tensor/operations/transforms.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ThinProduct } from './low-rank-residual.js';
 

@@ -1,7 +1,7 @@
 // SmoothQuant: divide the channels of an activation by s and multiply the columns of the weights that read it by s.
 // Xiao et al., arXiv 2211.10438, equation 4; log_equalization: s from the activation alone, arXiv 2308.15987. Scales are native (smoothquant_scales).
 import type { SmoothQuantPlan } from '../../../schemas/src/generated/plan.js';
-import { columnAbsmaxAccumulate, smoothquantScales } from '../tensor/operations.js';
+import { columnAbsmaxAccumulate, smoothquantScales } from '../tensor/operations/transforms.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ScaledMapping, TransformedWeights } from './transform.js';
 

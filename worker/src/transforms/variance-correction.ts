@@ -6,7 +6,9 @@
 //
 // Keeping the variance is not the least error: that is γ = w H ŵᵀ / ŵ H ŵᵀ, which Beacon and COMQ find. A row that is all zero before or after keeps its scale.
 // Cost of a linear: 2 m n; with outputs 2 m n² more.
-import { cast, divideRows, linear, varianceSums } from '../tensor/operations.js';
+import { linear } from '../tensor/operations/forward.js';
+import { cast } from '../tensor/operations/storage.js';
+import { divideRows, varianceSums } from '../tensor/operations/transforms.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export interface VarianceKept {

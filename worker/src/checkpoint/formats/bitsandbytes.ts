@@ -1,6 +1,7 @@
 // bitsandbytes' storage of 4-bit weights, read back: the tensors stand in worker/src/quantizers/bitsandbytes.ts. NF4 alone; blocks of any size.
 import { runFailure } from '../../../../schemas/src/run-failure.js';
-import { blockwiseValues, reshape, unpackNibbles } from '../../tensor/operations.js';
+import { blockwiseValues, unpackNibbles } from '../../tensor/operations/formats.js';
+import { reshape } from '../../tensor/operations/storage.js';
 import type { DType } from '../../native-core.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { TensorReader } from '../tensor-reader.js';

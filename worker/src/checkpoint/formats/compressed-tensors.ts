@@ -1,8 +1,10 @@
 // compressed-tensors storage: the table of formats, and the two for integer weights, pack-quantized (dense bits in I32 words) and int-quantized (one value per byte).
 import type { LayerPlan, QuantizationScheme } from '../../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../../schemas/src/run-failure.js';
-import { weightArgs as knownWeightArgs } from '../../tensor/grid-args.js';
-import { dequantize, packInt32, reshape, unpackInt32, type WeightArgs } from '../../tensor/operations.js';
+import { weightArgs as knownWeightArgs, type WeightArgs } from '../../tensor/grid-args.js';
+import { packInt32, unpackInt32 } from '../../tensor/operations/formats.js';
+import { dequantize } from '../../tensor/operations/quantizers.js';
+import { reshape } from '../../tensor/operations/storage.js';
 import type { Device, Tensor } from '../../tensor/tensor.js';
 import type { TensorReader } from '../tensor-reader.js';
 import { loadBitsAndBytes } from './bitsandbytes.js';

@@ -7,18 +7,10 @@
 //   nvfp4-pack-quantized   two FP4 codes in a byte, an FP8 scale per 16, one F32      4.5
 import { runFailure } from '../../../../schemas/src/run-failure.js';
 import type { QuantizationScheme } from '../../../../schemas/src/generated/plan.js';
-import { weightArgs } from '../../tensor/grid-args.js';
-import {
-  cast,
-  dequantize,
-  e8m0Codes,
-  e8m0Scales,
-  effectiveScales,
-  packFp4,
-  reshape,
-  unpackFp4,
-  type WeightArgs,
-} from '../../tensor/operations.js';
+import { weightArgs, type WeightArgs } from '../../tensor/grid-args.js';
+import { e8m0Codes, e8m0Scales, packFp4, unpackFp4 } from '../../tensor/operations/formats.js';
+import { dequantize, effectiveScales } from '../../tensor/operations/quantizers.js';
+import { cast, reshape } from '../../tensor/operations/storage.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { Format, NamedTensor, QuantizedLayer } from './format.js';
 import { inputTensors } from './inputs.js';

@@ -3,7 +3,7 @@
 import type { QuantizationScheme } from '../../../../schemas/src/generated/plan.js';
 import { pairedRows } from '../../../../schemas/src/model/gguf-names.js';
 import { runFailure } from '../../../../schemas/src/run-failure.js';
-import { ggufDecode } from '../../tensor/operations.js';
+import { ggufDecode } from '../../tensor/operations/formats.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { TensorReader } from '../tensor-reader.js';
 

@@ -2,7 +2,8 @@
 import type { LayerPlan, QuantizationScheme } from '../../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../../schemas/src/run-failure.js';
 import { areInputsKnown, gridArgs } from '../../tensor/grid-args.js';
-import { fakeQuantizeDynamic, fakeQuantizeLocal, fakeQuantizeStatic, reshape } from '../../tensor/operations.js';
+import { fakeQuantizeDynamic, fakeQuantizeLocal, fakeQuantizeStatic } from '../../tensor/operations/forward.js';
+import { reshape } from '../../tensor/operations/storage.js';
 import type { TensorReader } from '../tensor-reader.js';
 import type { InputQuantizer, NamedTensor, QuantizedLayer } from './format.js';
 

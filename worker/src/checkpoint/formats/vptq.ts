@@ -1,7 +1,7 @@
 // The vptq package's storage of vectors, read back: the tensors stand in worker/src/quantizers/vptq.ts. Packed indices alone, as it writes them for use.
 import type { QuantizationScheme } from '../../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../../schemas/src/run-failure.js';
-import { vptqValues } from '../../tensor/operations.js';
+import { vptqValues } from '../../tensor/operations/formats.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { TensorReader } from '../tensor-reader.js';
 
