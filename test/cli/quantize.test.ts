@@ -1,11 +1,12 @@
 // The built command line with the real worker and native core: runs, cancellation, death of the worker, evaluation.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import type { RunReport } from '../../schemas/src/generated/report.js';
 import type { DeviceDescription, TensorStatistics } from '../../schemas/src/protocol/client-worker.js';
 import { requireBuild, runBitwright } from '../support/bitwright-process.js';
+import { repositoryRoot } from '../support/shared.js';
 import { temporaryFolder, tinyLlama, writeTinyLlama } from '../support/tiny-llama-folder.js';
 
 const folder = temporaryFolder('cli-run');
@@ -114,6 +115,29 @@ test('quantize --json: one object on stdout; one and two threads give the same b
     bytes.push(Buffer.concat(shards.map((name) => readFileSync(path.join(folder, out, name)))));
   }
   assert.ok(bytes[0]?.equals(bytes[1] ?? Buffer.alloc(0)));
+});
+
+test('a GGUF file that a run has written is evaluated and inspected like any model folder', async () => {
+  const gguf = `quant_modifiers: {GGUFModifier: {type: Q8_0, pure: true}}`;
+  writeFileSync(
+    path.join(folder, 'gguf.quant.yaml'),
+    `model: stories\noutput: {dir: gguf, tokenizer_pre: smollm}\nquant_stage:\n  ${gguf}\n`,
+  );
+  const text = path.join(repositoryRoot, 'examples/data/validation.jsonl');
+  cpSync(path.join(repositoryRoot, 'examples/models/stories-and-sums-1m'), path.join(folder, 'stories'), { recursive: true });
+  const quantized = await run('quantize', 'gguf.quant.yaml');
+  assert.equal(quantized.code, 0, quantized.stderr);
+  const perplexities: number[] = [];
+  for (const model of ['stories', 'gguf']) {
+    const { code, stdout, stderr } = await run('evaluate', model, '--text', text, '--max-seq-length', '32', '--json');
+    assert.equal(code, 0, stderr);
+    perplexities.push((JSON.parse(stdout) as { perplexity: number }).perplexity);
+  }
+  const [before = 0, after = 0] = perplexities;
+  assert.ok(Math.abs(after / before - 1) < 0.02 && after !== before, perplexities.join(', '));
+  const { code, stdout, stderr } = await run('inspect', 'gguf', '--layer', 'model.layers.0.mlp.up_proj', '--json');
+  assert.equal(code, 0, stderr);
+  assert.ok((JSON.parse(stdout) as TensorStatistics).count > 0);
 });
 
 test('a recipe with an error is not run: exit 1, outcome refused', async () => {

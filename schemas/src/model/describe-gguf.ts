@@ -65,7 +65,8 @@ export async function describeGguf(dir: string, name: string, files: ModelFiles)
 
 const chunk = 1 << 20;
 
-async function hashOfHeader(files: ModelFiles, file: string, { dataStart, size }: GgufHeader): Promise<string> {
+/** SHA-256 of all before the tensors. */
+export async function hashOfHeader(files: ModelFiles, file: string, { dataStart, size }: GgufHeader): Promise<string> {
   const hash = createHash('sha256');
   const end = Math.min(dataStart, size);
   for (let at = 0; at < end; at += chunk) hash.update(await files.readRange(file, at, Math.min(chunk, end - at)));

@@ -3,7 +3,10 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModelDescription, ModelFile, ModelTensor } from '../../../schemas/src/generated/plan.js';
-import { dtypeBytes } from '../../../schemas/src/model/safetensors-header.js';
+import { hashOfHeader } from '../../../schemas/src/model/describe-gguf.js';
+import { readGgufHeader } from '../../../schemas/src/model/gguf-header.js';
+import { nodeFiles } from '../../../schemas/src/model/model-files.js';
+import { dtypeBytes, HeaderError } from '../../../schemas/src/model/safetensors-header.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import type { DType } from '../native-core.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
@@ -92,10 +95,22 @@ async function verifyFingerprint(file: string, expected: ModelFile): Promise<voi
   try {
     const { size } = await handle.stat();
     if (size !== expected.size) throw runFailure.modelFileChanged(file, `it has ${size} bytes and had ${expected.size}`);
-    const hash = await headerHash(file, size, (offset, length) => readExactly(handle, offset, length));
-    if (hash !== expected.header_sha256) throw runFailure.modelFileChanged(file, 'its safetensors header differs');
+    const isGguf = /\.gguf$/i.test(expected.name);
+    const hash = isGguf
+      ? await ggufHeaderHash(file, expected.name)
+      : await headerHash(file, size, (offset, length) => readExactly(handle, offset, length));
+    if (hash !== expected.header_sha256) throw runFailure.modelFileChanged(file, `its ${isGguf ? 'GGUF' : 'safetensors'} header differs`);
   } finally {
     await handle.close();
+  }
+}
+
+async function ggufHeaderHash(file: string, name: string): Promise<string> {
+  try {
+    return await hashOfHeader(nodeFiles, file, await readGgufHeader(nodeFiles, file, name));
+  } catch (error) {
+    if (error instanceof HeaderError) throw runFailure.modelFileChanged(file, `it is no sound GGUF file any more: ${error.detail}`);
+    throw error;
   }
 }
 
