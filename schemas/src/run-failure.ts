@@ -96,6 +96,12 @@ export const runFailure = {
     ),
   outputNotOurs: (dir: string) =>
     fail('output-not-ours', dir, `${dir} exists and was not written by Bitwright. Choose another output.dir or move the folder away.`),
+  outputInUse: (dir: string, other: { pid: number; started_at: string }) =>
+    fail(
+      'output-in-use',
+      dir,
+      `Another run, of process ${other.pid} since ${other.started_at}, is at work in ${dir}. Wait for its end or cancel it, or choose another output.dir.`,
+    ),
   outputNotAFolder: (dir: string, file: string) =>
     fail(
       'output-not-a-folder',

@@ -7,6 +7,8 @@ export interface RunningMark {
   run_id: string;
   /** Of the worker. */
   pid: number;
+  /** When that process began, as the system counts it: a process of the same number with another beginning is another. Absent where the system does not say. */
+  process_began?: string;
   /** ISO 8601. */
   started_at: string;
   /** null: from a recipe that was not saved. */

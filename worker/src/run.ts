@@ -87,9 +87,12 @@ async function prepare(context: RunContext): Promise<RunJournal> {
     throw writeFailure(runDir, error, 'the run folder');
   });
   await checkDisk(plan, runDir);
-  const journal = await RunJournal.open(runDir, plan, context.workDevice, context.version);
   const units = planUnits(plan);
   await markRunning(context, units.length);
+  const journal = await RunJournal.open(runDir, plan, context.workDevice, context.version).catch(async (error: unknown) => {
+    await unmarkRunning(context);
+    throw error;
+  });
   context.emit({
     kind: 'run-began',
     run_id: context.runId,

@@ -1,7 +1,7 @@
 // Everything that can be wrong with a model on the disk ends the run with a clear sentence that names the place, and leaves nothing as if whole.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
@@ -65,6 +65,44 @@ test('a truncated shard is refused before its bytes are used', async () => {
   assert.equal(failure.code, 'model-file-changed');
   assert.equal(failure.place, answer.setting.weights);
   assert.match(failure.message, /it has 5000 bytes and had \d+/);
+});
+
+test('a run folder in which another process is at work is left alone', async () => {
+  const other = spawn('sleep', ['60']);
+  const mark = (began: string | null): string =>
+    JSON.stringify({
+      run_id: 'other',
+      pid: other.pid,
+      ...(began === null ? {} : { process_began: began }),
+      started_at: '2026-11-22T01:00:00.000Z',
+      recipe: null,
+      recipe_sha256: '',
+      n_units: 1,
+    });
+  try {
+    const began = readFileSync(`/proc/${other.pid}/stat`, 'utf8').split(' ')[21]!;
+    for (const said of [began, null]) {
+      const answer = await afterPlanning(({ output }) => {
+        mkdirSync(`${output}.run/blocks`, { recursive: true });
+        writeFileSync(`${output}.run/running.json`, mark(said));
+        writeFileSync(`${output}.run/blocks/000.safetensors`, 'of the other');
+      });
+      const failure = failureOf(answer);
+      assert.equal(failure.code, 'output-in-use');
+      assert.ok(failure.message.includes(`process ${other.pid} since 2026-11-22T01:00:00.000Z`), failure.message);
+      assert.equal(answer.finished.report, null, 'no report in place of that of the other');
+    }
+    // The number was given again: the process that stands there began at another time.
+    await inTemporaryFolder(async (dir) => {
+      writeTinyLlama(path.join(dir, 'model'), 'random');
+      const plan = await resolvePlan({ recipe: rtn4, model: path.join(dir, 'model'), output: path.join(dir, 'out') });
+      mkdirSync(path.join(dir, 'out.run'));
+      writeFileSync(path.join(dir, 'out.run', 'running.json'), mark('1'));
+      assert.equal((await runPlan(plan)).ended.outcome, 'completed');
+    });
+  } finally {
+    other.kill();
+  }
 });
 
 test('a header that changed under the plan is refused', async () => {

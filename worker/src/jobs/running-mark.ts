@@ -1,21 +1,78 @@
-// Marks a run folder while a run works in it, so that a run whose process is gone is known as interrupted, and by whom it can be continued.
+// Marks a run folder while a run works in it: a second run is refused there, and a run whose process is gone is known as interrupted, and by whom it can be continued.
 import { createHash } from 'node:crypto';
-import { rm } from 'node:fs/promises';
+import { open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { RUNNING_FILE, type RunningMark } from '../../../schemas/src/unfinished-run.js';
-import { writeTextDurably } from '../checkpoint/durable-file.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+import { readRunningMark, RUNNING_FILE, type RunningMark } from '../../../schemas/src/unfinished-run.js';
+import { syncDirectory, writeAll, writeFailure } from '../checkpoint/durable-file.js';
 import type { RunContext } from '../run-context.js';
 
+/** Throws where another process has a run there. The file is made only where there is none, so that of two that come at once one is refused. */
 export async function markRunning({ given, runDir, runId, startedAt }: RunContext, n_units: number): Promise<void> {
+  const began = await processBegan(process.pid);
   const mark: RunningMark = {
     run_id: runId,
     pid: process.pid,
+    ...(began === null ? {} : { process_began: began }),
     started_at: startedAt.toISOString(),
     recipe: given.recipe.path,
     recipe_sha256: createHash('sha256').update(given.recipe.text).digest('hex'),
     n_units,
   };
-  await writeTextDurably(path.join(runDir, RUNNING_FILE), `${JSON.stringify(mark)}\n`);
+  const file = path.join(runDir, RUNNING_FILE);
+  while (!(await writeNew(file, `${JSON.stringify(mark)}\n`))) {
+    const other = await settledMark(file);
+    if (other !== null && (await isAtWork(other))) throw runFailure.outputInUse(runDir, other);
+    await rm(file, { force: true });
+  }
+}
+
+/** Whether it was written: false where the file is there. */
+async function writeNew(file: string, text: string): Promise<boolean> {
+  try {
+    const handle = await open(file, 'wx');
+    try {
+      await writeAll(handle, new TextEncoder().encode(text));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await syncDirectory(path.dirname(file));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw writeFailure(file, error, `${text.length} bytes`);
+  }
+}
+
+/** null where it is none: whoever made the file a moment ago has had time to write it. */
+async function settledMark(file: string): Promise<RunningMark | null> {
+  const read = async (): Promise<RunningMark | null> => readRunningMark(await readFile(file, 'utf8').catch(() => ''));
+  const mark = await read();
+  if (mark !== null) return mark;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  return read();
+}
+
+/** A run of this very process is none that could collide: a worker has one at a time. */
+async function isAtWork({ pid, process_began }: RunningMark): Promise<boolean> {
+  if (pid === process.pid) return false;
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: it belongs to someone else, and is there.
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
+  }
+  const began = await processBegan(pid);
+  return began === null ? process_began === undefined : began === (process_began ?? began);
+}
+
+/** Clock ticks from the start of the system; null where the system does not say, or the process has ended and waits for its parent. */
+async function processBegan(pid: number): Promise<string | null> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  // The name of the program stands in brackets and may hold anything; behind it come the state and, as the twentieth, the beginning (proc_pid_stat(5)).
+  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ') ?? [];
+  return fields[0] === 'Z' ? null : (fields[19] ?? null);
 }
 
 /** When the report says how the run ended. */
