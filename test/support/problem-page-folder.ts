@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { CheckedRecipe } from '../../server/src/checks/check-recipe.js';
+import { ggufImatrix, type ImatrixSums } from './imatrix-files.js';
 import { tinyLlama, writeModel } from './model-fixture.js';
 import type { TinyModel } from './model-fixture.js';
 import { checkIn } from './recipe-fixture.js';
@@ -30,6 +31,13 @@ export function writePageFolder(dir: string): void {
   ] as const) {
     writeModel(path.join(dir, name), doubled(tinyLlama({ intermediate: 192, vocabulary: vocab_size / 2 }), vocab_size));
     writeFileSync(path.join(dir, name, 'tokenizer.json'), JSON.stringify(tokenizer));
+  }
+  const parts = { attn_q: 128, attn_k: 128, attn_v: 128, attn_output: 128, ffn_gate: 128, ffn_up: 128, ffn_down: 384 };
+  for (const [name, blocks] of Object.entries({ imatrix: [0, 1], 'imatrix-of-one-block': [0], 'imatrix-of-another': [30, 31] })) {
+    const inBlocks = blocks.flatMap((block) => Object.entries(parts).map(([part, columns]) => [`blk.${block}.${part}`, columns] as const));
+    const all = blocks.includes(0) ? [...inBlocks, ['output', 128] as const] : inBlocks;
+    const entries = all.map(([tensor, columns]) => [`${tensor}.weight`, { sums: Array<number>(columns).fill(1), count: 1 }]);
+    writeFileSync(path.join(dir, `${name}.gguf`), ggufImatrix(Object.fromEntries(entries) as Record<string, ImatrixSums>));
   }
   const config = { bos_token: '<s>', added_tokens_decoder: { 1: { content: '<s>' } } };
   writeFileSync(path.join(dir, 'model', 'tokenizer_config.json'), JSON.stringify(config));

@@ -511,9 +511,36 @@ export interface GgufPlan {
    */
   recipe_path: (string | number)[];
   /**
-   * Columns weigh as much as their mean squared input.
+   * Columns weigh as much as their mean squared input on the calibration rows.
    */
   importance: boolean;
+  /**
+   * The mean squared inputs come from a file instead; null: the recipe names none.
+   */
+  imatrix: ImatrixPlan | null;
+}
+export interface ImatrixPlan {
+  /**
+   * Absolute path of an importance matrix of llama-imatrix.
+   */
+  file: string;
+  /**
+   * null: the file has nothing for this layer, whose columns weigh alike.
+   */
+  entry: {
+    /**
+     * Byte of the file where the sums of the layer begin, a float32 for each column.
+     */
+    offset: number;
+    /**
+     * Divides the sums into means.
+     */
+    count: number;
+    /**
+     * Of all sums: whether the file is still the one that the plan was made from.
+     */
+    sum: number;
+  } | null;
 }
 export interface BeaconPlan {
   name: 'beacon';

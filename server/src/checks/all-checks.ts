@@ -25,6 +25,10 @@ import { ggufTypeFallsBack } from './gguf-type-falls-back.js';
 import { groupSizeIndivisible } from './group-size-indivisible.js';
 import { hqqNotForScheme } from './hqq-not-for-scheme.js';
 import { ignoreMatchesNothing } from './ignore-matches-nothing.js';
+import { imatrixBeforeTransform } from './imatrix-before-transform.js';
+import { imatrixOfAnotherModel } from './imatrix-of-another-model.js';
+import { imatrixUnreadable } from './imatrix-unreadable.js';
+import { imatrixWithoutImportance } from './imatrix-without-importance.js';
 import { inputStrategyUnsupported } from './input-strategy-unsupported.js';
 import { invalidRegularExpression } from './invalid-regular-expression.js';
 import { kernelDoesNotFit } from './kernel-does-not-fit.js';
@@ -91,6 +95,10 @@ export const allChecks: readonly Check[] = [
   schemeMissing,
   schemeNotRunnableYet,
   schemeNotStorable,
+  imatrixBeforeTransform,
+  imatrixOfAnotherModel,
+  imatrixUnreadable,
+  imatrixWithoutImportance,
   inputStrategyUnsupported,
   unknownObserver,
   invalidRegularExpression,

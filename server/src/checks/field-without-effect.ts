@@ -4,15 +4,16 @@ import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import type { Resolution, ResolvedModifier } from '../plan/resolution.js';
 import { maskStructure } from '../plan/pruning/resolve-pruning.js';
+import { imatrixOf } from '../plan/quantizers/gguf.js';
 import { observerFields, saidArgs } from '../plan/said-observers.js';
 import type { ObserverPlace } from '../plan/said-observers.js';
-import { integerOf, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
+import { booleanOf, integerOf, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 
 export const fieldWithoutEffect: Check = {
   code: 'field-without-effect',
   run: (resolution) => [
-    ...resolution.modifiers.flatMap((modifier) => [...sequentialUpdate(modifier), ...idleProfile(modifier)]),
+    ...resolution.modifiers.flatMap((modifier) => [...sequentialUpdate(modifier), ...idleProfile(modifier), ...idleImportance(modifier)]),
     ...resolution.quantization.flatMap((resolved) => [...idleObservers(resolved), ...idleArgs(resolved)]),
     ...resolution.modifiers.flatMap((modifier) => partlyIgnored(modifier, resolution)),
   ],
@@ -31,6 +32,16 @@ function sequentialUpdate({ name, path, body }: RecipeModifier): Problem[] {
   if (!/^(SparseGPT|WandaPruning)Modifier$/.test(name) || body['sequential_update'] === undefined) return [];
   return [
     problem([...path, 'sequential_update'], `sequential_update of ${name} is deprecated and always true, whatever it says. Remove it.`),
+  ];
+}
+
+function idleImportance({ name, path, body }: RecipeModifier): Problem[] {
+  if (name !== 'GGUFModifier' || imatrixOf(body) === null || !booleanOf(body['importance'], false)) return [];
+  return [
+    problem(
+      [...path, 'importance'],
+      'importance does nothing beside imatrix, whose file says what each column weighs. Remove one of the two.',
+    ),
   ];
 }
 

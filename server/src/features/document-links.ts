@@ -10,13 +10,16 @@ export interface FileLink {
   tooltip: string;
 }
 
-export function documentLinks({ document, model, calibration, evaluations, tasks }: Resolution): FileLink[] {
+export function documentLinks({ document, model, calibration, evaluations, tasks, imatrices }: Resolution): FileLink[] {
   const link = (at: RecipePath, file: string, tooltip: string): FileLink[] =>
     document.has(at) ? [{ range: document.rangeOf(at, 'value'), file, tooltip }] : [];
   return [
     ...(model === null ? [] : link(['model'], path.join(model.dir, 'config.json'), 'Open config.json of the model')),
     ...[calibration, ...evaluations, ...tasks.files].flatMap((dataset) =>
       dataset?.exists === true ? link(dataset.path, dataset.plan.dataset, 'Open the data set') : [],
+    ),
+    ...imatrices.flatMap(({ path: at, file, imatrix }) =>
+      file === null || imatrix === null ? [] : link(at, file, 'Open the importance matrix'),
     ),
   ];
 }

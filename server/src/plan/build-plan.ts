@@ -32,6 +32,7 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
   if (model === null || outputDir === null) return null;
   if ([resolution.calibration, ...resolution.evaluations, ...resolution.tasks.files].some((dataset) => dataset?.exists === null))
     return null;
+  if (resolution.imatrices.some(({ file }) => file === null)) return null;
   const { value, text } = document;
   const calibration = needsCalibration(resolution) === null ? null : (resolution.calibration?.plan ?? null);
   const device = context.overrides?.device ?? textOf(value['device'], 'auto');

@@ -9,7 +9,7 @@ import { nearestName } from '../recipe/did-you-mean.js';
 import { actorders, expandArgs, refusal } from './quantization-args.js';
 import { bitsandbytesScheme } from './quantizers/bitsandbytes.js';
 import { vptqSchemeOf } from './quantizers/vptq.js';
-import { defaultType, ggufSchemeOf, ggufWish } from './quantizers/gguf.js';
+import { defaultType, ggufSchemeOf, ggufWish, imatrixOf } from './quantizers/gguf.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
 /** Targets and the scheme they get; scheme null where a problem stands in its place. */
@@ -122,7 +122,7 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
 /** Names that do not exist are told by the schema. */
 function ggufGroups(modifier: RecipeModifier): SchemeGroup[] {
   const { body, path } = modifier;
-  const importance = booleanOf(body['importance'], false);
+  const importance = booleanOf(body['importance'], false) || imatrixOf(body) !== null;
   const group = (whole: Omit<SchemeGroup, 'scheme'>, said: string, pure: boolean): SchemeGroup => {
     const wish = ggufWish(said, pure, importance);
     if (wish === null) return { ...whole, scheme: null };

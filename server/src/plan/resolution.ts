@@ -37,6 +37,9 @@ import { resolveCorrections } from './resolve-corrections.js';
 import type { ResolvedCorrection } from './resolve-corrections.js';
 import { resolveGguf } from './resolve-gguf.js';
 import type { ResolvedGguf } from './resolve-gguf.js';
+import { resolveImatrices, withImportance } from './resolve-imatrix.js';
+import type { ResolvedImatrix } from './resolve-imatrix.js';
+import { ownImportance } from './quantizers/gguf.js';
 import { resolveMappings } from './resolve-mappings.js';
 import type { ResolvedMapping } from './resolve-mappings.js';
 import { partsHead, resolveRotation, rotationModifiers } from './resolve-rotations.js';
@@ -115,6 +118,8 @@ export interface Resolution {
   tokenizer: TokenizerFacts | null;
   /** null: the output is no GGUF file. */
   gguf: ResolvedGguf | null;
+  /** Of every GGUFModifier that names one. */
+  imatrices: readonly ResolvedImatrix[];
   outputDir: string | null;
   /** The file that outputDir is, or lies below; null: none. */
   outputFile: string | null;
@@ -167,7 +172,9 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
           .map((modifier, index) => resolveRotation(modifier, model, answer?.architectureReason ?? null, index === 0));
   problems.push(...rotations.flatMap((rotation) => rotation.problems));
   const assigned = model === null ? [] : assignLayers(model, quantization);
-  const layers = rotations.some(({ plan }) => plan !== null && partsHead(plan)) ? assigned.map(withOwnWeight) : assigned;
+  const imatrices = await resolveImatrices(modifiers, (named) => absolutePath(context, named), context.files);
+  const parted = rotations.some(({ plan }) => plan !== null && partsHead(plan)) ? assigned.map(withOwnWeight) : assigned;
+  const layers = model === null ? parted : withImportance(parted, imatrices, model);
   // Of a scheme that is not understood it is not known what its layers get.
   const isSettled = quantization.every(({ groups }) => groups.every(({ scheme }) => scheme !== null));
   const corrections =
@@ -206,6 +213,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     }),
     tokenizer: model === null || !hasRows ? null : await readTokenizerFacts(model, context.files),
     gguf: await resolveGguf(document, model, quantization, layers, context.files),
+    imatrices,
     outputDir,
     outputFile: outputDir === null ? null : await fileAtOrAbove(outputDir, context.files),
     freeBytes: model === null || outputDir === null ? null : ((await context.freeBytes?.(outputDir)) ?? null),
@@ -330,7 +338,7 @@ export function needsCalibration(resolution: Resolution): RecipeModifier | null 
   const byScheme = ({ modifier, groups }: ResolvedModifier): boolean =>
     (modifier.body['kv_cache_scheme'] ?? null) !== null ||
     booleanOf(modifier.body['requires_calibration_data'], false) ||
-    (modifier.name === 'GGUFModifier' && booleanOf(modifier.body['importance'], false)) ||
+    (modifier.name === 'GGUFModifier' && ownImportance(modifier.body)) ||
     // llm-compressor knows it in this spelling alone.
     groups.some((group) => saidObserver(modifier, group, 'weights')?.text === 'imatrix_mse') ||
     groups.some(

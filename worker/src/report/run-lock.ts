@@ -8,10 +8,12 @@ import { writeTextDurably } from '../checkpoint/durable-file.js';
 
 export const lockFile = (runDir: string): string => path.join(runDir, 'lock.json');
 
-/** Every file that decides the bytes: weights and side files of the model, and the calibration text. Each once. */
-export function inputFiles({ model, calibration }: QuantizationPlan): string[] {
+/** Every file that decides the bytes: weights and side files of the model, the calibration text, and importance from elsewhere. Each once. */
+export function inputFiles({ model, calibration, layers }: QuantizationPlan): string[] {
   const names = [...model.files.map(({ name }) => name), ...model.side_files];
-  return [...new Set([...names.map((name) => path.join(model.dir, name)), ...(calibration === null ? [] : [calibration.dataset])])];
+  const imatrices = layers.flatMap(({ quantizer }) => (quantizer?.name === 'gguf' && quantizer.imatrix ? [quantizer.imatrix.file] : []));
+  const files = [...names.map((name) => path.join(model.dir, name)), ...(calibration === null ? [] : [calibration.dataset]), ...imatrices];
+  return [...new Set(files)];
 }
 
 /** The same whatever the batches: documents in their order, each with its length before it. */

@@ -3,10 +3,17 @@
 import type { GgufPlan, LayerPlan, ModelDescription, QuantizationScheme } from '../../../../schemas/src/generated/plan.js';
 import { ggufScheme, isGgufType, undividedScheme, type GgufType } from '../../../../schemas/src/gguf-scheme.js';
 import { ggmlTypeNamed } from '../../../../schemas/src/model/gguf-types.js';
-import { booleanOf } from '../../recipe/coerce.js';
+import { booleanOf, textOf } from '../../recipe/coerce.js';
 import type { QuantizerFields } from './quantizer-plan.js';
 
-export const ggufPlan: QuantizerFields<GgufPlan> = (body) => ({ importance: booleanOf(body['importance'], false) });
+/** What of a file weighs a layer comes with the layer: resolve-imatrix.ts. */
+export const ggufPlan: QuantizerFields<GgufPlan> = (body) => ({ importance: ownImportance(body), imatrix: null });
+
+export const imatrixOf = (body: Readonly<Record<string, unknown>>): string | null => textOf(body['imatrix'], '') || null;
+
+/** Importance from calibration rows, where no file gives it. */
+export const ownImportance = (body: Readonly<Record<string, unknown>>): boolean =>
+  booleanOf(body['importance'], false) && imatrixOf(body) === null;
 
 /** A type of llama-quantize: the type of most tensors, and llama.cpp's number of the whole file. */
 interface FileType {
