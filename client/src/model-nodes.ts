@@ -112,7 +112,7 @@ export function describeNode(node: ModelNode, inForce: LayersInForce | null): st
   return `${text} · ${what}`;
 }
 
-export const shapeText = (shape: readonly number[]): string => (shape.length === 0 ? 'scalar' : shape.join(' × '));
+const shapeText = (shape: readonly number[]): string => (shape.length === 0 ? 'scalar' : shape.join(' × '));
 
 /** Layers that tensors belong to: model.layers.0.mlp.up_proj of its weight, its bias or its packed weight. */
 export function layersOfTensors(tensors: readonly string[], layers: ReadonlySet<string>): string[] {

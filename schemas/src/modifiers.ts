@@ -105,10 +105,6 @@ export type RotationPlan = HadamardPlan | DuquantPlan;
 export const isRotation = (transform: TransformPlan): transform is RotationPlan =>
   transform.name === 'hadamard' || transform.name === 'duquant';
 
-/** Work on what a quantizer has made of a layer. */
-export type CorrectionPlan = Exclude<TransformPlan, ScalingPlan | RotationPlan>;
-export const isCorrection = (transform: TransformPlan): transform is CorrectionPlan => !isScaling(transform) && !isRotation(transform);
-
 /** Corrections that are kept as an adapter beside the quantized weights. */
 export type AdapterPlan = LowRankResidualPlan | OutlierSplitPlan;
 export const isAdapter = (transform: TransformPlan): transform is AdapterPlan =>

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { test } from 'node:test';
-import { modelFileEndings } from '../../schemas/src/model/model-file.js';
+import { modelFileFormats } from '../../schemas/src/model/model-file.js';
 import { MOST_THREADS } from '../../schemas/src/protocol/client-worker.js';
 import { readRepositoryFile, repositoryFiles, repositoryRoot, typescriptFiles } from './source-files.js';
 
@@ -116,7 +116,7 @@ test('views and custom editors are those of client/src/manifest.ts, and show eve
   assert.ok(readRepositoryFile('client/src/manifest.ts').includes(`MODEL_FILE_VIEW = '${editor?.viewType}'`));
   assert.deepEqual(
     editor?.selector.map(({ filenamePattern }) => filenamePattern.slice(1)),
-    [...modelFileEndings],
+    Object.keys(modelFileFormats),
   );
 });
 

@@ -8,7 +8,7 @@ import { byteLevelTokenizer } from './small-tokenizer.js';
 export const ggufModelNames = ['llama', 'qwen2', 'qwen3'] as const;
 export type GgufModelName = (typeof ggufModelNames)[number];
 
-export const vocabulary = 128;
+const vocabulary = 128;
 const [blocks, hidden, intermediate, heads, keyValueHeads] = [2, 256, 512, 4, 2];
 
 /** As Qwen's own tokenizer splits. */

@@ -11,7 +11,7 @@ import type { TextReplacement } from '../../server/src/features/recipe-edits.js'
 import type { RecipeDocument } from '../../server/src/recipe/recipe-document.js';
 import { temporaryFolder, writeTinyLlama } from './tiny-llama-folder.js';
 
-export const CURSOR = '$0';
+const CURSOR = '$0';
 
 export function withCursor(marked: string): { text: string; offset: number } {
   const offset = marked.indexOf(CURSOR);

@@ -7,7 +7,7 @@ export const repositoryRoot = path.join(__dirname, '..', '..', '..');
 
 const shared = path.join(repositoryRoot, '..', 'shared');
 
-export const sharedDir = (): string | null => (existsSync(path.join(shared, 'golden')) ? shared : null);
+const sharedDir = (): string | null => (existsSync(path.join(shared, 'golden')) ? shared : null);
 
 /** For node:test's `skip`: false where the folder is there, else the reason. */
 export const skipWithoutShared: string | false =

@@ -110,7 +110,7 @@ export function runPlan(
 
 const deviceInfo = { usable: true, reason: null, memory_bytes: null, compute_capability: null, details: {} };
 
-export function finishedRun(events: RunEvent[]): FinishedRun {
+function finishedRun(events: RunEvent[]): FinishedRun {
   const ended = events.at(-1);
   assert.ok(ended?.kind === 'run-ended', 'the last event is run-ended');
   assert.equal(events.filter((event) => event.kind === 'run-ended').length, 1);

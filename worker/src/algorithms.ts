@@ -39,7 +39,7 @@ type PlanNamed<Name extends QuantizerPlan['name']> = Extract<QuantizerPlan, { na
 export type EncoderName = 'bitsandbytes' | 'vptq' | 'gguf';
 export type GridPlan = Exclude<QuantizerPlan, { name: EncoderName }>;
 
-export const encoders: { readonly [Name in EncoderName]: Encoder<PlanNamed<Name>> } = { bitsandbytes, vptq, gguf };
+const encoders: { readonly [Name in EncoderName]: Encoder<PlanNamed<Name>> } = { bitsandbytes, vptq, gguf };
 
 export const quantizers: { readonly [Name in GridPlan['name']]: Quantizer<PlanNamed<Name>> } = {
   rtn,

@@ -30,7 +30,7 @@ function groupName(names: readonly string[]): string {
 }
 
 /** 0,1,2,5 → `0–2,5`. */
-export function numberRanges(numbers: readonly number[]): string {
+function numberRanges(numbers: readonly number[]): string {
   const sorted = [...numbers].sort((a, b) => a - b);
   const ranges: [number, number][] = [];
   for (const number of sorted) {

@@ -27,7 +27,7 @@ export async function addToRecipe(server: ServerClient, recipe: vscode.TextDocum
 }
 
 /** null after the user was told why there is none, or chose no scheme. */
-export async function editOf(known: RecipeModelResult, { names, to }: Addition, recipe: string): Promise<LayerEdit | null> {
+async function editOf(known: RecipeModelResult, { names, to }: Addition, recipe: string): Promise<LayerEdit | null> {
   if (known.id === null) {
     void vscode.window.showErrorMessage(vscode.l10n.t('Layers cannot be added to {0}: {1}', recipe, known.reason ?? ''));
     return null;

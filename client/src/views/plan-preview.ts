@@ -71,7 +71,7 @@ function evaluationText(evaluate: QuantizationPlan['evaluate']): string {
 }
 
 /** The plan as Markdown: what goes in, what happens to each kind of layer, what it costs, where it goes. */
-export function planText(plan: QuantizationPlan): string {
+function planText(plan: QuantizationPlan): string {
   const { estimate, model, output, calibration, evaluate } = plan;
   const rows = groupLayers(plan.layers).map(
     ({ layers, first }) =>

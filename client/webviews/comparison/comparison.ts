@@ -124,7 +124,7 @@ const trimmed = (value: number): string =>
   value >= 1e4 ? value.toExponential(0).replace('e+', 'e') : String(Number(value.toPrecision(value >= 100 ? 3 : 2)));
 
 /** Equal is the middle of the colours. */
-export function ratioScale(pairs: readonly LayerPair[]): Scale {
+function ratioScale(pairs: readonly LayerPair[]): Scale {
   const widest = Math.max(0.1, ...pairs.flatMap(({ ratio }) => (ratio !== null && ratio > 0 ? [Math.abs(Math.log10(ratio))] : [])));
   return linearScale(-widest, widest);
 }

@@ -15,7 +15,7 @@ export interface ChannelLook {
   looked: Looked | null;
 }
 
-export const channelName: Readonly<Record<TensorChannel['axis'], string>> = { row: 'output channel', column: 'input channel' };
+const channelName: Readonly<Record<TensorChannel['axis'], string>> = { row: 'output channel', column: 'input channel' };
 
 export const shapeText = (shape: readonly number[]): string => (shape.length === 0 ? 'scalar' : shape.join(' × '));
 export const sizeText = ({ bytes }: FileTensor): string => (bytes === null ? 'not known' : bytesText(bytes));

@@ -15,7 +15,7 @@ const stops: readonly (readonly [number, number, number])[] = [
   [254, 232, 56],
 ];
 
-export const isLight = (theme: Theme): boolean => theme === 'light' || theme === 'high-contrast-light';
+const isLight = (theme: Theme): boolean => theme === 'light' || theme === 'high-contrast-light';
 
 /** Share in [0, 1] → red, green, blue. */
 function rampColor(share: number, theme: Theme): [number, number, number] {

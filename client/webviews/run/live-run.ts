@@ -25,7 +25,7 @@ const outcomes: Record<LiveRun['outcome'], string> = {
   gone: 'Nothing of this run is on the disk any more.',
 };
 
-export function stateText(run: LiveRun): string {
+function stateText(run: LiveRun): string {
   if (run.outcome === 'elsewhere') return `${Math.floor(run.fraction * 100)} % ${outcomes.elsewhere}`;
   if (run.outcome !== 'running') return `${outcomes[run.outcome]}${run.failure === null ? '' : ` ${run.failure}`}`;
   const left = run.eta_seconds === null ? '' : `, about ${secondsText(run.eta_seconds)} left`;

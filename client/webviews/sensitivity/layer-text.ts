@@ -7,7 +7,7 @@ import { draw, type Drawing } from '../plot/element.js';
 import { candidateOf, valueText } from './figures.js';
 import type { HeatCell, HeatView } from './view.js';
 
-export const forceText = (name: string, rules: LayerRulesResult | null): string => {
+const forceText = (name: string, rules: LayerRulesResult | null): string => {
   const layer = rules?.layers.find((candidate) => candidate.name === name);
   if (rules === null) return 'the recipe is being read';
   return layer === undefined ? 'not in the model of the recipe' : (layer.scheme ?? 'as it is (16 bits)');

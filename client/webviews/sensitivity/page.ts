@@ -15,7 +15,7 @@ const section = (id: string, title: string, ...parts: Drawing[]): Drawing =>
 const fileName = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
 
 /** Losses that every layer has for some number of bits. */
-export const possibleLosses = ({ layers }: SensitivityAnalysis): LossMetric[] =>
+const possibleLosses = ({ layers }: SensitivityAnalysis): LossMetric[] =>
   lossMetrics.filter(
     (metric) =>
       metric === 'weight_squared_error' || layers.every(({ candidates }) => candidates.every((candidate) => candidate[metric] !== null)),

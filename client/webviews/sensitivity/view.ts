@@ -53,7 +53,7 @@ export function filterError({ filter, regularExpression }: Pick<Choice, 'filter'
   }
 }
 
-export function filtered<L extends { name: string }>(layers: readonly L[], choice: Pick<Choice, 'filter' | 'regularExpression'>): L[] {
+function filtered<L extends { name: string }>(layers: readonly L[], choice: Pick<Choice, 'filter' | 'regularExpression'>): L[] {
   const { filter, regularExpression } = choice;
   if (filter === '' || filterError(choice) !== null) return [...layers];
   if (regularExpression) {
@@ -153,7 +153,7 @@ function scales(cells: readonly (Placed & { value: number | null })[], figure: F
   };
 }
 
-export function scaleOf(values: readonly number[], kind: 'log' | 'linear', worse: Figure['worse']): Scale {
+function scaleOf(values: readonly number[], kind: 'log' | 'linear', worse: Figure['worse']): Scale {
   let [least, most, leastPositive] = [Infinity, -Infinity, Infinity];
   for (const value of values) {
     least = Math.min(least, value);

@@ -18,7 +18,6 @@ export interface QuestionRow {
 }
 
 export type TaskKind = 'multiple_choice' | 'generation';
-export type TaskRow<K extends TaskKind> = K extends 'multiple_choice' ? ChoiceRow : QuestionRow;
 
 /** Endings that a task reads. */
 export const taskEndings: Record<TaskKind, readonly string[]> = { multiple_choice: ['.csv', '.jsonl'], generation: ['.jsonl'] };

@@ -37,7 +37,7 @@ const weightSuffixes = ['.centroids.weight', '.weight', '.weight_packed'];
 const partOfWeight = /\.(res|outlier)_centroids\.weight$/;
 
 /** Modules with a 2-D weight. Embeddings and norms by name; every other 2-D weight is a Linear, as llm-compressor's model-free rule has it. */
-export function moduleClasses(tensors: readonly ModelTensor[], tied: boolean): Record<string, ModuleClass> {
+function moduleClasses(tensors: readonly ModelTensor[], tied: boolean): Record<string, ModuleClass> {
   const modules: Record<string, ModuleClass> = {};
   const classes = new Map<string, ModuleClass>();
   for (const tensor of tensors) {

@@ -6,7 +6,7 @@ import type { ModelFiles } from './model-files.js';
 export type ModelLocation = { dir: string } | { error: string };
 
 /** HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub, as huggingface_hub decides. */
-export function hubCacheDir(environment: NodeJS.ProcessEnv): string {
+function hubCacheDir(environment: NodeJS.ProcessEnv): string {
   if (environment['HF_HUB_CACHE']) return environment['HF_HUB_CACHE'];
   const home = environment['HF_HOME'] || path.join(environment['XDG_CACHE_HOME'] || path.join(os.homedir(), '.cache'), 'huggingface');
   return path.join(home, 'hub');

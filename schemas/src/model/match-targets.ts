@@ -129,7 +129,7 @@ function testWatched(expression: RegExp, name: string, entry: string): boolean {
 }
 
 /** An entry that names a class, of which there can be many modules; any other entry without re: names one at most. */
-export const isClassName = (entry: string): boolean => entry === 'Linear' || entry === 'Embedding' || entry === 'Module';
+const isClassName = (entry: string): boolean => entry === 'Linear' || entry === 'Embedding' || entry === 'Module';
 
 /** Class names of torch that a module of ours answers to; parents count. */
 function matchesClass(entry: string, moduleClass: ModuleClass): boolean {

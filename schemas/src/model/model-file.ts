@@ -6,9 +6,13 @@ import type { ModelFiles } from './model-files.js';
 import { readOnnxHeader } from './onnx-header.js';
 import { readSafetensorsHeader } from './safetensors-header.js';
 
-export const modelFileEndings = ['.safetensors', '.gguf', '.onnx'] as const;
-export const formatOf = (name: string): ModelFileFormat | null =>
-  /\.safetensors$/i.test(name) ? 'safetensors' : /\.gguf$/i.test(name) ? 'GGUF' : /\.onnx$/i.test(name) ? 'ONNX' : null;
+/** Formats by the endings of their files, which the manifest opens in the editor of model files. */
+export const modelFileFormats: Readonly<Record<string, ModelFileFormat>> = {
+  '.safetensors': 'safetensors',
+  '.gguf': 'GGUF',
+  '.onnx': 'ONNX',
+};
+export const formatOf = (name: string): ModelFileFormat | null => modelFileFormats[name.slice(name.lastIndexOf('.')).toLowerCase()] ?? null;
 
 /** Throws a HeaderError for a header that cannot be followed, and what the file access throws. */
 export async function readModelFile(files: ModelFiles, file: string, name: string): Promise<ModelFileFacts> {

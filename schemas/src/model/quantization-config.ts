@@ -11,7 +11,7 @@ const isObject = (value: unknown): value is Json => typeof value === 'object' &&
 export type QuantizationConfigResult = { quantization: ModelQuantization } | { error: string };
 
 /** QuantizationArgs as a config.json holds them, with implied values made explicit; a sentence when they make no sense. */
-export function readArgs(value: unknown): QuantizationArgs | string | null {
+function readArgs(value: unknown): QuantizationArgs | string | null {
   if (value === null || value === undefined) return null;
   if (!isObject(value)) return 'quantization args are not an object';
   const number = (name: string, otherwise: number | null): number | null => (typeof value[name] === 'number' ? value[name] : otherwise);

@@ -69,7 +69,7 @@ export async function readSafetensorsHeader(files: ModelFiles, file: string, nam
 }
 
 /** `bytes` holds the length prefix and the header text of a file of `size` bytes. */
-export function parseSafetensorsHeader(bytes: Uint8Array, size: number, name: string): SafetensorsHeader {
+function parseSafetensorsHeader(bytes: Uint8Array, size: number, name: string): SafetensorsHeader {
   let text: string;
   try {
     // The mark that some editors put first is no JSON, and other readers refuse it.

@@ -2,7 +2,7 @@
 import type { RunLock } from '../generated/lock.js';
 import type { DatasetPlan, ModelDescription, QuantizationPlan } from '../generated/plan.js';
 import type { Perplexity, RunProblem } from '../generated/report.js';
-import type { RunEvent, RunFailure } from '../run-event.js';
+import type { RunFailure } from '../run-event.js';
 import type { LossMetric } from '../suggest-bits.js';
 
 /** Host to worker, first message. The worker refuses a different protocol number. */
@@ -62,9 +62,8 @@ export interface HashInputsParams {
 }
 export type HashInputsResult = { inputs: RunLock['inputs'] } | { failure: RunFailure };
 
-/** Worker to host: a run event. */
+/** Worker to host: a RunEvent, in the order in which things happen. */
 export const runEventNotification = 'worker/runEvent';
-export type RunEventParams = RunEvent;
 
 /** Host to worker: perplexity of a model folder (any that can be read, quantized or not) on a text. Cancellable by the request's token. */
 export const evaluateRequest = 'worker/evaluate';

@@ -20,7 +20,7 @@ export interface ResolvedGguf {
 }
 
 /** What output.format asks for; auto follows the modifiers. */
-export function isGgufOutput(document: RecipeDocument, quantization: readonly Pick<ModifierGroups, 'modifier'>[]): boolean {
+function isGgufOutput(document: RecipeDocument, quantization: readonly Pick<ModifierGroups, 'modifier'>[]): boolean {
   const format = textOf(mappingOf(document.value['output'])['format'], 'auto');
   return format === 'auto' ? quantization.some(({ modifier }) => modifier.name === 'GGUFModifier') : format === 'gguf';
 }

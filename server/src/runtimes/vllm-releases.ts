@@ -89,7 +89,7 @@ const v0_24_0: VllmRelease = {
 };
 
 /** Oldest first. */
-export const vllmReleases: readonly VllmRelease[] = [first, v0_10_2, v0_11_0, v0_13_0, v0_24_0, september];
+const vllmReleases: readonly VllmRelease[] = [first, v0_10_2, v0_11_0, v0_13_0, v0_24_0, september];
 
 /**
  * The sources that speak for a version: itself where it was read, else its neighbours, which a message may only follow where they agree. Without

@@ -16,7 +16,7 @@ const definition = (key: string, name: string, text: string, unit: string, sourc
   source,
 });
 
-export const sensitivityMetrics: readonly MetricDefinition[] = [
+const sensitivityMetrics: readonly MetricDefinition[] = [
   definition('weight_mse', 'Weight MSE', 'Mean of (W − Ŵ)² over the weights of the layer', 'square of a weight', 'definition'),
   definition('weight_sqnr_db', 'Weight SQNR', '10 log₁₀(Σ W² / Σ (W − Ŵ)²); null: no error at all', 'dB', 'definition'),
   definition('weight_cosine', 'Weight cosine', 'Σ W Ŵ / sqrt(Σ W² · Σ Ŵ²)', '1', 'definition'),

@@ -77,7 +77,7 @@ export function batchDocuments(
 }
 
 /** Tokens of every row that is used, in the order of use. */
-export async function tokenizeRows(
+async function tokenizeRows(
   dataset: DatasetPlan,
   model: ModelDescription,
   recipePath: readonly string[],

@@ -9,7 +9,7 @@ import { runFailure } from '../../../schemas/src/run-failure.js';
 import { makeFolder, writeTextDurably } from './durable-file.js';
 import { writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
 
-export const adapterFolder = 'adapter';
+const adapterFolder = 'adapter';
 const weightsFile = 'adapter_model.safetensors';
 const settingsFile = 'adapter_config.json';
 const prefix = 'base_model.model.';

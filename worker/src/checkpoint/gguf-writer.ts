@@ -79,7 +79,7 @@ function putEntry(bytes: Bytes, entry: GgufValueToWrite): void {
   }
 }
 
-export function ggufHeader(entries: readonly GgufValueToWrite[], tensors: readonly Omit<GgufTensorToWrite, 'read'>[]): Uint8Array {
+function ggufHeader(entries: readonly GgufValueToWrite[], tensors: readonly Omit<GgufTensorToWrite, 'read'>[]): Uint8Array {
   const bytes = new Bytes();
   for (const letter of 'GGUF') bytes.u8(letter.charCodeAt(0));
   bytes.u32(3);

@@ -43,7 +43,7 @@ const typeOrder: readonly ModelTensor['dtype'][] = [
 const compareNames = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** Header bytes (length prefix and padding included) and the tensors in the order in which their bytes follow. */
-export function layOutTensors<T extends Omit<TensorToWrite, 'read'>>(tensors: readonly T[]): { header: Uint8Array; order: T[] } {
+function layOutTensors<T extends Omit<TensorToWrite, 'read'>>(tensors: readonly T[]): { header: Uint8Array; order: T[] } {
   const order = [...tensors].sort((a, b) => typeOrder.indexOf(a.dtype) - typeOrder.indexOf(b.dtype) || compareNames(a.name, b.name));
   // Loaders before transformers 5 refuse a file without this entry.
   const table: [string, unknown][] = [['__metadata__', { format: 'pt' }]];

@@ -115,11 +115,7 @@ async function ggufHeaderHash(file: string, name: string): Promise<string> {
 }
 
 /** SHA-256 of the header bytes, length prefix included. */
-export async function headerHash(
-  file: string,
-  size: number,
-  read: (offset: number, length: number) => Promise<Uint8Array>,
-): Promise<string> {
+async function headerHash(file: string, size: number, read: (offset: number, length: number) => Promise<Uint8Array>): Promise<string> {
   if (size < 8) throw runFailure.headerInvalid(file, `it has ${size} bytes, fewer than the 8 of the header length`);
   const prefix = await read(0, 8);
   const length = Number(new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true));

@@ -29,7 +29,7 @@ type Turns = Map<string, Turn[]>;
 
 const keyOf = (name: RotationName, block: number | null): string => (name === 'R1' ? name : `${name} ${block}`);
 
-export class DuquantRotations implements Turner {
+class DuquantRotations implements Turner {
   constructor(
     private readonly turns: Turns,
     private readonly heads: Pick<ArchitectureFacts, 'num_attention_heads' | 'num_key_value_heads'>,

@@ -21,7 +21,7 @@ export interface QuantizeUnitInput extends StoreLayerInput {
 }
 
 /** Name under which a layer's weight is loaded: a tied head has the tensor of the embedding. */
-export const loadedName = (layer: LayerPlan): string => layer.tensor;
+const loadedName = (layer: LayerPlan): string => layer.tensor;
 
 /** Answers the new tensors; the caller disposes them. */
 export async function quantizeUnit(input: QuantizeUnitInput): Promise<NamedTensor[]> {

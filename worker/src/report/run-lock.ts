@@ -6,7 +6,7 @@ import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { TokenBatches } from '../calibration/token-batches.js';
 import { writeTextDurably } from '../checkpoint/durable-file.js';
 
-export const lockFile = (runDir: string): string => path.join(runDir, 'lock.json');
+const lockFile = (runDir: string): string => path.join(runDir, 'lock.json');
 
 /** Every file that decides the bytes: weights and side files of the model, the calibration text, and importance from elsewhere. Each once. */
 export function inputFiles({ model, calibration, layers }: QuantizationPlan): string[] {

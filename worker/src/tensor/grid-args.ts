@@ -24,7 +24,7 @@ export interface WeightArgs extends GridArgs {
 }
 
 /** Groups of 32 floats under a power of two: MXFP4, MXFP8. */
-export const isMx = ({ type, group_size, scale_dtype }: QuantizationArgs): boolean =>
+const isMx = ({ type, group_size, scale_dtype }: QuantizationArgs): boolean =>
   type === 'float' && group_size === 32 && (scale_dtype ?? '').endsWith('uint8');
 
 /** Groups of 16 under an FP8 scale and one global scale: NVFP4. */

@@ -73,7 +73,7 @@ function prunerText(pruner: PrunerPlan): string {
   return `${zeros}, in ${counted(pruner.layers.length, 'layer')}`;
 }
 
-export function planLines(plan: QuantizationPlan): string[] {
+function planLines(plan: QuantizationPlan): string[] {
   const { model, estimate } = plan;
   const quantized = plan.layers.filter((layer) => layer.scheme !== null);
   const kept = plan.layers.filter((layer) => layer.scheme === null);

@@ -76,7 +76,7 @@ export function ggufSchemeOf(wish: GgufWish, layer: LayerPlan, model: ModelDescr
 
 const standIns: Partial<Readonly<Record<GgufType, GgufType>>> = { Q2_K: 'Q4_0', Q3_K: 'Q4_0', Q4_K: 'Q5_0', Q5_K: 'Q5_1', Q6_K: 'Q8_0' };
 
-export const divides = (type: GgufType, columns: number): boolean => columns % (ggmlTypeNamed(type)?.blockSize ?? 1) === 0;
+const divides = (type: GgufType, columns: number): boolean => columns % (ggmlTypeNamed(type)?.blockSize ?? 1) === 0;
 
 function fitting(asked: GgufType, columns: number): GgufType | null {
   if (divides(asked, columns)) return asked;

@@ -14,7 +14,7 @@ export const vptqPlan: QuantizerFields<VptqPlan> = (body) => ({
 });
 
 /** Of outliers the package's kernels take vectors of 4 alone. The order stands in the file where groups or outliers are formed along it. */
-export function vectorsOf(body: Readonly<Record<string, unknown>>): Vectors {
+function vectorsOf(body: Readonly<Record<string, unknown>>): Vectors {
   const [group_num, outlier_size] = [integerOf(body['group_num'], 1), integerOf(body['outlier_size'], 0)];
   return {
     vector_len: integerOf(body['vector_len'], 4),

@@ -14,7 +14,7 @@ import { loadGguf } from './gguf.js';
 import { fileOfModule, inputTensors } from './inputs.js';
 import { loadVptq } from './vptq.js';
 
-export const packQuantized: Format = {
+const packQuantized: Format = {
   store: (layer, quantized) => {
     const { num_bits, symmetric, strategy } = weightArgs(layer.scheme);
     const { q, scale, zeroPoint, gIdx } = quantized;
@@ -49,7 +49,7 @@ export const packQuantized: Format = {
   },
 };
 
-export const intQuantized: Format = {
+const intQuantized: Format = {
   store: (layer, quantized) => {
     const { symmetric } = weightArgs(layer.scheme);
     const { q, scale, zeroPoint, gIdx } = quantized;
