@@ -66,7 +66,7 @@ export const runFailure = {
     fail(
       'tensor-not-finite',
       tensor,
-      `${tensor} in ${file} holds ${count} values that are NaN or infinite, the first at flat index ${index}. Quantizing it would spread them; repair the model or add the layer to ignore.`,
+      `${tensor} in ${file} holds ${count === 1 ? '1 value that is' : `${count} values that are`} NaN or infinite, the first at flat index ${index}. Quantizing it would spread them; repair the model or add the layer to ignore.`,
     ),
   activationNotFinite: (layer: string, detail: string) =>
     fail(

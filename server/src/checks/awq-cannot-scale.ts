@@ -19,11 +19,14 @@ import type { Check } from './check.js';
 
 export const awqCannotScale: Check = {
   code: 'awq-cannot-scale',
-  run: ({ model, modifiers, layers, architectureReason }) => {
+  run: ({ model, modifiers, quantization, layers, architectureReason }) => {
     if (model === null) return [];
-    return modifiers
-      .filter(({ name }) => name === 'AWQModifier')
-      .flatMap((modifier) => problemsOf(modifier, model, layers, architectureReason));
+    return (
+      modifiers
+        .filter(({ name }) => name === 'AWQModifier')
+        // Without any quantizer awq-without-quantizer speaks, and of no mapping in particular.
+        .flatMap((modifier) => problemsOf(modifier, model, quantization.length === 0 ? [] : layers, architectureReason))
+    );
   },
 };
 
@@ -106,10 +109,15 @@ function faultOf(
   const rewired = model.architecture === null ? null : wiringFault(pairs);
   if (rewired !== null) return problem('warning', rewired);
   if (balanced.length > 0 && balanced.every(({ scheme }) => (scheme?.weights ?? null) === null))
-    return problem(
-      'warning',
-      `none of ${balance.join(', ')} is quantized by the modifiers of this recipe, so this mapping is passed over. Remove it, or widen the targets.`,
-    );
+    return Array.isArray(body['mappings'])
+      ? problem(
+          'warning',
+          `none of ${balance.join(', ')} is quantized by the modifiers of this recipe, so this mapping is passed over. Remove it, or widen the targets.`,
+        )
+      : problem(
+          'information',
+          `none of ${balance.join(', ')} is quantized by the modifiers of this recipe, so that one of its mappings, which are the defaults, is passed over.`,
+        );
   return null;
 }
 

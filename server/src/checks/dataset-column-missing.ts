@@ -16,9 +16,11 @@ function problemOf(dataset: UsedDataset, { document }: Resolution): Problem[] {
   const { plan, head } = dataset;
   const said: RecipePath = [...dataset.path.slice(0, -1), 'text_column'];
   const isSaid = document.has(said);
+  // Where other rows have the column, a name is not what this row lacks.
   const names = dataset.head === null ? [] : textColumns(dataset.head.file).map(({ name }) => name);
-  const meant = meantColumn(plan.text_column, names);
-  const offered = meant === null ? names.slice(0, mostOffered) : [meant];
+  const isElsewhere = names.includes(plan.text_column);
+  const meant = isElsewhere ? null : meantColumn(plan.text_column, names);
+  const offered = isElsewhere ? [] : meant === null ? names.slice(0, mostOffered) : [meant];
   const problem = (severity: Problem['severity'], message: string): Problem => ({
     code: 'dataset-column-missing',
     severity,
@@ -35,7 +37,7 @@ function problemOf(dataset: UsedDataset, { document }: Resolution): Problem[] {
     return [
       problem(
         dataset.severity,
-        `${placeIn(dataset, fault.line)}: ${fault.detail}. A run stops there.${turns}${meant === null ? ' Set text_column to the column that holds the text.' : ` Did you mean text_column: ${meant}?`}`,
+        `${placeIn(dataset, fault.line)}: ${fault.detail}. A run stops there.${turns}${isElsewhere ? ` Other rows have ${plan.text_column}: repair the line, or remove it.` : meant === null ? ' Set text_column to the column that holds the text.' : ` Did you mean text_column: ${meant}?`}`,
       ),
     ];
   }

@@ -5,6 +5,16 @@ import { nearestName } from '../recipe/did-you-mean.js';
 import type { Check } from './check.js';
 
 const ownKeys = ['model', 'calibration', 'evaluate', 'gates', 'canary', 'output', 'device', 'threads', 'max_memory', 'max_device_memory'];
+/** Arguments of llm-compressor's oneshot that a recipe says elsewhere. */
+const places: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    ['dataset', 'text_column', 'num_calibration_samples', 'max_seq_length', 'shuffle_calibration_samples', 'seed'].map((key) => [
+      key,
+      `calibration, as ${key}`,
+    ]),
+  ),
+  output_dir: 'output, as dir',
+};
 const tolerated = ['args', 'metadata', 'recipe_type', 'budget'];
 
 export const unknownKey: Check = {
@@ -47,13 +57,14 @@ function atTop(recipe: Readonly<Record<string, unknown>>): Problem[] {
   return Object.keys(recipe)
     .filter((key) => !ownKeys.includes(key) && !tolerated.includes(key) && !key.endsWith('_stage'))
     .map((key) => {
-      const near = nearestName(key, ownKeys);
+      const place = Object.hasOwn(places, key) ? places[key] : undefined;
+      const near = place === undefined ? nearestName(key, ownKeys) : null;
       return {
         code: 'unknown-key',
         severity: 'warning',
         path: [key],
         at: 'key',
-        message: `${key} is read by nobody${near === null ? `: llm-compressor takes keys that end in _stage, Bitwright ${ownKeys.join(', ')}.` : `; did you mean ${near}?`}`,
+        message: `${key} is read by nobody${place !== undefined ? ` at the top. Put it under ${place}.` : near === null ? `: llm-compressor takes keys that end in _stage, Bitwright ${ownKeys.join(', ')}.` : `; did you mean ${near}?`}`,
         ...(near === null
           ? {}
           : {

@@ -24,6 +24,7 @@ const awqPart =
   'valid until llm-compressor 0.10; in 0.11 the quantization part became a modifier of its own, such as QuantizationModifier, behind AWQModifier';
 const retiredOfModifiers: ReadonlyMap<string, string> = new Map([
   ...['scheme', 'targets', 'ignore', 'config_groups'].map((field): [string, string] => [`AWQModifier.${field}`, awqPart]),
+  ['GGUFModifier.scheme', 'it is called type here, as in llama.cpp'],
   ['AWQModifier.max_chunk_memory', 'valid until llm-compressor 0.10; nothing takes its place'],
 ]);
 
@@ -129,13 +130,15 @@ function problemOf(
       const what = `${key} is not a field of ${field}`;
       const way = retired !== undefined ? `: ${retired}.` : near !== null ? `; did you mean ${near}?` : `; it has ${known.join(', ')}.`;
       const fixes: ProblemFix[] = [];
+      const isType = field === 'GGUFModifier' && key === 'scheme' && valueAt(root, [...path, 'type']) === undefined;
       if (retired === undefined && near !== null)
         fixes.push({ title: `Rename to ${near}`, preferred: true, edits: [{ kind: 'replace-key', path: [...path, key], text: near }] });
-      if (key === 'percdamp')
+      const called = key === 'percdamp' ? 'dampening_frac' : isType ? 'type' : null;
+      if (called !== null)
         fixes.push({
-          title: 'Rename to dampening_frac',
+          title: `Rename to ${called}`,
           preferred: true,
-          edits: [{ kind: 'replace-key', path: [...path, key], text: 'dampening_frac' }],
+          edits: [{ kind: 'replace-key', path: [...path, key], text: called }],
         });
       // An empty key has no text to remove.
       if (key !== '') fixes.push({ title: `Remove ${key}`, preferred: false, edits: [{ kind: 'remove', path: [...path, key] }] });
@@ -244,7 +247,7 @@ const typeName = (type: FieldType): string => typeNames[type] ?? type;
 type Schema = Record<string, unknown>;
 
 /** Keys that the schema allows at a path, bookkeeping left out. */
-function knownKeys(path: RecipePath): string[] {
+export function knownKeys(path: RecipePath): string[] {
   let here: { schema: Schema; file: string }[] = resolve({
     schema: recipeSchemaFiles.files[recipeSchemaFiles.entry] as Schema,
     file: recipeSchemaFiles.entry,

@@ -8,6 +8,7 @@ import { collapseProblem } from '../../../worker/src/report/quality-collapse.js'
 const recipe_path = ['quant_stage', 'quant_modifiers', 'QuantizationModifier'];
 const plan = {
   layers: [{ name: 'model.layers.0.mlp.up_proj', quantizer: { name: 'rtn', recipe_path } }],
+  pruning: [],
 } as unknown as QuantizationPlan;
 const perplexity = (value: number): Perplexity => ({
   dataset: 'rows',
@@ -33,6 +34,16 @@ test('a perplexity that has doubled, and one that has not', () => {
   assert.equal(problem?.layer, 'model.layers.0.mlp.up_proj');
   assert.deepEqual(problem?.recipe_path, recipe_path);
   assert.match(told(quality({ before: perplexity(4), after: { ...perplexity(4), nll: NaN, perplexity: NaN } }), null) ?? '', /is NaN/);
+});
+
+test('where layers were pruned, the zeros are named before the bits', () => {
+  const collapsed = quality({ before: perplexity(3.783), after: perplexity(33.04) });
+  assert.doesNotMatch(told(collapsed, null) ?? '', /sparsity/);
+  const pruned = { ...plan, pruning: [{ name: 'sparsegpt' }] } as unknown as QuantizationPlan;
+  assert.match(
+    collapseProblem(pruned, collapsed, null)?.message ?? '',
+    /could do\. +The layers were pruned .* lower sparsity .* Else give the layers more bits/,
+  );
 });
 
 test('a KL divergence above ln 2', () => {

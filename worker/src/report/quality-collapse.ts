@@ -23,10 +23,19 @@ export function collapseProblem(plan: QuantizationPlan, quality: Quality, depth:
   return {
     code: 'quality-collapsed',
     severity: 'warning',
-    message: `${what} ${source === null || depth === null ? '' : `${divergenceText(depth)} `}Give the layers more bits or smaller groups, solve for the codes with BeaconModifier or GPTQModifier, or leave out the worst layers, which bitwright analyze finds.`,
+    message: `${what} ${source === null || depth === null ? '' : `${divergenceText(depth)} `}${wayOut(plan)}`,
     layer: source?.name ?? null,
     recipe_path: quantizer?.recipe_path ?? null,
   };
+}
+
+/** Where most is lost by zeros, no number of bits brings it back. */
+function wayOut({ pruning }: QuantizationPlan): string {
+  const bits =
+    'ive the layers more bits or smaller groups, solve for the codes with BeaconModifier or GPTQModifier, or leave out the worst layers, which bitwright analyze finds.';
+  return pruning.length === 0
+    ? `G${bits}`
+    : `The layers were pruned before they were quantized: lower sparsity or ask for no mask_structure, and run without the pruning to see what it costs by itself. Else g${bits}`;
 }
 
 const measuresLoss = (quality: Quality): boolean =>
