@@ -26,6 +26,14 @@ test('output.runtime offers the names and the form of a version, tensor_parallel
   assert.ok((await complete('output:\n  $0')).labels.includes('runtime'));
 });
 
+test('canary is offered, and in it the fields that it has not yet', async () => {
+  assert.ok((await complete('$0')).labels.includes('canary'));
+  assert.ok(!(await complete('canary: {max_mean_kld: 1}\n$0')).labels.includes('canary'));
+  assert.deepEqual((await complete('canary:\n  $0')).labels.sort(), ['every', 'max_mean_kld', 'max_seq_length', 'num_samples']);
+  assert.deepEqual((await complete('canary:\n  max_mean_kld: 0.5\n  $0')).labels.sort(), ['every', 'max_seq_length', 'num_samples']);
+  assert.ok((await complete('canary:\n  max_mean_kld: $0')).labels.includes('0.5'));
+});
+
 test('top level of an empty recipe: own keys and a stage', async () => {
   const { labels } = await complete('$0');
   for (const key of ['model', 'calibration', 'evaluate', 'output', 'device', 'quant_stage']) assert.ok(labels.includes(key), key);

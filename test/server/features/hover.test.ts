@@ -24,6 +24,25 @@ test('output.runtime: what it is for, its names, and a version', async () => {
   );
 });
 
+test('canary and its fields: what it stops, in which unit, and how often it measures', async () => {
+  const text = (await hover('can$0ary: {max_mean_kld: 0.5}')) ?? '';
+  assert.match(text, /^\*\*canary\*\*/);
+  assert.match(text, /Stops the run where the half-quantized model has come too far from itself/);
+  assert.match(
+    (await hover('canary: {max_$0mean_kld: 0.5}')) ?? '',
+    /^\*\*max_mean_kld\*\* · number\n\nMean KL divergence in nats, at most;/,
+  );
+  for (const [field, usual] of [
+    ['num_samples', '4'],
+    ['max_seq_length', '256'],
+  ])
+    assert.match(
+      (await hover(`canary: {max_mean_kld: 0.5, $0${field}: 7}`)) ?? '',
+      new RegExp(`^\\*\\*${field}\\*\\*.*Default: \`${usual}\``, 's'),
+    );
+  assert.match((await hover('canary: {max_mean_kld: 0.5, ev$0ery: 7}')) ?? '', /^\*\*every\*\*.*Blocks from one measure to the next/s);
+});
+
 test('a pattern lists the layers it matches', async () => {
   const text = await hover(recipe("{scheme: W8A8, targets: ['re:.*q_$0proj$']}"));
   assert.equal(
