@@ -4,8 +4,10 @@ import * as vscode from 'vscode';
 import { l10n } from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { canaryPlanText } from '../../../schemas/src/canary-text.js';
+import { depthOperations } from '../../../schemas/src/depth-operations.js';
 import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import type { DatasetPlan, LayerPlan, QuantizationArgs, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { percent } from '../../../schemas/src/number-text.js';
 import { gatesText } from '../../../schemas/src/quality-gates.js';
 import { roleOrder } from '../../../schemas/src/role-order.js';
 import { PLAN_SCHEME } from '../manifest.js';
@@ -85,6 +87,7 @@ function planText(plan: QuantizationPlan): string {
     `- ${evaluationText(evaluate)}`,
     ...(plan.gates === null ? [] : [`- ${l10n.t('Gates: {0}', gatesText(plan.gates))}`]),
     ...(plan.canary === undefined ? [] : [`- ${l10n.t('Canary: {0}', canaryPlanText(plan.canary))}`]),
+    ...(plan.depth === undefined ? [] : [`- ${depthText(plan, plan.depth)}`]),
     `- ${l10n.t('Output: {0}', shown(output.dir))}`,
     `- ${l10n.t('Device: {0}', deviceText(plan.device))}`,
     '',
@@ -140,6 +143,17 @@ function transformText(transform: QuantizationPlan['transforms'][number]): strin
 function calibrationText({ dataset, num_calibration_samples, max_seq_length }: DatasetPlan): string {
   const rows = num_calibration_samples ?? l10n.t('all');
   return l10n.t('Calibration: {0}, {1} rows of at most {2} tokens', shown(dataset), rows, max_seq_length ?? l10n.t('the context’s'));
+}
+
+function depthText(plan: QuantizationPlan, { dataset, num_calibration_samples, max_seq_length }: DatasetPlan): string {
+  const share = percent(depthOperations(plan) / plan.estimate.operations);
+  return l10n.t(
+    'Where did it break: {0}, {1} rows of at most {2} tokens, about {3} of the run’s arithmetic',
+    shown(dataset),
+    num_calibration_samples ?? l10n.t('all'),
+    max_seq_length ?? l10n.t('the context’s'),
+    share,
+  );
 }
 
 /** Other layers come first, as in the file; the head, which computes after all blocks, last. */

@@ -1,6 +1,7 @@
 // A resolution without errors → the plan: nothing left to decide.
 import { createHash } from 'node:crypto';
 import os from 'node:os';
+import { depthOperations } from '../../../schemas/src/depth-operations.js';
 import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import type {
   AwqPlan,
@@ -63,7 +64,8 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     threads: typeof threads === 'number' ? threads : null,
     max_memory_bytes: bytesOf(value['max_memory']),
     max_device_memory_bytes: bytesOf(value['max_device_memory']),
-    estimate,
+    // Its rows are a share of all the rest.
+    estimate: depth === null ? estimate : { ...estimate, operations: estimate.operations + depthOperations({ depth, layers }) },
   };
 }
 

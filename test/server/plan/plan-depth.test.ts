@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DatasetPlan, LayerPlan } from '../../../schemas/src/generated/plan.js';
+import { depthOperations } from '../../../schemas/src/depth-operations.js';
+import { estimateOf } from '../../../server/src/plan/build-plan.js';
 import { depthPlan } from '../../../server/src/plan/plan-depth.js';
+import { tinyLlama } from '../../support/model-fixture.js';
+import { doubled } from '../../support/problem-page-folder.js';
+import { checkIn, inFolder } from '../../support/recipe-fixture.js';
 
 const text = (dataset: string, more: Partial<DatasetPlan> = {}): DatasetPlan => ({
   dataset,
@@ -54,3 +59,21 @@ test('no more rows and tokens than the text is used with; the text of the calibr
   assert.deepEqual(own(depthPlan({ calibration: null, evaluate: { ...evaluate, kl_divergence: null } }, layersOf(1e6), 0)), ['p', 8, 256]);
   assert.equal(depthPlan({ calibration: null, evaluate: null }, layersOf(1e6), 0), null);
 });
+
+test('the estimate of a plan holds it, beside all the rest', () =>
+  inFolder({ model: doubled(tinyLlama({ intermediate: 192 })) }, async (folder) => {
+    const text = (evaluate: string): string =>
+      `model: model\noutput: {dir: out}\n${evaluate}q_stage: {q_modifiers: {QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}}}\n`;
+    const { plan, resolution, problems } = await checkIn(
+      folder,
+      text('evaluate: {perplexity: {dataset: rows.jsonl, num_samples: 3, max_seq_length: 90}}\n'),
+    );
+    assert.ok(plan, JSON.stringify(problems));
+    assert.deepEqual(sizeOf(plan.depth ?? null), [3, 90]);
+    // Six passes of three rows through every weight.
+    const weights = plan.layers.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+    assert.equal(depthOperations(plan), 6 * 3 * 90 * weights);
+    assert.equal(plan.estimate.operations, estimateOf(resolution).operations + depthOperations(plan));
+    const without = await checkIn(folder, text(''));
+    assert.deepEqual([without.plan?.depth, without.plan?.estimate.operations], [undefined, 0]);
+  }));

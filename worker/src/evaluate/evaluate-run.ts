@@ -1,12 +1,12 @@
 // What `evaluate` of a recipe asks for, on the written file and on the model before, read as any reader would. Each figure is kept as soon as it is
 // known, so that the report of a run that stops has those. Perplexity runs on all devices of the run, the others on its first.
+import { depthOperations } from '../../../schemas/src/depth-operations.js';
 import path from 'node:path';
 import type { DatasetPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { ErrorDepth, RunProblem, RunReport } from '../../../schemas/src/generated/report.js';
 import { writeDurably } from '../checkpoint/durable-file.js';
 import { evaluationOperations, type EvaluationKind } from '../jobs/evaluation-estimate.js';
 import { availableMemory } from '../jobs/memory-estimate.js';
-import { depthOperations } from '../jobs/operations-estimate.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
 import { Sidecar } from '../report/sidecar.js';
 import { asRunFailure, isCancellation, type RunContext } from '../run-context.js';

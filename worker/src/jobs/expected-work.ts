@@ -1,9 +1,9 @@
 // How much work the units of a plan are, for progress and the time left.
+import { depthOperations } from '../../../schemas/src/depth-operations.js';
 import { needsPairs } from '../../../schemas/src/modifiers.js';
 import type { RunContext } from '../run-context.js';
 import { transformPasses, type WorkUnit } from './layer-jobs.js';
 import {
-  depthOperations,
   evaluateOperations,
   forwardOperations,
   inputsOf,

@@ -67,11 +67,3 @@ export function quantizeOperations(layers: readonly LayerPlan[]): number {
 /** All evaluations of both models. */
 export const evaluateOperations = (plan: QuantizationPlan): number =>
   evaluationKinds.reduce((sum, kind) => sum + evaluationOperations(plan, kind), 0);
-
-/** The rows of the error through depth pass a block as each model has it, and each linear four times more, as in evaluate/error-depth.ts. */
-const depthPasses = 6;
-
-export const depthOperations = ({ depth, layers }: QuantizationPlan): number =>
-  depth === undefined
-    ? 0
-    : depthPasses * (depth.num_calibration_samples ?? Infinity) * (depth.max_seq_length ?? Infinity) * weightsOf(layers);

@@ -1,5 +1,6 @@
 // `bitwright plan RECIPE`: what a run would do, without running it.
 import { bytesText } from '../../../../schemas/src/bytes-text.js';
+import { depthOperations } from '../../../../schemas/src/depth-operations.js';
 import { parseDeviceChoice } from '../../../../schemas/src/device-choice.js';
 import type {
   DatasetPlan,
@@ -9,6 +10,7 @@ import type {
   QuantizationPlan,
 } from '../../../../schemas/src/generated/plan.js';
 import { canaryPlanText } from '../../../../schemas/src/canary-text.js';
+import { percent } from '../../../../schemas/src/number-text.js';
 import { gatesText } from '../../../../schemas/src/quality-gates.js';
 import { deviceOption, exitCode, outOption, recipeOptions, type Command } from '../command.js';
 import { change, counted, schemeText, table, thousands } from '../format-text.js';
@@ -115,7 +117,11 @@ function planLines(plan: QuantizationPlan): string[] {
     ...evaluationLines(plan.evaluate).map((line, index) => `${index === 0 ? 'Evaluation ' : '           '}  ${line}`),
     ...(plan.gates === null ? [] : [`Gates        ${gatesText(plan.gates)}`]),
     ...(plan.canary === undefined ? [] : [`Canary       ${canaryPlanText(plan.canary)}, on ${datasetText(plan.canary.dataset)}`]),
-    ...(plan.depth === undefined ? [] : [`Depth        error of every layer on ${datasetText(plan.depth)}`]),
+    ...(plan.depth === undefined
+      ? []
+      : [
+          `Depth        error of every layer on ${datasetText(plan.depth)}, about ${percent(depthOperations(plan) / estimate.operations)} of the arithmetic`,
+        ]),
     `Weights      ${bytesText(estimate.weights_bytes_before)} → ${bytesText(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight)`,
     `Memory       about ${bytesText(estimate.peak_memory_bytes)} at most${parseDeviceChoice(plan.device)?.kind === 'cuda' ? ' on each device' : ''}, while ${estimate.peak_memory_stage}`,
     `Disk         ${bytesText(estimate.disk_bytes)} free needed`,
