@@ -18,6 +18,7 @@
 #include "core/vector-math.h"
 #include "quantizers/grid.h"
 #include "quantizers/quantizers.h"
+#include "quantizers/row-turn.h"
 #include "quantizers/solver-inputs.h"
 
 namespace bitwright {
@@ -67,11 +68,12 @@ float first_zero_point(const Work& work, const float* w, int64_t count, float sc
 }
 
 /// A NaN, which the objective tells, becomes some code.
-BITWRIGHT_VECTOR void store_codes(const float* __restrict a, const float* __restrict zero_point, int8_t* __restrict codes) {
-  for (int64_t r = 0; r < row_tile; ++r) {
-    const float code = a[r] + zero_point[r], least = code > -128.0f ? code : -128.0f;
-    codes[r] = static_cast<int8_t>(static_cast<int32_t>(least < 127.0f ? least : 127.0f));
-  }
+BITWRIGHT_VECTOR void store_codes(const float* __restrict a, const float* __restrict zero_point, int64_t m, int8_t* __restrict codes) {
+  for (int64_t k = 0; k < m; ++k)
+    for (int64_t r = 0; r < row_tile; ++r) {
+      const float code = a[k * row_tile + r] + zero_point[r], least = code > -128.0f ? code : -128.0f;
+      codes[k * row_tile + r] = static_cast<int8_t>(static_cast<int32_t>(least < 127.0f ? least : 127.0f));
+    }
 }
 
 /// w - ŵ of one column, ŵ in the type of the scale.
@@ -110,11 +112,11 @@ BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buff
   tile.column_sums = work.moves_zero_point ? at.column_sums : nullptr;
   tile.qmin = work.grid.qmin();
   tile.qmax = work.grid.qmax();
-  const float* const from = work.weight.data() + first_row * I + at.first;
-  for (int64_t k = 0; k < m; ++k) {
-    const int64_t n_used = tile.pinned == nullptr || tile.pinned[k] == 0 ? n_rows : 0;
-    for (int64_t r = 0; r < row_tile; ++r) buffer[k * row_tile + r] = r < n_used ? from[r * I + k] : 0.0f;
-  }
+  // Each on a line of its own, far from the next.
+  for (int64_t k = 0; k < m && at.answer != nullptr; ++k) __builtin_prefetch(at.answer + k * work.padded + first_row);
+  load_rows(work.weight.data() + first_row * I + at.first, I, n_rows, m, buffer);
+  for (int64_t k = 0; k < m && tile.pinned != nullptr; ++k)
+    if (tile.pinned[k] != 0) std::fill_n(buffer + k * row_tile, row_tile, 0.0f);
   if (work.E != nullptr) {
     std::copy_n(buffer, m * row_tile, buffer + 4 * m * row_tile);
     for (int64_t k = 0; k < m && at.answer != nullptr; ++k) rows_at(buffer + k * row_tile) += rows_at(at.answer + k * work.padded + first_row);
@@ -136,7 +138,7 @@ BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buff
   return tile;
 }
 
-/// Scale, zero point, codes, and the errors w - ŵ for the columns behind.
+/// Scale, zero point, codes, and the errors w - ŵ for the columns behind. The codes pass through b, which nobody needs any more.
 void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile, const float* observed_scale) {
   const int64_t m = work.cells.group_size, I = work.cells.columns, first_row = t * row_tile, n_rows = std::min(row_tile, work.cells.rows - first_row);
   float scale[row_tile] = {};
@@ -145,11 +147,8 @@ void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile,
     scale[r] = store_scale(work.out[1], index, tile.scale[r], observed_scale[r]);
     work.out[2].as<int8_t>()[index] = std::isfinite(tile.zero_point[r]) ? static_cast<int8_t>(tile.zero_point[r]) : int8_t{0};
   }
-  for (int64_t k = 0; k < m; ++k) {
-    int8_t codes[row_tile];
-    store_codes(tile.a + k * row_tile, tile.zero_point, codes);
-    for (int64_t r = 0; r < n_rows; ++r) work.out[0].as<int8_t>()[(first_row + r) * I + at.first + k] = codes[r];
-  }
+  store_codes(tile.a, tile.zero_point, m, reinterpret_cast<int8_t*>(tile.b));
+  store_rows(reinterpret_cast<const int8_t*>(tile.b), n_rows, m, work.out[0].as<int8_t>() + first_row * I + at.first, I);
   if (work.E == nullptr) return;
   const DType dtype = work.in[3].dtype;
   const auto errors = dtype == DType::BF16 ? errors_bf16 : dtype == DType::F16 ? errors_f16 : errors_f32;
