@@ -11,8 +11,6 @@ const gptq = { modifiers: { GPTQModifier: {} } };
 const rotation = { rotations: ['R1', 'R2'], seed: 42 };
 const smoothed = { SmoothQuantModifier: { smoothing_strength: 0.8 } };
 const half = (name) => ({ [name]: { sparsity: 0.5, mask_structure: '2:4', targets: ['Linear'], ignore: ['re:.*lm_head'] } });
-// The head stays as it is in every row, here too; `pure` gives every layer the type of the row.
-const gguf = (type) => ({ modifiers: { GGUFModifier: { type, pure: true, targets: ['Linear'] } }, gguf: true });
 const beacon = (fields) => ({ modifiers: { BeaconModifier: fields } });
 
 export const methods = {
@@ -53,12 +51,6 @@ export const methods = {
   'vptq-residual': { modifiers: { VPTQModifier: { vector_len: 4, num_centroids: 16, num_res_centroids: 16 } }, bits: 2 },
   nf4: { modifiers: { BitsAndBytesModifier: { bnb_4bit_quant_type: 'nf4', bnb_4bit_use_double_quant: false } }, bits: 4 },
   'nf4-double': { modifiers: { BitsAndBytesModifier: { bnb_4bit_quant_type: 'nf4', bnb_4bit_use_double_quant: true } }, bits: 4 },
-  Q8_0: { ...gguf('Q8_0'), bits: 8 },
-  Q6_K: { ...gguf('Q6_K'), bits: 6 },
-  Q5_K: { ...gguf('Q5_K_S'), bits: 5 },
-  Q4_K: { ...gguf('Q4_K_S'), bits: 4 },
-  Q3_K: { ...gguf('Q3_K_S'), bits: 3 },
-  Q2_K: { ...gguf('Q2_K'), bits: 2 },
 };
 
 /** 1.58 bits: three levels, which are symmetric alone. */

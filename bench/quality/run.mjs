@@ -46,9 +46,7 @@ const { values, positionals } = parseArgs({
 /** 1.58 bits: three levels, symmetric alone. */
 const integersOf = (bits) => (bits === 1.58 ? { num_bits: 2, levels: 'ternary' } : { num_bits: bits });
 
-function schemeOf({ bits: own, observer, symmetric = true, gguf = false }, { group_size, inputs }, bits) {
-  // The head stays as it is: what GGUF does not target, it does not touch.
-  if (gguf) return { ignore: ['lm_head'] };
+function schemeOf({ bits: own, observer, symmetric = true }, { group_size, inputs }, bits) {
   if (own !== undefined) return { targets: ['Linear'], ignore: ['lm_head'] };
   const strategy = group_size === null ? { strategy: 'channel' } : { strategy: 'group', group_size };
   const weights = { ...integersOf(bits), type: 'int', symmetric, ...strategy, ...(observer && { observer }) };
@@ -60,7 +58,7 @@ function schemeOf({ bits: own, observer, symmetric = true, gguf = false }, { gro
 }
 
 function recipeOf(dir, method, setting, bits) {
-  const { modifiers, behind = {}, gguf = false } = method;
+  const { modifiers, behind = {} } = method;
   const names = Object.keys(modifiers);
   const dataset = (file) => ({ dataset: file, text_column: setting.text_column, max_seq_length: setting.max_seq_length });
   const scheme = schemeOf(method, setting, bits);
@@ -68,7 +66,7 @@ function recipeOf(dir, method, setting, bits) {
     model: setting.model,
     calibration: { ...dataset(setting.calibration), num_calibration_samples: setting.samples },
     evaluate: { perplexity: dataset(setting.validation) },
-    output: { dir: path.join(dir, gguf ? 'out.gguf' : 'out'), ...(gguf && { format: 'gguf' }) },
+    output: { dir: path.join(dir, 'out') },
     quant_stage: {
       quant_modifiers: {
         ...Object.fromEntries(names.map((name, at) => [name, { ...(at === names.length - 1 ? scheme : {}), ...modifiers[name] }])),
