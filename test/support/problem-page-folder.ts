@@ -13,6 +13,7 @@ export function writePageFolder(dir: string): void {
   writeModel(path.join(dir, 'model'), llama);
   const phantom = { model_type: 'phantom', architectures: ['PhantomForCausalLM'] };
   writeModel(path.join(dir, 'phantom'), { ...llama, config: { ...llama.config, ...phantom } });
+  writeModel(path.join(dir, 'mixed-up'), { ...llama, config: { ...llama.config, intermediate_size: 256 } });
   const { 'lm_head.weight': _head, ...tensors } = llama.tensors;
   writeModel(path.join(dir, 'tied'), { config: { ...llama.config, tie_word_embeddings: true }, tensors });
   const group = { targets: ['Linear'], weights: { num_bits: 8, type: 'int', strategy: 'channel' } };

@@ -10,6 +10,7 @@ import { calibrationWithoutEffect } from './calibration-without-effect.js';
 import { canaryCannotMeasure } from './canary-cannot-measure.js';
 import { canaryTooFewRows } from './canary-too-few-rows.js';
 import type { Check } from './check.js';
+import { configContradictsTensors } from './config-contradicts-tensors.js';
 import { datasetColumnMissing } from './dataset-column-missing.js';
 import { datasetNotFound } from './dataset-not-found.js';
 import { datasetUnreadable } from './dataset-unreadable.js';
@@ -130,6 +131,7 @@ export const allChecks: readonly Check[] = [
   smoothquantWithoutActivationQuantization,
   staticActivationsLastBatch,
   modelNotResolved,
+  configContradictsTensors,
   modelAlreadyQuantized,
   modelWithoutExperts,
   architectureNotRunnable,

@@ -1,9 +1,8 @@
 // Compares the tensors of a folder with what its config.json says of the architecture, before a weight is read.
 import type { ArchitectureFacts, ModelDescription } from '../../../schemas/src/generated/plan.js';
+import { blockContradictions, expectedTensors } from '../../../schemas/src/model/architecture-tensors.js';
 import { rowBytes } from '../../../schemas/src/model/gguf-types.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-
-type Expected = [name: string, shape: readonly number[]];
 
 /** Throws one failure that names every tensor that is missing or has another shape. Quantized weights are compared where their storage keeps the shape. */
 export function checkTensors(model: ModelDescription, facts: ArchitectureFacts): void {
@@ -44,6 +43,8 @@ export function checkTensors(model: ModelDescription, facts: ArchitectureFacts):
     else if (found !== undefined && found.join() !== shape.join())
       findings.push(`${name} is [${found.join(', ')}] where config.json implies [${shape.join(', ')}]`);
   }
+  // A block that is missing is said by its tensors.
+  if (findings.length === 0) findings.push(...blockContradictions(model.tensors, facts));
   const cached = model.tensors.find(({ name }) => /\.[kv]_scale$/.test(name));
   if (cached !== undefined)
     throw runFailure.fileUnreadable(
@@ -59,26 +60,3 @@ export function checkTensors(model: ModelDescription, facts: ArchitectureFacts):
 }
 
 const isFloat = (type: string): boolean => type === 'F32' || type === 'F16' || type === 'BF16';
-
-function expectedTensors(facts: ArchitectureFacts): Expected[] {
-  const { hidden_size, intermediate_size, vocab_size, head_dim } = facts;
-  const [queries, keys] = [facts.num_attention_heads * head_dim, facts.num_key_value_heads * head_dim];
-  const block: Expected[] = [
-    ['input_layernorm', [hidden_size]],
-    ['self_attn.q_proj', [queries, hidden_size]],
-    ['self_attn.k_proj', [keys, hidden_size]],
-    ['self_attn.v_proj', [keys, hidden_size]],
-    ['self_attn.o_proj', [hidden_size, queries]],
-    ['post_attention_layernorm', [hidden_size]],
-    ['mlp.gate_proj', [intermediate_size, hidden_size]],
-    ['mlp.up_proj', [intermediate_size, hidden_size]],
-    ['mlp.down_proj', [hidden_size, intermediate_size]],
-  ];
-  if (facts.qk_norm) block.push(['self_attn.q_norm', [head_dim]], ['self_attn.k_norm', [head_dim]]);
-  const modules: Expected[] = [[facts.embed_tokens, [vocab_size, hidden_size]]];
-  for (let index = 0; index < facts.num_hidden_layers; index += 1)
-    modules.push(...block.map(([name, shape]): Expected => [`${facts.layers}.${index}.${name}`, shape]));
-  modules.push([facts.norm, [hidden_size]]);
-  if (!facts.tie_word_embeddings) modules.push([facts.lm_head, [vocab_size, hidden_size]]);
-  return modules.map(([name, shape]) => [`${name}.weight`, shape]);
-}
