@@ -69,6 +69,8 @@ function probablyMeant(entry: string, modules: readonly NamedModule[]): { text: 
     .replace(/^\.?\*\.?/, '')
     .replace(/\$$/, '');
   if (body === '') return null;
+  // Who ends a pattern with $ wants whole names: without it mlp.gate would spare gate_proj too.
+  if (isPattern && entry.endsWith('$')) return firstMatching([`re:.*${body}$`], modules) ?? nearestOf(body, modules);
   const escaped = isPattern ? body : body.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*');
   return (
     firstMatching([`re:.*${escaped}$`], modules) ??

@@ -21,6 +21,8 @@ test('what was meant: the end of names, a slip of a name, or a part of names', (
       ['mlp', "'re:.*mlp\\.'"],
       ['model.layers.1', "'re:.*model\\.layers\\.1\\.'"],
       ['self_at', "'re:.*self_at'"],
+      // Without $ it would spare gate_proj, which is another layer.
+      ['re:.*mlp.gate$', null],
       ['vision_tower', null],
       ['x'.repeat(5_000), null],
     ] as const) {
