@@ -74,3 +74,14 @@ test('config.json, index and shards that cannot be read or are no JSON', () =>
     assert.match(await told(model), /index\.json has no weight_map\. Download it again\.$/);
     assert.match(await told(model, refusing(index)), /index\.json cannot be read: this account may not read it/);
   }));
+
+test('weights without a config.json are told to have none, and one without model_type to lack that', () =>
+  inFolder({ model: tinyLlama({ config: { model_type: undefined } }) }, async (dir) => {
+    const model = path.join(dir, 'model');
+    assert.equal((await describeModel(model, nodeFiles)).architectureReason, 'its config.json has no model_type');
+    rmSync(path.join(model, 'config.json'));
+    assert.equal(
+      (await describeModel(model, nodeFiles)).architectureReason,
+      `${model} has no config.json, which says what the architecture is`,
+    );
+  }));

@@ -158,7 +158,7 @@ export async function describeModel(dir: string, files: ModelFiles): Promise<Des
       quantization,
     },
     problems: [],
-    architectureReason: facts.reason,
+    architectureReason: entries.includes('config.json') ? facts.reason : `${dir} has no config.json, which says what the architecture is`,
   };
 }
 
