@@ -50,7 +50,13 @@ export const runFailure = {
     fail(
       'disk-full',
       file,
-      `The disk is full while writing ${file} (the run needs ${needed}). Free space or choose another output.dir; running again resumes after the last finished block.`,
+      `The disk is full while writing ${file}, which needs room for ${needed}. Free space or choose another output.dir; running again resumes after the last finished block.`,
+    ),
+  diskTooSmall: (dir: string, needed: string, room: string) =>
+    fail(
+      'disk-full',
+      dir,
+      `The run needs ${needed} of disk in ${dir} and beside it, and can use ${room} there. Free space or choose another output.dir.`,
     ),
   headerInvalid: (file: string, detail: string) =>
     fail('safetensors-header-invalid', file, `${file} is not a sound safetensors file: ${detail}. Download or export it again.`),

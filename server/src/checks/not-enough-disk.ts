@@ -16,7 +16,7 @@ export const notEnoughDisk: Check = {
         severity: 'error',
         path: document.value['output'] === undefined ? [] : ['output', 'dir'],
         at: 'value',
-        message: `The run needs about ${bytesText(needed)} of disk: ${bytesText(checkpoint)} for the checkpoint and as much again for the shards of ${outputDir}.run while it is assembled. ${bytesText(freeBytes)} are free there. Free ${bytesText(needed - freeBytes)}, or choose a folder on another volume.`,
+        message: `The run needs about ${bytesText(needed)} of disk: ${bytesText(checkpoint)} for the checkpoint and as much again for the shards of ${outputDir}.run while it is assembled, the rest for what stands beside them. ${bytesText(freeBytes)} are free there. Free ${bytesText(needed - freeBytes)}, or choose a folder on another volume.`,
       },
     ];
   },

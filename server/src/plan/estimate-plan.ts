@@ -83,11 +83,17 @@ export function estimatePlan({
     peak_memory_stage: peak.name,
     least_memory_bytes: least.bytes,
     least_memory_stage: least.name,
-    disk_bytes: 2 * after + (rotation === undefined ? 0 : before + head),
+    disk_bytes: 2 * after + quantized.length * besideLayerBytes + (rotation === undefined ? 0 : before + head),
     operations:
       operations(model.architecture, layers, calibration, readings, canary) + transformOperations(layers, calibration, transforms),
   };
 }
+
+/**
+ * At most, of a layer in the run folder beside its weights: 21 kB of counts for its pictures (3 histograms of 128, 4 times 16 slices of 64, a grid of 256), its line
+ * in the journal and again in the report (4 kB each), and the hashes and arguments of its tensors in the lock (3 kB).
+ */
+const besideLayerBytes = 32e3;
 
 const largestOf = (stages: readonly MemoryStage[]): MemoryStage =>
   stages.reduce((best, stage) => (stage.bytes > best.bytes ? stage : best));

@@ -87,7 +87,7 @@ test('less free space than checkpoint and shards is an error with the numbers, a
   const [found] = short.problems;
   assert.equal(`${found?.severity ?? ''} ${found?.code ?? ''}`, 'error not-enough-disk');
   assert.deepEqual(found?.path, ['output', 'dir']);
-  assert.match(found.message, /needs about [\d.]+ kB of disk: [\d.]+ kB for the checkpoint .* [\d.]+ kB are free there\. Free 100\.0 kB/);
+  assert.match(found.message, /needs about [\d.]+ MB of disk: [\d.]+ kB for the checkpoint .* [\d.]+ MB are free there\. Free 100\.0 kB/);
 });
 
 test('a folder that does not exist yet has the free space of the one above; none is asked without a model', async () => {

@@ -280,4 +280,19 @@ test('an output folder that is a file, or lies below one, is refused with the fi
 test('a disk that is too small for the plan is refused before the run', async () => {
   const failure = failureOf(await afterPlanning(({ plan }) => (plan.estimate.disk_bytes = 2 ** 60)));
   assert.equal(failure.code, 'disk-full');
+  assert.match(failure.message, /^The run needs \S+ \S+ of disk in .* and beside it, and can use \S+ \S+ there\. Free space/);
 });
+
+test('the disk of the plan has room for what a run leaves, pictures, report and lock included', () =>
+  inTemporaryFolder(async (dir) => {
+    const model = path.join(dir, 'model');
+    writeTinyLlama(model, 'random');
+    const plan = await resolvePlan({ recipe: rtn4, model, output: path.join(dir, 'disk', 'out') });
+    await runToCompletion(plan);
+    const sizes = execFileSync('find', [path.join(dir, 'disk'), '-type', 'f', '-printf', '%s\n'], { encoding: 'utf8' });
+    const left = sizes
+      .trim()
+      .split('\n')
+      .reduce((sum, size) => sum + Number(size), 0);
+    assert.ok(left > plan.estimate.weights_bytes_after && left <= plan.estimate.disk_bytes, `${left} of ${plan.estimate.disk_bytes}`);
+  }));

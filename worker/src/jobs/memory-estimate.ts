@@ -53,8 +53,7 @@ export const shortLimit = (plan: Pick<QuantizationPlan, 'max_memory_bytes'>): nu
 /** Shards of an unfinished run are not written again, or make room when the run folder begins anew. */
 export async function checkDisk({ estimate }: QuantizationPlan, runDir: string): Promise<void> {
   const room = await roomForRun(runDir);
-  if (room !== null && estimate.disk_bytes > room)
-    throw runFailure.diskFull(runDir, `${bytesText(estimate.disk_bytes)}, and can use ${bytesText(room)}`);
+  if (room !== null && estimate.disk_bytes > room) throw runFailure.diskTooSmall(runDir, bytesText(estimate.disk_bytes), bytesText(room));
 }
 
 /** Largest resident size of this process so far. */
