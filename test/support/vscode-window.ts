@@ -94,6 +94,8 @@ export interface WindowOptions {
   height?: number;
   /** false: in VS Code's restricted mode, as a folder of authors whom the user does not trust. */
   isTrusted?: boolean;
+  /** Other extensions of the window: name → files (path → text). */
+  others?: Record<string, Record<string, string>>;
 }
 
 export async function openVscodeWindow({
@@ -102,11 +104,16 @@ export async function openVscodeWindow({
   width = 1280,
   height = 800,
   isTrusted = true,
+  others = {},
 }: WindowOptions = {}): Promise<VscodeWindow> {
   const script = (await import(pathToFileURL(path.join(root, 'scripts', 'vscode.mjs')).href)) as VscodeScript;
   const data = mkdtempSync(path.join(os.tmpdir(), 'bitwright-vscode-'));
   const extensionsDir = path.join(data, 'extensions');
   const extension = vsix === undefined ? script.layOutExtension(extensionsDir) : script.installPackage(vsix, extensionsDir);
+  for (const [name, parts] of Object.entries(others)) {
+    mkdirSync(path.join(extensionsDir, name));
+    for (const [file, text] of Object.entries(parts)) writeFileSync(path.join(extensionsDir, name, file), text);
+  }
   const folder = makeWorkspace(files);
   const server = await script.startVscodeServer({ data, extensionsDir, asksForTrust: !isTrusted });
   let browser: Browser | null = null;

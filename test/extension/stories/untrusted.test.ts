@@ -1,6 +1,6 @@
 // Story: a folder whose authors are not trusted: recipes are checked, mended and planned; what would run something says that it is off, and nothing is written.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { openVscodeWindow } from '../../support/vscode-window.js';
@@ -16,8 +16,36 @@ quant_stage:
       ignore: [lm_head]
 `;
 
+/** An extension that asks for every tool of Bitwright and writes beside itself what it is told. */
+const asker = {
+  'package.json': JSON.stringify({
+    name: 'asker',
+    publisher: 'test',
+    version: '1.0.0',
+    engines: { vscode: '^1.100.0' },
+    main: './asker.js',
+    capabilities: { untrustedWorkspaces: { supported: true } },
+    contributes: { commands: [{ command: 'asker.ask', title: 'Ask Every Tool' }] },
+  }),
+  'asker.js': `
+    const vscode = require('vscode');
+    const { writeFileSync } = require('node:fs');
+    const path = require('node:path');
+    exports.activate = ({ subscriptions }) => subscriptions.push(vscode.commands.registerCommand('asker.ask', async () => {
+      const answers = {};
+      const input = { recipe: 'untrusted.quant.yaml', budget: '4.25bpw' };
+      for (const { name } of vscode.lm.tools.filter((tool) => tool.name.startsWith('bitwright_')))
+        answers[name] = await vscode.lm.invokeTool(name, { input, toolInvocationToken: undefined }).then(
+          ({ content }) => 'answered: ' + content.map(({ value }) => value).join(''),
+          ({ message }) => message,
+        );
+      writeFileSync(path.join(__dirname, '..', 'answers.json'), JSON.stringify(answers));
+      void vscode.window.showInformationMessage('Every tool was asked');
+    }));`,
+};
+
 test('in a folder that is not trusted recipes are edited and nothing runs', async () => {
-  await using window = await openVscodeWindow({ isTrusted: false, files: { 'untrusted.quant.yaml': recipe } });
+  await using window = await openVscodeWindow({ isTrusted: false, files: { 'untrusted.quant.yaml': recipe }, others: { asker } });
   const { page } = window;
   await page.locator('.statusbar-item', { hasText: 'Restricted Mode' }).waitFor();
   await window.open('untrusted.quant.yaml');
@@ -42,6 +70,15 @@ test('in a folder that is not trusted recipes are edited and nothing runs', asyn
     await window.run('Notifications: Clear All Notifications');
     await warning.waitFor({ state: 'detached' });
   }
+
+  // Nor is a language model answered: another extension asks for every tool, as a chat does.
+  await window.run('Ask Every Tool');
+  await window.notification('Every tool was asked').waitFor();
+  const answers = JSON.parse(readFileSync(path.join(window.extension, '..', 'answers.json'), 'utf8')) as Record<string, string>;
+  assert.deepEqual(Object.keys(answers).sort(), ['bitwright_analyze', 'bitwright_check', 'bitwright_plan', 'bitwright_suggest']);
+  for (const [name, answer] of Object.entries(answers))
+    assert.match(answer, /^The workspace is not trusted: Bitwright runs nothing in it\. Its user can trust it\.$/, name);
+
   await window.run('Bitwright: Show Plan');
   await window.webview().locator('h1', { hasText: 'Plan of untrusted.quant.yaml' }).waitFor();
   assert.deepEqual(window.workers(), []);
