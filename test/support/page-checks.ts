@@ -24,6 +24,7 @@ export async function checkThemes(window: WebviewWindow, { name, show, settle }:
       assert.deepEqual(await axeViolations(page), [], `${theme}, ${width} px`);
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       assert.ok(overflow <= 0, `${overflow} px too wide at ${width} px`);
+      assert.deepEqual(await cutWithoutSign(page), [], `${theme}, ${width} px`);
       await settle?.();
       await page.mouse.move(0, 0);
       await window.takePicture(`${name}-${theme}-${width}`);
@@ -33,6 +34,16 @@ export async function checkThemes(window: WebviewWindow, { name, show, settle }:
   await page.evaluate(() => document.querySelector('main')?.append(document.createElement('img')));
   assert.match((await axeViolations(page)).join(), /image-alt/);
 }
+
+/** What is wider than its frame, where the frame shows no shaded edge or the keyboard does not reach it. */
+export const cutWithoutSign = (page: Page): Promise<string[]> =>
+  page.evaluate(() => {
+    const scrolled = [...document.querySelectorAll<HTMLElement>('main *')].filter(
+      (frame) => frame.scrollWidth > frame.clientWidth && ['auto', 'scroll'].includes(getComputedStyle(frame).overflowX),
+    );
+    const isPlain = (frame: HTMLElement): boolean => frame.tabIndex >= 0 && getComputedStyle(frame).boxShadow !== 'none';
+    return scrolled.filter((frame) => !isPlain(frame)).map(({ id, className }) => `${id} ${className}`);
+  });
 
 /** Tabs until what the selector names has the focus. */
 export async function tabTo(page: Page, selector: string): Promise<void> {

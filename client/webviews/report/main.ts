@@ -88,8 +88,8 @@ function replace(id: string, ...drawings: Drawing[]): void {
   document.getElementById(id)?.replaceChildren(...drawings.map((drawing) => toDom(document, drawing)));
 }
 
-/** Wide tables without anything in them that takes the focus: the keyboard scrolls them too. */
-const scrolled: ReadonlySet<string> = new Set(['canary', 'rotations', 'transforms']);
+/** Panels of wide tables: the keyboard scrolls them too. */
+const scrolled: ReadonlySet<string> = new Set(['canary', 'rotations', 'transforms', 'table']);
 
 function render(shown: RunReport): void {
   const section = (id: string, title: string, ...more: Drawing[]): Drawing =>

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { errorDepth } from '../../support/depth-fixture.js';
-import { assertNothingRuns, checkThemes, evilName, exportAll, tabTo } from '../../support/page-checks.js';
+import { assertNothingRuns, checkThemes, cutWithoutSign, evilName, exportAll, tabTo } from '../../support/page-checks.js';
 import { awqTransform, pictured, reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
@@ -84,6 +84,34 @@ test('every action by keyboard alone', async () => {
   await page.locator('#layer h3', { hasText: layer ?? '' }).waitFor();
   assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('data-layer')), layer);
   assert.deepEqual(window.failures, []);
+});
+
+test('a table that is wider than its panel has a shaded edge where more of it lies, and the keyboard scrolls it', async () => {
+  await using window = await openWebviewWindow('report', { width: 360 });
+  const { page } = window;
+  await show(window, wholeReport());
+  const shades = (): Promise<string[]> =>
+    page.locator('#rotations').evaluate(async (frame) => {
+      await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      return [...getComputedStyle(frame).boxShadow.matchAll(/(-?)18px 0px 14px -14px/g)].map(([, sign]) =>
+        sign === '-' ? 'right' : 'left',
+      );
+    });
+  assert.deepEqual(await shades(), ['right']);
+  await tabTo(page, '#rotations');
+  await page.keyboard.press('ArrowRight');
+  await page.waitForFunction(() => (document.querySelector('#rotations')?.scrollLeft ?? 0) > 20);
+  assert.deepEqual(await shades(), ['right', 'left']);
+  await page.locator('#rotations').evaluate((frame) => (frame.scrollLeft = frame.scrollWidth));
+  assert.deepEqual(await shades(), ['left']);
+  await tabTo(page, '#table');
+  assert.deepEqual(await cutWithoutSign(page), []);
+  // It does look: a frame without the sign is found.
+  await page.locator('#rotations').evaluate((frame) => (frame.style.animation = 'none'));
+  assert.deepEqual(await cutWithoutSign(page), ['rotations ']);
+  await page.setViewportSize({ width: 1000, height: 900 });
+  await page.locator('#transforms').evaluate((frame) => (frame.style.animation = ''));
+  assert.equal(await page.locator('#transforms').evaluate((frame) => getComputedStyle(frame).boxShadow), 'none');
 });
 
 test('every picture is saved as PNG, SVG and CSV, by keyboard alone', async () => {
