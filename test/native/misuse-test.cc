@@ -63,6 +63,11 @@ std::vector<Call> calls_in_order() {
           {"attention", {x, x, x, {I32, {2}}}, heads},
           {"cross_entropy", {x, per_token}, {}},
           {"logit_divergence", {x, x, per_token}, {}},
+          {"linear_backward", {x, H}, {}},
+          {"rmsnorm_backward", {x, s, x}, options({{"eps", 1e-5}})},
+          {"silu_mul_backward", {x, x, x}, {}},
+          {"attention_backward", {x, x, x, {I32, {2}}, x}, heads},
+          {"cross_entropy_backward", {x, per_token}, {}},
           {"argmax", {x}, {}},
           {"store_rows", {x, x, per_token}, {}},
           {"cached_attention", {x, x, x, per_token}, heads},
@@ -74,6 +79,7 @@ std::vector<Call> calls_in_order() {
           {"column_range_accumulate", {{F32, {2, 8}}, x}, {}},
           {"column_moments_accumulate", {{bitwright::DType::F64, {5, 8}}, x}, {}},
           {"range_accumulate", {{F32, {2}}, x}, {}},
+          {"fisher_accumulate", {H, x, x}, {}},
           {"weighted_accumulate", {H, H}, options({{"decay", 0.5}, {"weight", 0.5}})},
           {"activation_scale", {{F32, {2}}}, tokens},
           {"weight_scales", {W, absent}, grid},
@@ -138,6 +144,7 @@ std::vector<Call> calls_in_order() {
           {"vptq_values", {{I32, {1, 2, 1}}, {F32, {1, 8}}, absent, absent, absent, absent, s, s}, options({{"rows", 4.0}, {"columns", 8.0}, {"vector_len", 2.0}})},
           {"compare", {W, W}, {}},
           {"hessian_error", {W, W, H}, {}},
+          {"fisher_error", {W, W, W}, {}},
           {"histogram", {W}, options({{"n_bins", 4.0}, {"min", -1.0}, {"max", 1.0}})},
           {"summary", {W}, {}}};
 }

@@ -14,16 +14,11 @@
 #include <limits>
 
 #include "core/vector-math.h"
+#include "forward/attention.h"
 #include "forward/forward.h"
 
 namespace bitwright {
-namespace {
 
-constexpr int64_t query_block = 64;
-/// Heads narrower than this go without BLAS.
-constexpr int64_t small_head_limit = 32;
-
-/// Softmax of row[begin, end) times `scale` in place; zeros elsewhere in [0, width).
 BITWRIGHT_VECTOR void softmax_row(float* row, int64_t begin, int64_t end, int64_t width, float scale) {
   float maxima[n_lanes];
   for (float& lane : maxima) lane = -std::numeric_limits<float>::infinity();
@@ -48,6 +43,19 @@ BITWRIGHT_VECTOR void softmax_row(float* row, int64_t begin, int64_t end, int64_
   for (i = 0; i < begin; ++i) row[i] = 0;
   for (i = end; i < width; ++i) row[i] = 0;
 }
+
+Status check_documents(const int32_t* offsets, int64_t n_documents, int64_t T) {
+  if (offsets[0] != 0 || offsets[n_documents] != T) return Status::error("the document offsets do not cover the " + std::to_string(T) + " tokens");
+  for (int64_t d = 0; d < n_documents; ++d)
+    if (offsets[d + 1] < offsets[d]) return Status::error("document " + std::to_string(d) + " ends before it begins");
+  return Status::fine();
+}
+
+namespace {
+
+constexpr int64_t query_block = 64;
+/// Heads narrower than this go without BLAS.
+constexpr int64_t small_head_limit = 32;
 
 using Lanes = float __attribute__((vector_size(n_lanes * sizeof(float)), aligned(alignof(float)), may_alias));
 using IntLanes = int32_t __attribute__((vector_size(n_lanes * sizeof(int32_t)), aligned(alignof(int32_t)), may_alias));
@@ -179,10 +187,9 @@ Operation attention_operation() {
             const float scale = static_cast<float>(options.number("scale"));
             const int32_t* offsets = in[3].as<int32_t>();
             const int64_t n_documents = in[3].count() - 1;
-            if (offsets[0] != 0 || offsets[n_documents] != T) return Status::error("the document offsets do not cover the " + std::to_string(T) + " tokens");
+            if (Status status = check_documents(offsets, n_documents, T); !status.ok()) return status;
             std::vector<Block> blocks;
             for (int64_t d = 0; d < n_documents; ++d) {
-              if (offsets[d + 1] < offsets[d]) return Status::error("document " + std::to_string(d) + " ends before it begins");
               for (int64_t head = 0; head < n_heads; ++head)
                 for (int64_t q = offsets[d]; q < offsets[d + 1]; q += query_block) blocks.push_back({offsets[d], q, std::min<int64_t>(q + query_block, offsets[d + 1]), head});
             }

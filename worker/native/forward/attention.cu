@@ -156,8 +156,9 @@ void start(Context& context, const Views& in, float* y, const Heads& heads) {
          heads);
 }
 
-/// Offsets must rise from 0 to T; one that does not is told.
-void check_offsets(Context& context, const TensorView& view, int64_t T) {
+}  // namespace
+
+void check_documents(Context& context, const TensorView& view, int64_t T) {
   const int64_t n_documents = view.count() - 1;
   const int32_t* offsets = view.as<int32_t>();
   FaultSlot* slot = context.fault([T](uint32_t place, uint32_t) {
@@ -169,8 +170,6 @@ void check_offsets(Context& context, const TensorView& view, int64_t T) {
   });
 }
 
-}  // namespace
-
 void attention(Context& context, const Views& in, const Views& out, const Options& options) {
   const Heads heads{in[0].extent(0),
                     options.integer("n_heads"),
@@ -179,7 +178,7 @@ void attention(Context& context, const Views& in, const Views& out, const Option
                     options.integer("sliding_window"),
                     in[3].count() - 1,
                     static_cast<float>(options.number("scale"))};
-  check_offsets(context, in[3], heads.T);
+  check_documents(context, in[3], heads.T);
   if (heads.T == 0 || heads.n_documents < 1) return;
   if (heads.n_heads > 65535) throw Failure{"attention with " + std::to_string(heads.n_heads) + " heads is more than the CUDA backend takes, 65535"};
   float* y = out[0].as<float>();

@@ -1,4 +1,5 @@
 // Cross entropy per row: log Σ e^(z - max) + max - z[target], in nats; rows with target -1 count 0. Sums of rows in double. Cost: T · V exponentials.
+// Its gradient for the logits: softmax(z) − 1 at the target, zeros in a row without one.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -26,6 +27,20 @@ BITWRIGHT_VECTOR double log_sum_exp(const float* row, int64_t n) {
   return std::log(total) + static_cast<double>(peak);
 }
 
+namespace {
+
+BITWRIGHT_VECTOR void softmax_of(const float* row, double log_sum, float* out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) out[i] = exp_lane(static_cast<float>(static_cast<double>(row[i]) - log_sum));
+}
+
+Status check_targets(const TensorView& targets, int64_t V) {
+  for (int64_t t = 0; t < targets.count(); ++t)
+    if (const int32_t target = targets.as<int32_t>()[t]; target < -1 || target >= V) return Status::error("target " + std::to_string(target) + " is outside the vocabulary of " + std::to_string(V));
+  return Status::fine();
+}
+
+}  // namespace
+
 Operation cross_entropy_operation() {
   return {"cross_entropy",
           [](const Specs& in, const Options&, Specs& out) {
@@ -37,12 +52,38 @@ Operation cross_entropy_operation() {
           [](RunContext& context, const Views& in, const Views& out, const Options&) {
             const int64_t V = in[0].extent(1);
             const int32_t* targets = in[1].as<int32_t>();
-            for (int64_t t = 0; t < in[0].extent(0); ++t)
-              if (targets[t] < -1 || targets[t] >= V) return Status::error("target " + std::to_string(targets[t]) + " is outside the vocabulary of " + std::to_string(V));
+            if (Status status = check_targets(in[1], V); !status.ok()) return status;
             context.pool.parallel_chunks(in[0].extent(0), 32, [&](int64_t begin, int64_t end) {
               for (int64_t t = begin; t < end; ++t) {
                 const float* row = in[0].as<float>() + t * V;
                 out[0].as<double>()[t] = targets[t] < 0 ? 0.0 : log_sum_exp(row, V) - static_cast<double>(row[targets[t]]);
+              }
+            });
+            return Status::fine();
+          }};
+}
+
+Operation cross_entropy_backward_operation() {
+  return {"cross_entropy_backward",
+          [](const Specs& in, const Options& options, Specs& out) {
+            Status status = cross_entropy_operation().infer(in, options, out);
+            if (status.ok()) out = {in[0]};
+            return status;
+          },
+          [](RunContext& context, const Views& in, const Views& out, const Options&) {
+            const int64_t V = in[0].extent(1);
+            const int32_t* targets = in[1].as<int32_t>();
+            if (Status status = check_targets(in[1], V); !status.ok()) return status;
+            context.pool.parallel_chunks(in[0].extent(0), 32, [&](int64_t begin, int64_t end) {
+              for (int64_t t = begin; t < end; ++t) {
+                const float* row = in[0].as<float>() + t * V;
+                float* gradient = out[0].as<float>() + t * V;
+                if (targets[t] < 0) {
+                  std::fill_n(gradient, V, 0.0f);
+                  continue;
+                }
+                softmax_of(row, log_sum_exp(row, V), gradient, V);
+                gradient[targets[t]] -= 1.0f;
               }
             });
             return Status::fine();

@@ -2,6 +2,7 @@
 //
 //   compare         Σa², Σb², Σ(a-b)², Σab, max|a-b|, max|a|       → mse, SQNR = 10 log10(Σa² / Σ(a-b)²), cosine
 //   hessian_error   tr(ΔW H ΔWᵀ), tr(W H Wᵀ)                       their quotient is the relative squared error of the layer's output (GPTQ's objective)
+//   fisher_error    Σ F (W − Ŵ)², Σ F                              twice the predicted change of the loss, and the trace, of a diagonal F
 //   histogram       counts over equal bins, then below and above
 //   summary         count, NaNs, infinities, min, max, sum, Σx², max|x| of the finite values, index of the first value that is not finite
 #include <algorithm>
@@ -107,6 +108,33 @@ Operation hessian_error_operation() {
           }};
 }
 
+Operation fisher_error_operation() {
+  return {"fisher_error",
+          [](const Specs& in, const Options&, Specs& out) {
+            if (in.size() != 3 || !is_float(in[0].dtype) || !is_float(in[1].dtype) || !is_float(in[2].dtype) || in[0].shape != in[1].shape || in[0].shape != in[2].shape)
+              return mismatch("W, What and F, float tensors of one shape", in);
+            out = {{DType::F64, {2}}};
+            return Status::fine();
+          },
+          [](RunContext& context, const Views& in, const Views& out, const Options&) {
+            double totals[2] = {};
+            reduce(
+                context.pool, in[0].count(), totals,
+                [&](int64_t begin, int64_t end, double* sums) {
+                  for (int64_t i = begin; i < end; ++i) {
+                    const double error = element_of(in[0], i) - element_of(in[1], i), F = element_of(in[2], i);
+                    sums[0] += F * error * error;
+                    sums[1] += F;
+                  }
+                },
+                [](double* all, const double* some) {
+                  for (int i = 0; i < 2; ++i) all[i] += some[i];
+                });
+            std::copy(totals, totals + 2, out[0].as<double>());
+            return Status::fine();
+          }};
+}
+
 Operation histogram_operation() {
   return {"histogram",
           [](const Specs& in, const Options& options, Specs& out) {
@@ -180,6 +208,6 @@ Operation summary_operation() {
 
 }  // namespace
 
-OperationList metric_operations() { return {compare_operation(), hessian_error_operation(), histogram_operation(), summary_operation()}; }
+OperationList metric_operations() { return {compare_operation(), hessian_error_operation(), fisher_error_operation(), histogram_operation(), summary_operation()}; }
 
 }  // namespace bitwright

@@ -74,6 +74,24 @@ void hessian_error(Context& context, const Views& in, const Views& out, const Op
   quadratic_form(context, w, rows, n, in[2].as<float>(), out[0].as<double>() + 1);
 }
 
+struct Weighted {
+  double error, trace;
+};
+struct AddWeighted {
+  __device__ Weighted operator()(const Weighted& a, const Weighted& b) const { return {a.error + b.error, a.trace + b.trace}; }
+};
+
+void fisher_error(Context& context, const Views& in, const Views& out, const Options&) {
+  const AnyFloat weight(in[0]), quantized(in[1]), information(in[2]);
+  reduce(
+      context, in[0].count(), Weighted{},
+      [=] __device__(int64_t i) {
+        const double error = weight.precise(i) - quantized.precise(i), F = information.precise(i);
+        return Weighted{F * error * error, F};
+      },
+      AddWeighted{}, out[0].as<Weighted>());
+}
+
 /// Bins that fit into a block's shared memory; with more of them the blocks count in the result itself.
 constexpr int64_t most_shared_bins = 4096;
 
@@ -136,6 +154,6 @@ void summary(Context& context, const Views& in, const Views& out, const Options&
 
 }  // namespace
 
-KernelList metric_kernels() { return {{"compare", compare}, {"hessian_error", hessian_error}, {"histogram", histogram}, {"summary", summary}}; }
+KernelList metric_kernels() { return {{"compare", compare}, {"hessian_error", hessian_error}, {"fisher_error", fisher_error}, {"histogram", histogram}, {"summary", summary}}; }
 
 }  // namespace bitwright::cuda

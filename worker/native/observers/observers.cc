@@ -13,6 +13,7 @@
 #include "observers/activation-scale.h"
 #include "observers/column-moments.h"
 #include "observers/cross-hessian.h"
+#include "observers/fisher.h"
 #include "observers/histogram-accumulate.h"
 
 namespace bitwright {
@@ -116,7 +117,7 @@ Operation weighted_accumulate_operation() {
 
 OperationList observer_operations() {
   return {hessian_accumulate_operation(),  hessian_diagonal_operation(),     column_range_accumulate_operation(), range_accumulate_operation(), weighted_accumulate_operation(),
-          activation_scale_operation(),   column_moments_operation(),       cross_hessian_accumulate_operation(), histogram_accumulate_operation()};
+          activation_scale_operation(),   column_moments_operation(),       cross_hessian_accumulate_operation(), histogram_accumulate_operation(), fisher_accumulate_operation()};
 }
 
 }  // namespace bitwright

@@ -137,7 +137,7 @@ void activation_scale(Context& context, const Views& in, const Views& out, const
 }  // namespace
 
 KernelList observer_kernels() {
-  return {{"hessian_accumulate", hessian_accumulate}, {"hessian_diagonal", hessian_diagonal}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"weighted_accumulate", weighted_accumulate}, {"activation_scale", activation_scale}, {"histogram_accumulate", histogram_accumulate}, {"column_moments_accumulate", column_moments_accumulate}, {"cross_hessian_accumulate", cross_hessian_accumulate}};
+  return {{"hessian_accumulate", hessian_accumulate}, {"hessian_diagonal", hessian_diagonal}, {"column_range_accumulate", column_range_accumulate}, {"range_accumulate", range_accumulate}, {"weighted_accumulate", weighted_accumulate}, {"activation_scale", activation_scale}, {"histogram_accumulate", histogram_accumulate}, {"column_moments_accumulate", column_moments_accumulate}, {"cross_hessian_accumulate", cross_hessian_accumulate}, {"fisher_accumulate", fisher_accumulate}};
 }
 
 }  // namespace bitwright::cuda
