@@ -272,6 +272,7 @@ export function createRunController({ context, server, status, reports, sensitiv
             plan: { ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() },
             bits: [...analyzedBits],
             end_to_end: false,
+            fisher: false,
             keep_weights: false,
           },
           { signal: abort.signal, onProgress: ({ fraction, message }) => status.progress(fraction, message, null) },

@@ -4,11 +4,13 @@ import { AllocationError, closedFormBits, ParetoCurve, type Candidate, type Cand
 import type { CandidateSensitivity, LayerSensitivity, SensitivityAnalysis } from './generated/sensitivity.js';
 
 /** Losses that add up over layers to a first approximation. */
-export const lossMetrics = ['mean_kld', 'relative_output_error', 'weight_squared_error'] as const;
+export const lossMetrics = ['mean_kld', 'fisher_loss', 'relative_output_error', 'weight_squared_error'] as const;
 export type LossMetric = (typeof lossMetrics)[number];
 
 export const lossTitles: Record<LossMetric, string> = {
   mean_kld: 'sum of the KL divergences of each layer alone, nats',
+  fisher_loss:
+    'sum of the losses that the Fisher information estimates for each layer alone, nats per token (their order holds, not their size)',
   relative_output_error: 'sum of the relative output errors of each layer alone',
   weight_squared_error: 'sum of the squared errors of the weights',
 };
@@ -17,12 +19,13 @@ export const lossTitles: Record<LossMetric, string> = {
 export function bestMetric({ layers }: SensitivityAnalysis): LossMetric {
   const candidates = layers.flatMap((layer) => layer.candidates);
   if (candidates.every(({ mean_kld }) => mean_kld !== null)) return 'mean_kld';
+  if (candidates.every(({ fisher_loss }) => typeof fisher_loss === 'number')) return 'fisher_loss';
   return candidates.every(({ relative_output_error }) => relative_output_error !== null) ? 'relative_output_error' : 'weight_squared_error';
 }
 
 function lossOf(layer: LayerSensitivity, candidate: CandidateSensitivity, metric: LossMetric): number {
   const value = metric === 'weight_squared_error' ? candidate.weight_mse * layer.rows * layer.columns : candidate[metric];
-  if (value === null) throw new AllocationError(`${layer.name} with ${candidate.num_bits} bits has no ${metric}`);
+  if (value === null || value === undefined) throw new AllocationError(`${layer.name} with ${candidate.num_bits} bits has no ${metric}`);
   return value;
 }
 

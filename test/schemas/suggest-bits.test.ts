@@ -75,6 +75,16 @@ test('the choice spends bits where they count, within the budget, and beats ever
 test('the metric is the one that tells most of those that are there', () => {
   assert.equal(bestMetric(analysis(layers)), 'mean_kld');
   assert.equal(bestMetric(analysis([...layers, layer('x', 'x', 8, 1, [2], false)])), 'relative_output_error');
+  const predicted = [...layers, layer('x', 'x', 8, 1, [2], false)].map((one) => ({
+    ...one,
+    candidates: one.candidates.map((candidate) => ({ ...candidate, fisher_loss: 4 ** -candidate.num_bits })),
+  }));
+  assert.equal(bestMetric(analysis(predicted)), 'fisher_loss');
+  const { metric, loss } = suggestBits(analysis(predicted.slice(0, 1)), 1e9, 'fisher_loss');
+  assert.deepEqual([metric, loss], ['fisher_loss', 4 ** -Math.max(...predicted[0]!.candidates.map(({ num_bits }) => num_bits))]);
+  // An embedding has no gradient: it cannot be added up with the others.
+  const embedding = { ...predicted[0]!, candidates: predicted[0]!.candidates.map((candidate) => ({ ...candidate, fisher_loss: null })) };
+  assert.equal(bestMetric(analysis([...predicted, embedding])), 'relative_output_error');
   assert.throws(
     () => suggestBits(analysis([layer('x', 'x', 8, 1, [2], false)]), 1e9, 'mean_kld'),
     (error: unknown) => error instanceof AllocationError && /x with 2 bits has no mean_kld/.test(error.message),

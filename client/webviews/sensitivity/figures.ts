@@ -19,6 +19,7 @@ type CandidateKey = Exclude<keyof CandidateSensitivity, 'num_bits' | 'scheme' | 
 const candidateKeys: readonly CandidateKey[] = [
   'mean_kld',
   'perplexity_change',
+  'fisher_loss',
   'relative_output_error',
   'weight_mse',
   'weight_sqnr_db',
@@ -26,6 +27,7 @@ const candidateKeys: readonly CandidateKey[] = [
 ];
 
 const layerFigures: Readonly<Record<string, (layer: LayerSensitivity) => number | null>> = {
+  fisher_trace: ({ fisher_trace }) => fisher_trace ?? null,
   kurtosis: ({ activations }) => activations?.kurtosis ?? null,
   max_over_median: ({ activations }) => activations?.max_over_median ?? null,
   weight_variance: ({ weight_variance }) => weight_variance,

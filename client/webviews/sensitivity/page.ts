@@ -18,11 +18,13 @@ const fileName = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
 const possibleLosses = ({ layers }: SensitivityAnalysis): LossMetric[] =>
   lossMetrics.filter(
     (metric) =>
-      metric === 'weight_squared_error' || layers.every(({ candidates }) => candidates.every((candidate) => candidate[metric] !== null)),
+      metric === 'weight_squared_error' ||
+      layers.every(({ candidates }) => candidates.every((candidate) => typeof candidate[metric] === 'number')),
   );
 
 const lossNames: Record<LossMetric, string> = {
   mean_kld: 'KL divergence',
+  fisher_loss: 'predicted loss (Fisher)',
   relative_output_error: 'relative output error',
   weight_squared_error: 'squared error of the weights',
 };

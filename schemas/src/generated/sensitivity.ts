@@ -62,6 +62,10 @@ export interface LayerSensitivity {
    */
   hessian_mean_diagonal: number | null;
   /**
+   * Trace of the empirical Fisher information of the weight, by predicted token; left out: not asked for, null: the layer has no gradient.
+   */
+  fisher_trace?: number | null;
+  /**
    * Of the inputs on the calibration rows.
    */
   activations: {
@@ -102,4 +106,8 @@ export interface CandidateSensitivity {
   relative_output_error: number | null;
   mean_kld: number | null;
   perplexity_change: number | null;
+  /**
+   * Predicted from squared gradients, nats per token; left out: not asked for, null: the layer has no gradient.
+   */
+  fisher_loss?: number | null;
 }

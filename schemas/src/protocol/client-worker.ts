@@ -94,6 +94,8 @@ export interface AnalyzeParams {
   bits: number[];
   /** KL divergence and perplexity with each candidate alone, on the text of the plan's evaluation. */
   end_to_end: boolean;
+  /** Squared gradients of the loss, and what they predict for each candidate. */
+  fisher: boolean;
   /** Each quantized weight stays in the folder, for a search. */
   keep_weights: boolean;
 }

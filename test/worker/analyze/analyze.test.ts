@@ -36,6 +36,7 @@ function analyzed(
   stopAt = Infinity,
   kind: 'cpu' | 'cuda' = 'cpu',
   keepWeights = false,
+  fisher = false,
 ): Promise<FinishedAnalysis & { fractions: number[] }> {
   const onDevice = async (device: Device) => {
     const fractions: number[] = [];
@@ -44,7 +45,7 @@ function analyzed(
       if (asked++ === stopAt) throw new Error('stop');
     };
     const watch = { onProgress: (fraction: number) => void fractions.push(fraction), throwIfCancelled };
-    return { ...(await analyze({ plan, bits, endToEnd, keepWeights, device, kind, version: 'test', watch })), fractions };
+    return { ...(await analyze({ plan, bits, endToEnd, fisher, keepWeights, device, kind, version: 'test', watch })), fractions };
   };
   return withDevice(onDevice, 2, kind);
 }

@@ -31,7 +31,7 @@ const watch = { onProgress: () => undefined, throwIfCancelled: () => undefined }
 
 async function analyzed(dir: string, keepWeights = true, ignored = ''): Promise<QuantizationPlan> {
   const plan = await planIn(dir, recipe(4, 'out', ignored));
-  const input = { plan, bits: [2, 4, 8], endToEnd: false, keepWeights, kind: 'cpu', version: 'test', watch } as const;
+  const input = { plan, bits: [2, 4, 8], endToEnd: false, fisher: false, keepWeights, kind: 'cpu', version: 'test', watch } as const;
   await withDevice((device) => analyze({ ...input, device }), 2);
   return plan;
 }

@@ -33,6 +33,7 @@ import type { Device, Tensor } from '../tensor/tensor.js';
 import { AnalysisJournal, type EndToEndFacts, type LayerFacts } from './analysis-journal.js';
 import { measureCandidate, withBits } from './candidate.js';
 import { EndToEnd } from './end-to-end.js';
+import { Fisher } from './fisher.js';
 import { isThere, keepWeight } from './kept-weights.js';
 import { writeAnalysis } from './write-analysis.js';
 
@@ -40,6 +41,8 @@ export interface AnalysisInput {
   plan: QuantizationPlan;
   bits: readonly number[];
   endToEnd: boolean;
+  /** Squared gradients of the loss, and what they predict for each candidate. */
+  fisher: boolean;
   /** Keep each quantized weight, so that any mix of them can be measured at once. */
   keepWeights: boolean;
   device: Device;
@@ -66,7 +69,7 @@ export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
   const journal = await AnalysisJournal.open(dir, analysisWork(plan, text, kind, version));
   const analysis = new Analysis(input, layers, journal);
   const found = await analysis.run(dir, text);
-  await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits });
+  await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits, fisher: analysis.fisher });
   return { dir, resumed: journal.resumed, problems: analysis.problems };
 }
 
@@ -100,6 +103,8 @@ function checkInput({ plan, bits, endToEnd }: AnalysisInput, layers: readonly La
 /** Rows on their way through the model, and what is measured at each layer. */
 class Analysis {
   readonly problems: RunProblem[] = [];
+  /** null: not asked for, known from before, or without rows. */
+  fisher: Fisher | null = null;
   private done = 0;
 
   constructor(
@@ -114,8 +119,26 @@ class Analysis {
     using tokens = plan.calibration === null ? null : await loadTokenBatches(plan.calibration, plan.model, [device]);
     tokens?.problems.forEach((problem) => this.problems.push(problem));
     using decoder = tokens && openDecoder(plan.model, device, tokens.longest, 'Calibration');
+    const whole = activationBudget(device, 1, plan.model, plan.layers, availableMemory(plan), tokens?.largest ?? usualBatch);
+    if (tokens && decoder && (await this.lacksFisher())) {
+      const onBatch = (message: string): void => {
+        watch.throwIfCancelled();
+        watch.onProgress(0, message);
+      };
+      const { model } = plan;
+      this.fisher = await Fisher.measure({
+        model,
+        layers: this.layers,
+        tokens,
+        decoder,
+        device,
+        dir: path.join(dir, 'fisher'),
+        budget: whole,
+        onBatch,
+      });
+    }
     // The rows of the calibration take one half, those of the measurement end to end the other.
-    const budget = partOf(activationBudget(device, 1, plan.model, plan.layers, availableMemory(plan), tokens?.largest ?? usualBatch), 2);
+    const budget = partOf(whole, 2);
     using cache = new ActivationCache(device, path.join(dir, 'activations'), budget);
     const rows = tokens && decoder && this.rowsOf(decoder, tokens, cache);
     using endToEnd =
@@ -130,6 +153,7 @@ class Analysis {
       if (unit.block !== null) await endToEnd?.advance(unit.block);
     }
     await cache.removeFiles();
+    await this.fisher?.remove();
     return this.journal.endToEnd;
   }
 
@@ -159,6 +183,16 @@ class Analysis {
     if (rows !== null && unit.block !== null) await propagateBlock(rows, unit.block, weights);
   }
 
+  private get hasFisher(): boolean {
+    return this.fisher !== null && this.fisher.reason === null;
+  }
+
+  private async lacksFisher(): Promise<boolean> {
+    if (!this.input.fisher) return false;
+    for (const layer of this.layers) if (await this.isMissing(layer, false)) return true;
+    return false;
+  }
+
   private async isMissing({ name }: LayerPlan, endToEnd: boolean): Promise<boolean> {
     if (!this.journal.layers.has(name)) return true;
     for (const bit of this.input.bits) if (!(await this.isKnown(name, bit, endToEnd))) return true;
@@ -167,7 +201,8 @@ class Analysis {
 
   /** A weight that is to be kept, and whose file is gone, is quantized again. */
   private async isKnown(name: string, num_bits: number, endToEnd: boolean): Promise<boolean> {
-    if (this.journal.candidate(name, num_bits, endToEnd) === null) return false;
+    const known = this.journal.candidate(name, num_bits, endToEnd);
+    if (known === null || (this.input.fisher && known.fisher_loss === undefined)) return false;
     const kept = this.journal.kept(name, num_bits);
     return !this.input.keepWeights || (kept !== null && (await isThere(analysisDir(this.input.plan), kept)));
   }
@@ -214,6 +249,7 @@ class Analysis {
     if (observed !== null && !observed.absmax.every(Number.isFinite))
       throw runFailure.activationNotFinite(layer.name, 'a channel of its input holds NaN or infinity');
     const { kurtosis = null, max_over_median = null, absmax = [] } = observed ?? {};
+    const trace = this.hasFisher ? await this.fisher?.trace(layer, weight) : this.journal.layers.get(layer.name)?.fisher_trace;
     return {
       name: layer.name,
       role: layer.role,
@@ -224,6 +260,7 @@ class Analysis {
       bytes_before: weight.bytes,
       weight_variance: Math.max(0, squares / count - (sum / count) ** 2),
       hessian_mean_diagonal: observed?.meanDiagonal ?? null,
+      ...(trace !== undefined && { fisher_trace: trace }),
       activations: observed && { kurtosis, max_over_median, absmax: [...absmax] },
     };
   }
@@ -244,7 +281,9 @@ class Analysis {
         this.journal.addKept(await keepWeight(analysisDir(this.input.plan), this.layers.indexOf(layer), varied, stored));
       const { metrics, What } = await measureCandidate(varied, weight, hessian, this.input.keepWeights ? keep : null);
       using quantized = What;
-      const figures = endToEnd && (await endToEnd.measure(layer.block, layer.tensor, quantized));
+      const known = this.journal.candidate(layer.name, num_bits, endToEnd !== null);
+      const figures = known === null ? endToEnd && (await endToEnd.measure(layer.block, layer.tensor, quantized)) : null;
+      const predicted = this.hasFisher ? await this.fisher?.loss(layer, weight, quantized) : known?.fisher_loss;
       if (figures !== null) {
         await this.journal.setEndToEnd({ dataset, tokens: figures.tokens, perplexity: figures.perplexityBefore });
       }
@@ -257,8 +296,9 @@ class Analysis {
         weight_sqnr_db: metrics.weight_sqnr_db,
         weight_cosine: metrics.weight_cosine,
         relative_output_error: metrics.relative_output_error,
-        mean_kld: figures?.mean_kld ?? null,
-        perplexity_change: figures && figures.perplexity - figures.perplexityBefore,
+        mean_kld: figures?.mean_kld ?? known?.mean_kld ?? null,
+        perplexity_change: figures === null ? (known?.perplexity_change ?? null) : figures.perplexity - figures.perplexityBefore,
+        ...(predicted !== undefined && { fisher_loss: predicted }),
       };
       await this.journal.addCandidate(layer.name, candidate);
     }

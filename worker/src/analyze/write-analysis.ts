@@ -5,6 +5,7 @@ import type { LayerSensitivity, MetricDefinition, SensitivityAnalysis } from '..
 import { writeDurably, writeTextDurably } from '../checkpoint/durable-file.js';
 import { Sidecar } from '../report/sidecar.js';
 import type { AnalysisJournal, EndToEndFacts } from './analysis-journal.js';
+import type { Fisher } from './fisher.js';
 
 export const analysisFile = 'sensitivity.json';
 
@@ -40,6 +41,20 @@ const sensitivityMetrics: readonly MetricDefinition[] = [
     'Perplexity with this layer alone quantized, minus that of the model, on the same text',
     '1',
     'definition',
+  ),
+  definition(
+    'fisher_loss',
+    'Predicted loss change (Fisher)',
+    'With --fisher: ½ Σ F ΔW² over the weights, ΔW = W − Ŵ, F = 1/N Σ (∂L/∂W)² over the calibration rows, L the sum of −log p of a row’s tokens, N the predicted tokens of all rows',
+    'nats per token',
+    'diagonal empirical Fisher of SqueezeLLM, Kim et al., arXiv 2306.07629; second-order change of the loss as in HAWQ-V2, Dong et al., arXiv 1911.03852',
+  ),
+  definition(
+    'fisher_trace',
+    'Trace of the Fisher information',
+    'With --fisher: Σ F over the weights of the layer, F as in the predicted loss change',
+    'nats per token and square of a weight',
+    'empirical Fisher in place of the Hessian whose trace HAWQ-V2 takes, arXiv 1911.03852',
   ),
   definition(
     'kurtosis',
@@ -79,9 +94,11 @@ interface AnalysisFacts {
   layers: readonly LayerPlan[];
   journal: AnalysisJournal;
   endToEnd: EndToEndFacts | null;
+  fisher: Pick<Fisher, 'reason'> | null;
 }
 
-export async function writeAnalysis({ plan, version, dir, bits, layers, journal, endToEnd }: AnalysisFacts): Promise<void> {
+export async function writeAnalysis(facts: AnalysisFacts): Promise<void> {
+  const { plan, version, dir, bits, layers, journal, endToEnd, fisher } = facts;
   const sidecar = new Sidecar('activations.bin');
   const analysis: SensitivityAnalysis = {
     sensitivity_version: 1,
@@ -92,9 +109,10 @@ export async function writeAnalysis({ plan, version, dir, bits, layers, journal,
     end_to_end: endToEnd,
     bits: [...bits],
     metrics: [...sensitivityMetrics],
-    not_measured: notMeasured(plan, endToEnd),
+    not_measured: [],
     layers: layers.map(({ name }) => layerOf(name, journal, bits, sidecar)),
   };
+  analysis.not_measured = notMeasured(plan, endToEnd, withoutFisher(plan, fisher, analysis.layers));
   await writeDurably(path.join(dir, sidecar.file), sidecar.chunks, 'the arrays of the analysis');
   await writeTextDurably(path.join(dir, analysisFile), `${JSON.stringify(analysis, null, 2)}\n`);
 }
@@ -114,9 +132,26 @@ function layerOf(name: string, journal: AnalysisJournal, bits: readonly number[]
   };
 }
 
-function notMeasured(plan: QuantizationPlan, endToEnd: EndToEndFacts | null): string[] {
+/** Which layers have no Fisher information, and why; null: all have it. */
+function withoutFisher(plan: QuantizationPlan, fisher: AnalysisFacts['fisher'], layers: readonly LayerSensitivity[]): string | null {
+  const without = layers.filter(({ fisher_trace }) => typeof fisher_trace !== 'number');
+  if (without.length === 0) return null;
+  const names =
+    without.length === layers.length
+      ? 'fisher_loss and fisher_trace'
+      : `fisher_loss and fisher_trace of ${without.map(({ name }) => name).join(', ')}`;
+  if (plan.calibration === null)
+    return `${names}: gradients need calibration rows, and the plan has none, as no modifier of the recipe needs them; GPTQModifier with a calibration does.`;
+  if (fisher !== null && fisher.reason !== null) return `${names}: ${fisher.reason}`;
+  if (without.every(({ fisher_trace }) => fisher_trace === null))
+    return `${names}: gradients are those of the linears of the blocks and of a head with a weight of its own, and this is neither.`;
+  return `${names}: not asked for; --fisher measures them.`;
+}
+
+function notMeasured(plan: QuantizationPlan, endToEnd: EndToEndFacts | null, fisher: string | null): string[] {
   return [
-    'fisher_trace and hessian_trace: empirical Fisher information and the trace of the Hessian of the loss (Hutchinson) need gradients, which Bitwright does not compute yet.',
+    ...(fisher === null ? [] : [fisher]),
+    'hessian_trace: the trace of the Hessian of the loss (Hutchinson) needs second derivatives, which Bitwright does not compute.',
     ...(plan.transforms.length > 0
       ? ['transforms: the weights are those of the model; the transforms of the recipe were not applied.']
       : []),

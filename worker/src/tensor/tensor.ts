@@ -6,6 +6,9 @@ const bytesPerElement: Record<DType, number> = { F64: 8, F32: 4, F16: 2, BF16: 2
 export class Device {
   /** Handles that JavaScript holds; zero after every finished run. */
   liveTensors = 0;
+  /** Sees every operation as it is enqueued (tape.ts). */
+  recorder:
+    ((operation: string, inputs: readonly (Tensor | null)[], options: OperationOptions, results: readonly Tensor[]) => void) | null = null;
 
   constructor(readonly native: NativeDevice) {}
 
@@ -39,13 +42,15 @@ export class Device {
   }
 
   enqueue(operation: string, inputs: readonly (Tensor | null)[], options: OperationOptions = {}): Tensor[] {
-    return this.native
+    const results = this.native
       .enqueue(
         operation,
         inputs.map((tensor) => tensor && tensor.handle),
         options,
       )
       .map((handle) => new Tensor(this, handle));
+    this.recorder?.(operation, inputs, options, results);
+    return results;
   }
 
   sync(): Promise<void> {

@@ -17,12 +17,13 @@ export const analyzeCommand: Command = {
   summary: 'Measure how sensitive each layer is, for every number of bits.',
   description: `Each layer that the recipe quantizes is quantized alone, with its own method and scheme and each number of bits: weight error, output error on the
 calibration rows and, with --end-to-end, KL divergence and perplexity of the whole model on the text of evaluate (costly: one pass of half the model for
-each candidate). Empirical Fisher information and the trace of the Hessian of the loss need gradients and are not measured. Written to
+each candidate). With --fisher the loss of each candidate is predicted from squared gradients: one pass forwards and backwards for all of them. Written to
 OUTPUT.analysis/sensitivity.json; running again continues, and measures only what is new.`,
   operands: { least: 1, most: 1 },
   options: {
     bits: { value: 'LIST', description: 'numbers of bits from 2 to 8, with commas between (default: 2,3,4,8)' },
     'end-to-end': { value: null, description: 'also measure the predictions of the whole model with each candidate' },
+    fisher: { value: null, description: 'also predict the loss of each candidate by the empirical Fisher information (gradients)' },
     'keep-weights': { value: null, description: 'keep each quantized weight beside the analysis, for suggest --max-kld' },
     out: outOption,
     device: deviceOption,
@@ -44,7 +45,13 @@ OUTPUT.analysis/sensitivity.json; running again continues, and measures only wha
     const interrupt = onInterrupt(() => abort.abort(), worker.kill);
     try {
       const result = await worker.analyze(
-        { plan, bits, end_to_end: invocation.flag('end-to-end'), keep_weights: invocation.flag('keep-weights') },
+        {
+          plan,
+          bits,
+          end_to_end: invocation.flag('end-to-end'),
+          fisher: invocation.flag('fisher'),
+          keep_weights: invocation.flag('keep-weights'),
+        },
         { signal: abort.signal, onProgress: ({ fraction, message }) => progress.update(fraction, null, message) },
       );
       progress.end();
@@ -102,9 +109,11 @@ function analysisLines(analysis: SensitivityAnalysis, { dir, resumed }: { dir: s
   const [title, key] =
     end_to_end !== null
       ? (['KL divergence, nats', 'mean_kld'] as const)
-      : calibration !== null
-        ? (['relative output error', 'relative_output_error'] as const)
-        : (['weight MSE', 'weight_mse'] as const);
+      : layers.some(({ fisher_trace }) => typeof fisher_trace === 'number')
+        ? (['predicted loss, nats per token', 'fisher_loss'] as const)
+        : calibration !== null
+          ? (['relative output error', 'relative_output_error'] as const)
+          : (['weight MSE', 'weight_mse'] as const);
   const columns: Column[] = [
     { title: `${title}`, align: 'left' },
     ...bits.map((bit): Column => ({ title: `${bit} bit`, align: 'right' })),

@@ -49,7 +49,7 @@ bitwright analyze --keep-weights has kept: bits go down until the limit is passe
       description: `loss to add up: ${lossMetrics.join(', ')} (default: the first that was measured)`,
       form: {
         fits: (value) => (lossMetrics as readonly string[]).includes(value),
-        words: `${lossMetrics.join(', ')} (Fisher information and the trace of the Hessian of the loss need gradients, which are not computed yet)`,
+        words: lossMetrics.join(', '),
       },
     },
     write: { value: null, description: 'change the recipe file' },

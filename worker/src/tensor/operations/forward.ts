@@ -1,8 +1,8 @@
-// Native operations of worker/native/forward: what calibration and evaluation run.
+// Native operations of worker/native/forward: what calibration and evaluation run, and its gradients.
 // T tokens, I in_features (columns), O out_features (rows), V vocabulary, G scale groups per row; activations are F32.
 import type { GridArgs } from '../grid-args.js';
 import type { Tensor } from '../tensor.js';
-import { one } from './results.js';
+import { one, three, two } from './results.js';
 
 /** table [V, I] (any float type), ids I32 [T] → F32 [T, I]. An id outside [0, V) fails. */
 export const embedding = (table: Tensor, ids: Tensor): Tensor => one(table.device.enqueue('embedding', [table, ids]));
@@ -63,3 +63,25 @@ export const fakeQuantizeLocal = (x: Tensor, globalScale: Tensor, options: { gro
 /** Quantize-dequantize of inputs with a stored scale [1] and zero point I8 [1] or null. */
 export const fakeQuantizeStatic = (x: Tensor, scale: Tensor, zeroPoint: Tensor | null, options: GridArgs): Tensor =>
   one(x.device.enqueue('fake_quantize_static', [x, scale, zeroPoint], { ...options }));
+
+// ---- gradients: dy F32 is that of the result, and the gradient for an input has its shape ----
+
+/** dy F32 [T, O] · weight [O, I] (any float type) → F32 [T, I]. */
+export const linearBackward = (dy: Tensor, weight: Tensor): Tensor => one(dy.device.enqueue('linear_backward', [dy, weight]));
+export const rmsnormBackward = (x: Tensor, weight: Tensor, dy: Tensor, eps: number): Tensor =>
+  one(x.device.enqueue('rmsnorm_backward', [x, weight, dy], { eps }));
+/** Of gate and up. */
+export const siluMulBackward = (gate: Tensor, up: Tensor, dy: Tensor): [Tensor, Tensor] =>
+  two(gate.device.enqueue('silu_mul_backward', [gate, up, dy]));
+/** Of q, k and v. */
+export const attentionBackward = (
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  offsets: Tensor,
+  dy: Tensor,
+  options: Parameters<typeof attention>[4],
+): [Tensor, Tensor, Tensor] => three(q.device.enqueue('attention_backward', [q, k, v, offsets, dy], options));
+/** Of the sum of the rows' cross entropies, for the logits: softmax less one at the target. */
+export const crossEntropyBackward = (logits: Tensor, targets: Tensor): Tensor =>
+  one(logits.device.enqueue('cross_entropy_backward', [logits, targets]));

@@ -8,6 +8,8 @@ export const compare = (a: Tensor, b: Tensor): Tensor => one(a.device.enqueue('c
 /** F64 [2]: tr(ΔW H ΔWᵀ) and tr(W H Wᵀ) with ΔW = W − What. */
 export const hessianError = (weight: Tensor, quantized: Tensor, hessian: Tensor): Tensor =>
   one(weight.device.enqueue('hessian_error', [weight, quantized, hessian]));
+/** F64 [2]: Σ F (W − What)² and Σ F, any float types of one shape. */
+export const fisherError = (W: Tensor, What: Tensor, F: Tensor): Tensor => one(W.device.enqueue('fisher_error', [W, What, F]));
 /** I64 [n_bins + 2]: counts in equal bins over [min, max], then below, then above. */
 export const histogram = (x: Tensor, options: { min: number; max: number; n_bins: number }): Tensor =>
   one(x.device.enqueue('histogram', [x], options));

@@ -24,6 +24,10 @@ export const columnRangeAccumulate = (ranges: Tensor, x: Tensor): void => {
 export const columnMomentsAccumulate = (moments: Tensor, x: Tensor): void => {
   moments.device.enqueue('column_moments_accumulate', [moments, x]);
 };
+/** F ← F + (dyᵀ x)², F F32 [O, I], dy F32 [T, O], x F32 [T, I] of one document: squares of the gradient of its loss for the weight. */
+export const fisherAccumulate = (F: Tensor, dy: Tensor, x: Tensor): void => {
+  F.device.enqueue('fisher_accumulate', [F, dy, x]);
+};
 /** Running extremes of the whole tensor: range F32 [2], x F32 [T, I]. */
 export const rangeAccumulate = (range: Tensor, x: Tensor): void => {
   range.device.enqueue('range_accumulate', [range, x]);
