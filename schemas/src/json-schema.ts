@@ -1,9 +1,34 @@
 // Validates values by JSON Schema; the only importer of ajv. A schema is compiled at its first use: the code that ajv writes for all of them
 // was more than half of all bundles when it was written at build time. What a reference to another file leads to is compiled when a value comes there.
-// Not the whole of ajv: no meta schema is asked, nothing has a discriminator.
+// Not the whole of ajv, but the keywords that our schemas have; in strict mode another one is an error at the first use of its schema.
 import Ajv from 'ajv/dist/core';
-import type { AnySchemaObject, ErrorObject, FuncKeywordDefinition, Options, SchemaObjCxt, ValidateFunction } from 'ajv/dist/core';
-import draft7 from 'ajv/dist/vocabularies/draft7';
+import type {
+  AnySchemaObject,
+  ErrorObject,
+  FuncKeywordDefinition,
+  KeywordDefinition,
+  Options,
+  SchemaObjCxt,
+  ValidateFunction,
+} from 'ajv/dist/core';
+import additionalProperties from 'ajv/dist/vocabularies/applicator/additionalProperties';
+import anyOf from 'ajv/dist/vocabularies/applicator/anyOf';
+import items from 'ajv/dist/vocabularies/applicator/items';
+import patternProperties from 'ajv/dist/vocabularies/applicator/patternProperties';
+import properties from 'ajv/dist/vocabularies/applicator/properties';
+import references from 'ajv/dist/vocabularies/core';
+import { metadataVocabulary } from 'ajv/dist/vocabularies/metadata';
+import constant from 'ajv/dist/vocabularies/validation/const';
+import enumeration from 'ajv/dist/vocabularies/validation/enum';
+import limitItems from 'ajv/dist/vocabularies/validation/limitItems';
+import limitNumber from 'ajv/dist/vocabularies/validation/limitNumber';
+import pattern from 'ajv/dist/vocabularies/validation/pattern';
+import required from 'ajv/dist/vocabularies/validation/required';
+
+const applicators = [anyOf, additionalProperties, properties, patternProperties, items];
+/** Of `type` ajv has the rules without a definition. */
+const type: KeywordDefinition = { keyword: 'type', schemaType: ['string', 'array'] };
+const validations = [type, limitNumber, pattern, required, limitItems, constant, enumeration];
 
 /** What a schema refuses, with ajv's words and without its types. */
 export interface SchemaFinding {
@@ -40,8 +65,7 @@ function compile(files: Readonly<Record<string, object>>, entry: string): Valida
     validateSchema: false,
     uriResolver: fileNames,
   });
-  for (const vocabulary of draft7) ajv.addVocabulary(vocabulary);
-  ajv.addVocabulary(['x-bitwright']);
+  ajv.addVocabulary([...references, ...validations, ...applicators, ...metadataVocabulary, 'x-bitwright']);
   ajv.addKeyword(referenceInTime);
   for (const schema of Object.values(files)) ajv.addSchema(withReferencesInTime(schema));
   const validate = ajv.getSchema(entry);
