@@ -13,7 +13,7 @@ import type {
 } from 'ajv/dist/core';
 import additionalProperties from 'ajv/dist/vocabularies/applicator/additionalProperties';
 import anyOf from 'ajv/dist/vocabularies/applicator/anyOf';
-import items from 'ajv/dist/vocabularies/applicator/items';
+import allItems from 'ajv/dist/vocabularies/applicator/items';
 import patternProperties from 'ajv/dist/vocabularies/applicator/patternProperties';
 import properties from 'ajv/dist/vocabularies/applicator/properties';
 import references from 'ajv/dist/vocabularies/core';
@@ -25,6 +25,8 @@ import limitNumber from 'ajv/dist/vocabularies/validation/limitNumber';
 import pattern from 'ajv/dist/vocabularies/validation/pattern';
 import required from 'ajv/dist/vocabularies/validation/required';
 
+/** ajv says so where the keyword that it comes before is not there. */
+const { before: _uniqueItems, ...items } = allItems;
 const applicators = [anyOf, additionalProperties, properties, patternProperties, items];
 /** Of `type` ajv has the rules without a definition. */
 const type: KeywordDefinition = { keyword: 'type', schemaType: ['string', 'array'] };

@@ -15,32 +15,32 @@ const findingsOfPlan = /* @__PURE__ */ alone(planSchema);
 const findingsOfReport = /* @__PURE__ */ alone(reportSchema);
 const findingsOfSensitivity = /* @__PURE__ */ alone(sensitivitySchema);
 
-const describe = (findings: readonly SchemaFinding[]): string =>
+const describe = (whole: string, findings: readonly SchemaFinding[]): string =>
   findings
     .slice(0, 3)
-    .map((finding) => `${finding.path.join('.') || 'the plan'} ${finding.message}`)
+    .map((finding) => `${finding.path.join('.') || whole} ${finding.message}`)
     .join('; ');
 
 /** A plan that crossed a process border; answers a sentence when it is none. */
 export function asPlan(value: unknown): { plan: QuantizationPlan } | { error: string } {
   const findings = findingsOfPlan(value);
-  return findings.length === 0 ? { plan: value as QuantizationPlan } : { error: describe(findings) };
+  return findings.length === 0 ? { plan: value as QuantizationPlan } : { error: describe('the plan', findings) };
 }
 
 export function asReport(value: unknown): { report: RunReport } | { error: string } {
   const findings = findingsOfReport(value);
-  return findings.length === 0 ? { report: value as RunReport } : { error: describe(findings) };
+  return findings.length === 0 ? { report: value as RunReport } : { error: describe('the report', findings) };
 }
 
 export function asSensitivity(value: unknown): { analysis: SensitivityAnalysis } | { error: string } {
   const findings = findingsOfSensitivity(value);
-  return findings.length === 0 ? { analysis: value as SensitivityAnalysis } : { error: describe(findings) };
+  return findings.length === 0 ? { analysis: value as SensitivityAnalysis } : { error: describe('the analysis', findings) };
 }
 
 /** Its plan is one of this version, too. */
 export function asLock(value: unknown): { lock: LockWithPlan } | { error: string } {
   const findings = findingsOfLock(value);
-  if (findings.length > 0) return { error: describe(findings) };
+  if (findings.length > 0) return { error: describe('the lock', findings) };
   const lock = value as RunLock;
   const plan = asPlan(lock.plan);
   return 'error' in plan ? { error: `its plan: ${plan.error}` } : { lock: { ...lock, plan: plan.plan } };

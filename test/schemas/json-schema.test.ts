@@ -8,6 +8,7 @@ import reportSchema from '../../schemas/report.schema.json';
 import sensitivitySchema from '../../schemas/sensitivity.schema.json';
 import { schemaValidator } from '../../schemas/src/json-schema.js';
 import { recipeSchemaFiles } from '../../schemas/src/recipe-schema-files.js';
+import { asLock, asReport } from '../../schemas/src/validate.js';
 
 test('the schemas follow draft 7, and all that they refer to is there', () => {
   const ajv = new Ajv({ strict: true, allowUnionTypes: true, strictTypes: false });
@@ -18,6 +19,19 @@ test('the schemas follow draft 7, and all that they refer to is there', () => {
     ajv.addSchema(schema);
   }
   for (const schema of schemas) assert.equal(typeof ajv.getSchema((schema as { $id: string }).$id), 'function');
+});
+
+test('the validator knows every keyword of every schema, each of which it compiles alone', () => {
+  const files = recipeSchemaFiles.files as Record<string, { $id: string }>;
+  for (const { $id } of Object.values(files)) schemaValidator(files, $id)({});
+  for (const schema of [lockSchema, planSchema, reportSchema, sensitivitySchema]) schemaValidator({ [schema.$id]: schema }, schema.$id)({});
+  assert.throws(() => schemaValidator({ s: { $id: 's', uniqueItems: true } }, 's')([]), /strict mode: unknown keyword: "uniqueItems"/);
+});
+
+test('what is none of what it should be is called by its name', () => {
+  const [report, lock] = [asReport({}), asLock({})];
+  assert.match('error' in report ? report.error : '', /^the report must have required property/);
+  assert.match('error' in lock ? lock.error : '', /^the lock must have required property/);
 });
 
 test('a path has the keys as they are written and the indices as numbers', () => {
