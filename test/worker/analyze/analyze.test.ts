@@ -149,6 +149,20 @@ test(
     }),
 );
 
+test('gradients that cannot be had do not have every candidate measured again', { skip: skipWithoutShared }, () =>
+  inTemporaryFolder(async (dir) => {
+    const rounding = gptq('Linear', false).replace('GPTQModifier', 'QuantizationModifier');
+    const plan = { ...(await planIn(dir, rounding)), calibration: null };
+    const asked = () => analyzed(plan, [4], false, Infinity, 'cpu', false, true);
+    const first = await asked();
+    assert.match(read(first.dir).not_measured.join(' '), /fisher_loss and fisher_trace: gradients need calibration rows/);
+    const journal = () => readFileSync(path.join(first.dir, 'journal.jsonl'), 'utf8').split('\n').sort();
+    const known = journal();
+    await asked();
+    assert.deepEqual(journal(), known);
+  }),
+);
+
 test('what cannot be analyzed is refused with the reason', { skip: skipWithoutShared }, () =>
   inTemporaryFolder(async (dir) => {
     const plan = await planIn(dir, gptq('Linear', false));

@@ -187,8 +187,13 @@ class Analysis {
     return this.fisher !== null && this.fisher.reason === null;
   }
 
+  /** Asked for, and not known to be out of reach. */
+  private get mayHaveFisher(): boolean {
+    return this.input.fisher && this.input.plan.calibration !== null && (this.fisher === null || this.fisher.reason === null);
+  }
+
   private async lacksFisher(): Promise<boolean> {
-    if (!this.input.fisher) return false;
+    if (!this.mayHaveFisher) return false;
     for (const layer of this.layers) if (await this.isMissing(layer, false)) return true;
     return false;
   }
@@ -202,7 +207,7 @@ class Analysis {
   /** A weight that is to be kept, and whose file is gone, is quantized again. */
   private async isKnown(name: string, num_bits: number, endToEnd: boolean): Promise<boolean> {
     const known = this.journal.candidate(name, num_bits, endToEnd);
-    if (known === null || (this.input.fisher && known.fisher_loss === undefined)) return false;
+    if (known === null || (this.mayHaveFisher && known.fisher_loss === undefined)) return false;
     const kept = this.journal.kept(name, num_bits);
     return !this.input.keepWeights || (kept !== null && (await isThere(analysisDir(this.input.plan), kept)));
   }
