@@ -135,6 +135,9 @@ test('a GGUF file that a run has written is evaluated and inspected like any mod
   }
   const [before = 0, after = 0] = perplexities;
   assert.ok(Math.abs(after / before - 1) < 0.02 && after !== before, perplexities.join(', '));
+  const listed = (await run('inspect', 'gguf')).stdout;
+  assert.match(listed, /^Weights {7}\d+ tensors, [\d.]+ kB in 1 file$/m, 'bytes of blocks are no values');
+  assert.match(listed, /shape as stored/);
   const { code, stdout, stderr } = await run('inspect', 'gguf', '--layer', 'model.layers.0.mlp.up_proj', '--json');
   assert.equal(code, 0, stderr);
   assert.ok((JSON.parse(stdout) as TensorStatistics).count > 0);

@@ -83,13 +83,16 @@ function modelLines(model: ModelDescription): string[] {
     ...(quantization === null
       ? []
       : [`Quantized     ${quantization.format}, ${counted(Object.keys(quantization.layers).length, 'layer')}`]),
-    `Weights       ${counted(model.tensors.length, 'tensor')}, ${thousands(elements)} values, ${bytesText(bytes)} in ${counted(model.files.length, 'file')}, mostly ${model.dtype}`,
+    // Of packed codes the shape tells words or bytes, and no number of weights.
+    quantization === null
+      ? `Weights       ${counted(model.tensors.length, 'tensor')}, ${thousands(elements)} values, ${bytesText(bytes)} in ${counted(model.files.length, 'file')}, mostly ${model.dtype}`
+      : `Weights       ${counted(model.tensors.length, 'tensor')}, ${bytesText(bytes)} in ${counted(model.files.length, 'file')}`,
     '',
     ...table(
       [
         { title: 'tensor', align: 'left' },
         { title: 'dtype', align: 'left' },
-        { title: 'shape', align: 'right' },
+        { title: quantization === null ? 'shape' : 'shape as stored', align: 'right' },
         { title: 'size', align: 'right' },
         { title: quantization === null ? '' : 'scheme', align: 'left' },
       ],
