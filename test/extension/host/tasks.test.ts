@@ -49,9 +49,13 @@ describe('tasks of a recipe', () => {
 
   it('show the problems of a recipe that is not open where they are', async () => {
     const uri = await writeRecipe('task-with-error.quant.yaml', broken);
-    assert.equal(await execute('check task-with-error.quant.yaml'), 1);
-    // No event tells of what a task found.
-    while (vscode.languages.getDiagnostics(uri).length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    // VS Code now and then matches nothing of a task that ends soon (microsoft/vscode#184523, open): whoever sees none runs it again, and so do we.
+    for (let runs = 0; runs < 3 && vscode.languages.getDiagnostics(uri).length === 0; runs += 1) {
+      assert.equal(await execute('check task-with-error.quant.yaml'), 1);
+      // No event tells of what a task found.
+      for (let waits = 0; waits < 200 && vscode.languages.getDiagnostics(uri).length === 0; waits += 1)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     const [problem, ...others] = vscode.languages.getDiagnostics(uri);
     assert.ok(problem);
     assert.deepEqual(others, []);
