@@ -22,6 +22,7 @@ export interface LlamaChanges {
 /** Two blocks of a Llama model: hidden 64, intermediate 172, as in stories260K. */
 export function tinyLlama(changes: LlamaChanges = {}): TinyModel {
   const { blocks = 2, hidden = 64, intermediate = 172, keyValues = 32, vocabulary = 32 } = changes;
+  const heads = Number(changes.config?.['num_attention_heads'] ?? 8);
   const tensors: TinyModel['tensors'] = {
     'model.embed_tokens.weight': [vocabulary, hidden],
     'model.norm.weight': [hidden],
@@ -47,8 +48,8 @@ export function tinyLlama(changes: LlamaChanges = {}): TinyModel {
     hidden_size: hidden,
     intermediate_size: intermediate,
     num_hidden_layers: blocks,
-    num_attention_heads: 8,
-    num_key_value_heads: 4,
+    num_attention_heads: heads,
+    num_key_value_heads: (keyValues * heads) / hidden,
     vocab_size: vocabulary,
     max_position_embeddings: 128,
     ...changes.config,
