@@ -1,9 +1,10 @@
 // What an analysis has found so far, one line for each layer and one for each of its candidates, so that an interrupted one continues and another
 // choice of bits measures only what is new.
-import { open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { CandidateSensitivity, LayerSensitivity } from '../../../schemas/src/generated/sensitivity.js';
-import { makeFolder, syncDirectory, writeAll, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
+import { makeFolder, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
+import { appendToJournal, readJournal, rewriteJournal } from '../checkpoint/journal-file.js';
 import type { KeptWeight } from './kept-weights.js';
 
 export type LayerFacts = Omit<LayerSensitivity, 'candidates' | 'activations'> & {
@@ -52,8 +53,8 @@ export class AnalysisJournal {
     });
     const identity = path.join(dir, 'analysis.json');
     const text = await readOrNull(identity);
-    if (text === identityOf(work)) journal.read((await readOrNull(journal.file)) ?? '');
-    await writeTextDurably(journal.file, journal.lines());
+    if (text === identityOf(work)) await journal.read();
+    await rewriteJournal(journal.file, journal.lines());
     await writeTextDurably(identity, identityOf(work));
     journal.resumed = journal.candidates.size;
     return journal;
@@ -63,7 +64,7 @@ export class AnalysisJournal {
   static async find(dir: string, work: string): Promise<AnalysisJournal | null> {
     if ((await readOrNull(path.join(dir, 'analysis.json'))) !== identityOf(work)) return null;
     const journal = new AnalysisJournal(dir);
-    journal.read((await readOrNull(journal.file)) ?? '');
+    await journal.read();
     return journal;
   }
 
@@ -107,16 +108,8 @@ export class AnalysisJournal {
     return path.join(this.dir, 'journal.jsonl');
   }
 
-  /** A line that a kill cut short ends the journal. */
-  private read(text: string): void {
-    for (const content of text.split('\n').slice(0, -1)) {
-      let line: Line;
-      try {
-        line = JSON.parse(content) as Line;
-      } catch (error) {
-        if (error instanceof SyntaxError) return;
-        throw error;
-      }
+  private async read(): Promise<void> {
+    for (const line of await readJournal<Line>(this.file)) {
       if ('layer' in line) this.layers.set(line.layer.name, line.layer);
       else if ('endToEnd' in line) this.endToEnd = line.endToEnd;
       else if ('kept' in line) this.keptWeights.set(`${line.kept.name} ${line.kept.num_bits}`, line.kept);
@@ -125,28 +118,17 @@ export class AnalysisJournal {
     }
   }
 
-  private lines(): string {
+  private lines(): Line[] {
     const layers = [...this.layers.values()].map((layer): Line => ({ layer }));
     const candidates = [...this.candidates].map(([key, candidate]): Line => ({ name: key.slice(0, key.lastIndexOf(' ')), candidate }));
     const endToEnd: Line[] = this.endToEnd === null ? [] : [{ endToEnd: this.endToEnd }];
     const kept = [...this.keptWeights.values()].map((one): Line => ({ kept: one }));
     const mixes = [...this.mixes.values()].map((mix): Line => ({ mix }));
-    return [...endToEnd, ...layers, ...candidates, ...kept, ...mixes].map((line) => `${JSON.stringify(line)}\n`).join('');
+    return [...endToEnd, ...layers, ...candidates, ...kept, ...mixes];
   }
 
-  private async append(line: Line): Promise<void> {
-    try {
-      const handle = await open(this.file, 'a');
-      try {
-        await writeAll(handle, new TextEncoder().encode(`${JSON.stringify(line)}\n`));
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await syncDirectory(this.dir);
-    } catch (error) {
-      throw writeFailure(this.file, error, 'one more line');
-    }
+  private append(line: Line): Promise<void> {
+    return appendToJournal(this.file, line);
   }
 }
 

@@ -69,8 +69,20 @@ const isFolder = (dir: string): Promise<boolean> =>
 
 type WritableHandle = Awaited<ReturnType<typeof open>>;
 
+/** Writes behind what the file holds, or into a file that must not be there yet; it is on the disk when this resolves. */
+export async function writeSynced(file: string, flag: 'a' | 'wx', text: string): Promise<void> {
+  const handle = await open(file, flag);
+  try {
+    await writeAll(handle, new TextEncoder().encode(text));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await syncDirectory(path.dirname(file));
+}
+
 /** A write may take fewer bytes than it was given: on a nearly full disk it does. */
-export async function writeAll(handle: WritableHandle, bytes: Uint8Array): Promise<void> {
+async function writeAll(handle: WritableHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.byteLength;) done += (await handle.write(bytes, done, bytes.byteLength - done)).bytesWritten;
 }
 

@@ -6,11 +6,12 @@
 //   blocks/NNN.*     the shards and the sidecar arrays of the units
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerMetrics, RunProblem, TransformMetrics } from '../../../schemas/src/generated/report.js';
-import { makeFolder, syncDirectory, writeAll, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
+import { makeFolder, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
+import { appendToJournal, readJournal, rewriteJournal } from '../checkpoint/journal-file.js';
 
 export interface FinishedUnit {
   unit: number;
@@ -45,6 +46,8 @@ export function hashOfWork(plan: QuantizationPlan, device: string, version: stri
     .digest('hex');
 }
 
+const journalIn = (dir: string): string => path.join(dir, 'journal.jsonl');
+
 export class RunJournal {
   private constructor(
     readonly dir: string,
@@ -62,9 +65,9 @@ export class RunJournal {
       throw writeFailure(dir, error, 'a folder');
     }
     const known = await readIdentity(dir);
-    const finished = known?.work === work ? await verifyUnits(dir, await readLines(dir)) : [];
+    const finished = known?.work === work ? await verifyUnits(dir) : [];
     if (known !== null && finished.length > 0) {
-      await rewriteJournal(dir, finished);
+      await rewriteJournal(journalIn(dir), finished);
       return new RunJournal(dir, finished, null);
     }
     const begunAnew = known === null || known.work === work ? null : await whyAnew(dir, known, plan, device, version);
@@ -78,19 +81,7 @@ export class RunJournal {
 
   /** The unit counts as finished when its line is on the disk. */
   async append(unit: FinishedUnit): Promise<void> {
-    const file = path.join(this.dir, 'journal.jsonl');
-    try {
-      const handle = await open(file, 'a');
-      try {
-        await writeAll(handle, new TextEncoder().encode(`${JSON.stringify(unit)}\n`));
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await syncDirectory(this.dir);
-    } catch (error) {
-      throw writeFailure(file, error, 'one more line');
-    }
+    await appendToJournal(journalIn(this.dir), unit);
     this.finished.push(unit);
   }
 
@@ -110,7 +101,7 @@ async function whyAnew(
   version: string,
 ): Promise<BegunAnew | null> {
   if (known.device === undefined || hashOfWork(plan, known.device, known.bitwright_version) !== known.work) return null;
-  const n_finished = (await verifyUnits(dir, await readLines(dir))).length;
+  const n_finished = (await verifyUnits(dir)).length;
   if (n_finished === 0) return null;
   const reasons = [
     ...(known.device === device
@@ -130,45 +121,14 @@ async function readIdentity(dir: string): Promise<RunIdentity | null> {
   }
 }
 
-/** A line that a kill cut short ends the journal: what follows was never finished. */
-async function readLines(dir: string): Promise<FinishedUnit[]> {
-  let text: string;
-  try {
-    text = await readFile(path.join(dir, 'journal.jsonl'), 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-  const units: FinishedUnit[] = [];
-  for (const line of text.split('\n').slice(0, -1)) {
-    const unit = parseLine(line);
-    if (unit === null) break;
-    units.push(unit);
-  }
-  return units;
-}
-
-function parseLine(line: string): FinishedUnit | null {
-  try {
-    return JSON.parse(line) as FinishedUnit;
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
-}
-
 /** The units whose shards are whole, up to the first that is not. */
-async function verifyUnits(dir: string, units: readonly FinishedUnit[]): Promise<FinishedUnit[]> {
+async function verifyUnits(dir: string): Promise<FinishedUnit[]> {
   const whole: FinishedUnit[] = [];
-  for (const [index, unit] of units.entries()) {
+  for (const [index, unit] of (await readJournal<FinishedUnit>(journalIn(dir))).entries()) {
     if (unit.unit !== index || (unit.shard && (await hashOfFile(path.join(dir, unit.shard.file))) !== unit.shard.sha256)) break;
     whole.push(unit);
   }
   return whole;
-}
-
-async function rewriteJournal(dir: string, units: readonly FinishedUnit[]): Promise<void> {
-  await writeTextDurably(path.join(dir, 'journal.jsonl'), units.map((unit) => `${JSON.stringify(unit)}\n`).join(''));
 }
 
 async function hashOfFile(file: string): Promise<string | null> {

@@ -1,10 +1,10 @@
 // Marks a run folder while a run works in it: a second run is refused there, and a run whose process is gone is known as interrupted, and by whom it can be continued.
 import { createHash } from 'node:crypto';
-import { open, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { readRunningMark, RUNNING_FILE, type RunningMark } from '../../../schemas/src/unfinished-run.js';
-import { syncDirectory, writeAll, writeFailure } from '../checkpoint/durable-file.js';
+import { writeFailure, writeSynced } from '../checkpoint/durable-file.js';
 import type { RunContext } from '../run-context.js';
 
 /** Throws where another process has a run there. The file is made only where there is none, so that of two that come at once one is refused. */
@@ -30,14 +30,7 @@ export async function markRunning({ given, runDir, runId, startedAt }: RunContex
 /** Whether it was written: false where the file is there. */
 async function writeNew(file: string, text: string): Promise<boolean> {
   try {
-    const handle = await open(file, 'wx');
-    try {
-      await writeAll(handle, new TextEncoder().encode(text));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await syncDirectory(path.dirname(file));
+    await writeSynced(file, 'wx', text);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
