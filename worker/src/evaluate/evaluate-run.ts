@@ -78,12 +78,8 @@ export async function depthOfRun(
 ): Promise<ErrorDepth | null> {
   const { plan, device, runDir, transforms } = context;
   const what = 'the error through depth';
-  let done = 0;
   const watch: EvaluationWatch = {
-    onProgress: (fraction) => {
-      context.advance((fraction - done) * depthOperations(plan), `measuring ${what}`);
-      done = fraction;
-    },
+    onProgress: advancing(context, depthOperations(plan), `measuring ${what}`),
     // Of the rows all was told where they were used whole.
     onProblem: () => undefined,
     throwIfCancelled: () => context.throwIfCancelled(),
@@ -130,12 +126,8 @@ function staged<T>(
   work: (watch: EvaluationWatch) => Promise<T>,
 ): Promise<T> {
   const operations = evaluationOperations(context.plan, kind) / n_times;
-  let done = 0;
   const watch: EvaluationWatch = {
-    onProgress: (fraction) => {
-      context.advance((fraction - done) * operations, `evaluating ${what}`);
-      done = fraction;
-    },
+    onProgress: advancing(context, operations, `evaluating ${what}`),
     onProblem: (problem: RunProblem) => {
       if (tellsProblems) context.problem(problem);
     },
@@ -148,4 +140,13 @@ function staged<T>(
 function withoutDetails<T extends object, K extends keyof T>(measured: T, details: K): Omit<T, K> {
   const { [details]: _, ...rest } = measured;
   return rest;
+}
+
+/** Hears what fraction of the operations is done; the run advances by what is new of it. */
+function advancing(context: RunContext, operations: number, message: string): (fraction: number) => void {
+  let done = 0;
+  return (fraction) => {
+    context.advance((fraction - done) * operations, message);
+    done = fraction;
+  };
 }

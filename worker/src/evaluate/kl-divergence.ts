@@ -17,7 +17,7 @@ import type { TokenBatch, WeightSource } from '../models/model.js';
 import { logitDivergence } from '../tensor/operations/forward.js';
 import { narrow, reshape } from '../tensor/operations/storage.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
-import { nextTokens, partLoader, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
+import { countTokens, nextTokens, partLoader, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
 import { predictedTokens } from './perplexity.js';
 import { meanOf, percentilesOf } from './statistics.js';
 
@@ -41,16 +41,9 @@ export async function measureDivergence(
   });
   tokens.problems.forEach((problem) => watch.onProblem(problem));
   const kept = new TokenFigures(predictedTokens(tokens, dataset));
-  const n_passed = 2 * (original.architecture?.num_hidden_layers ?? 0) * tokens.nTokens;
-  const n_steps = n_passed + tokens.nTokens;
-  let done = 0;
-  const onTokens = (n: number): void => {
-    watch.throwIfCancelled();
-    done += n;
-    watch.onProgress(Math.min(1, done / n_steps));
-  };
+  const { onTokens, rewindToHeads } = countTokens(watch, tokens, [original, quantized]);
   const rewind = (): void => {
-    done = n_passed;
+    rewindToHeads();
     kept.count = 0;
   };
   const input = { devices: [device], tokens, governor, availableBytes, n_heads: 2, onTokens };

@@ -25,6 +25,28 @@ export interface EvaluationWatch {
   throwIfCancelled(): void;
 }
 
+interface TokenCount {
+  onTokens(n: number): void;
+  /** For heads that begin again. */
+  rewindToHeads(): void;
+}
+
+/** Progress of a pass in tokens: each block of each model sees all of them, then the heads together do. */
+export function countTokens(watch: EvaluationWatch, { nTokens }: TokenBatches, models: readonly ModelDescription[]): TokenCount {
+  const n_passed = models.reduce((sum, { architecture }) => sum + (architecture?.num_hidden_layers ?? 0), 0) * nTokens;
+  let done = 0;
+  return {
+    onTokens(n) {
+      watch.throwIfCancelled();
+      done += n;
+      watch.onProgress(Math.min(1, done / (n_passed + nTokens)));
+    },
+    rewindToHeads() {
+      done = n_passed;
+    },
+  };
+}
+
 /** Rows of logits that are computed together. */
 export const rowsAtATime = (vocab_size: number, logitsAtATime = manyLogits): number => Math.max(1, Math.floor(logitsAtATime / vocab_size));
 

@@ -9,7 +9,7 @@ import { openTokenizer, type TextTokenizer } from '../calibration/tokenizer.js';
 import type { WeightSource } from '../models/model.js';
 import { crossEntropy, embedding } from '../tensor/operations/forward.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
-import { partLoader, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
+import { countTokens, partLoader, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
 import { meanOf } from './statistics.js';
 import { choicePrompts, type ChoicePrompt } from './task-prompts.js';
 import { readChoices, readExamples } from './task-rows.js';
@@ -107,13 +107,7 @@ async function readAll(readings: readonly Reading[], model: ModelDescription, de
     readings.map((reading) => reading.tokens),
     [device],
   );
-  const n_steps = ((model.architecture?.num_hidden_layers ?? 0) + 1) * tokens.nTokens;
-  let done = 0;
-  const onTokens = (n: number): void => {
-    watch.throwIfCancelled();
-    done += n;
-    watch.onProgress(Math.min(1, done / n_steps));
-  };
+  const { onTokens } = countTokens(watch, tokens, [model]);
   await withHiddenStates({ model, devices: [device], tokens, onTokens }, async ({ parts: [rows] }) => {
     using head = await partLoader(device, model)((name) => rows.model.headTensors.includes(name));
     let first = 0;

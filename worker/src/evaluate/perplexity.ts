@@ -11,7 +11,7 @@ import type { TokenBatch, WeightSource } from '../models/model.js';
 import { crossEntropy } from '../tensor/operations/forward.js';
 import { narrow } from '../tensor/operations/storage.js';
 import type { Device } from '../tensor/tensor.js';
-import { copiesLoader, nextTokens, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
+import { copiesLoader, countTokens, nextTokens, rowsAtATime, withHiddenStates, type EvaluationWatch } from './model-pass.js';
 
 export async function measurePerplexity(
   model: ModelDescription,
@@ -27,15 +27,7 @@ export async function measurePerplexity(
   });
   tokens.problems.forEach((problem) => watch.onProblem(problem));
   const n_predicted = predictedTokens(tokens, dataset);
-  const n_blocks = model.architecture?.num_hidden_layers ?? 0;
-  const n_steps = (n_blocks + 1) * tokens.nTokens;
-  let done = 0;
-  const onTokens = (n: number): void => {
-    watch.throwIfCancelled();
-    done += n;
-    watch.onProgress(Math.min(1, done / n_steps));
-  };
-  const rewind = (): void => void (done = n_blocks * tokens.nTokens);
+  const { onTokens, rewindToHeads: rewind } = countTokens(watch, tokens, [model]);
   const nll = await withHiddenStates({ model, devices, tokens, governor, availableBytes, onTokens }, (rows) =>
     governor.survive({ stage: 'the head', hasLogits: true, rewind }, () => totalLoss(rows, model, governor.logitsAtATime)),
   );
