@@ -1,15 +1,14 @@
 // `bitwright analyze RECIPE`: what quantizing each layer alone costs, for every number of bits.
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { SensitivityAnalysis } from '../../../../schemas/src/generated/sensitivity.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
-import { asSensitivity } from '../../../../schemas/src/validate.js';
 import { deviceOption, exitCode, outOption, recipeOptions, UsageError, type Command, type Invocation } from '../command.js';
 import { counted, table, type Column } from '../format-text.js';
 import { onInterrupt } from '../interrupt.js';
 import { problemLines, whyNoPlan } from '../problem-text.js';
-import { HostError, startServer, startWorkerProcess } from '../processes.js';
+import { startServer, startWorkerProcess } from '../processes.js';
 import { resolveRecipe } from '../recipe-file.js';
+import { readAnalysis } from '../report-file.js';
 
 export const analyzeCommand: Command = {
   name: 'analyze',
@@ -78,27 +77,6 @@ function bitsOf(invocation: Invocation): number[] {
   const bits = text.split(',').map((part) => (/^ *[2-8] *$/.test(part) ? Number(part) : NaN));
   if (bits.some(Number.isNaN)) throw new UsageError(`--bits ${text} is no list of whole numbers from 2 to 8; write --bits 2,3,4,8.`);
   return [...new Set(bits)].sort((a, b) => a - b);
-}
-
-/** The analysis of a folder; a HostError in words where there is none. */
-export async function readAnalysis(dir: string): Promise<SensitivityAnalysis> {
-  const file = path.join(dir, 'sensitivity.json');
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new HostError(
-      error.code === 'ENOENT'
-        ? `There is no ${file}. Run bitwright analyze with this recipe first.`
-        : `${file} cannot be read: ${error.message}.`,
-    );
-  });
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new HostError(`${file} is not JSON. Run bitwright analyze again.`);
-  }
-  const checked = asSensitivity(value);
-  if ('error' in checked) throw new HostError(`${file} is not an analysis of this version: ${checked.error}. Run bitwright analyze again.`);
-  return checked.analysis;
 }
 
 const shown = (value: number | null | undefined): string =>

@@ -21,7 +21,7 @@ import { counted, table } from '../format-text.js';
 import { problemLines, whyNoPlan } from '../problem-text.js';
 import { HostError, startServer } from '../processes.js';
 import { overridesOf, resolveRecipe } from '../recipe-file.js';
-import { readAnalysis } from './analyze.js';
+import { readAnalysis } from '../report-file.js';
 
 const positive = { fits: (value: string): boolean => /^\d*\.?\d+(e-?\d+)?$/i.test(value) && Number(value) > 0, words: 'a number above 0' };
 
