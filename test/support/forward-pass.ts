@@ -6,7 +6,7 @@ import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import { packDocuments } from '../../worker/src/calibration/token-batches.js';
 import { loadWeights } from '../../worker/src/checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader } from '../../worker/src/checkpoint/tensor-reader.js';
-import type { Tap } from '../../worker/src/models/model.js';
+import type { DecoderModel, Tap, TokenBatch, WeightSource } from '../../worker/src/models/model.js';
 import { openDecoder } from '../../worker/src/models/open-decoder.js';
 import type { Device, Tensor } from '../../worker/src/tensor/tensor.js';
 
@@ -57,6 +57,18 @@ export async function forwardPass(
   } finally {
     made.forEach((tensor) => tensor.dispose());
   }
+}
+
+/** The logits alone; the caller's. */
+export function logitsOf(decoder: DecoderModel, batch: TokenBatch, weights: WeightSource): Tensor {
+  let hidden = decoder.embed(batch, weights);
+  for (let block = 0; block < decoder.nBlocks; block += 1) {
+    using before = hidden;
+    hidden = decoder.forwardBlock(block, before, batch, weights, null);
+  }
+  using last = hidden;
+  using normed = decoder.finalNorm(last, weights);
+  return decoder.logits(normed, weights, null);
 }
 
 /** Rows of a golden [rows, length] id matrix as documents. */

@@ -16,7 +16,7 @@ import { openDecoder } from '../../../worker/src/models/open-decoder.js';
 import { crossEntropy, fakeQuantizeDynamic } from '../../../worker/src/tensor/operations/forward.js';
 import { NoGradientError, Tape } from '../../../worker/src/tensor/tape.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
-import { describedModel } from '../../support/forward-pass.js';
+import { describedModel, logitsOf } from '../../support/forward-pass.js';
 import { withDevice } from '../../support/native-device.js';
 import { planIn } from '../../support/recipe-fixture.js';
 import { repositoryRoot, sharedPath, skipWithoutShared } from '../../support/shared.js';
@@ -123,14 +123,7 @@ test('the gradient of a weight is what the loss of the real forward pass changes
     const batch = tokens.batches[0]!;
     using targets = device.fromInts([batch.nTokens], nextTokens(batch));
     const loss = async (): Promise<number> => {
-      let hidden = decoder.embed(batch, weights);
-      for (let block = 0; block < decoder.nBlocks; block += 1) {
-        using before = hidden;
-        hidden = decoder.forwardBlock(block, before, batch, weights, null);
-      }
-      using last = hidden;
-      using normed = decoder.finalNorm(last, weights);
-      using logits = decoder.logits(normed, weights, null);
+      using logits = logitsOf(decoder, batch, weights);
       using losses = crossEntropy(logits, targets);
       return (await losses.readDoubles()).reduce((sum, value) => sum + value, 0);
     };

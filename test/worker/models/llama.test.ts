@@ -5,13 +5,14 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { describeModel } from '../../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
+import { batchDocuments } from '../../../worker/src/calibration/token-batches.js';
 import { loadWeights } from '../../../worker/src/checkpoint/loaded-weights.js';
 import { modelTensors, openTensorReader } from '../../../worker/src/checkpoint/tensor-reader.js';
 import { openDecoder } from '../../../worker/src/models/open-decoder.js';
 import { cast } from '../../../worker/src/tensor/operations/storage.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
 import { failureCode } from '../../support/failures.js';
-import { describedModel, forwardPass } from '../../support/forward-pass.js';
+import { describedModel, forwardPass, logitsOf } from '../../support/forward-pass.js';
 import { maxRelative } from '../../support/golden-tensors.js';
 import { withDevice } from '../../support/native-device.js';
 import { writeSmallModel, type FloatTensor } from '../../support/safetensors-file.js';
@@ -83,29 +84,8 @@ test('BF16 and F16 weights give what the same numbers give as F32', async () => 
       () => null,
     );
     for (const { name } of model.tensors) weights.replace(name, cast(weights.tensor(name), dtype));
-    using ids = device.fromInts([document.length], document);
-    using positionIds = device.fromInts(
-      [document.length],
-      document.map((_, i) => i),
-    );
-    using documentOffsets = device.fromInts([2], Int32Array.of(0, document.length));
-    const batch = {
-      ids,
-      positionIds,
-      documentOffsets,
-      offsets: [0, document.length],
-      firstDocument: 0,
-      nTokens: document.length,
-      tokens: document,
-    };
-    let hidden = decoder.embed(batch, weights);
-    for (let block = 0; block < decoder.nBlocks; block += 1) {
-      using before = hidden;
-      hidden = decoder.forwardBlock(block, before, batch, weights, null);
-    }
-    using last = hidden;
-    using normed = decoder.finalNorm(last, weights);
-    using logits = decoder.logits(normed, weights, null);
+    using tokens = batchDocuments([document], [device]);
+    using logits = logitsOf(decoder, tokens.batches[0]!, weights);
     return logits.readFloats();
   }
 });
