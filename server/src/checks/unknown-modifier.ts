@@ -2,7 +2,7 @@
 import type { RecipePath } from '../../../schemas/src/problem.js';
 import { knownModifiers, type RecipeModifier } from '../plan/read-modifiers.js';
 import { nearestName } from '../recipe/did-you-mean.js';
-import { knownKeys } from '../recipe/schema-problems.js';
+import { knownKeys } from '../recipe/recipe-schema.js';
 import type { Check } from './check.js';
 
 /** The modifier above it in the same group that has a field of this name; null: none. */
