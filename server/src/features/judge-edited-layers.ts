@@ -4,7 +4,7 @@ import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { EditLayersResult, ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
 import { schemeText } from '../plan/expand-scheme.js';
 import type { Resolution } from '../plan/resolution.js';
-import { schemeArgs, type SchemeArgs } from './edit-layers.js';
+import { schemeArgs, type SchemeArgs } from './layer-moves.js';
 
 export interface JudgedRecipe {
   problems: readonly ProblemWithRange[];
