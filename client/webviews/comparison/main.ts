@@ -6,8 +6,9 @@ import { openChannel } from '../channel.js';
 import { drawExport, wireExports } from '../export-menu.js';
 import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
-import { draw, toDom, type Drawing } from '../plot/element.js';
-import { placeTooltip } from '../plot/tooltip.js';
+import { fill, page, toDoms } from '../page-parts.js';
+import { explainCells } from '../page-tooltip.js';
+import { draw, type Drawing } from '../plot/element.js';
 import { metrics } from '../report/metrics.js';
 import { themeNow } from '../theme.js';
 import { drawAllRuns } from './all-runs.js';
@@ -21,7 +22,6 @@ import {
   type LayerPair,
 } from './comparison.js';
 
-const page = document.getElementById('page') ?? document.body;
 let shown: Extract<ToWebview, { kind: 'show-comparison' }> | null = null;
 let pairs: LayerPair[] = [];
 /** The first that both have. */
@@ -40,8 +40,6 @@ interface Kept {
 const channel = openChannel<ToWebview, FromWebview>(readToWebview, receive);
 let kept = restoredFields<Kept>({ layer: '', table: false, places: {}, saved: [] }, channel.loadState());
 const places = keepPlaces(page, kept.places, (now) => keep({ places: now }));
-const tooltip = toDom(document, draw('div', { id: 'tooltip', role: 'tooltip', hidden: '' })) as HTMLElement;
-document.body.append(tooltip);
 wireExports(page, channel.send);
 new ResizeObserver(redraw).observe(page);
 new MutationObserver(redraw).observe(document.body, { attributes: true, attributeFilter: ['class'] });
@@ -65,7 +63,7 @@ function receive(message: ToWebview): void {
   if (metric === undefined) return;
   pairs = layerPairs({ a, b }, metric);
   page.replaceChildren(
-    ...[
+    ...toDoms([
       draw('header', {}, draw('h1', {}, all.length > 2 ? `${all.length} runs compared` : 'Two runs compared')),
       ...(all.length > 2 ? [section('all', `${all.length} runs`, drawAllRuns(all))] : []),
       section('figures', all.length > 2 ? 'The first run (A) and the last (B)' : 'What came out', drawFigures({ a, b })),
@@ -88,7 +86,7 @@ function receive(message: ToWebview): void {
         draw('summary', {}, 'Layers as a table'),
         draw('div', { id: 'table', tabindex: 0, role: 'region', 'aria-label': 'Layers as a table' }, drawPairTable(pairs, metric)),
       ),
-    ].map((part) => toDom(document, part)),
+    ]),
   );
   const table = document.getElementById('table-part') as HTMLDetailsElement;
   table.open = kept.table;
@@ -106,32 +104,22 @@ function redraw(): void {
   const place = document.getElementById('differences');
   if (shown === null || place === null || metric === undefined) return;
   const width = Math.max(260, place.clientWidth);
-  place.replaceChildren(toDom(document, drawDifferencePicture(pairs, metric, themeNow(), width)));
+  fill('differences', drawDifferencePicture(pairs, metric, themeNow(), width));
   const cell = place.querySelector(`.cell[data-key="${CSS.escape(kept.layer)}"]`) ?? place.querySelector('.cell');
   cell?.setAttribute('tabindex', '0');
 }
 
-function showTooltip(event: Event): void {
-  const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
-  const pair = pairs.find(({ name }) => name === cell?.dataset['key']);
-  tooltip.hidden = pair === undefined;
-  if (cell === null || pair === undefined || metric === undefined) return;
-  tooltip.replaceChildren(toDom(document, drawPairTooltip(pair, metric)));
-  placeTooltip(tooltip, cell.getBoundingClientRect(), { width: window.innerWidth, height: window.innerHeight });
-}
-
-page.addEventListener('mouseover', showTooltip);
+explainCells((key) => {
+  const pair = pairs.find(({ name }) => name === key);
+  return pair && metric ? drawPairTooltip(pair, metric) : null;
+});
 page.addEventListener('focusin', (event) => {
-  showTooltip(event);
   const focused = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
   if (focused === null) return;
   for (const cell of document.querySelectorAll('.cell')) cell.setAttribute('tabindex', cell === focused ? '0' : '-1');
   keep({ layer: focused.dataset['key'] ?? '' });
 });
-page.addEventListener('mouseleave', () => (tooltip.hidden = true));
-page.addEventListener('focusout', () => (tooltip.hidden = true));
 page.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape') tooltip.hidden = true;
   const next = cellAfterKey(event);
   if (next === null) return;
   next.focus();

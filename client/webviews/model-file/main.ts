@@ -11,7 +11,7 @@ import { openChannel } from '../channel.js';
 import { wireExports } from '../export-menu.js';
 import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
-import { byId, page, toDoms } from '../page-parts.js';
+import { element, page, toDoms } from '../page-parts.js';
 import { draw, type Drawing } from '../plot/element.js';
 import { drawUnreadable } from './file-facts.js';
 import { drawPage } from './page.js';
@@ -63,7 +63,7 @@ channel.send({ kind: 'ready' });
 
 function showFile(name: string, shown: ModelFileFacts): void {
   page.replaceChildren(...toDoms(drawPage(name, shown)));
-  const filter = byId<HTMLInputElement>('filter');
+  const filter = element<HTMLInputElement>('filter');
   filter.value = choice.filter;
   filter.addEventListener('input', () => change({ filter: filter.value }));
   table.show(shown.tensors, choice, choice.chosen, choice.active);
@@ -117,9 +117,9 @@ function hear({ tensor, channel: of, answer }: Extract<ToModelFilePage, { kind: 
 function chooseChannel(asked: boolean): void {
   const tensor = table.activeTensor;
   if (tensor === undefined) return;
-  const axis = byId<HTMLSelectElement>('channel-axis').value as TensorChannel['axis'];
+  const axis = element<HTMLSelectElement>('channel-axis').value as TensorChannel['axis'];
   const most = (tensor.shape[axis === 'row' ? 0 : 1] ?? 1) - 1;
-  const index = Math.max(0, Math.min(most, Math.floor(Number(byId<HTMLInputElement>('channel-index').value)) || 0));
+  const index = Math.max(0, Math.min(most, Math.floor(Number(element<HTMLInputElement>('channel-index').value)) || 0));
   const of = { axis, index };
   channels.set(tensor.name, { channel: of, looked: asked ? 'asked' : null });
   if (asked) channel.send({ kind: 'inspect', tensor: tensor.name, channel: of });

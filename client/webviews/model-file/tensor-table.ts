@@ -1,7 +1,7 @@
 // The table of tensors: its rows, those that are chosen and the one of the keyboard. Only the rows on screen are drawn.
 import { readNameFilter } from '../../../schemas/src/name-filter.js';
 import { LAYERS_MIME, type FileTensor } from '../../../schemas/src/protocol/model-file-page.js';
-import { byId, page } from '../page-parts.js';
+import { element, page } from '../page-parts.js';
 import { toDom } from '../plot/element.js';
 import { drawRow } from './page.js';
 import { rowAfterKey, rowsOf, visibleRows, type TensorOrder } from './tensor-rows.js';
@@ -41,7 +41,7 @@ export class TensorTable {
   /** The tensors of a file, in the page as it was just drawn, with what was chosen of them by name. */
   show(tensors: readonly FileTensor[], order: RowOrder, chosen: readonly string[], active: string | null): void {
     this.tensors = tensors;
-    byId('grid').addEventListener('scroll', () => this.draw(), { passive: true });
+    element('grid').addEventListener('scroll', () => this.draw(), { passive: true });
     const indices = new Map(tensors.map(({ name }, index) => [name, index]));
     this.chosen.clear();
     for (const name of chosen) if (indices.has(name)) this.chosen.add(indices.get(name)!);
@@ -55,7 +55,7 @@ export class TensorTable {
     const before = this.rows[this.active];
     this.sort(order);
     this.active = this.anchor = Math.max(0, this.rows.indexOf(before ?? -1));
-    byId('grid').scrollTop = 0;
+    element('grid').scrollTop = 0;
     this.draw();
   }
 
@@ -80,25 +80,25 @@ export class TensorTable {
   }
 
   draw(): void {
-    const grid = byId('grid');
+    const grid = element('grid');
     const height = rowHeight();
     const { first, last } = visibleRows(this.rows.length, height, grid.scrollTop, grid.clientHeight);
-    const body = byId('rows');
+    const body = element('rows');
     const hadFocus = document.activeElement?.classList.contains('row') === true && body.contains(document.activeElement);
     // Set by script, as the policy of the page takes no styles in its text.
     body.style.height = `${this.rows.length * height}px`;
     const drawn = [...Array(Math.max(0, last - first)).keys()].map((i) => first + i);
     // The row of the keyboard keeps the focus while it is scrolled out of view.
     if (this.rows.length > 0 && (this.active < first || this.active >= last)) drawn.push(this.active);
-    body.replaceChildren(...drawn.map((row) => this.element(row, height)));
+    body.replaceChildren(...drawn.map((row) => this.rowElement(row, height)));
     if (hadFocus) rowOf(this.active)?.focus({ preventScroll: true });
   }
 
-  private element(row: number, height: number): Element {
+  private rowElement(row: number, height: number): Element {
     const state = { isChosen: this.chosen.has(this.rows[row]!), isActive: row === this.active };
-    const element = toDom(document, drawRow(this.tensorAt(row)!, row, state)) as HTMLElement;
-    element.style.transform = `translateY(${row * height}px)`;
-    return element;
+    const drawn = toDom(document, drawRow(this.tensorAt(row)!, row, state)) as HTMLElement;
+    drawn.style.transform = `translateY(${row * height}px)`;
+    return drawn;
   }
 
   private tensorAt(row: number): FileTensor | undefined {
@@ -111,9 +111,9 @@ export class TensorTable {
     const total = this.tensors.length.toLocaleString('en-US');
     const text =
       this.rows.length === this.tensors.length ? `${total} tensors` : `${this.rows.length.toLocaleString('en-US')} of ${total} tensors`;
-    byId('count').textContent = 'error' in filter ? filter.error : text;
-    byId('filter').setAttribute('aria-invalid', String('error' in filter));
-    byId('grid').setAttribute('aria-rowcount', String(this.rows.length + 1));
+    element('count').textContent = 'error' in filter ? filter.error : text;
+    element('filter').setAttribute('aria-invalid', String('error' in filter));
+    element('grid').setAttribute('aria-rowcount', String(this.rows.length + 1));
     for (const head of document.querySelectorAll<HTMLElement>('[data-head]')) {
       const isSorted = head.dataset['head'] === order.key;
       head.setAttribute('aria-sort', isSorted ? (order.descending ? 'descending' : 'ascending') : 'none');
@@ -137,7 +137,7 @@ export class TensorTable {
 
   private moveTo(row: number): void {
     this.active = row;
-    const grid = byId('grid');
+    const grid = element('grid');
     const height = rowHeight();
     const head = grid.querySelector('.head')?.clientHeight ?? 0;
     if (row * height < grid.scrollTop) grid.scrollTop = row * height;
@@ -174,7 +174,7 @@ export class TensorTable {
 
   /** Whether the key means something in a row. */
   private onKey({ key, shiftKey, ctrlKey, metaKey }: KeyboardEvent): boolean {
-    const visible = Math.max(1, Math.floor(byId('grid').clientHeight / rowHeight()) - 2);
+    const visible = Math.max(1, Math.floor(element('grid').clientHeight / rowHeight()) - 2);
     const next = rowAfterKey(key, this.active, this.rows.length, visible);
     if (next !== null && (ctrlKey || metaKey)) this.moveTo(next);
     else if (next !== null) this.choose(next, shiftKey ? 'range' : 'alone');

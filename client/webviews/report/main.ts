@@ -5,14 +5,14 @@ import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/rep
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { cellAfterKey } from '../cell-keys.js';
 import { openChannel } from '../channel.js';
-import { drawExport, wireExports } from '../export-menu.js';
+import { wireExports } from '../export-menu.js';
 import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
 import { drawLegend } from '../plot/cells.js';
-import { draw, toDom } from '../plot/element.js';
-import type { Drawing } from '../plot/element.js';
+import { fill, page, toDoms } from '../page-parts.js';
+import { explainCells } from '../page-tooltip.js';
+import { draw } from '../plot/element.js';
 import { drawKey } from '../plot/key.js';
-import { placeTooltip } from '../plot/tooltip.js';
 import { themeNow } from '../theme.js';
 import { drawCanary } from './canary-plot.js';
 import { depthKey, depthPanel, redrawDepth } from './depth-panel.js';
@@ -21,10 +21,10 @@ import { drawHeatmap, scaleOf, worstOf } from './error-heatmap.js';
 import { drawDetails, drawTooltip } from './layer-details.js';
 import { drawTable, layerTable, orderOr } from './layer-table.js';
 import type { TableOrder } from './layer-table.js';
-import { drawAllLayers, drawInputs, drawWeightPictures, levels, type Level, type ReadArray } from './layer-pictures.js';
+import { drawAllLayers, drawInputs, drawWeightPictures, type Level, type ReadArray } from './layer-pictures.js';
 import { metrics, metricsOf } from './metrics.js';
 import type { Metric } from './metrics.js';
-import { drawSummary } from './summary.js';
+import { drawPage } from './page.js';
 import { drawRotations } from './rotation-table.js';
 import { drawTransforms } from './transform-table.js';
 import { drawWeights, readArray } from './weight-histogram.js';
@@ -41,7 +41,6 @@ interface Choice {
   saved: string | null;
 }
 
-const page = document.getElementById('page') ?? document.body;
 let report: RunReport | null = null;
 let arrays: Extract<ToWebview, { kind: 'show-report' }>['arrays'] = { base64: {} };
 let choice: Choice = {
@@ -84,73 +83,11 @@ function chosenLayer(layers: readonly LayerMetrics[]): LayerMetrics | undefined 
   return layers.find(({ name }) => name === choice.layer) ?? (metric && worstOf(layers, metric)) ?? layers[0];
 }
 
-function replace(id: string, ...drawings: Drawing[]): void {
-  document.getElementById(id)?.replaceChildren(...drawings.map((drawing) => toDom(document, drawing)));
-}
-
-/** Panels of wide tables: the keyboard scrolls them too. */
-const scrolled: ReadonlySet<string> = new Set(['canary', 'rotations', 'transforms', 'table']);
-
 function render(shown: RunReport): void {
-  const section = (id: string, title: string, ...more: Drawing[]): Drawing =>
-    draw(
-      'section',
-      { class: 'panel', 'aria-labelledby': `${id}-title` },
-      draw('div', { class: 'panel-head' }, draw('h2', { id: `${id}-title` }, title), ...more),
-      draw('div', scrolled.has(id) ? { id, tabindex: 0, role: 'group', 'aria-labelledby': `${id}-title` } : { id }),
-    );
-  const metricChoice = draw(
-    'select',
-    { id: 'metric', 'aria-label': 'Figure shown' },
-    ...metricsOf(shown.layers).map(({ key, name }) => draw('option', { value: key }, name)),
-  );
-  const levelChoice = draw(
-    'select',
-    { id: 'level', 'aria-label': 'Weights shown by' },
-    ...levels.map(({ key, name }) => draw('option', { value: key }, name)),
-  );
-  const logChoice = draw('label', {}, draw('input', { type: 'checkbox', id: 'log-counts' }), 'logarithmic counts');
-  page.replaceChildren(
-    toDom(document, drawSummary(shown)),
-    toDom(
-      document,
-      shown.layers.length === 0
-        ? draw('p', { class: 'empty' }, 'No layer was finished in this run.')
-        : draw(
-            'div',
-            { class: 'pictures' },
-            draw(
-              'div',
-              {},
-              section('heatmap', 'Which layer hurts', metricChoice, drawExport('Which layer hurts')),
-              section('layer', 'Chosen layer'),
-            ),
-            section('weights', 'Weights', levelChoice, logChoice, drawExport('Weights')),
-          ),
-    ),
-    ...(shown.depth ? [toDom(document, section('depth', 'Where did it break', drawExport('Where did it break')))] : []),
-    ...(shown.canary ? [toDom(document, section('canary', 'Canary', drawExport('Canary')))] : []),
-    ...(shown.rotations?.length ? [toDom(document, section('rotations', 'Rotations'))] : []),
-    ...(shown.transforms?.length ? [toDom(document, section('transforms', 'Transforms'))] : []),
-    ...(shown.layers.length === 0
-      ? []
-      : [
-          toDom(
-            document,
-            draw(
-              'details',
-              { class: 'panel', id: 'all-weights' },
-              draw('summary', {}, 'Weights of all layers'),
-              drawExport('Weights of all layers'),
-              draw('div', { id: 'minis' }),
-            ),
-          ),
-          toDom(document, section('table', 'Layers')),
-        ]),
-  );
-  if (shown.depth) replace('depth', depthPanel(shown.depth));
-  if (shown.rotations?.length) replace('rotations', drawRotations(shown.rotations));
-  if (shown.transforms?.length) replace('transforms', drawTransforms(shown.transforms));
+  page.replaceChildren(...toDoms(drawPage(shown)));
+  if (shown.depth) fill('depth', depthPanel(shown.depth));
+  if (shown.rotations?.length) fill('rotations', drawRotations(shown.rotations));
+  if (shown.transforms?.length) fill('transforms', drawTransforms(shown.transforms));
   redrawCanary(shown);
   if (shown.layers.length === 0) return;
   const metricSelect = document.getElementById('metric') as HTMLSelectElement;
@@ -174,9 +111,9 @@ async function redrawAllWeights(): Promise<void> {
   const details = document.getElementById('all-weights');
   if (report === null || !(details instanceof HTMLDetailsElement) || !details.open) return;
   try {
-    replace('minis', await drawAllLayers(report.layers, choice.logCounts, read));
+    fill('minis', await drawAllLayers(report.layers, choice.logCounts, read));
   } catch (error) {
-    replace(
+    fill(
       'minis',
       draw('p', { class: 'empty' }, `The histograms cannot be read: ${error instanceof Error ? error.message : String(error)}`),
     );
@@ -202,7 +139,7 @@ function select(layer: string, focus: boolean): void {
 const cellOf = (layer: string): SVGElement | null => document.querySelector<SVGElement>(`.cell[data-key="${CSS.escape(layer)}"]`);
 
 function redrawCanary({ canary }: RunReport): void {
-  if (canary) replace('canary', drawCanary(canary, Math.max(260, document.getElementById('canary')?.clientWidth ?? 0)));
+  if (canary) fill('canary', drawCanary(canary, Math.max(260, document.getElementById('canary')?.clientWidth ?? 0)));
 }
 
 function redrawPictures(): void {
@@ -218,7 +155,7 @@ function redrawPictures(): void {
   const legend = drawLegend(scaleOf(layers, metric), themeNow(), metric.format, Math.min(width, 420));
   const legendLine = draw('div', { class: 'legend-line' }, legend, draw('span', { class: 'unit' }, metric.unit));
   const picture = draw('div', {}, drawHeatmap(layers, metric, themeNow(), width), legendLine);
-  replace('heatmap', { ...picture, table: layerTable(`${metric.name} of each layer`, layers) });
+  fill('heatmap', { ...picture, table: layerTable(`${metric.name} of each layer`, layers) });
   const cell = cellOf(layer.name);
   cell?.classList.add('selected');
   cell?.setAttribute('aria-selected', 'true');
@@ -228,12 +165,8 @@ function redrawPictures(): void {
   const passed = report.depth?.layers.find(({ name }) => name === choice.layer && !layers.some((other) => other.name === name));
   if (report.depth) redrawDepth(report.depth, passed?.name ?? layer.name);
   if (passed) {
-    replace('layer', draw('h3', {}, passed.name), draw('p', {}, `Not quantized. ${layerErrorText(passed)}.`));
-    replace(
-      'weights',
-      draw('h3', {}, passed.name),
-      draw('p', { class: 'empty' }, 'The recipe leaves the weights of this layer as they are.'),
-    );
+    fill('layer', draw('h3', {}, passed.name), draw('p', {}, `Not quantized. ${layerErrorText(passed)}.`));
+    fill('weights', draw('h3', {}, passed.name), draw('p', { class: 'empty' }, 'The recipe leaves the weights of this layer as they are.'));
     return;
   }
   void redrawWeights(layer, metric, layers);
@@ -241,7 +174,7 @@ function redrawPictures(): void {
 
 async function redrawWeights(layer: LayerMetrics, metric: Metric, layers: readonly LayerMetrics[]): Promise<void> {
   const through = report?.depth?.layers.find(({ name }) => name === layer.name);
-  replace(
+  fill(
     'layer',
     draw('h3', {}, layer.name),
     drawDetails(layer, layers, metric),
@@ -265,11 +198,11 @@ async function redrawWeights(layer: LayerMetrics, metric: Metric, layers: readon
     const more = layer.picture ? await drawWeightPictures(layer, layer.picture, choice.level, choice.logCounts, width, read) : [];
     const inputs = through?.inputs ? await drawInputs(through, through.inputs, layer.columns, choice.logCounts, width, read) : [];
     if (chosenLayer(report.layers)?.name !== layer.name) return;
-    replace('weights', draw('h3', {}, layer.name), picture, ...(arrays === null ? [] : [key]), ...more, ...inputs);
+    fill('weights', draw('h3', {}, layer.name), picture, ...(arrays === null ? [] : [key]), ...more, ...inputs);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     channel.send({ kind: 'page-error', message: `${layer.name}: ${text}` });
-    replace('weights', draw('h3', {}, layer.name), draw('p', { class: 'empty' }, `The histogram cannot be read: ${text}`));
+    fill('weights', draw('h3', {}, layer.name), draw('p', { class: 'empty' }, `The histogram cannot be read: ${text}`));
   }
 }
 
@@ -308,7 +241,7 @@ function redrawTable(): void {
   if (report === null || report.layers.length === 0) return;
   const focused = document.activeElement instanceof HTMLElement ? { ...document.activeElement.dataset } : {};
   const order = orderOr(choice.order, report.layers, chosenMetric(report.layers));
-  replace('table', drawTable(report.layers, order, chosenLayer(report.layers)?.name ?? null));
+  fill('table', drawTable(report.layers, order, chosenLayer(report.layers)?.name ?? null));
   const again =
     focused['sort'] !== undefined
       ? `[data-sort="${CSS.escape(focused['sort'])}"]`
@@ -346,27 +279,8 @@ page.addEventListener('keydown', (event) => {
   event.preventDefault();
 });
 
-const tooltip = toDom(document, draw('div', { id: 'tooltip', role: 'tooltip', hidden: '' })) as HTMLElement;
-document.body.append(tooltip);
-
-function showTooltip(event: Event): void {
-  const cell = event.target instanceof Element ? event.target.closest<SVGElement>('.cell') : null;
-  const layer = cell && report?.layers.find(({ name }) => name === cell.dataset['key']);
-  if (cell === null || !layer || report === null) {
-    tooltip.hidden = true;
-    return;
-  }
-  const metric = chosenMetric(report.layers) ?? metrics[0];
-  if (metric === undefined) return;
-  tooltip.replaceChildren(toDom(document, drawTooltip(layer, report.layers, metric)));
-  tooltip.hidden = false;
-  placeTooltip(tooltip, cell.getBoundingClientRect(), { width: window.innerWidth, height: window.innerHeight });
-}
-
-page.addEventListener('mouseover', showTooltip);
-page.addEventListener('focusin', showTooltip);
-page.addEventListener('mouseleave', () => (tooltip.hidden = true));
-page.addEventListener('focusout', () => (tooltip.hidden = true));
-document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape') tooltip.hidden = true;
+explainCells((key) => {
+  const layer = report?.layers.find(({ name }) => name === key);
+  const metric = report && (chosenMetric(report.layers) ?? metrics[0]);
+  return report && layer && metric ? drawTooltip(layer, report.layers, metric) : null;
 });

@@ -5,12 +5,12 @@ import './run.css';
 import { outlineOf, type LiveRun } from '../../../schemas/src/live-run.js';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { openChannel } from '../channel.js';
+import { fill, page, toDoms } from '../page-parts.js';
+import { draw, type Drawing } from '../plot/element.js';
 import { drawCanary } from '../report/canary-plot.js';
-import { draw, toDom, type Drawing } from '../plot/element.js';
 import { themeNow } from '../theme.js';
 import { drawLiveCells, drawLiveProblems, drawLiveTable, drawMemory, drawProgress, drawStages, liveMetric } from './live-run.js';
 
-const page = document.getElementById('page') ?? document.body;
 let run: LiveRun | null = null;
 let at: string | null = null;
 let spoken = '';
@@ -41,7 +41,7 @@ function makeFrame(): void {
       ...more,
     );
   page.replaceChildren(
-    ...[
+    ...toDoms([
       draw(
         'header',
         {},
@@ -66,15 +66,12 @@ function makeFrame(): void {
         draw('summary', {}, 'Layers as a table'),
         draw('div', { id: 'table', tabindex: 0, role: 'region', 'aria-label': 'Layers as a table' }),
       ),
-    ].map((part) => toDom(document, part)),
+    ]),
   );
   document.getElementById('cancel')?.addEventListener('click', () => channel.send({ kind: 'cancel-run' }));
   document.getElementById('continue')?.addEventListener('click', () => channel.send({ kind: 'continue-run' }));
   document.getElementById('report')?.addEventListener('click', () => channel.send({ kind: 'open-report' }));
 }
-
-const put = (id: string, ...drawings: Drawing[]): void =>
-  document.getElementById(id)?.replaceChildren(...drawings.map((drawing) => toDom(document, drawing)));
 
 function redraw(): void {
   if (run === null) return;
@@ -83,14 +80,14 @@ function redraw(): void {
   if (metric === undefined || heatmap === null) return;
   const title = document.getElementById('title');
   if (title !== null) title.textContent = `${run.outcome === 'running' ? 'Quantizing' : 'Run of'} ${run.recipe}`;
-  put('progress', drawProgress(run));
-  put('stages', drawStages(run));
-  put('memory', drawMemory(run));
-  if (run.canary) put('canary', drawCanary(run.canary, Math.max(260, document.getElementById('canary')?.clientWidth ?? 0)));
-  put('problems', drawLiveProblems(run));
-  put('table', drawLiveTable(run, metric));
+  fill('progress', drawProgress(run));
+  fill('stages', drawStages(run));
+  fill('memory', drawMemory(run));
+  if (run.canary) fill('canary', drawCanary(run.canary, Math.max(260, document.getElementById('canary')?.clientWidth ?? 0)));
+  fill('problems', drawLiveProblems(run));
+  fill('table', drawLiveTable(run, metric));
   const hadFocus = document.activeElement?.classList.contains('cell') === true;
-  put('heatmap', drawLiveCells(run, metric, themeNow(), Math.max(260, heatmap.clientWidth)));
+  fill('heatmap', drawLiveCells(run, metric, themeNow(), Math.max(260, heatmap.clientWidth)));
   const cell = (at === null ? null : cellOf(at)) ?? document.querySelector<SVGElement>('.cell');
   cell?.setAttribute('tabindex', '0');
   if (hadFocus) cell?.focus();
