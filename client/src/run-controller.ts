@@ -2,18 +2,20 @@
 import * as vscode from 'vscode';
 import type { RunLock } from '../../schemas/src/generated/lock.js';
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
-import type { ResolvePlanResult } from '../../schemas/src/protocol/client-server.js';
 import type { RunEvent, RunFailure } from '../../schemas/src/run-event.js';
 import { RunFailureError } from '../../schemas/src/run-failure.js';
 import { commands, contextKeys } from './manifest.js';
+import { planOfRecipe } from './plan-of-recipe.js';
 import { keepLastReport } from './report-history.js';
+import { runMessages, showBusy, showNotOnDisk, showUntrusted, type RunAgain } from './run-messages.js';
 import type { ServerClient } from './server-client.js';
-import { deviceSetting, maxDeviceMemorySetting, threadsSetting } from './settings.js';
+import { maxDeviceMemorySetting } from './settings.js';
 import type { ReportPanels } from './views/report-panel.js';
 import type { SensitivityPanels } from './views/sensitivity-panel.js';
 import type { RunPage } from './views/run-page.js';
 import type { RunStatus } from './views/run-status.js';
 import { verifyRun, type RunEnded, type Verdict } from './verify-run.js';
+import { windowWorker } from './window-worker.js';
 import type { WorkerHost } from './worker-host.js';
 
 export interface RunController extends vscode.Disposable {
@@ -34,10 +36,7 @@ export interface RunController extends vscode.Disposable {
   readonly lastReport: string | null;
 }
 
-interface ActiveRun {
-  /** What starts it again. */
-  command: typeof commands.quantize | typeof commands.analyze;
-  recipe: vscode.Uri;
+interface ActiveRun extends RunAgain {
   cancelled: boolean;
   /** Takes the end of the run in place of the messages and pages of this window. */
   followEnd?: (event: RunEnded) => void;
@@ -62,15 +61,10 @@ export interface RunControllerParts {
 const failureOf = (error: unknown): RunFailure =>
   error instanceof RunFailureError ? error.failure : { code: 'unexpected', message: String(error), place: null };
 
-function showBusy(): void {
-  void vscode.window.showWarningMessage(vscode.l10n.t('A run is active. Cancel it or wait for its end before starting another.'));
-}
-
-/** What is no error of a recipe and still leaves it without a plan. */
-const withoutPlan: ReadonlySet<string> = new Set(['recipe-not-saved', 'model-not-resolved', 'output-dir-missing', 'calibration-missing']);
-
 export function createRunController({ context, server, status, reports, sensitivity, page, log }: RunControllerParts): RunController {
-  let worker: WorkerHost | null = null;
+  const { ensureWorker, restartWorker, killWorker } = windowWorker(context, log, onEvent);
+  const { showCompleted, showCancelled, showFailure } = runMessages(log);
+  const planOf = (document: vscode.TextDocument): Promise<QuantizationPlan | null> => planOfRecipe(server, document);
   let active: ActiveRun | null = null;
   let lastReport: string | null = null;
 
@@ -84,26 +78,6 @@ export function createRunController({ context, server, status, reports, sensitiv
 
   /** A worker that was killed leaves nothing new that the list would hear of, and not every disk tells of changes. */
   const listRunsAgain = (): void => void vscode.commands.executeCommand(commands.refreshRuns);
-
-  async function ensureWorker(): Promise<WorkerHost> {
-    if (worker !== null) return worker;
-    const { startWorker } = await import('./worker-host.js');
-    worker = await startWorker({
-      workerPath: context.asAbsolutePath('dist/worker/main.js'),
-      execPath: process.execPath,
-      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
-      host: `VS Code ${vscode.version}`,
-      threads: threadsSetting(),
-      onEvent,
-      onLog: (line) => log.info(`worker: ${line}`),
-      onExit: ({ failure }) => {
-        worker = null;
-        if (failure !== null) log.error(failure.message);
-      },
-    });
-    log.info(`Worker ${worker.initialized.version} started, process ${worker.pid}`);
-    return worker;
-  }
 
   function onEvent(event: RunEvent): void {
     status.show(event);
@@ -122,74 +96,16 @@ export function createRunController({ context, server, status, reports, sensitiv
     else if (event.outcome === 'cancelled') void showCancelled(run);
     else if (event.report_dir !== null) {
       lastReport = event.report_dir;
-      void showCompleted(event.report_dir, event.output_dir);
+      void reports.open(event.report_dir).then(() => showCompleted(event.output_dir));
     }
   }
 
-  async function showCompleted(reportDir: string, outputDir: string | null): Promise<void> {
-    await reports.open(reportDir);
-    void vscode.window.showInformationMessage(
-      outputDir === null
-        ? vscode.l10n.t('Quantized. No checkpoint was asked for.')
-        : vscode.l10n.t('Quantized. The checkpoint is {0}.', vscode.workspace.asRelativePath(outputDir)),
-    );
-  }
-
-  async function showCancelled(run: ActiveRun | null): Promise<void> {
-    const resume = vscode.l10n.t('Resume');
-    const choice = await vscode.window.showInformationMessage(
-      vscode.l10n.t('The run was cancelled. What is finished is kept; running the recipe again continues there.'),
-      resume,
-    );
-    if (choice === resume && run !== null) await vscode.commands.executeCommand(run.command, run.recipe);
-  }
-
-  async function showFailure(failure: RunFailure | null, run: ActiveRun | null): Promise<void> {
-    const [resume, showLog] = [vscode.l10n.t('Run Again'), vscode.l10n.t('Show Log')];
-    const message = failure?.message ?? vscode.l10n.t('The run failed.');
-    log.error(message);
-    const [sentence] = message.split('\n');
-    const choice = await vscode.window.showErrorMessage(sentence ?? '', resume, showLog);
-    if (choice === resume && run !== null) await vscode.commands.executeCommand(run.command, run.recipe);
-    if (choice === showLog) log.show();
-  }
-
-  async function showUntrusted(): Promise<void> {
-    const manage = vscode.l10n.t('Manage Workspace Trust');
-    const choice = await vscode.window.showWarningMessage(
-      vscode.l10n.t(
-        'Runs are off in a workspace that is not trusted: a run starts a native process on files that the recipe names and writes a folder. Trust the workspace to run it.',
-      ),
-      manage,
-    );
-    if (choice === manage) await vscode.commands.executeCommand('workbench.trust.manage');
-  }
-
-  async function resolve(document: vscode.TextDocument): Promise<ResolvePlanResult> {
-    const device = deviceSetting(document.uri);
-    return server.resolvePlan({
-      uri: document.uri.toString(),
-      text: document.getText(),
-      ...(device === 'auto' ? {} : { overrides: { device } }),
-    });
-  }
-
-  async function planOf(document: vscode.TextDocument): Promise<QuantizationPlan | null> {
-    const { plan, problems } = await resolve(document);
-    if (plan !== null) return plan;
-    const errors = problems.filter(({ severity }) => severity === 'error');
-    const [first] = errors;
-    const reason = problems.find(({ code }) => withoutPlan.has(code));
-    const text =
-      first === undefined
-        ? vscode.l10n.t('There is no plan yet. {0}', reason?.message ?? vscode.l10n.t('Add model: and output: with dir to the recipe.'))
-        : errors.length === 1
-          ? vscode.l10n.t('An error in the recipe: {0}', first.message)
-          : vscode.l10n.t('{0} errors in the recipe: {1}', errors.length, first.message);
-    const show = vscode.l10n.t('Show Problems');
-    void vscode.window.showErrorMessage(text, show).then((choice) => {
-      if (choice === show) void vscode.commands.executeCommand('workbench.actions.view.problems');
-    });
+  /** Starts a run, which `cancel` then ends; why it did not begin, else null. */
+  async function beginRun(host: WorkerHost, plan: QuantizationPlan, run: ActiveRun): Promise<RunFailure | null> {
+    const answer = await host.run(plan);
+    if ('failure' in answer) return answer.failure;
+    run.cancel = () => host.cancel(answer.run_id);
+    if (run.cancelled) await run.cancel();
     return null;
   }
 
@@ -200,13 +116,47 @@ export function createRunController({ context, server, status, reports, sensitiv
     const host = await ensureWorker();
     await keepLastReport(plan.output.dir);
     page.begin(plan, saved.uri);
-    const answer = await host.run({ ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() });
-    if ('failure' in answer) {
-      setActive(null);
-      return void showFailure(answer.failure, run);
+    const failure = await beginRun(
+      host,
+      { ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() },
+      run,
+    );
+    if (failure === null) return;
+    setActive(null);
+    void showFailure(failure, run);
+  }
+
+  async function verify(lock: RunLock, name: string): Promise<Verdict | null> {
+    if (!vscode.workspace.isTrusted) {
+      await showUntrusted();
+      return null;
     }
-    run.cancel = () => host.cancel(answer.run_id);
-    if (run.cancelled) await run.cancel();
+    if (active !== null) {
+      showBusy();
+      return null;
+    }
+    const run: ActiveRun = { command: commands.quantize, recipe: vscode.Uri.file(name), cancelled: false, cancel: null };
+    setActive(run);
+    status.begin('verify', vscode.l10n.t('Running {0} again', name), () => void this_.cancel());
+    try {
+      const host = await ensureWorker();
+      const follow = async (plan: QuantizationPlan): Promise<RunEnded> => {
+        const ended = new Promise<RunEnded>((resolve) => (run.followEnd = resolve));
+        const failure = await beginRun(host, plan, run);
+        if (failure !== null) throw new RunFailureError(failure);
+        return ended;
+      };
+      const answer = await verifyRun({ worker: host, lock, follow, onStep: () => undefined });
+      if ('verdict' in answer) return answer.verdict;
+      if ('failure' in answer) await showFailure(answer.failure, null);
+      else void vscode.window.showInformationMessage(vscode.l10n.t('Cancelled. Nothing was compared.'));
+      return null;
+    } catch (error) {
+      await showFailure(failureOf(error), null);
+      return null;
+    } finally {
+      setActive(null);
+    }
   }
 
   const this_: RunController = {
@@ -224,40 +174,7 @@ export function createRunController({ context, server, status, reports, sensitiv
         // What ended before it began has no end to hear of.
         conduct(document, commands.quantize, begin).then(() => active?.hearEnd === resolve || resolve(null), reject);
       }),
-    async verify(lock, name) {
-      if (!vscode.workspace.isTrusted) {
-        await showUntrusted();
-        return null;
-      }
-      if (active !== null) {
-        showBusy();
-        return null;
-      }
-      const run: ActiveRun = { command: commands.quantize, recipe: vscode.Uri.file(name), cancelled: false, cancel: null };
-      setActive(run);
-      status.begin('verify', vscode.l10n.t('Running {0} again', name), () => void this_.cancel());
-      try {
-        const host = await ensureWorker();
-        const follow = async (plan: QuantizationPlan): Promise<RunEnded> => {
-          const ended = new Promise<RunEnded>((resolve) => (run.followEnd = resolve));
-          const answer = await host.run(plan);
-          if ('failure' in answer) throw new RunFailureError(answer.failure);
-          run.cancel = () => host.cancel(answer.run_id);
-          if (run.cancelled) await run.cancel();
-          return ended;
-        };
-        const answer = await verifyRun({ worker: host, lock, follow, onStep: () => undefined });
-        if ('verdict' in answer) return answer.verdict;
-        if ('failure' in answer) await showFailure(answer.failure, null);
-        else void vscode.window.showInformationMessage(vscode.l10n.t('Cancelled. Nothing was compared.'));
-        return null;
-      } catch (error) {
-        await showFailure(failureOf(error), null);
-        return null;
-      } finally {
-        setActive(null);
-      }
-    },
+    verify,
     analyze: (document) =>
       conduct(document, commands.analyze, async (saved, run) => {
         const plan = await planOf(saved);
@@ -291,14 +208,8 @@ export function createRunController({ context, server, status, reports, sensitiv
       active.cancelled = true;
       await active.cancel?.();
     },
-    async restartWorker() {
-      await worker?.dispose();
-      worker = null;
-      log.info('The worker was ended; the next run starts a fresh one.');
-    },
-    dispose() {
-      worker?.kill();
-    },
+    restartWorker,
+    dispose: killWorker,
   };
   return this_;
 
@@ -309,19 +220,8 @@ export function createRunController({ context, server, status, reports, sensitiv
     begin: (saved: vscode.TextDocument, run: ActiveRun) => Promise<void>,
   ): Promise<void> {
     if (!vscode.workspace.isTrusted) return void showUntrusted();
-    if (document.uri.scheme !== 'file' && !document.isUntitled) {
-      void vscode.window.showErrorMessage(
-        vscode.l10n.t(
-          "{0} is not on this machine's disk ({1}:). A run reads the model and writes the checkpoint on disk: open the folder there.",
-          vscode.workspace.asRelativePath(document.uri),
-          document.uri.scheme,
-        ),
-      );
-      return;
-    }
-    if (active !== null) {
-      return showBusy();
-    }
+    if (document.uri.scheme !== 'file' && !document.isUntitled) return showNotOnDisk(document);
+    if (active !== null) return showBusy();
     const uri = await saveRecipe(document);
     // The user has cancelled the dialog, or the disk refused; VS Code says so.
     if (uri === undefined) return;
