@@ -2,12 +2,20 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { LayerEdit, LayerRulesResult } from '../../../schemas/src/protocol/client-server.js';
+import type { LayerRulesResult, RecipeRule } from '../../../schemas/src/protocol/client-server.js';
 import { readFromWebview, type FromWebview, type SensitivityPage, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import { SENSITIVITY_VIEW } from '../manifest.js';
-import type { Proposals } from './proposals.js';
-import type { ServerClient } from '../server-client.js';
+import {
+  applyBits,
+  assignScheme,
+  editLayers,
+  editorOf,
+  recipeOf,
+  revealRule,
+  type EditParts,
+  type ShownAnalysis,
+} from './analysis-edits.js';
 import { saveFile } from './save-file.js';
 import { webviewPage } from './webview-page.js';
 
@@ -16,29 +24,24 @@ export interface SensitivityPanels extends vscode.Disposable {
   open(page: SensitivityPage): Promise<void>;
 }
 
-interface Panel {
-  page: SensitivityPage;
+interface Panel extends ShownAnalysis {
   panel: vscode.WebviewPanel;
-  rules: LayerRulesResult | null;
   timer: NodeJS.Timeout | null;
 }
 
 /** Milliseconds after a key press: what the page shows of the recipe may come a little later than the editor's own. */
 const delay = 150;
 
-export interface SensitivityPanelParts {
+export interface SensitivityPanelParts extends EditParts {
   context: vscode.ExtensionContext;
-  server: ServerClient;
-  proposals: Proposals;
   log: vscode.LogOutputChannel;
 }
 
-export function createSensitivityPanels({ context, server, proposals, log }: SensitivityPanelParts): SensitivityPanels {
+export function createSensitivityPanels(parts: SensitivityPanelParts): SensitivityPanels {
+  const { context, server, log } = parts;
   const panels = new Map<string, Panel>();
 
   const post = (shown: Panel, message: ToWebview): Thenable<boolean> => shown.panel.webview.postMessage(message);
-  const documentOf = ({ page }: Panel): Thenable<vscode.TextDocument> =>
-    vscode.workspace.openTextDocument(vscode.Uri.parse(page.recipe, true));
   const guard = (what: string, work: Promise<unknown>): void =>
     void work.catch((error: unknown) => {
       log.error(`${what} failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
@@ -54,76 +57,19 @@ export function createSensitivityPanels({ context, server, proposals, log }: Sen
   }
 
   async function sendRules(shown: Panel): Promise<void> {
-    const document = await documentOf(shown);
+    const document = await recipeOf(shown.page);
     const rules = await server.layerRules({ uri: document.uri.toString(), text: document.getText() });
     // While a key is half a word, what was known before says more.
     if (rules.layers.length > 0 || shown.rules === null) {
       shown.rules = rules;
       await post(shown, { kind: 'show-rules', rules });
     }
-    await sendHighlight(
-      shown,
-      vscode.window.visibleTextEditors.find((editor) => editor.document.uri.toString() === shown.page.recipe),
-    );
+    await sendHighlight(shown, editorOf(shown.page));
   }
 
   async function sendHighlight(shown: Panel, editor: vscode.TextEditor | undefined): Promise<void> {
     if (editor === undefined || shown.rules === null) return;
-    const { rules, layers } = shown.rules;
-    const cursor = editor.selection.active;
-    const within = ({ start, end }: { start: { line: number; character: number }; end: { line: number; character: number } }): boolean =>
-      new vscode.Range(start.line, start.character, end.line, end.character).contains(cursor);
-    const entries = rules.flatMap(({ range }, index) => (within(range) ? [index] : []));
-    const named = new Set(entries.length > 0 ? entries : rules.flatMap(({ around }, index) => (within(around) ? [index] : [])));
-    await post(shown, {
-      kind: 'highlight-layers',
-      layers: layers.flatMap(({ name, rule }) => (rule !== null && named.has(rule) ? [name] : [])),
-    });
-  }
-
-  async function edit(shown: Panel, edits: LayerEdit[]): Promise<void> {
-    const document = await documentOf(shown);
-    const before = document.getText();
-    const answer = await server.editLayers({ uri: document.uri.toString(), text: before, edits });
-    if ('reason' in answer)
-      return void vscode.window.showErrorMessage(vscode.l10n.t('The recipe cannot be written so. {0}', answer.reason));
-    const count = edits.reduce((sum, { layers }) => sum + layers.length, 0);
-    const label = vscode.l10n.t('{0} layers', count);
-    if (!(await proposals.propose(document, before, answer.text, label))) return;
-    for (const warning of answer.warnings) void vscode.window.showWarningMessage(warning);
-  }
-
-  async function assignScheme(shown: Panel, layers: LayerEdit['layers']): Promise<void> {
-    const presets = shown.rules?.presets ?? [];
-    const items = presets.map(({ name, description }) => ({ label: name, description }));
-    const choice = await vscode.window.showQuickPick(items, {
-      placeHolder: vscode.l10n.t('Which scheme for {0} layers?', layers.length),
-      matchOnDescription: true,
-    });
-    if (choice !== undefined) await edit(shown, [{ layers, to: { scheme: choice.label } }]);
-  }
-
-  async function applyBits(shown: Panel, bits: Record<string, number>): Promise<void> {
-    const document = await documentOf(shown);
-    const before = document.getText();
-    const answer = await server.assignBits({ uri: document.uri.toString(), text: before, bits });
-    if ('reason' in answer)
-      return void vscode.window.showErrorMessage(vscode.l10n.t('The recipe cannot be written so. {0}', answer.reason));
-    await proposals.propose(document, before, answer.text, vscode.l10n.t('Bits under a budget'));
-  }
-
-  async function revealRule(shown: Panel, layer: string): Promise<void> {
-    const rule = shown.rules?.rules[shown.rules.layers.find(({ name }) => name === layer)?.rule ?? -1];
-    const visible = vscode.window.visibleTextEditors.find((editor) => editor.document.uri.toString() === shown.page.recipe);
-    const editor = await vscode.window.showTextDocument(await documentOf(shown), visible?.viewColumn ?? vscode.ViewColumn.Beside);
-    if (rule === undefined) {
-      void vscode.window.showInformationMessage(vscode.l10n.t('No rule of the recipe names {0}: it stays as it is.', layer));
-      return;
-    }
-    const { start, end } = rule.range;
-    const range = new vscode.Range(start.line, start.character, end.line, end.character);
-    editor.selection = new vscode.Selection(range.start, range.end);
-    editor.revealRange(range, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
+    await post(shown, { kind: 'highlight-layers', layers: layersAt(shown.rules, editor.selection.active) });
   }
 
   function receive(shown: Panel, message: FromWebview): Promise<void> | void {
@@ -131,11 +77,11 @@ export function createSensitivityPanels({ context, server, proposals, log }: Sen
       case 'ready':
         return sendAnalysis(shown);
       case 'edit-layers':
-        return edit(shown, message.edits);
+        return editLayers(parts, shown, message.edits);
       case 'assign-scheme':
-        return assignScheme(shown, message.layers);
+        return assignScheme(parts, shown, message.layers);
       case 'apply-bits':
-        return applyBits(shown, message.bits);
+        return applyBits(parts, shown, message.bits);
       case 'reveal-rule':
         return revealRule(shown, message.layer);
       case 'save-file':
@@ -206,4 +152,13 @@ export function createSensitivityPanels({ context, server, proposals, log }: Sen
 function pageOf(state: unknown): SensitivityPage | null {
   const saved = (state as { saved?: unknown } | null | undefined)?.saved as Partial<SensitivityPage> | null | undefined;
   return typeof saved?.folder === 'string' && typeof saved.recipe === 'string' ? { folder: saved.folder, recipe: saved.recipe } : null;
+}
+
+/** Layers whose rule the cursor stands in; where it stands in none, those of the rules around it. */
+function layersAt({ rules, layers }: LayerRulesResult, cursor: vscode.Position): string[] {
+  const holds = ({ start, end }: RecipeRule['range']): boolean =>
+    new vscode.Range(start.line, start.character, end.line, end.character).contains(cursor);
+  const entries = rules.flatMap(({ range }, index) => (holds(range) ? [index] : []));
+  const named = new Set(entries.length > 0 ? entries : rules.flatMap(({ around }, index) => (holds(around) ? [index] : [])));
+  return layers.flatMap(({ name, rule }) => (rule !== null && named.has(rule) ? [name] : []));
 }
