@@ -2,6 +2,7 @@
 // form beside it. Pure: a page that holds the analysis solves again without asking anyone.
 import { AllocationError, closedFormBits, ParetoCurve, type Candidate, type CandidateGroup } from './allocate-bits.js';
 import type { CandidateSensitivity, LayerSensitivity, SensitivityAnalysis } from './generated/sensitivity.js';
+import { groupBy } from './group-by.js';
 
 /** Losses that add up over layers to a first approximation. */
 export const lossMetrics = ['mean_kld', 'fisher_loss', 'relative_output_error', 'weight_squared_error'] as const;
@@ -37,9 +38,7 @@ export interface BitGroup extends CandidateGroup {
 
 /** Layers that take one scheme together, with the candidates that all of them have. */
 export function bitGroups({ layers, bits }: SensitivityAnalysis, metric: LossMetric): BitGroup[] {
-  const members = new Map<string, LayerSensitivity[]>();
-  for (const layer of layers) members.set(layer.group, [...(members.get(layer.group) ?? []), layer]);
-  return [...members].map(([name, group]) => {
+  return [...groupBy(layers, ({ group }) => group)].map(([name, group]) => {
     const shared = bits.filter((bit) => group.every((layer) => layer.candidates.some(({ num_bits }) => num_bits === bit)));
     const candidates = shared.map((bit): Candidate => {
       const parts = group.map((layer) => ({ layer, candidate: layer.candidates.find(({ num_bits }) => num_bits === bit)! }));

@@ -1,5 +1,6 @@
 // Which cells the heatmap shows, in which order, and how strong each is: a pure function of the analysis and of what the user has chosen.
 import type { LayerSensitivity, SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
+import { groupBy } from '../../../schemas/src/group-by.js';
 import { placeLayers } from '../layer-places.js';
 import { linearScale, logScale, type Scale } from '../plot/scale.js';
 import { figuresOf, ranksOf, type Figure } from './figures.js';
@@ -137,17 +138,12 @@ interface Placed {
 /** One scale for all, or one for each row or column; stronger is worse. */
 function scales(cells: readonly (Placed & { value: number | null })[], figure: Figure, { scale, over }: Choice): (cell: Placed) => Scale {
   const keyOf = (cell: Placed): number => (over === 'row' ? cell.row : over === 'column' ? cell.column : 0);
-  const values = new Map<number, number[]>();
-  for (const cell of cells) {
-    if (cell.value === null) continue;
-    const known = values.get(keyOf(cell));
-    if (known === undefined) values.set(keyOf(cell), [cell.value]);
-    else known.push(cell.value);
-  }
+  const groups = groupBy(cells, keyOf);
+  const valuesOf = (key: number): number[] => (groups.get(key) ?? []).flatMap(({ value }) => value ?? []);
   const made = new Map<number, Scale>();
   return (cell) => {
     const key = keyOf(cell);
-    const known = made.get(key) ?? scaleOf(values.get(key) ?? [], scale, figure.worse);
+    const known = made.get(key) ?? scaleOf(valuesOf(key), scale, figure.worse);
     made.set(key, known);
     return known;
   };

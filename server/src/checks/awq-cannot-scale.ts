@@ -1,5 +1,6 @@
 // AWQ mappings against the model and the schemes behind them: llm-compressor looks at them only when calibration starts.
 import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
+import { groupBy } from '../../../schemas/src/group-by.js';
 import type { Problem } from '../../../schemas/src/problem.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import {
@@ -68,9 +69,7 @@ function faultOf(
       `${missing.join(', ')} ${missing.length === 1 ? 'matches' : 'match'} no module of the model, ${effect}. Give the names of this model's layers.`,
     );
   }
-  const blocks = new Map<string, string[]>();
-  for (const name of smoothNames) blocks.set(blockPrefix(name), [...(blocks.get(blockPrefix(name)) ?? []), name]);
-  const several = [...blocks.values()].find((names) => names.length > 1);
+  const several = [...groupBy(smoothNames, blockPrefix).values()].find((names) => names.length > 1);
   if (several !== undefined)
     return problem(
       'error',

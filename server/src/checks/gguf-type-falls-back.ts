@@ -1,5 +1,6 @@
 // Layers whose columns the blocks of the wanted GGUF type do not divide: another type stands in, as in llama.cpp, or none.
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import { groupBy } from '../../../schemas/src/group-by.js';
 import type { Problem } from '../../../schemas/src/problem.js';
 import type { Check } from './check.js';
 
@@ -8,17 +9,14 @@ export const ggufTypeFallsBack: Check = {
   run({ layers, quantization, modifiers }) {
     const modifier = modifiers.find(({ name }) => name === 'GGUFModifier');
     if (modifier === undefined || quantization.some(({ groups }) => groups.some(({ scheme }) => scheme === null))) return [];
-    const kinds = new Map<string, LayerPlan[]>();
-    for (const layer of layers) {
-      const { weights, format } = layer.scheme ?? {};
-      const what =
-        weights?.gguf_asked !== undefined
-          ? `${weights.gguf_type} stands in for ${weights.gguf_asked}, as in llama.cpp, where blocks of 256 weights do not divide the columns`
-          : format === 'gguf' && weights === null
-            ? `${layer.dtype} stays where not even blocks of 32 divide the columns`
-            : null;
-      if (what !== null) kinds.set(what, [...(kinds.get(what) ?? []), layer]);
-    }
+    const kinds = groupBy(layers, ({ scheme, dtype }) => {
+      const { weights, format } = scheme ?? {};
+      return weights?.gguf_asked !== undefined
+        ? `${weights.gguf_type} stands in for ${weights.gguf_asked}, as in llama.cpp, where blocks of 256 weights do not divide the columns`
+        : format === 'gguf' && weights === null
+          ? `${dtype} stays where not even blocks of 32 divide the columns`
+          : null;
+    });
     if (kinds.size === 0) return [];
     const path = modifier.path;
     const sentences = [...kinds].map(([what, of]) => `${what}: ${namesOf(of)} with ${columnsOf(of)} columns`);

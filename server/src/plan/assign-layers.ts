@@ -6,6 +6,7 @@ import type {
   QuantizationScheme,
   QuantizerPlan,
 } from '../../../schemas/src/generated/plan.js';
+import { groupBy } from '../../../schemas/src/group-by.js';
 import { targetRank } from '../../../schemas/src/model/match-targets.js';
 import { textsOf } from '../recipe/coerce.js';
 import type { SchemeGroup } from './expand-scheme.js';
@@ -54,14 +55,7 @@ function resultOf({ result, schemeOf }: Claim, layer: LayerPlan, model: ModelDes
 
 /** Layers that have one scheme, in the order of the layers. Each group's scheme is an object of its own, so equal schemes of two groups stay apart. */
 export function layersByScheme(layers: readonly LayerPlan[]): Map<QuantizationScheme, LayerPlan[]> {
-  const found = new Map<QuantizationScheme, LayerPlan[]>();
-  for (const layer of layers) {
-    if (layer.scheme === null) continue;
-    const known = found.get(layer.scheme);
-    if (known === undefined) found.set(layer.scheme, [layer]);
-    else known.push(layer);
-  }
-  return found;
+  return groupBy(layers, ({ scheme }) => scheme);
 }
 
 interface ModelLayers {

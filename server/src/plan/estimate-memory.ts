@@ -7,6 +7,7 @@
 //
 // Measured against the resident size at its peak (Linux, glibc, 2 cores); the table is in test/server/plan/estimate-memory.test.ts.
 import type { ArchitectureFacts, LayerPlan, ModelDescription, TransformPlan } from '../../../schemas/src/generated/plan.js';
+import { groupBy } from '../../../schemas/src/group-by.js';
 import { isRotation, isSolved, needsPairs } from '../../../schemas/src/modifiers.js';
 import { adapterBytes, sizeOfDtype } from './estimate-size.js';
 
@@ -295,16 +296,7 @@ function unitsOf(changed: readonly LayerPlan[]): LayerPlan[][] {
 }
 
 /** The layers of each block. */
-function blocksOf(layers: readonly LayerPlan[]): LayerPlan[][] {
-  const found = new Map<number, LayerPlan[]>();
-  for (const layer of layers) {
-    if (layer.block === null) continue;
-    const known = found.get(layer.block);
-    if (known === undefined) found.set(layer.block, [layer]);
-    else known.push(layer);
-  }
-  return [...found.values()];
-}
+const blocksOf = (layers: readonly LayerPlan[]): LayerPlan[][] => [...groupBy(layers, ({ block }) => block).values()];
 
 /** 0 for none; a model may have more units than a call has room for arguments. */
 const largestOf = <Item>(items: readonly Item[], bytes: (item: Item) => number): number =>

@@ -1,6 +1,7 @@
 // What all scaling transforms need of a mapping: that its widths fit, the range of its scales, and what is said of mappings that are passed over.
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem, TransformMetrics } from '../../../schemas/src/generated/report.js';
+import { groupBy } from '../../../schemas/src/group-by.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
@@ -62,9 +63,8 @@ export function passedOverProblems({ transforms }: QuantizationPlan): RunProblem
   return transforms.flatMap((transform) => {
     if (transform.name !== 'awq') return [];
     const { modifier, recipe_path, mappings, passed_over } = transform;
-    const reasons = new Map<string, string[]>();
-    for (const { smooth_layer, reason } of passed_over) reasons.set(reason, [...(reasons.get(reason) ?? []), smooth_layer]);
-    return [...reasons].map(([reason, layers]): RunProblem => {
+    return [...groupBy(passed_over, ({ reason }) => reason)].map(([reason, alike]): RunProblem => {
+      const layers = alike.map(({ smooth_layer }) => smooth_layer);
       const others = layers.length === 1 ? '' : ` and ${layers.length - 1} more`;
       return {
         code: 'awq-mapping-passed-over',

@@ -1,19 +1,17 @@
 // What the report says of layers that are not in the GGUF type that the recipe asks for: one entry for each type that stands in.
-import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
+import { groupBy } from '../../../schemas/src/group-by.js';
 
 export function standInProblems({ layers }: Pick<QuantizationPlan, 'layers'>): RunProblem[] {
-  const kinds = new Map<string, LayerPlan[]>();
-  for (const layer of layers) {
-    const { weights, format } = layer.scheme ?? {};
-    const what =
-      weights?.gguf_asked !== undefined
-        ? `in ${weights.gguf_type} in place of ${weights.gguf_asked}, whose blocks of 256 weights do not divide`
-        : format === 'gguf' && weights === null
-          ? `in ${layer.dtype} as before, as no block of GGUF divides`
-          : null;
-    if (what !== null) kinds.set(what, [...(kinds.get(what) ?? []), layer]);
-  }
+  const kinds = groupBy(layers, ({ scheme, dtype }) => {
+    const { weights, format } = scheme ?? {};
+    return weights?.gguf_asked !== undefined
+      ? `in ${weights.gguf_type} in place of ${weights.gguf_asked}, whose blocks of 256 weights do not divide`
+      : format === 'gguf' && weights === null
+        ? `in ${dtype} as before, as no block of GGUF divides`
+        : null;
+  });
   return [...kinds].map(([what, of]) => ({
     code: 'gguf-type-falls-back',
     severity: 'information',
