@@ -85,6 +85,11 @@ export async function drawWeightPictures(
     picture.rows < layer.rows ? ` Counts are of ${picture.rows} of ${layer.rows} rows that lie evenly; channels are those of all.` : '';
   const slices = level === 'tensor' ? [] : await drawSlices(layer.name, picture, level, logCounts, read);
   const [columns, rows] = (['column', 'row'] as const).map((axis) => picture.outliers.filter((outlier) => outlier.axis === axis));
+  const strips = (side: string, channels: number, values: readonly number[], outliers: Strip['outliers'] = []): Drawing[] => {
+    const name = `Largest weight of each ${side} channel`;
+    const title = `Largest magnitudes of ${channels} ${side} channels`;
+    return [draw('h4', {}, name), strip({ name, of: layer.name, title, values, channels, outliers }, width)];
+  };
   return [
     ...slices,
     draw('h4', {}, 'Error of the weights'),
@@ -99,30 +104,8 @@ export async function drawWeightPictures(
       height: 120,
       format: trim,
     }),
-    draw('h4', {}, 'Largest weight of each input channel'),
-    strip(
-      {
-        name: 'Largest weight of each input channel',
-        of: layer.name,
-        title: `Largest magnitudes of ${layer.columns} input channels`,
-        values: await read(picture.column_magnitudes),
-        channels: layer.columns,
-        outliers: columns ?? [],
-      },
-      width,
-    ),
-    draw('h4', {}, 'Largest weight of each output channel'),
-    strip(
-      {
-        name: 'Largest weight of each output channel',
-        of: layer.name,
-        title: `Largest magnitudes of ${layer.rows} output channels`,
-        values: await read(picture.row_magnitudes),
-        channels: layer.rows,
-        outliers: rows ?? [],
-      },
-      width,
-    ),
+    ...strips('input', layer.columns, await read(picture.column_magnitudes), columns),
+    ...strips('output', layer.rows, await read(picture.row_magnitudes), rows),
     draw(
       'p',
       { class: 'definition' },

@@ -106,7 +106,7 @@ interface CellBox {
 function cellMarks(cell: HeatCell, view: HeatView, box: CellBox, shown: Shown, marks: Mark[], over: Mark[]): void {
   const { theme, palette, selected, highlighted, inForce } = shown;
   const { layer, value, share, bits } = cell;
-  const inner = { x: box.x + 1, y: box.y + 1, width: box.width - 2, height: box.height - 2 };
+  const inner = inset(box, 1);
   const ink = share === null ? palette.foreground : inkOn(share, theme);
   if (share === null) marks.push({ kind: 'rect', ...inner, stroke: palette.line, dashed: true });
   else marks.push({ kind: 'rect', ...inner, fill: fillOf(share, theme) });
@@ -136,38 +136,20 @@ function cellMarks(cell: HeatCell, view: HeatView, box: CellBox, shown: Shown, m
     });
   if (ofBits !== null && force === ofBits)
     marks.push({ kind: 'rect', x: box.x + 3, y: box.y + box.height - 5, width: box.width - 6, height: 2, fill: ink });
-  if (highlighted.has(layer.name))
-    over.push({
-      kind: 'rect',
-      x: box.x + 2,
-      y: box.y + 2,
-      width: box.width - 4,
-      height: box.height - 4,
-      stroke: ink,
-      strokeWidth: 1.5,
-      dashed: true,
-    });
-  if (selected.has(layer.name)) {
-    over.push({
-      kind: 'rect',
-      x: box.x + 1.5,
-      y: box.y + 1.5,
-      width: box.width - 3,
-      height: box.height - 3,
-      stroke: palette.background,
-      strokeWidth: 5,
-    });
-    over.push({
-      kind: 'rect',
-      x: box.x + 1,
-      y: box.y + 1,
-      width: box.width - 2,
-      height: box.height - 2,
-      stroke: palette.focus,
-      strokeWidth: 3,
-    });
-  }
+  if (highlighted.has(layer.name)) over.push({ kind: 'rect', ...inset(box, 2), stroke: ink, strokeWidth: 1.5, dashed: true });
+  if (selected.has(layer.name))
+    over.push(
+      { kind: 'rect', ...inset(box, 1.5), stroke: palette.background, strokeWidth: 5 },
+      { kind: 'rect', ...inset(box, 1), stroke: palette.focus, strokeWidth: 3 },
+    );
 }
+
+const inset = ({ x, y, width, height }: CellBox, by: number): Omit<CellBox, 'fits'> => ({
+  x: x + by,
+  y: y + by,
+  width: width - 2 * by,
+  height: height - 2 * by,
+});
 
 function headMarks(
   view: HeatView,
