@@ -7,6 +7,7 @@ import { readGgufHeader, type GgufHeader } from '../../schemas/src/model/gguf-he
 import { ggmlTypes } from '../../schemas/src/model/gguf-types.js';
 import { HeaderError } from '../../schemas/src/model/safetensors-header.js';
 import { damaged } from '../support/damage.js';
+import { refusalOf } from '../support/header-refusal.js';
 import { inMemory } from '../support/memory-files.js';
 import { seededRandom } from '../support/random.js';
 import { repositoryRoot } from '../support/shared.js';
@@ -19,15 +20,7 @@ const expected = JSON.parse(Buffer.from(golden('expected.json')).toString()) as 
 
 const read = (bytes: Uint8Array, size?: number): Promise<GgufHeader> => readGgufHeader(inMemory(bytes, size), 'x', 'x.gguf');
 
-async function refusal(bytes: Uint8Array): Promise<string> {
-  try {
-    const { tensors } = await read(bytes);
-    return `accepted with ${tensors.length} tensors`;
-  } catch (error) {
-    if (!(error instanceof HeaderError)) throw error;
-    return error.detail;
-  }
-}
+const refusal = (bytes: Uint8Array): Promise<string> => refusalOf(read(bytes));
 
 test('the types and their blocks are those of gguf-py', () => {
   assert.deepEqual(

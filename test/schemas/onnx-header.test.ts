@@ -8,6 +8,7 @@ import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import { readOnnxHeader, type OnnxHeader } from '../../schemas/src/model/onnx-header.js';
 import { HeaderError } from '../../schemas/src/model/safetensors-header.js';
 import { damaged } from '../support/damage.js';
+import { refusalOf } from '../support/header-refusal.js';
 import { inMemory } from '../support/memory-files.js';
 import { seededRandom } from '../support/random.js';
 import { repositoryRoot, sharedPath, skipWithoutShared } from '../support/shared.js';
@@ -17,15 +18,7 @@ const small = readFileSync(goldenPath('small.onnx'));
 
 const read = (bytes: Uint8Array): Promise<OnnxHeader> => readOnnxHeader(inMemory(bytes), 'x', 'x.onnx');
 
-async function refusal(bytes: Uint8Array): Promise<string> {
-  try {
-    const { tensors } = await read(bytes);
-    return `accepted with ${tensors.length} tensors`;
-  } catch (error) {
-    if (!(error instanceof HeaderError)) throw error;
-    return error.detail;
-  }
-}
+const refusal = (bytes: Uint8Array): Promise<string> => refusalOf(read(bytes));
 
 test('a file of the onnx package: versions, operators, initializers of every storage', async () => {
   const header = await readOnnxHeader(nodeFiles, goldenPath('small.onnx'), 'small.onnx');

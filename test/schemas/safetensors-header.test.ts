@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import type { ModelFiles } from '../../schemas/src/model/model-files.js';
 import { dtypeBytes, HeaderError, readSafetensorsHeader, type SafetensorsHeader } from '../../schemas/src/model/safetensors-header.js';
 import { damaged } from '../support/damage.js';
+import { refusalOf } from '../support/header-refusal.js';
 import { inMemory } from '../support/memory-files.js';
 import { seededRandom, type Random } from '../support/random.js';
 
@@ -20,15 +21,7 @@ const tensor = (shape: string, offsets: string, dtype = 'F32', more = ''): strin
 
 const read = (bytes: Uint8Array): Promise<SafetensorsHeader> => readSafetensorsHeader(inMemory(bytes), 'x', 'x.safetensors');
 
-async function refusal(bytes: Uint8Array): Promise<string> {
-  try {
-    const { tensors } = await read(bytes);
-    return `accepted with ${tensors.length} tensors`;
-  } catch (error) {
-    if (!(error instanceof HeaderError)) throw error;
-    return error.detail;
-  }
-}
+const refusal = (bytes: Uint8Array): Promise<string> => refusalOf(read(bytes));
 
 test('sound headers', async () => {
   const a = tensor('[4]', '[0,16]');
