@@ -24,6 +24,7 @@ std::vector<Named>& all_cases() {
 
 /// The device of the pass that is not the processor's; opening one takes longer than most cases.
 std::unique_ptr<bitwright::Device> other_device;
+std::shared_ptr<const bitwright::BackendLibrary> other_library;
 
 /// Operations whose results are the processor's to the bit: they move, compare or count, or round each step as quantizers/grid.h says.
 bool is_exact(const std::string& operation, const std::vector<Array>& inputs, const Options& options) {
@@ -227,6 +228,8 @@ void expect_refused(const std::string& operation, const std::vector<Array>& inpu
   throw Failure{operation + " was not refused"};
 }
 
+const bitwright::BackendLibrary* running_library() { return other_device ? other_library.get() : nullptr; }
+
 const bitwright::BackendLibrary& cuda_library() {
   const std::string path = BITWRIGHT_CUDA_LIBRARY;
   if (path.empty()) throw Skipped{BITWRIGHT_CUDA_ABSENT};
@@ -275,6 +278,7 @@ std::string open_library(const std::string& path, const std::string& absent) {
   std::unique_ptr<bitwright::Backend> backend = library->open(0, status);
   if (!backend) return status.message;
   other_device = std::make_unique<bitwright::Device>(std::move(backend));
+  other_library = library;
   return "";
 }
 

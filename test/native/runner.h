@@ -101,6 +101,9 @@ void expect_close(const Array& result, const std::vector<double>& reference, dou
 /// The call must be refused with a sentence that holds `part`.
 void expect_refused(const std::string& operation, const std::vector<Array>& inputs, const Options& options, const std::string& part);
 
+/// The library of the backend that the case runs on; nullptr on the processor.
+const bitwright::BackendLibrary* running_library();
+
 /// The backend library of CUDA; throws Skipped where this build has none or it cannot be loaded.
 const bitwright::BackendLibrary& cuda_library();
 

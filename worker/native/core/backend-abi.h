@@ -7,12 +7,14 @@
 extern "C" {
 #endif
 
-#define BITWRIGHT_BACKEND_ABI 2
+#define BITWRIGHT_BACKEND_ABI 3
 /// The symbol that a library exports; its type is bitwright_backend_function.
 #define BITWRIGHT_BACKEND_SYMBOL "bitwright_backend"
 
 /// Sentences come back in a buffer of this size that the caller owns.
 #define BITWRIGHT_TEXT_SIZE 2048
+/// What `run` answers when it ended because `cancelled` said so; no sentence is written.
+#define BITWRIGHT_CANCELLED 2
 
 struct bitwright_tensor {
   int32_t dtype; /* the value of DType in dtype.h */
@@ -37,6 +39,9 @@ struct bitwright_call {
   const struct bitwright_tensor* results;
   const struct bitwright_option* options;
   int32_t n_inputs, n_results, n_options;
+  /* Not 0 when nobody wants the results any more. Long operations ask between their steps, and then end at once with the answer BITWRIGHT_CANCELLED. */
+  int32_t (*cancelled)(const void* state);
+  const void* state;
 };
 
 struct bitwright_fact {

@@ -39,7 +39,7 @@ class Backend {
   virtual Status fill(void* to, int64_t bytes, const PieceReader& read) = 0;
   /// Bytes back to the host, after all work before.
   virtual Status fetch(void* to, const void* from, int64_t bytes) = 0;
-  /// May answer before the work is done; what then goes wrong is told by the next `settle`.
+  /// May answer before the work is done; what then goes wrong is told by the next `settle`. Long operations look at `cancel` on their way and end with Status::cancelled().
   virtual Status run(const Operation& operation, const Views& inputs, const Views& results, const Options& options, const std::atomic<bool>& cancel) = 0;
   /// Waits for all work; the first failure that `run` has not told.
   virtual Status settle() = 0;

@@ -105,7 +105,7 @@ Status LibraryBackend::fetch(void* to, const void* from, int64_t bytes) {
   return status_of(table_.fetch(device_, to, from, bytes, text), text);
 }
 
-Status LibraryBackend::run(const Operation& operation, const Views& inputs, const Views& results, const Options& options, const std::atomic<bool>&) {
+Status LibraryBackend::run(const Operation& operation, const Views& inputs, const Views& results, const Options& options, const std::atomic<bool>& cancel) {
   const std::vector<bitwright_tensor> in = tensors_of(inputs), out = tensors_of(results);
   std::vector<bitwright_option> values;
   for (const auto& [name, value] : options.all()) {
@@ -129,8 +129,11 @@ Status LibraryBackend::run(const Operation& operation, const Views& inputs, cons
   call.n_results = static_cast<int32_t>(out.size());
   call.options = values.data();
   call.n_options = static_cast<int32_t>(values.size());
+  call.cancelled = [](const void* state) -> int32_t { return static_cast<const std::atomic<bool>*>(state)->load(std::memory_order_relaxed) ? 1 : 0; };
+  call.state = &cancel;
   Text text = "";
-  return status_of(table_.run(device_, &call, text), text);
+  const int32_t code = table_.run(device_, &call, text);
+  return code == BITWRIGHT_CANCELLED ? Status::cancelled() : status_of(code, text);
 }
 
 Status LibraryBackend::settle() {

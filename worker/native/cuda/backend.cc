@@ -11,7 +11,7 @@ namespace {
 
 Context& context_of(void* device) { return *static_cast<Context*>(device); }
 
-/// Runs fn; 0, or 1 with the sentence in `text`.
+/// Runs fn; 0, or 1 with the sentence in `text`, or BITWRIGHT_CANCELLED.
 template <class Fn>
 int32_t guarded(char* text, const Fn& fn) {
   const auto tell = [text](const char* sentence) {
@@ -21,6 +21,8 @@ int32_t guarded(char* text, const Fn& fn) {
   try {
     fn();
     return 0;
+  } catch (const Cancelled&) {
+    return BITWRIGHT_CANCELLED;
   } catch (const Failure& failure) {
     return tell(failure.text.c_str());
   } catch (const std::exception& error) {

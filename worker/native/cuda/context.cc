@@ -73,6 +73,7 @@ Context::Context(int index) : index_(index) {
   cublas_->set_workspace(handle_, workspace_, workspace_bytes);
   check(cudaMallocHost(reinterpret_cast<void**>(&staging_), static_cast<size_t>(n_pieces * piece_bytes)), "cudaMallocHost");
   for (cudaEvent_t& event : staged_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
+  for (cudaEvent_t& event : steps_) check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");
   check(cudaMalloc(reinterpret_cast<void**>(&faults_), n_faults * sizeof(FaultSlot)), "cudaMalloc");
   check(cudaMemsetAsync(faults_, 0xff, n_faults * sizeof(FaultSlot), stream_), "cudaMemsetAsync");
   check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
@@ -85,6 +86,7 @@ Context::~Context() {
   if (handle_ != nullptr) cublas_->destroy(handle_);
   memory_.give(workspace_, workspace_bytes);
   for (cudaEvent_t event : staged_) cudaEventDestroy(event);
+  for (cudaEvent_t event : steps_) cudaEventDestroy(event);
   cudaFreeHost(staging_);
   cudaFree(faults_);
   for (const Filled& filled : filled_) cudaEventDestroy(filled.done);
@@ -268,6 +270,7 @@ void Context::run(const bitwright_call& call) {
     for (const TensorView& view : *views)
       if (view.present) await_fill(view.data);
   memory_.count_call();
+  call_ = &call;
   try {
     kernel(*this, inputs, results, options);
     check(cudaGetLastError(), "the start of its kernels");
@@ -275,6 +278,14 @@ void Context::run(const bitwright_call& call) {
     if (failure.is_complete) throw;
     throw Failure{current_ + ": " + failure.text};
   }
+}
+
+void Context::step() {
+  cudaEvent_t event = steps_[n_steps_++ % most_behind];
+  // What went wrong on the device is told by the settle.
+  if (cudaEventSynchronize(event) != cudaSuccess) settle_here();
+  if (call_->cancelled(call_->state) != 0) throw Cancelled{};
+  check(cudaEventRecord(event, stream_), "cudaEventRecord");
 }
 
 double Context::measure(const std::string& what, int64_t m, int64_t n, int64_t k) {

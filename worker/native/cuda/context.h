@@ -26,6 +26,9 @@ struct Failure {
 /// Throws when a call of the CUDA runtime failed.
 void check(cudaError_t error, const char* call);
 
+/// Ends an operation whose results nobody wants any more.
+struct Cancelled {};
+
 class Context;
 
 /// Memory for an operation's intermediate results, given back at its end.
@@ -97,6 +100,9 @@ class Context {
   void settle_here() {
     if (std::string fault = settle(); !fault.empty()) throw Failure{std::move(fault), true};
   }
+  /// Between the steps of a long operation: ends it when it is cancelled. Holds the host back until the device is at most a few steps behind: without that all steps
+  /// would be enqueued long before anybody cancels.
+  void step();
   double measure(const std::string& what, int64_t m, int64_t n, int64_t k);
   /// Makes this thread speak to this device.
   void select();
@@ -142,6 +148,11 @@ class Context {
   std::vector<Pending> pending_;
   std::string told_;     // a fault that was found before the next settle asked for it
   std::string current_;  // the running call, for the sentence of a fault
+  const bitwright_call* call_ = nullptr;
+  /// Passed when the device has done what was enqueued before the last steps.
+  static constexpr size_t most_behind = 4;
+  cudaEvent_t steps_[most_behind] = {};
+  size_t n_steps_ = 0;
   std::vector<std::string> since_settled_;
 };
 

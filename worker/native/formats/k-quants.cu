@@ -7,7 +7,7 @@
 namespace bitwright::cuda {
 namespace {
 
-constexpr int lanes = 16, blocks_at_once = 8, most_weights = 256, most_subs = 16;
+constexpr int lanes = 16, blocks_at_once = 8, blocks_a_step = 1 << 16, most_weights = 256, most_subs = 16;
 /// A sub-block's weights end one place before the next one's begin, so that threads of neighbouring sub-blocks read from different banks.
 constexpr int most_places = most_weights + most_subs;
 
@@ -28,13 +28,13 @@ struct Encode {
   FaultSlot *bad, *large;
   GgufLayout layout;
   GgufType type = GgufType::Q8_0;
-  int64_t n_blocks, per_row, columns;
+  int64_t begin, n_blocks, per_row, columns;
 };
 
 __global__ void __launch_bounds__(lanes* blocks_at_once) encode_blocks(Encode encode) {
   BITWRIGHT_DYNAMIC_SHARED(memory);
   const int lane = static_cast<int>(threadIdx.x);
-  const int64_t nth_block = static_cast<int64_t>(blockIdx.x) * blocks_at_once + threadIdx.y;
+  const int64_t nth_block = encode.begin + static_cast<int64_t>(blockIdx.x) * blocks_at_once + threadIdx.y;
   // Threads without a block do the work of the last one and write nothing.
   const bool is_real = nth_block < encode.n_blocks;
   const int64_t block = is_real ? nth_block : encode.n_blocks - 1, row = block / encode.per_row, first = block % encode.per_row * encode.layout.n_weights;
@@ -145,8 +145,12 @@ void gguf_encode(Context& context, const Views& in, const Views& out, const Opti
   if (n_blocks == 0) return;
   FaultSlot* bad = context.fault([](uint32_t row, uint32_t) { return "the weight has a value that is NaN or infinite in row " + std::to_string(row); });
   FaultSlot* large = context.fault([](uint32_t row, uint32_t) { return "a weight of row " + std::to_string(row) + " is too large for a scale in float16"; });
-  const Encode encode{AnyFloat(in[0]), importance, out[0].as<uint8_t>(), bad, large, layout, type, n_blocks, per_row, columns};
-  launch(context, static_cast<unsigned>((n_blocks + blocks_at_once - 1) / blocks_at_once), dim3(lanes, blocks_at_once), blocks_at_once * sizeof(Shared), encode_blocks, encode);
+  Encode encode{AnyFloat(in[0]), importance, out[0].as<uint8_t>(), bad, large, layout, type, 0, n_blocks, per_row, columns};
+  for (; encode.begin < n_blocks; encode.begin += blocks_a_step) {
+    context.step();
+    const int64_t count = std::min<int64_t>(blocks_a_step, n_blocks - encode.begin);
+    launch(context, static_cast<unsigned>((count + blocks_at_once - 1) / blocks_at_once), dim3(lanes, blocks_at_once), blocks_at_once * sizeof(Shared), encode_blocks, encode);
+  }
 }
 
 void gguf_decode(Context& context, const Views& in, const Views& out, const Options& options) {

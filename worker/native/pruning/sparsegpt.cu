@@ -198,6 +198,7 @@ void prune_sparsegpt(Context& context, const Views& in, const Views& out, const 
     solve.selection = first;
     choose_mask(context, solve, last - first, scores.data());
     for (int64_t begin = first; begin < last; begin += at_once) {
+      context.step();
       const int64_t end = std::min(last, begin + at_once);
       solve.begin = begin;
       solve.count = static_cast<int>(end - begin);

@@ -76,6 +76,7 @@ struct SweepWalk : BeaconWalk {
 
 template <class Method>
 void walk_block_of(Context& context, const BeaconCell& cell, const Method& method, int64_t begin, int64_t count) {
+  context.step();
   const float* rows = cell.S + begin * cell.ld;
   walk_columns_of(context, {cell.e, nullptr, {rows + begin, nullptr}, cell.ld, cell.padded, cell.m, begin, static_cast<int>(count)}, method);
   context.gemm(DType::F32, true, false, cell.m, cell.padded, count, 1, rows, cell.ld, cell.changes, cell.padded, 1, cell.e, cell.padded);

@@ -106,6 +106,7 @@ struct Halving {
 
   void factor(int64_t first, int64_t n) const {
     if (n <= tile) {
+      context.step();
       launch(context, 1, side * side, 0, factor_tile<Real>, static_cast<int>(n), at(first, first), ld, tiles + first * tile, failed);
       return;
     }
@@ -119,6 +120,7 @@ struct Halving {
 
 void invert(Context& context, int64_t n, const float* L, float* X, int64_t ld, float* scratch) {
   if (n <= tile) {
+    context.step();
     launch(context, 1, side * side, 0, invert_tile, static_cast<int>(n), L, X, ld);
     return;
   }

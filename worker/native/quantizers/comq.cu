@@ -152,6 +152,7 @@ void quantize_comq(Context& context, const Views& in, const Views& out, const Op
   if (follows) context.gemm(DType::F32, true, false, I, padded, I, 1, H, I, Wt, padded, 0, B, padded);
   for (int64_t pass = 0; pass < n_iters; ++pass) {
     for (int64_t begin = 0; begin < I; begin += walk_columns) {
+      context.step();
       const int64_t count = std::min<int64_t>(walk_columns, I - begin);
       for_rows(context, count, I, [=] __device__(int64_t s, int64_t k) { H_rows[s * I + k] = H[inside(order[begin + s], I) * I + k]; });
       for_rows(context, count, count, [=] __device__(int64_t s, int64_t k) { H_block[s * walk_columns + k] = H_rows[s * I + inside(order[begin + k], I)]; });

@@ -20,11 +20,15 @@ void corrected_weight(Context& context, const Views& in, const Views& out, const
   for_each(context, O * I, [=] __device__(int64_t i) { corrected[i] = W[i]; });
   if (O > I) {
     context.gemm(DType::F32, false, true, I, I, I, 1, difference, I, U, I, 0, first.data(), I);
+    context.step();
     context.gemm(DType::F32, false, false, I, I, I, 1, first.data(), I, U, I, 0, second.data(), I);
+    context.step();
     context.gemm(DType::F32, false, false, O, I, I, strength, W, I, second.data(), I, 1, corrected, I);
   } else {
     context.gemm(DType::F32, false, false, O, I, I, 1, W, I, difference, I, 0, first.data(), I);
+    context.step();
     context.gemm(DType::F32, false, true, O, I, I, 1, first.data(), I, U, I, 0, second.data(), I);
+    context.step();
     context.gemm(DType::F32, false, false, O, I, I, strength, second.data(), I, U, I, 1, corrected, I);
   }
 }

@@ -74,6 +74,7 @@ void walk_layer(Context& context, const Views& in, const Views& out, const Optio
   transpose_weight(context, in[0], padded, nullptr, nullptr, weights.data());
   context.clear(P, I * padded * static_cast<int64_t>(sizeof(float)));
   for (int64_t begin = 0; begin < I; begin += walk_columns) {
+    context.step();
     const int64_t end = std::min<int64_t>(I, begin + walk_columns), count = end - begin;
     const float *H_block = H + begin * I, *C_block = C + begin * I;
     walk_columns_of(context, {P, nullptr, {C_block + begin, H_block + begin}, I, padded, I, begin, static_cast<int>(count)}, method);

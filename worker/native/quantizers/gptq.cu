@@ -137,6 +137,7 @@ void quantize_gptq(Context& context, const Views& in, const Views& out, const Op
   solve.dead = in[6].present ? in[6].as<uint8_t>() : nullptr;
   for (int64_t begin = 0; begin < I; begin += block_size) {
     const int64_t end = std::min(I, begin + block_size);
+    context.step();
     solve.begin = begin;
     solve.count = static_cast<int>(end - begin);
     with_weight_type(in[2].dtype, [&](auto type) {

@@ -8,6 +8,8 @@ namespace bitwright::cuda {
 namespace {
 
 constexpr int64_t longest = 64, most_tallies = int64_t{1} << 24;
+/// Passes over all points, of some 10 µs each, between two looks whether the work is still wanted.
+constexpr int64_t launches_a_step = 32;
 
 struct ManyPoints {
   static constexpr bool are_many = true, may_end = false;
@@ -190,6 +192,7 @@ void start(Context& context, const float* points, const float* weights, int64_t 
   KmeansRandom random(settings.seed);
   launch(context, static_cast<unsigned>(n_tiles), block_threads, 0, sum_tiles, weights, n, sums);
   for (int64_t k = 0; k < settings.count; ++k) {
+    if (k % launches_a_step == 0) context.step();
     float* centroid = centroids + k * settings.length;
     launch(context, 1, 1, 0, draw_centroid, random.next(), k == 0 ? weights : errors, n, sums, n_tiles, points, settings.length, centroid, place.data());
     launch(context, static_cast<unsigned>(n_tiles), block_threads, 0, lower_errors, points, weights, n, settings.length, centroid, place.data(), k == 0, errors, sums);
@@ -197,6 +200,7 @@ void start(Context& context, const float* points, const float* weights, int64_t 
 }
 
 bool Lloyd::assign(double& error) {
+  context.step();
   forget_nearest(context, keys.data(), n);
   find_nearest(context, ManyPoints{points, settings.length}, n, centroids, settings.count, settings.length, keys.data());
   const int64_t n_tiles = kmeans_tiles(n);
@@ -247,7 +251,10 @@ void Lloyd::move() {
   launch(context, static_cast<unsigned>(count), warp_threads, 0, move_to_means, points, weights, members.data(), first.data(), length, centroids);
   int64_t n_moved = 0;
   context.read(&n_moved, n_empty.data(), sizeof n_moved);
-  for (int64_t e = 0; e < std::min(n_moved, n); ++e) move_to_worst(context, points, n, length, empty.data() + e, errors.data(), worst.data(), centroids);
+  for (int64_t e = 0; e < std::min(n_moved, n); ++e) {
+    if (e % launches_a_step == 0) context.step();
+    move_to_worst(context, points, n, length, empty.data() + e, errors.data(), worst.data(), centroids);
+  }
 }
 
 /// Points that all weigh nothing weigh 1 each.

@@ -162,6 +162,7 @@ void find_ranges(Context& context, const TensorView& matrix, const int32_t* perm
       if (i == 0) *progress = {0, 0, patience <= 0};
     });
     for (int64_t step = 0; step < n_steps; ++step) {
+      context.step();
       const float p = static_cast<float>(1.0 - static_cast<double>(step) / shrink.grid);
       launch(context, static_cast<unsigned>(n_parts), threads, 0, find_errors<T, Codes>, parts, full, per_tensor, searched, p, measure, progress, errors);
       if (per_tensor) launch(context, 1, block_threads, 0, merge_errors, errors, n_parts);

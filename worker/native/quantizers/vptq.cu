@@ -155,6 +155,7 @@ void walk(const Layer& layer, const Books& books, float* left) {
     const int64_t end = std::min(I, begin + block_size);
     forget_nearest(context, found.data(), 2 * block_size * most);
     for (int64_t j = begin; j < end; ++j) {
+      if (j % 16 == 0) context.step();
       const int64_t column = layer.column_at_step(j), place = s.stores_order ? j : column, group = s.group_of(place), length = s.length_in(group), n_vectors = s.vectors(length);
       const bool is_outlier = group == s.groups;
       const int64_t count = is_outlier ? s.outlier_count : s.count;

@@ -28,6 +28,7 @@ void orthonormalize(Context& context, float* Q, double* columns, int64_t rows, i
   double *parts = work.data(), *before = parts + l;
   for_rows(context, l, rows, [=] __device__(int64_t j, int64_t i) { columns[j * rows + i] = Q[i * l + j]; });
   for (int64_t j = 0; j < l; ++j) {
+    if (j % 16 == 0) context.step();
     double* own = columns + j * rows;
     // The last part is the column's own square.
     launch(context, 1, block_threads, 0, find_parts, own, rows, 0, before);
@@ -128,6 +129,7 @@ void jacobi(Context& context, double* T, double* V, int64_t l) {
   double *parts = squares.data(), *sums = parts + 2 * l;
   for_each(context, l * l, [=] __device__(int64_t i) { V[i] = i / l == i % l; });
   for (int nth = 0; nth < 30; ++nth) {
+    context.step();
     launch(context, static_cast<unsigned>(l), block_threads, 0, find_squares, T, l, parts);
     context.clear(sums, 2 * sizeof(double));
     merge_into(context, sums, parts, l, 0.0, Sum{});
@@ -201,6 +203,7 @@ void low_rank_residual(Context& context, const Views& in, const Views& out, cons
     context.gemm(DType::F32, false, false, O, l, I, 1, EH, I, Y, l, 0, Z, l);
   };
   for (int64_t step = 0; step < n_iterations; ++step) {
+    context.step();
     times();
     std::swap(Q, Z);
     orthonormalize(context, Q, Qd, O, l);
