@@ -275,12 +275,18 @@ const Case visible_cases("visible keys: documents lie behind each other, empty o
         expect(begin == offsets[document], "token " + std::to_string(token) + " begins at " + std::to_string(begin));
         const int64_t first = bitwright::first_visible_key(token, begin, window), expected = window > 0 ? std::max<int64_t>(begin, token - window + 1) : begin;
         expect(first == expected, "first key of token " + std::to_string(token));
+        const int64_t end = bitwright::document_end(offsets, 4, token, 200), last = bitwright::last_seeing_query(token, end, window);
+        expect(end == offsets[document + 1], "token " + std::to_string(token) + " ends at " + std::to_string(end));
+        const auto sees = [&](int64_t query) { return query < end && bitwright::first_visible_key(query, begin, window) <= token; };
+        expect(sees(last) && !sees(last + 1), "last query that sees key " + std::to_string(token));
       }
   // Offsets that are wrong lead nowhere outside.
   const int32_t wrong[] = {-5, 100, 3, 1000};
   for (int64_t token = 0; token < 50; ++token) {
     const int64_t begin = bitwright::document_begin(wrong, 3, token);
     expect(begin >= 0 && begin <= token, "begin " + std::to_string(begin));
+    const int64_t end = bitwright::document_end(wrong, 3, token, 50);
+    expect(end > token && end <= 50, "end " + std::to_string(end));
   }
 }, Where::once);
 

@@ -46,16 +46,15 @@ Operation attention_backward_operation() {
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
-            const int64_t n_heads = options.integer("n_heads"), n_kv_heads = options.integer("n_kv_heads"), head_dim = options.integer("head_dim"), group = n_heads / n_kv_heads;
-            const int64_t window = options.integer("sliding_window"), T = in[0].extent(0), width = n_heads * head_dim, kv_width = n_kv_heads * head_dim;
-            const float scale = static_cast<float>(options.number("scale"));
+            const Heads heads = Heads::from(in, options);
+            const int64_t head_dim = heads.head_dim, window = heads.window, width = heads.width(), kv_width = heads.kv_width(), group = heads.group();
+            const float scale = heads.scale;
             const int32_t* offsets = in[3].as<int32_t>();
-            const int64_t n_documents = in[3].count() - 1;
-            if (Status status = check_documents(offsets, n_documents, T); !status.ok()) return status;
-            for (const TensorView& result : {out[1], out[2]}) std::fill_n(result.as<float>(), T * kv_width, 0.0f);
+            if (Status status = check_documents(offsets, heads.n_documents, heads.T); !status.ok()) return status;
+            for (const TensorView& result : {out[1], out[2]}) std::fill_n(result.as<float>(), heads.T * kv_width, 0.0f);
             std::vector<Piece> pieces;
-            for (int64_t d = 0; d < n_documents; ++d)
-              for (int64_t kv_head = 0; kv_head < n_kv_heads && offsets[d] < offsets[d + 1]; ++kv_head) pieces.push_back({offsets[d], offsets[d + 1], kv_head});
+            for (int64_t d = 0; d < heads.n_documents; ++d)
+              for (int64_t kv_head = 0; kv_head < heads.n_kv_heads && offsets[d] < offsets[d + 1]; ++kv_head) pieces.push_back({offsets[d], offsets[d + 1], kv_head});
             context.pool.parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t index) {
               const Piece& piece = pieces[static_cast<size_t>(index)];
               std::vector<float> P, dP;

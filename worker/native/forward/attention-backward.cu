@@ -10,11 +10,6 @@ namespace {
 
 constexpr int row_threads = 128;
 
-struct Heads {
-  int64_t T, n_heads, n_kv_heads, head_dim, window, n_documents;
-  float scale;
-};
-
 struct Row {
   double log_sum, mean;
 };
@@ -44,8 +39,8 @@ __device__ float dot(const float* a, const float* b, int64_t n) {
 __global__ void __launch_bounds__(row_threads) query_gradients(const float* q, const float* k, const float* v, const int32_t* offsets, const float* dy, float* dq, Row* rows, Heads heads) {
   __shared__ Soft shared[row_threads / warp_threads];
   __shared__ float scores[row_threads];
-  const int64_t t = blockIdx.x, head = blockIdx.y, dim = heads.head_dim, width = heads.n_heads * dim, kv_width = heads.n_kv_heads * dim;
-  const int64_t at = t * width + head * dim, kv_column = head / (heads.n_heads / heads.n_kv_heads) * dim;
+  const int64_t t = blockIdx.x, head = blockIdx.y, dim = heads.head_dim, width = heads.width(), kv_width = heads.kv_width();
+  const int64_t at = t * width + head * dim, kv_column = head / heads.group() * dim;
   const int64_t first = first_visible_key(t, document_begin(offsets, heads.n_documents, t), heads.window);
   Soft soft{-INFINITY, 0, 0, 0};
   for (int64_t key = first + threadIdx.x; key <= t; key += row_threads) {
@@ -75,26 +70,21 @@ __global__ void __launch_bounds__(row_threads) query_gradients(const float* q, c
 
 __global__ void __launch_bounds__(row_threads) key_gradients(const float* q, const float* k, const float* v, const int32_t* offsets, const float* dy, const Row* rows, float* dk, float* dv, Heads heads) {
   __shared__ float weights[row_threads], scores[row_threads];
-  const int64_t key = blockIdx.x, kv_head = blockIdx.y, dim = heads.head_dim, width = heads.n_heads * dim, kv_width = heads.n_kv_heads * dim, group = heads.n_heads / heads.n_kv_heads;
-  const int64_t key_at = key * kv_width + kv_head * dim, begins = document_begin(offsets, heads.n_documents, key);
+  const int64_t key = blockIdx.x, kv_head = blockIdx.y, dim = heads.head_dim, width = heads.width(), kv_width = heads.kv_width(), group = heads.group();
+  const int64_t key_at = key * kv_width + kv_head * dim, end = last_seeing_query(key, document_end(offsets, heads.n_documents, key, heads.T), heads.window) + 1;
   for (int64_t d = threadIdx.x; d < dim; d += row_threads) dk[key_at + d] = dv[key_at + d] = 0;
   for (int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head)
-    for (int64_t begin = key; begin < heads.T; begin += row_threads) {
-      // No query behind one that does not see the key sees it.
-      if (document_begin(offsets, heads.n_documents, begin) != begins || first_visible_key(begin, begins, heads.window) > key) break;
+    for (int64_t begin = key; begin < end; begin += row_threads) {
       const int64_t t = begin + threadIdx.x, at = t * width + head * dim;
-      // A query of a later document, or beyond the window, does not see the key.
-      const bool is_seen = t < heads.T && document_begin(offsets, heads.n_documents, t) == begins && first_visible_key(t, begins, heads.window) <= key;
       __syncthreads();
-      weights[threadIdx.x] = scores[threadIdx.x] = 0;
-      if (is_seen) {
+      if (t < end) {
         const Row row = rows[t * heads.n_heads + head];
         const float P = static_cast<float>(exp(static_cast<double>(dot(q + at, k + key_at, dim) * heads.scale) - row.log_sum));
         weights[threadIdx.x] = P;
         scores[threadIdx.x] = P * (dot(dy + at, v + key_at, dim) - static_cast<float>(row.mean)) * heads.scale;
       }
       __syncthreads();
-      const int64_t n = heads.T - begin < row_threads ? heads.T - begin : row_threads;
+      const int64_t n = end - begin < row_threads ? end - begin : row_threads;
       for (int64_t d = threadIdx.x; d < dim; d += row_threads) {
         float key_sum = dk[key_at + d], value_sum = dv[key_at + d];
         for (int64_t i = 0; i < n; ++i) {
@@ -111,16 +101,8 @@ __global__ void __launch_bounds__(row_threads) key_gradients(const float* q, con
 }  // namespace
 
 void attention_backward(Context& context, const Views& in, const Views& out, const Options& options) {
-  const Heads heads{in[0].extent(0),
-                    options.integer("n_heads"),
-                    options.integer("n_kv_heads"),
-                    options.integer("head_dim"),
-                    options.integer("sliding_window"),
-                    in[3].count() - 1,
-                    static_cast<float>(options.number("scale"))};
-  check_documents(context, in[3], heads.T);
+  const Heads heads = checked_heads(context, in, options);
   if (heads.T == 0 || heads.n_documents < 1) return;
-  if (heads.n_heads > 65535) throw Failure{"attention_backward with " + std::to_string(heads.n_heads) + " heads is more than the CUDA backend takes, 65535"};
   const Scratch<Row> rows = context.scratch<Row>(heads.T * heads.n_heads);
   const float *q = in[0].as<float>(), *k = in[1].as<float>(), *v = in[2].as<float>(), *dy = in[4].as<float>();
   const int32_t* offsets = in[3].as<int32_t>();

@@ -182,21 +182,20 @@ Operation attention_operation() {
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
-            const int64_t n_heads = options.integer("n_heads"), n_kv_heads = options.integer("n_kv_heads"), head_dim = options.integer("head_dim");
-            const int64_t window = options.integer("sliding_window"), T = in[0].extent(0), width = n_heads * head_dim, kv_width = n_kv_heads * head_dim;
-            const float scale = static_cast<float>(options.number("scale"));
+            const Heads heads = Heads::from(in, options);
+            const int64_t head_dim = heads.head_dim, window = heads.window, width = heads.width(), kv_width = heads.kv_width();
+            const float scale = heads.scale;
             const int32_t* offsets = in[3].as<int32_t>();
-            const int64_t n_documents = in[3].count() - 1;
-            if (Status status = check_documents(offsets, n_documents, T); !status.ok()) return status;
+            if (Status status = check_documents(offsets, heads.n_documents, heads.T); !status.ok()) return status;
             std::vector<Block> blocks;
-            for (int64_t d = 0; d < n_documents; ++d) {
-              for (int64_t head = 0; head < n_heads; ++head)
+            for (int64_t d = 0; d < heads.n_documents; ++d) {
+              for (int64_t head = 0; head < heads.n_heads; ++head)
                 for (int64_t q = offsets[d]; q < offsets[d + 1]; q += query_block) blocks.push_back({offsets[d], q, std::min<int64_t>(q + query_block, offsets[d + 1]), head});
             }
             context.pool.parallel_for(static_cast<int64_t>(blocks.size()), [&](int64_t index) {
               if (context.cancelled()) return;
               const Block& block = blocks[static_cast<size_t>(index)];
-              const int64_t kv_column = block.head / (n_heads / n_kv_heads) * head_dim;
+              const int64_t kv_column = block.head / heads.group() * head_dim;
               const int64_t first_key = window > 0 ? std::max(block.document_begin, block.query_begin - window + 1) : block.document_begin;
               const int64_t n_queries = block.query_end - block.query_begin, n_keys = block.query_end - first_key;
               static thread_local AlignedFloats scores;

@@ -8,11 +8,6 @@
 namespace bitwright::cuda {
 namespace {
 
-struct Heads {
-  int64_t T, n_heads, n_kv_heads, head_dim, window, n_documents;
-  float scale;
-};
-
 /// Threads stand in a square of 16 × 16: 16 groups of rows, 16 groups of columns.
 constexpr int side = 16;
 
@@ -38,8 +33,8 @@ __global__ void __launch_bounds__(side* side) attend(const float* q, const float
   float* totals = factors + n_queries;
 
   const int thread = static_cast<int>(threadIdx.x), row_group = thread / side, column_group = thread % side;
-  const int64_t head = blockIdx.y, head_dim = heads.head_dim, q_width = heads.n_heads * head_dim, kv_width = heads.n_kv_heads * head_dim;
-  const int64_t kv_column = head / (heads.n_heads / heads.n_kv_heads) * head_dim;
+  const int64_t head = blockIdx.y, head_dim = heads.head_dim, q_width = heads.width(), kv_width = heads.kv_width();
+  const int64_t kv_column = head / heads.group() * head_dim;
   // The last tokens have the most keys: they begin first.
   const int64_t first_query = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * n_queries;
   const int64_t last_query = (first_query + n_queries < heads.T ? first_query + n_queries : heads.T) - 1;
@@ -158,9 +153,11 @@ void start(Context& context, const Views& in, float* y, const Heads& heads) {
 
 }  // namespace
 
-void check_documents(Context& context, const TensorView& view, int64_t T) {
-  const int64_t n_documents = view.count() - 1;
-  const int32_t* offsets = view.as<int32_t>();
+Heads checked_heads(Context& context, const Views& in, const Options& options) {
+  const Heads heads = Heads::from(in, options);
+  if (heads.n_heads > 65535) throw Failure{std::to_string(heads.n_heads) + " heads are more than the CUDA backend takes, 65535"};
+  const int64_t T = heads.T, n_documents = heads.n_documents;
+  const int32_t* offsets = in[3].as<int32_t>();
   FaultSlot* slot = context.fault([T](uint32_t place, uint32_t) {
     return place == 0 ? "the document offsets do not cover the " + std::to_string(T) + " tokens" : "document " + std::to_string(place - 1) + " ends before it begins";
   });
@@ -168,19 +165,12 @@ void check_documents(Context& context, const TensorView& view, int64_t T) {
     if (d == 0 && (offsets[0] != 0 || offsets[n_documents] != T)) report(slot, 0, 0);
     if (d < n_documents && offsets[d + 1] < offsets[d]) report(slot, d + 1, 0);
   });
+  return heads;
 }
 
 void attention(Context& context, const Views& in, const Views& out, const Options& options) {
-  const Heads heads{in[0].extent(0),
-                    options.integer("n_heads"),
-                    options.integer("n_kv_heads"),
-                    options.integer("head_dim"),
-                    options.integer("sliding_window"),
-                    in[3].count() - 1,
-                    static_cast<float>(options.number("scale"))};
-  check_documents(context, in[3], heads.T);
+  const Heads heads = checked_heads(context, in, options);
   if (heads.T == 0 || heads.n_documents < 1) return;
-  if (heads.n_heads > 65535) throw Failure{"attention with " + std::to_string(heads.n_heads) + " heads is more than the CUDA backend takes, 65535"};
   float* y = out[0].as<float>();
   if (heads.head_dim <= 16) return start<64, 32, 16>(context, in, y, heads);
   if (heads.head_dim <= 32) return start<64, 32, 32>(context, in, y, heads);

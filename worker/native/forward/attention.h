@@ -1,10 +1,26 @@
-// What attention and its gradient have alike; defined in attention.cc.
+// What attention and its gradient have alike, on every backend; the functions are defined in attention.cc.
 #pragma once
 #include <cstdint>
 
-#include "core/status.h"
+#include "core/operation.h"
+#include "core/portable.h"
 
 namespace bitwright {
+
+/// T tokens of documents that lie behind each other; n_heads / n_kv_heads heads of queries read one head of keys and values.
+struct Heads {
+  int64_t T, n_heads, n_kv_heads, head_dim, window, n_documents;
+  float scale;
+  /// in: q, k, v, offsets.
+  static Heads from(const Views& in, const Options& options) {
+    return {in[0].extent(0),        options.integer("n_heads"), options.integer("n_kv_heads"), options.integer("head_dim"), options.integer("sliding_window"), in[3].count() - 1,
+            static_cast<float>(options.number("scale"))};
+  }
+  BITWRIGHT_PORTABLE int64_t width() const { return n_heads * head_dim; }
+  BITWRIGHT_PORTABLE int64_t kv_width() const { return n_kv_heads * head_dim; }
+  /// Query heads that share keys and values.
+  BITWRIGHT_PORTABLE int64_t group() const { return n_heads / n_kv_heads; }
+};
 
 /// Softmax of row[begin, end) times `scale` in place; zeros elsewhere in [0, width).
 void softmax_row(float* row, int64_t begin, int64_t end, int64_t width, float scale);

@@ -33,9 +33,16 @@ BITWRIGHT_VECTOR void softmax_of(const float* row, double log_sum, float* out, i
   for (int64_t i = 0; i < n; ++i) out[i] = exp_lane(static_cast<float>(static_cast<double>(row[i]) - log_sum));
 }
 
-Status check_targets(const TensorView& targets, int64_t V) {
-  for (int64_t t = 0; t < targets.count(); ++t)
-    if (const int32_t target = targets.as<int32_t>()[t]; target < -1 || target >= V) return Status::error("target " + std::to_string(target) + " is outside the vocabulary of " + std::to_string(V));
+/// work(number of the row, the row, V, target) over all rows, when all targets are in the vocabulary or -1.
+template <class Work>
+Status over_rows(RunContext& context, const Views& in, const Work& work) {
+  const int64_t T = in[0].extent(0), V = in[0].extent(1);
+  const int32_t* targets = in[1].as<int32_t>();
+  for (int64_t t = 0; t < T; ++t)
+    if (targets[t] < -1 || targets[t] >= V) return Status::error("target " + std::to_string(targets[t]) + " is outside the vocabulary of " + std::to_string(V));
+  context.pool.parallel_chunks(T, 32, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) work(t, in[0].as<float>() + t * V, V, targets[t]);
+  });
   return Status::fine();
 }
 
@@ -50,16 +57,9 @@ Operation cross_entropy_operation() {
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options&) {
-            const int64_t V = in[0].extent(1);
-            const int32_t* targets = in[1].as<int32_t>();
-            if (Status status = check_targets(in[1], V); !status.ok()) return status;
-            context.pool.parallel_chunks(in[0].extent(0), 32, [&](int64_t begin, int64_t end) {
-              for (int64_t t = begin; t < end; ++t) {
-                const float* row = in[0].as<float>() + t * V;
-                out[0].as<double>()[t] = targets[t] < 0 ? 0.0 : log_sum_exp(row, V) - static_cast<double>(row[targets[t]]);
-              }
+            return over_rows(context, in, [&](int64_t t, const float* row, int64_t V, int32_t target) {
+              out[0].as<double>()[t] = target < 0 ? 0.0 : log_sum_exp(row, V) - static_cast<double>(row[target]);
             });
-            return Status::fine();
           }};
 }
 
@@ -71,22 +71,15 @@ Operation cross_entropy_backward_operation() {
             return status;
           },
           [](RunContext& context, const Views& in, const Views& out, const Options&) {
-            const int64_t V = in[0].extent(1);
-            const int32_t* targets = in[1].as<int32_t>();
-            if (Status status = check_targets(in[1], V); !status.ok()) return status;
-            context.pool.parallel_chunks(in[0].extent(0), 32, [&](int64_t begin, int64_t end) {
-              for (int64_t t = begin; t < end; ++t) {
-                const float* row = in[0].as<float>() + t * V;
-                float* gradient = out[0].as<float>() + t * V;
-                if (targets[t] < 0) {
-                  std::fill_n(gradient, V, 0.0f);
-                  continue;
-                }
-                softmax_of(row, log_sum_exp(row, V), gradient, V);
-                gradient[targets[t]] -= 1.0f;
+            return over_rows(context, in, [&](int64_t t, const float* row, int64_t V, int32_t target) {
+              float* gradient = out[0].as<float>() + t * V;
+              if (target < 0) {
+                std::fill_n(gradient, V, 0.0f);
+                return;
               }
+              softmax_of(row, log_sum_exp(row, V), gradient, V);
+              gradient[target] -= 1.0f;
             });
-            return Status::fine();
           }};
 }
 

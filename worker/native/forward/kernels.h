@@ -1,6 +1,7 @@
 // The forward operations on a CUDA device: the names of forward.h.
 #pragma once
 #include "cuda/context.h"
+#include "forward/attention.h"
 
 namespace bitwright::cuda {
 
@@ -25,7 +26,7 @@ void silu_mul(Context&, const Views& in, const Views& out, const Options&);
 void silu_mul_backward(Context&, const Views& in, const Views& out, const Options&);
 void store_rows(Context&, const Views& in, const Views& out, const Options&);
 
-/// Offsets must rise from 0 to T; one that does not is told.
-void check_documents(Context& context, const TensorView& offsets, int64_t T);
+/// What attention and its gradient begin with. Offsets must rise from 0 to T; one that does not is told.
+Heads checked_heads(Context& context, const Views& in, const Options& options);
 
 }  // namespace bitwright::cuda

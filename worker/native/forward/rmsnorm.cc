@@ -46,6 +46,16 @@ BITWRIGHT_VECTOR void norm_rows(const float* x, const float* weight, float* y, i
   }
 }
 
+/// work(first number of the runs, how many, width, weight, eps) over all runs of the first input.
+template <class Work>
+Status over_runs(RunContext& context, const Views& in, const Options& options, const Work& work) {
+  const int64_t width = in[1].extent(0);
+  const FloatView weight(in[1]);
+  const double eps = options.number("eps");
+  context.pool.parallel_chunks(in[0].count() / width, 1024, [&](int64_t begin, int64_t end) { work(begin * width, end - begin, width, weight.data(), eps); });
+  return Status::fine();
+}
+
 }  // namespace
 
 Operation rmsnorm_operation() {
@@ -58,13 +68,9 @@ Operation rmsnorm_operation() {
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
-            const int64_t width = in[1].extent(0);
-            const FloatView weight(in[1]);
-            const double eps = options.number("eps");
-            context.pool.parallel_chunks(in[0].count() / width, 1024, [&](int64_t begin, int64_t end) {
-              norm_rows(in[0].as<float>() + begin * width, weight.data(), out[0].as<float>() + begin * width, end - begin, width, eps);
+            return over_runs(context, in, options, [&](int64_t at, int64_t n_runs, int64_t width, const float* weight, double eps) {
+              norm_rows(in[0].as<float>() + at, weight, out[0].as<float>() + at, n_runs, width, eps);
             });
-            return Status::fine();
           }};
 }
 
@@ -76,14 +82,9 @@ Operation rmsnorm_backward_operation() {
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
-            const int64_t width = in[1].extent(0);
-            const FloatView weight(in[1]);
-            const double eps = options.number("eps");
-            context.pool.parallel_chunks(in[0].count() / width, 1024, [&](int64_t begin, int64_t end) {
-              const int64_t at = begin * width;
-              norm_rows_backward(in[0].as<float>() + at, weight.data(), in[2].as<float>() + at, out[0].as<float>() + at, end - begin, width, eps);
+            return over_runs(context, in, options, [&](int64_t at, int64_t n_runs, int64_t width, const float* weight, double eps) {
+              norm_rows_backward(in[0].as<float>() + at, weight, in[2].as<float>() + at, out[0].as<float>() + at, n_runs, width, eps);
             });
-            return Status::fine();
           }};
 }
 

@@ -32,20 +32,22 @@ __global__ void norm_runs_backward(const float* x, AnyFloat weight, const float*
   for (int64_t c = threadIdx.x; c < width; c += blockDim.x) dx[run * width + c] = scale * weight.value(c) * back[c] - along * from[c];
 }
 
-int threads_of(int64_t width) { return width >= 512 ? block_threads : width >= 128 ? 64 : warp_threads; }
+/// A kernel over all runs of the first input; it takes the pointers, then width and eps.
+template <class Kernel, class... Pointers>
+void start(Context& context, const Views& in, const Options& options, Kernel kernel, const Pointers&... pointers) {
+  const int64_t width = in[1].extent(0), n_runs = in[0].count() / width;
+  const int threads = width >= 512 ? block_threads : width >= 128 ? 64 : warp_threads;
+  if (n_runs > 0) launch(context, static_cast<unsigned>(n_runs), threads, 0, kernel, pointers..., width, options.number("eps"));
+}
 
 }  // namespace
 
 void rmsnorm(Context& context, const Views& in, const Views& out, const Options& options) {
-  const int64_t width = in[1].extent(0), n_runs = in[0].count() / width;
-  if (n_runs == 0) return;
-  launch(context, static_cast<unsigned>(n_runs), threads_of(width), 0, norm_runs, in[0].as<float>(), AnyFloat(in[1]), out[0].as<float>(), width, options.number("eps"));
+  start(context, in, options, norm_runs, in[0].as<float>(), AnyFloat(in[1]), out[0].as<float>());
 }
 
 void rmsnorm_backward(Context& context, const Views& in, const Views& out, const Options& options) {
-  const int64_t width = in[1].extent(0), n_runs = in[0].count() / width;
-  if (n_runs == 0) return;
-  launch(context, static_cast<unsigned>(n_runs), threads_of(width), 0, norm_runs_backward, in[0].as<float>(), AnyFloat(in[1]), in[2].as<float>(), out[0].as<float>(), width, options.number("eps"));
+  start(context, in, options, norm_runs_backward, in[0].as<float>(), AnyFloat(in[1]), in[2].as<float>(), out[0].as<float>());
 }
 
 }  // namespace bitwright::cuda

@@ -25,4 +25,23 @@ BITWRIGHT_PORTABLE inline int64_t first_visible_key(int64_t token, int64_t docum
   return window > 0 && begin > document_begin ? begin : document_begin;
 }
 
+/// Behind the last token of the document that holds `token`; inside (token, T] whatever the offsets say.
+BITWRIGHT_PORTABLE inline int64_t document_end(const int32_t* offsets, int64_t n_documents, int64_t token, int64_t T) {
+  // The first offset that is behind the token.
+  int64_t low = 0, high = n_documents;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (offsets[middle] <= token) low = middle + 1;
+    else high = middle;
+  }
+  const int64_t end = offsets[low];
+  return end > T ? T : end <= token ? token + 1 : end;
+}
+
+/// Last query that sees a key; those between see it too.
+BITWRIGHT_PORTABLE inline int64_t last_seeing_query(int64_t key, int64_t document_end, int64_t window) {
+  const int64_t last = key + window - 1;
+  return window > 0 && last < document_end - 1 ? last : document_end - 1;
+}
+
 }  // namespace bitwright
