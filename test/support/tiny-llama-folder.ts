@@ -13,8 +13,8 @@ export function temporaryFolder(name: string): string {
   return dir;
 }
 
-export function writeTinyLlama(dir: string, weights: 'zero' | 'random' = 'zero'): void {
-  const { hidden, mlp, blocks, vocabulary } = tinyLlama;
+export function writeTinyLlama(dir: string, weights: 'zero' | 'random' = 'zero', sizes: { hidden?: number; mlp?: number } = {}): void {
+  const { hidden, mlp, blocks, vocabulary } = { ...tinyLlama, ...sizes };
   const config = {
     num_attention_heads: 4,
     hidden_act: 'silu',

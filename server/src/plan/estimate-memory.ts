@@ -230,8 +230,9 @@ function hessianBytes(unit: readonly LayerPlan[], input: MemoryInput): number {
   for (const layer of unit)
     if (needsHessian(layer, input) || adapterBytes(layer, input.transforms) > 0) inputs.set(inputOf(layer), layer.columns);
   const squares = [...inputs.values()].map((n) => 4 * n * n);
-  // One input after the other, with both products.
-  return unit.some(needsPairs) ? 2 * Math.max(0, ...squares) : squares.reduce((sum, bytes) => sum + bytes, 0);
+  // One input after the other, with both products; or where memory is short (worker/src/memory/memory-governor.ts).
+  if (unit.some(needsPairs)) return 2 * Math.max(0, ...squares);
+  return input.calibration?.isLeast ? Math.max(0, ...squares) : squares.reduce((sum, bytes) => sum + bytes, 0);
 }
 
 const needsHessian = (layer: LayerPlan, { pruned }: MemoryInput): boolean => isSolved(layer) || (pruned?.has(layer.name) ?? false);

@@ -156,6 +156,24 @@ test('logits become fewer before batches do', () =>
     }),
   ));
 
+test('Hessians are summed one at a time before batches are halved, once; one alone cannot be', () =>
+  withDevice(async (device) => {
+    for (const hessians of [[1000, 3000, 9000], [9000]])
+      await withRows(device, { device: 0, host: 0 }, async ({ governor, told }) => {
+        const work = { stage: 'block 0', hessians };
+        await assert.rejects(governor.survive(work, failing(Array.from({ length: 3 }, outOfMemory))), RunFailureError);
+        const steps = told.map(({ message }) => message.replace(/^.*in use\. /, '').replace(/ The work was.*/, ''));
+        assert.match(steps.pop() ?? '', /^The rows now pass in 4 batches/);
+        assert.equal(governor.oneHessianAtATime, hessians.length > 1);
+        assert.deepEqual(
+          steps,
+          hessians.length === 1
+            ? []
+            : ['Hessians are summed one at a time, in 3 passes of the rows through a block: 9.0 kB at most in place of 13.0 kB.'],
+        );
+      });
+  }));
+
 test('on a CUDA device weights that were loaded ahead go first, then hidden states to the host, and to files where the host pins no more', () =>
   onCuda((device) =>
     withRows(device, { device: 1e6, host: 200 }, async ({ governor, cache, rows, told, dir }) => {

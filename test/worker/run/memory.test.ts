@@ -20,9 +20,10 @@ async function planIn(
   length: number,
   isEvaluated: boolean,
   modifiers = gptq(inGroups),
+  sizes = {},
 ): Promise<QuantizationPlan> {
   const model = path.join(dir, 'model');
-  writeTinyLlama(model, 'random');
+  writeTinyLlama(model, 'random', sizes);
   const dataset = path.join(dir, 'rows.jsonl');
   const idsOf = (row: number): number[] => Array.from({ length }, (_, i) => (row * 31 + i * i * 7 + i) % 96);
   writeDataset(
@@ -155,6 +156,37 @@ test('when nothing is left to give up, the run fails with what is missing and le
     assert.match(ended.failure.message, /^block 0 needs \d.* and \d.* is free\. .*, or raise max_memory\.$/);
     assert.ok(report && degraded(report).length > 0);
   }));
+
+// What the whole takes at its most beside what the device itself holds: on CUDA that is while a solver works, whose intermediate results are no tensors.
+for (const [kind, share] of [
+  ['cpu', 0.88],
+  ['cuda', 1.28],
+] as const)
+  test(`Hessians that do not fit beside each other are summed one at a time, and the bytes are those of a run with room: ${kind}`, () =>
+    inTemporaryFolder(async (dir) => {
+      const modifiers = `GPTQModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}`;
+      const plan = await planIn(dir, 4, 20, false, modifiers, { hidden: 128, mlp: 64 });
+      // It takes more than a block does.
+      delete plan.depth;
+      const run = (wish: QuantizationPlan): Promise<FinishedRun & { report: RunReport }> => runToCompletion(wish, { kind, threads: 1 });
+      const { report: free } = await run(plan);
+      assert.deepEqual(degraded(free), []);
+      const wish = limited(plan, Math.floor(share * peakOf(free)));
+      const { report } = await run(wish);
+      const told = degraded(report);
+      assert.ok(
+        told.some((message) =>
+          /^Memory ran out in block 0: \w+ wanted .* Hessians are summed one at a time, in 4 passes of the rows through a block: 65\.5 kB at most in place of 213\.0 kB\. /.test(
+            message,
+          ),
+        ),
+        told.join('\n'),
+      );
+      assert.ok(!told.some((message) => message.includes('batches')), told.join('\n'));
+      const errorsOf = ({ layers }: RunReport): unknown => layers.map(({ name, relative_output_error }) => [name, relative_output_error]);
+      assert.deepEqual(errorsOf(report), errorsOf(free));
+      assert.ok(weightsOf(wish).equals(weightsOf(plan)));
+    }));
 
 test('on an emulated CUDA device: hidden states go to pinned memory, batches are halved, and the layers are those of a run with room', () =>
   inTemporaryFolder(async (dir) => {

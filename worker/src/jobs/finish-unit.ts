@@ -31,6 +31,8 @@ export interface UnitInput {
   source: ReaderOn;
   /** Null without calibration. */
   rows: SpreadRows | null;
+  /** The rows pass once for every input of the unit's linears, and what was summed of one is gone before the next. */
+  oneHessianAtATime: boolean;
 }
 
 export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
@@ -66,7 +68,8 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
   const quantized: NamedTensor[] = [];
   using soFar = new QuantizedSoFar(devices, copies);
   try {
-    const steps = await stepsOf(unit, rows, copies);
+    const pairs = unit.layers.some(needsPairs);
+    const steps = pairs || input.oneHessianAtATime ? await stepsOf(unit, rows, copies) : [unit.layers];
     for (const step of steps) {
       using statistics =
         rows && (await context.stage('calibrate', unit.block, detail(unit), () => observeUnit(input, step, rows, copies, soFar)));
@@ -81,7 +84,7 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
           transforms: context.plan.transforms,
           sidecar,
           onLayer,
-          onRead: steps.length > 1 ? (layer, weight, bias) => soFar.keep(layer, weight, bias) : null,
+          onRead: pairs && steps.length > 1 ? (layer, weight, bias) => soFar.keep(layer, weight, bias) : null,
         }),
       );
       quantized.push(...done);

@@ -19,7 +19,7 @@ import { expectWork, observeWork } from './expected-work.js';
 import { finishUnit } from './finish-unit.js';
 import type { WorkUnit } from './layer-jobs.js';
 import { availableMemory } from './memory-estimate.js';
-import { forwardOperations } from './operations-estimate.js';
+import { forwardOperations, inputsOf } from './operations-estimate.js';
 import type { RunJournal } from './run-journal.js';
 import { WrittenModel } from './written-model.js';
 
@@ -32,9 +32,9 @@ export async function quantizeUnits(
   const { plan, devices } = context;
   const tensors = modelTensors(plan.model);
   const source: ReaderOn = (device) => openTensorReader(device, tensors);
-  const survive = (stage: string, attempt: () => Promise<void>): Promise<void> => {
+  const survive = (stage: string, attempt: () => Promise<void>, hessians: readonly number[] = []): Promise<void> => {
     let mark = context.mark();
-    return governor.survive({ stage, rewind: () => context.rewind(mark) }, () => {
+    return governor.survive({ stage, hessians, rewind: () => context.rewind(mark) }, () => {
       mark = context.mark();
       return attempt();
     });
@@ -94,9 +94,14 @@ export async function quantizeUnits(
       if (pairs) await survive('the embedding', () => context.stage('forward', null, 'embedding', () => embedOriginal(rows, plan.model)));
       isEmbedded = true;
     }
-    [operations, message] = [observeWork(context, unit, tokens.nTokens), `calibrating ${describeUnit(unit)}`];
-    if (unit.index >= journal.finished.length)
-      await survive(describeUnit(unit), () => finish(context, journal, unit, rows, (device) => next.reader(device)));
+    const hessians = hessiansOf(unit);
+    message = `calibrating ${describeUnit(unit)}`;
+    const observe = (): Promise<void> => {
+      const isParted = governor.oneHessianAtATime && hessians.length > 1;
+      operations = observeWork(context, unit, tokens.nTokens) / (isParted ? hessians.length : 1);
+      return finish(context, journal, unit, rows, (device) => next.reader(device), isParted);
+    };
+    if (unit.index >= journal.finished.length) await survive(describeUnit(unit), observe, hessians);
     operations = 0;
     await canary?.after(unit.block);
     if (unit.block === null || unit.index >= lastConsumer) continue;
@@ -129,10 +134,21 @@ export async function quantizeUnits(
 }
 
 /** `source`: tensors of the unquantized model. */
-async function finish(context: RunContext, journal: RunJournal, unit: WorkUnit, rows: SpreadRows | null, source: ReaderOn): Promise<void> {
+async function finish(
+  context: RunContext,
+  journal: RunJournal,
+  unit: WorkUnit,
+  rows: SpreadRows | null,
+  source: ReaderOn,
+  oneHessianAtATime = false,
+): Promise<void> {
   context.throwIfCancelled();
-  await journal.append(await finishUnit({ context, unit, source, rows }));
+  await journal.append(await finishUnit({ context, unit, source, rows, oneHessianAtATime }));
 }
+
+/** Bytes of those of a unit that one pass of the rows would sum; none where each has its own pass anyway. */
+const hessiansOf = ({ block, layers }: WorkUnit): number[] =>
+  block === null || layers.some(needsPairs) ? [] : [...inputsOf(layers).values()].map((columns) => 4 * columns ** 2);
 
 const describeUnit = (unit: WorkUnit): string =>
   unit.block === null ? unit.layers.map((layer) => layer.name).join(', ') : `block ${unit.block}`;

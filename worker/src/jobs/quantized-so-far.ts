@@ -3,7 +3,6 @@
 // stories260K at 3 bits per row, Qronos with the authors' update, perplexity 8.1 on a block seen once and 6.3 on one seen step by step (bench/quality/results.md).
 // Quantized inputs of the linears before, where the scheme has them, are those of the next block on; inside a block they pass as they are.
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
-import { needsPairs } from '../../../schemas/src/modifiers.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
 import type { WeightCopies } from '../checkpoint/weight-copies.js';
 import type { WeightSource } from '../models/model.js';
@@ -48,9 +47,9 @@ export class QuantizedSoFar implements Disposable {
   }
 }
 
-/** What is observed and quantized together: linears with one input, in the order in which a row meets them; all of the unit where nothing is corrected. */
+/** Linears with one input, in the order in which a row meets them. */
 export async function stepsOf({ block, layers }: WorkUnit, rows: SpreadRows | null, copies: WeightCopies): Promise<LayerPlan[][]> {
-  if (rows === null || block === null || !layers.some(needsPairs)) return [[...layers]];
+  if (rows === null || block === null) return [[...layers]];
   const [part] = rows.parts;
   const [batch] = part.batches;
   if (batch === undefined) return [[...layers]];

@@ -36,6 +36,8 @@ export interface GovernedWork {
   rewind?: () => void;
   /** The work computes logits, as many at a time as `logitsAtATime` says. */
   hasLogits?: boolean;
+  /** Bytes of the Hessians that the work sums in one pass of the rows; it sums them in as many passes where `oneHessianAtATime` says so. */
+  hessians?: readonly number[];
   /** No batches are cut for it, so that what the run computes otherwise stays the same to the bit. */
   sparesBatches?: boolean;
 }
@@ -50,6 +52,7 @@ export class MemoryGovernor {
   /** Tokens of a batch, about. */
   batchTokens = usualBatch;
   luxury: Luxury | null = null;
+  oneHessianAtATime = false;
   private held: readonly HeldByRows[] = [];
   private keepsOnDevice = true;
 
@@ -86,7 +89,10 @@ export class MemoryGovernor {
   }
 
   /** What was done, as a sentence; null when nothing is left. */
-  private async giveUp(missing: MissingMemory, { hasLogits = false, sparesBatches = false }: GovernedWork): Promise<string | null> {
+  private async giveUp(
+    missing: MissingMemory,
+    { hasLogits = false, hessians = [], sparesBatches = false }: GovernedWork,
+  ): Promise<string | null> {
     const { parts } = this;
     if (missing.where === 'host') {
       // The budget said that there was room, and there is none: what comes now goes to disk.
@@ -111,7 +117,14 @@ export class MemoryGovernor {
       this.logitsAtATime /= 4;
       return `Logits are computed ${bytesText(4 * this.logitsAtATime)} at a time.`;
     }
+    // Before batches: more passes change no bit of a result, and smaller batches are no help to what quantizes.
+    if (hessians.length > 1 && !this.oneHessianAtATime) return this.passOften(hessians);
     return sparesBatches ? null : this.halve();
+  }
+
+  private passOften(hessians: readonly number[]): string {
+    this.oneHessianAtATime = true;
+    return `Hessians are summed one at a time, in ${hessians.length} passes of the rows through a block: ${bytesText(Math.max(...hessians))} at most in place of ${bytesText(sumOf(hessians))}.`;
   }
 
   private async halve(): Promise<string | null> {
@@ -174,6 +187,8 @@ export class MemoryGovernor {
     return `raise ${this.isCpu ? 'max_memory' : 'max_device_memory'}`;
   }
 }
+
+const sumOf = (bytes: readonly number[]): number => bytes.reduce((sum, one) => sum + one, 0);
 
 function movedText({ host, disk }: PlacedBytes): string {
   const places = [
