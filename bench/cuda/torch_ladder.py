@@ -7,6 +7,7 @@
 import argparse
 import json
 import math
+import os
 import time
 
 import torch
@@ -607,6 +608,13 @@ def rungs(sizes, device):
     return all_rungs
 
 
+def write(path, result):
+    """By a rename, rung by rung: what is there is whole whenever the script is ended."""
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        json.dump(result, file, indent=1, ensure_ascii=False)
+    os.replace(path + ".part", path)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("ladder")
@@ -624,27 +632,28 @@ def main():
         ladder = json.load(file)
     theirs = rungs(ladder["sizes"], device)
     clock = Clock(device, ladder["sizes"]["T"] < 1024)
-    found = []
+    found, failed = [], []
     with torch.inference_mode():
         for ours in ladder["rungs"]:
             key = ours["operation"], ours["shape"]
-            if key not in theirs:
-                raise SystemExit(f"torch_ladder: the ladder has {' of '.join(key)}, which this script does not")
-            make, remark = theirs.pop(key)
+            make, remark = theirs.pop(key, (None, "not in torch_ladder.py"))
             try:
-                milliseconds = clock.milliseconds(make())
+                milliseconds = None if make is None else clock.milliseconds(make())
             except torch.cuda.OutOfMemoryError:
                 milliseconds, remark = None, "out of memory"
+            except RuntimeError as error:
+                milliseconds, remark = None, str(error).splitlines()[0]
+            if milliseconds is None and remark != "out of memory":
+                failed.append(f"{' of '.join(key)}: {remark}")
             if device.type == "cuda":
                 torch.cuda.empty_cache()
             ratio = None if milliseconds is None else milliseconds / ours["milliseconds"]
             found.append({**ours, "share_of_floor": ours["floor_milliseconds"] / ours["milliseconds"], "torch_milliseconds": milliseconds, "times_faster_than_torch": ratio, "remark": remark})
+            write(arguments.out, {"torch": torch.__version__, "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu", "rungs": found})
             print(f"{key[0]:26} {key[1]:40} ours {ours['milliseconds']:10.3f} ms  torch {milliseconds if milliseconds is not None else math.nan:10.3f} ms  {ratio or math.nan:8.2f} ×", flush=True)
-    if theirs:
-        raise SystemExit(f"torch_ladder: the ladder lacks {', '.join(' of '.join(key) for key in theirs)}")
-    result = {"torch": torch.__version__, "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu", "rungs": found}
-    with open(arguments.out, "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=1, ensure_ascii=False)
+    failed += [f"{' of '.join(key)}: not in the ladder" for key in theirs]
+    if failed:
+        raise SystemExit("torch_ladder: " + "; ".join(failed))
 
 
 main()

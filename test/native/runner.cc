@@ -258,13 +258,16 @@ std::string json_text(const std::string& text) {
   return quoted + "\"";
 }
 
+/// By a rename: whenever the program is ended, what is there is whole.
 void write_json(const std::string& path, const std::vector<Outcome>& outcomes) {
-  std::ofstream file(path);
+  std::ofstream file(path + ".part");
   file << "[";
   for (size_t i = 0; i < outcomes.size(); ++i)
     file << (i > 0 ? ",\n" : "\n") << "{\"backend\": " << json_text(outcomes[i].backend) << ", \"case\": " << json_text(outcomes[i].name) << ", \"outcome\": \"" << outcomes[i].outcome
          << "\", \"text\": " << json_text(outcomes[i].text) << "}";
   file << "\n]\n";
+  file.close();
+  if (!file || std::rename((path + ".part").c_str(), path.c_str()) != 0) std::printf("%s cannot be written\n", path.c_str());
 }
 
 /// Opens the first device of a backend's library for the pass; answers why not.
@@ -303,6 +306,7 @@ Outcome run_case(const std::string& backend, const Named& named) {
 
 int main(int n_arguments, char** arguments) {
   bitwright::make_blas_single_threaded();
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   std::string json, wanted;
   std::vector<std::string> only;
   for (int i = 1; i + 1 < n_arguments; i += 2) {
@@ -314,16 +318,17 @@ int main(int n_arguments, char** arguments) {
   std::vector<Outcome> outcomes;
   for (const std::string backend : {"cpu", "cuda, emulated", "cuda"}) {
     if (!wanted.empty() && wanted != backend) continue;
-    const std::string absent = backend == "cpu" ? "" : backend == "cuda" ? open_library(BITWRIGHT_CUDA_LIBRARY, BITWRIGHT_CUDA_ABSENT) : open_library(BITWRIGHT_EMULATED_LIBRARY, "");
+    const std::string absent = backend == "cpu" ? "" : backend == "cuda" ? open_library(BITWRIGHT_CUDA_LIBRARY, BITWRIGHT_CUDA_ABSENT) : open_library(BITWRIGHT_EMULATED_LIBRARY, "it is not built (BITWRIGHT_EMULATION=OFF)");
     if (!absent.empty()) std::printf("The backend %s cannot be used: %s\n", backend.c_str(), absent.c_str());
     for (const Named& named : all_cases()) {
       if (!is_asked_for(named.name, only) || (backend != "cpu" && named.where == Where::once)) continue;
       if (absent.empty()) {
         outcomes.push_back(run_case(backend, named));
+        if (!json.empty()) write_json(json, outcomes);
         continue;
       }
-      // A GPU may be missing; the emulation may not.
-      const bool may_be_absent = backend == "cuda";
+      // A GPU may be missing; the emulation only where nobody wanted it.
+      const bool may_be_absent = backend == "cuda" || std::string(BITWRIGHT_EMULATED_LIBRARY).empty();
       std::printf("%s on %s: %s\n", may_be_absent ? "SKIPPED" : "FAILED", backend.c_str(), named.name.c_str());
       outcomes.push_back({backend, named.name, may_be_absent ? "skipped" : "failed", absent});
     }

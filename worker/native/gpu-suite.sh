@@ -1,33 +1,51 @@
 #!/usr/bin/env bash
-# Builds and runs all that needs a GPU, on a machine with CMake, a C++ compiler and CUDA alone: every case of test/native on CUDA (against float64 references
-# and the processor), a reduced set under compute-sanitizer, the bench ladder, four blocks of a 7B-shaped model, and where a Python has PyTorch with CUDA the ladder's
-# rungs in it. Writes FOLDER/gpu-suite.json, and beside the repository's benches bench/results/gpu-suite-DEVICE.json, which is to be committed.
+# Builds and runs all that needs a GPU, on a machine with CMake, a C++ compiler and CUDA alone. Its steps, in this order: conformance (every case of test/native on
+# CUDA, against float64 references and the processor), ladder (the bench of each operation), torch (the ladder's rungs in PyTorch, where a Python has it with CUDA),
+# blocks (four blocks of a 7B-shaped model), memcheck and racecheck (a reduced set of cases under compute-sanitizer).
+# Writes FOLDER/gpu-suite.json and FOLDER/gpu-suite.log, both after each step: what is there when the machine is taken away is whole. The JSON also goes to
+# bench/results/gpu-suite-DEVICE.json beside the repository's benches, which is to be committed.
 #
-#   worker/native/gpu-suite.sh [FOLDER]      FOLDER: build/gpu-suite unless named; the build itself goes to build/gpu-native
-#   BITWRIGHT_PYTHON                         the Python that has PyTorch: else python3, then python
-#   BITWRIGHT_SANITIZER_SECONDS              how long each of the two sanitizer runs may take: 300 unless set
+#   worker/native/gpu-suite.sh [FOLDER [STEP...]]   FOLDER: build/gpu-suite unless named; the build itself goes to build/gpu-native
+#                                                   STEP: these alone; results of the others stay as the last call has left them
+#   BITWRIGHT_SUITE_SECONDS                         when to end, counted from the beginning, build and all: what has not begun by then is left out; no end unless set
+#   BITWRIGHT_PYTHON                                the Python that has PyTorch: else python3, then python
 #
-# Exit codes: 0 all passed, 1 something failed, 2 cannot be built here, 3 built, but there is no CUDA device that can be used (the cases are listed as skipped).
+# Exit codes: 0 all passed, 1 something failed or was not finished, 2 cannot be built here, 3 built, but there is no CUDA device that can be used (the cases are
+# listed as skipped).
 set -euo pipefail
 
 native=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${1:-$native/../../build/gpu-suite}
+all_steps=(conformance ladder torch blocks memcheck racecheck)
+steps=("${@:2}")
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 build=$native/../../build/gpu-native
 mkdir -p "$build"
 build=$(cd "$build" && pwd)
-conformance=$build/conformance.json
-ladder=$build/ladder.json
-blocks=$build/blocks.json
-torch=$build/torch.json
-# Nothing older than this run.
-rm -f "$conformance" "$ladder" "$blocks" "$torch" "$out/gpu-suite.json"
+log=$out/gpu-suite.log
+# What steps have found: NAME.json their own file, NAME.outcome how they ended.
+found=$build/found
+mkdir -p "$found"
 
 refuse() {
   echo "gpu-suite: $1" >&2
   exit 2
 }
+
+is_among() {
+  local wanted=$1 one
+  shift
+  for one in "$@"; do [ "$one" = "$wanted" ] && return 0; done
+  return 1
+}
+for name in ${steps[@]+"${steps[@]}"}; do is_among "$name" "${all_steps[@]}" || refuse "there is no step $name; the steps are ${all_steps[*]}"; done
+if [ "${#steps[@]}" -eq 0 ]; then
+  # Nothing older than this run.
+  steps=("${all_steps[@]}")
+  rm -f "$found"/*
+fi
+rm -f "$log" "$out/gpu-suite.json"
 
 # ---- what the machine has ----------------------------------------------------------------------------------------------
 
@@ -44,7 +62,8 @@ ask_device() {
 }
 capability=$(ask_device compute_cap | tr -cd '0-9')
 
-options=(-DBITWRIGHT_NODE=OFF "-DCMAKE_CUDA_COMPILER=$nvcc")
+# The emulation is for machines without a device.
+options=(-DBITWRIGHT_NODE=OFF -DBITWRIGHT_EMULATION=OFF "-DCMAKE_CUDA_COMPILER=$nvcc")
 # Code for the device at hand compiles in a fraction of the time; without one, for all.
 [ -z "$capability" ] || options+=("-DCMAKE_CUDA_ARCHITECTURES=$capability")
 has_openblas() {
@@ -62,31 +81,92 @@ if command -v ninja >/dev/null; then options+=(-G Ninja); fi
 # ---- build -------------------------------------------------------------------------------------------------------------
 
 echo "== build (processor's BLAS: $blas, devices: ${capability:-all})"
-cmake -S "$native" -B "$build" "${options[@]}" >"$out/configure.log" 2>&1 || { tail -n 30 "$out/configure.log" >&2; refuse "CMake cannot configure the native core (the whole answer: $out/configure.log)"; }
+cmake -S "$native" -B "$build" "${options[@]}" >"$log" 2>&1 || { tail -n 30 "$log" >&2; refuse "CMake cannot configure the native core (the whole answer: $log)"; }
 if [ -f "$build/cuda-absent.txt" ]; then refuse "$(cat "$build/cuda-absent.txt")"; fi
-cmake --build "$build" --target native-tests cuda-ladder cuda-blocks --parallel "$(nproc)" >"$out/build.log" 2>&1 || { grep -E 'error|FAILED' "$out/build.log" | head -n 30 >&2; refuse "the build failed (the whole answer: $out/build.log)"; }
+cmake --build "$build" --target native-tests cuda-ladder cuda-blocks --parallel "$(nproc)" >>"$log" 2>&1 || { grep -E 'error|FAILED' "$log" | head -n 30 >&2; refuse "the build failed (the whole answer: $log)"; }
+
+# ---- one file of results, written anew after each step ----------------------------------------------------------------
+
+json_text() { printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\037' | sed 's/\\/\\\\/g; s/"/\\"/g')"; }
+json_file() { if [ -s "$1" ]; then cat "$1"; else printf 'null'; fi; }
+nvcc_release=$("$nvcc" --version | sed -n 's/.*release //p')
+device=$(ask_device name)
+driver=$(ask_device driver_version)
+absent=""
+write_results() {
+  local name separator=""
+  {
+    printf '{\n"device": %s,\n"driver": %s,\n' "$(json_text "$device")" "$(json_text "$driver")"
+    printf '"clocks_mhz_after": {"sm": %s, "memory": %s},\n' "$(json_text "$(ask_device clocks.sm)")" "$(json_text "$(ask_device clocks.mem)")"
+    printf '"nvcc": %s,\n"processor_blas": %s,\n' "$(json_text "$nvcc_release")" "$(json_text "$blas")"
+    printf '"unusable_because": %s,\n"steps": {' "$(if [ -n "$absent" ]; then json_text "$absent"; else printf 'null'; fi)"
+    for name in "${all_steps[@]}"; do
+      [ -f "$found/$name.outcome" ] || continue
+      printf '%s\n"%s": %s' "$separator" "$name" "$(cat "$found/$name.outcome")"
+      separator=,
+    done
+    printf '},\n"conformance": %s,\n"ladder": %s,\n' "$(json_file "$found/conformance.json")" "$(json_file "$found/ladder.json")"
+    printf '"torch": %s,\n"blocks": %s\n}\n' "$(json_file "$found/torch.json")" "$(json_file "$found/blocks.json")"
+  } >"$out/gpu-suite.json.part"
+  mv "$out/gpu-suite.json.part" "$out/gpu-suite.json"
+}
 
 # ---- run ---------------------------------------------------------------------------------------------------------------
 
 verdict=0
-last_code=0
-# Runs a step, keeps its output in FOLDER/NAME.log, and remembers whether it failed.
+# Remembers how a step ended: its name, a sentence, how many seconds it took.
+note() {
+  echo "$1: $2"
+  printf '{"outcome": %s, "seconds": %s}' "$(json_text "$2")" "$3" >"$found/$1.outcome"
+  write_results
+}
+# Runs a step for so many seconds at most, or for what is left of them, with its output in the log. Programs write their files by a rename: what is there is whole.
 step() {
-  local name=$1
-  shift
+  local name=$1 limit=$2 code=0 begin=$SECONDS outcome=passed
+  shift 2
+  rm -f "$found/$name.json" "$found/$name.outcome" "$build/$name.log"
+  if [ -n "${BITWRIGHT_SUITE_SECONDS:-}" ] && [ $((BITWRIGHT_SUITE_SECONDS - SECONDS)) -lt "$limit" ]; then limit=$((BITWRIGHT_SUITE_SECONDS - SECONDS)); fi
+  if [ "$limit" -lt 10 ]; then
+    note "$name" "not begun, the $BITWRIGHT_SUITE_SECONDS s were over" 0
+    verdict=1
+    return
+  fi
   echo "== $name"
-  last_code=0
-  "$@" >"$out/$name.log" 2>&1 || last_code=$?
-  tail -n 3 "$out/$name.log"
-  if [ "$last_code" -ne 0 ]; then verdict=1; fi
+  echo "== $name" >>"$log"
+  timeout --kill-after=10 "$limit" "$@" >"$build/$name.log" 2>&1 || code=$?
+  cat "$build/$name.log" >>"$log"
+  tail -n 3 "$build/$name.log"
+  case $code in
+    0) ;;
+    124 | 137) outcome="not finished in $limit s" ;;
+    *) outcome="failed with code $code" ;;
+  esac
+  if [ "$code" -ne 0 ]; then verdict=1; fi
+  note "$name" "$outcome" $((SECONDS - begin))
 }
 
-step conformance "$build/native-tests" --backend cuda --json "$conformance"
-absent=$(sed -n 's/^The backend cuda cannot be used: //p' "$out/conformance.log")
+run_conformance() {
+  step conformance 300 "$build/native-tests" --backend cuda --json "$found/conformance.json"
+  [ -f "$build/conformance.log" ] || return 0
+  absent=$(sed -n 's/^The backend cuda cannot be used: //p' "$build/conformance.log")
+  if [ -n "$absent" ]; then note conformance "not run, there is no CUDA device" 0; fi
+}
 
-sanitizer_outcomes=()
-sanitizer=$(command -v compute-sanitizer || true)
-if [ -z "$sanitizer" ] && [ -x "$(dirname "$nvcc")/compute-sanitizer" ]; then sanitizer=$(dirname "$nvcc")/compute-sanitizer; fi
+# The same rungs right after ours on the same device.
+run_torch() {
+  local python="" candidate script=$native/../../bench/cuda/torch_ladder.py why=""
+  for candidate in "${BITWRIGHT_PYTHON:-}" python3 python; do
+    [ -n "$candidate" ] && command -v "$candidate" >/dev/null && "$candidate" -c 'import torch' >/dev/null 2>&1 && python=$candidate && break
+  done
+  if [ -z "$python" ]; then why="not there (neither BITWRIGHT_PYTHON nor python3 nor python can import torch)"
+  elif [ ! -s "$found/ladder.json" ]; then why="not run, there is no ladder of our own"
+  elif [ ! -f "$script" ]; then why="not run, bench/cuda/torch_ladder.py was not carried along"
+  elif ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' >/dev/null 2>&1; then why="not run, that of $python sees no CUDA device"
+  fi
+  rm -f "$found/torch.json"
+  if [ -n "$why" ]; then note torch "$why" 0; else step torch 300 "$python" "$script" "$found/ladder.json" "$found/torch.json"; fi
+}
+
 # Cases that reach every kind of kernel and stay small: a checked kernel runs many times slower.
 reduced=(--only "attention with heads" --only "gptq_factor at full tiles" --only "by permutation and group table" --only "hessian_accumulate where" --only "packing round-trips"
   --only "the mse search per tensor" --only "columns over many rows" --only "cross_entropy agrees" --only "histogram counts" --only "compare gives sums" --only "rmsnorm agrees" --only "told by the next read"
@@ -95,72 +175,37 @@ reduced=(--only "attention with heads" --only "gptq_factor at full tiles" --only
   --only "from rounded parts" --only "corrected_weight solves" --only "quantize_gpfq follows" --only "COMQ's output error" --only "COMQ, GPFQ and Qronos with dead" --only "Beacon's start is" --only "Beacon with dead"
   --only "blockwise: the nearest value" --only "blockwise: zeros" --only "GGUF blocks: importance" --only "low_rank_residual finds" --only "prune_magnitude" --only "prune_sparsegpt: zeros that are there"
   --only "prune_sparsegpt with a grid: rounds" --only "clip_cells cuts" --only "vptq: outliers and groups" --only "vptq_pack")
+run_sanitizer() {
+  local sanitizer
+  sanitizer=$(command -v compute-sanitizer || true)
+  if [ -z "$sanitizer" ] && [ -x "$(dirname "$nvcc")/compute-sanitizer" ]; then sanitizer=$(dirname "$nvcc")/compute-sanitizer; fi
+  if [ -z "$sanitizer" ]; then note "$1" "not run, compute-sanitizer is missing" 0
+  else step "$1" 300 "$sanitizer" --tool "$1" --error-exitcode 9 "$build/native-tests" --backend cuda "${reduced[@]}"
+  fi
+}
+
+write_results
+for name in "${steps[@]}"; do
+  # Without a device the first step has said so; the others would say it again.
+  if [ -n "$absent" ]; then note "$name" "not run, there is no CUDA device" 0
+  else
+    case $name in
+      conformance) run_conformance ;;
+      ladder) step ladder 300 "$build/cuda-ladder" "$build/bitwright-cuda.so" "$found/ladder.json" ;;
+      torch) run_torch ;;
+      blocks) step blocks 300 "$build/cuda-blocks" "$build/bitwright-cuda.so" "$found/blocks.json" ;;
+      *) run_sanitizer "$name" ;;
+    esac
+  fi
+done
+echo "Results: $out/gpu-suite.json"
 if [ -n "$absent" ]; then
   echo "No CUDA device can be used: $absent"
-elif [ -z "$sanitizer" ]; then
-  echo "compute-sanitizer is missing: memory and races are not checked"
-else
-  for tool in memcheck racecheck; do
-    step "$tool" timeout "${BITWRIGHT_SANITIZER_SECONDS:-300}" "$sanitizer" --tool "$tool" --error-exitcode 9 "$build/native-tests" --backend cuda "${reduced[@]}"
-    case $last_code in
-      0) outcome=clean ;;
-      124) outcome="not finished in ${BITWRIGHT_SANITIZER_SECONDS:-300} s" ;;
-      *) outcome="failed with code $last_code" ;;
-    esac
-    sanitizer_outcomes+=("\"$tool\": \"$outcome\"")
-  done
+  exit 3
 fi
-if [ -z "$absent" ]; then
-  step ladder "$build/cuda-ladder" "$build/bitwright-cuda.so" "$ladder"
-  step blocks "$build/cuda-blocks" "$build/bitwright-cuda.so" "$blocks"
-fi
-
-# The same rungs in PyTorch, right after ours on the same device.
-torch_ladder=$native/../../bench/cuda/torch_ladder.py
-torch_absent=""
-python=""
-for candidate in "${BITWRIGHT_PYTHON:-}" python3 python; do
-  [ -n "$candidate" ] && command -v "$candidate" >/dev/null && "$candidate" -c 'import torch' 2>/dev/null && python=$candidate && break
-done
-if [ -z "$python" ]; then
-  torch_absent="torch: not there (neither BITWRIGHT_PYTHON nor python3 nor python can import it)"
-elif [ -n "$absent" ]; then
-  torch_absent="torch: not run, there is no CUDA device"
-elif [ ! -s "$ladder" ]; then
-  torch_absent="torch: not run, the ladder of our own did not end"
-elif [ ! -f "$torch_ladder" ]; then
-  torch_absent="torch: not run, bench/cuda/torch_ladder.py was not carried along"
-elif ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-  torch_absent="torch: not run, that of $python sees no CUDA device"
-else
-  step torch "$python" "$torch_ladder" "$ladder" "$torch"
-fi
-[ -z "$torch_absent" ] || echo "$torch_absent"
-
-# ---- one file of results -----------------------------------------------------------------------------------------------
-
-json_text() { printf '"%s"' "$(printf '%s' "$1" | tr -d '\000-\037' | sed 's/\\/\\\\/g; s/"/\\"/g')"; }
-json_file() { if [ -s "$1" ]; then cat "$1"; else printf 'null'; fi; }
-join_with_comma() {
-  local IFS=,
-  printf '%s' "$*"
-}
-{
-  printf '{\n"device": %s,\n"driver": %s,\n' "$(json_text "$(ask_device name)")" "$(json_text "$(ask_device driver_version)")"
-  printf '"clocks_mhz_after": {"sm": %s, "memory": %s},\n' "$(json_text "$(ask_device clocks.sm)")" "$(json_text "$(ask_device clocks.mem)")"
-  printf '"nvcc": %s,\n"processor_blas": %s,\n' "$(json_text "$("$nvcc" --version | sed -n 's/.*release //p')")" "$(json_text "$blas")"
-  printf '"unusable_because": %s,\n' "$(if [ -n "$absent" ]; then json_text "$absent"; else printf 'null'; fi)"
-  printf '"conformance": %s,\n' "$(json_file "$conformance")"
-  printf '"sanitizer": {%s},\n' "$(join_with_comma ${sanitizer_outcomes[@]+"${sanitizer_outcomes[@]}"})"
-  printf '"ladder": %s,\n' "$(json_file "$ladder")"
-  printf '"blocks": %s,\n' "$(json_file "$blocks")"
-  printf '"torch": %s\n}\n' "$(if [ -n "$torch_absent" ]; then json_text "$torch_absent"; else json_file "$torch"; fi)"
-} >"$out/gpu-suite.json"
-echo "Results: $out/gpu-suite.json"
-if [ -n "$absent" ]; then exit 3; fi
 results=$native/../../bench/results
 if [ -d "$results" ]; then
-  kept=$results/gpu-suite-$(ask_device name | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9-').json
+  kept=$results/gpu-suite-$(printf '%s' "${device:-unknown}" | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9-').json
   cp "$out/gpu-suite.json" "$kept"
   echo "To be committed: bench/results/$(basename "$kept")"
 fi

@@ -161,13 +161,13 @@ class Blocks {
     const Room room = device().room();
     std::printf("%d blocks with %lld of %lld tokens took %.1f s; %lld blocks with all tokens would take %.1f s (extrapolated)\n", n_timed, static_cast<long long>(n_batches_ * T),
                 static_cast<long long>(sizes_.n_batches * T), calibrate_ + quantize_ + pass_, static_cast<long long>(sizes_.n_blocks), seconds);
-    std::ofstream file(path);
+    std::ofstream file(path + ".part");
     file << "{\"blocks_timed\": " << n_timed << ", \"blocks\": " << sizes_.n_blocks << ", \"hidden\": " << sizes_.hidden << ", \"intermediate\": " << sizes_.intermediate << ", \"tokens_timed\": " << n_batches_ * T
          << ", \"tokens\": " << sizes_.n_batches * T << ",\n\"calibrate_seconds\": " << calibrate_ << ", \"quantize_seconds\": " << quantize_ << ", \"pass_seconds\": " << pass_
          << ",\n\"extrapolated_seconds\": " << seconds << ", \"extrapolation\": \"all blocks from those timed" << (n_batches_ < sizes_.n_batches ? ", and the passes to all tokens" : "")
          << "; without files, embedding, head and evaluation\",\n\"activation_bytes\": " << activations << ", \"peak_bytes_beside_activations\": " << peak_ - activations
          << ", \"device_bytes_in_use_after\": " << (room.free < 0 ? -1 : room.total - room.free) << "}\n";
-    if (!file) stop(path + " cannot be written");
+    finish(file, path);
   }
 
   Ladder ladder_;
@@ -183,6 +183,7 @@ class Blocks {
 
 int main(int n_arguments, char** arguments) {
   if (n_arguments < 3) stop("usage: cuda-blocks LIBRARY FILE [--small]");
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   Blocks blocks(open_first(arguments[1]), n_arguments > 3 && std::strcmp(arguments[3], "--small") == 0);
   blocks.run(arguments[2]);
   return 0;

@@ -98,7 +98,7 @@ void climb_solvers(Ladder& ladder, const Tensor& x, const Tensor& weight, const 
   const Tensor corrected = ladder.call("corrected_weight", {weight, H, C, U}, {})[0];
   ladder.time("corrected_weight", text(O, I), {weight, H, C, U}, {}, 3 * w_bytes, 0, std::min(6 * square * d(O), 4 * square * d(I) + 2 * square * d(O)));
   const std::vector<Tensor> scales = ladder.call("weight_scales", {weight, nullptr}, grid);
-  ladder.time("qronos_start", text(O, I), {weight, corrected, H, C, U, scales[0], scales[1], none()}, grid, 5 * w_bytes);
+  ladder.time("qronos_start", text(O, I), {weight, corrected, H, C, U, scales[0], scales[1], nullptr}, grid, 5 * w_bytes);
   ladder.time("quantize_gpfq", "4 bits, group " + std::to_string(group) + ", " + text(O, I), {weight, H, C, scales[0], scales[1], nullptr}, grid, 1.5 * w_bytes, 0, 2 * square * d(O));
   Options per_row = grid;
   per_row.set("strategy", std::string("channel"));
@@ -191,8 +191,10 @@ void climb(Ladder& ladder) {
 
 int main(int n_arguments, char** arguments) {
   if (n_arguments < 3) stop("usage: cuda-ladder LIBRARY FILE [--small]");
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   Ladder ladder(open_first(arguments[1]), n_arguments > 3 && std::strcmp(arguments[3], "--small") == 0);
   ladder.print_floors();
+  ladder.keep_in(arguments[2]);
   climb(ladder);
   ladder.write(arguments[2]);
   return 0;

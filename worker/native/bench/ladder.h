@@ -32,6 +32,12 @@ inline void expect_fine(const Status& status) {
   if (!status.ok()) stop(status.message);
 }
 
+/// A file appears by a rename, so that it is whole whenever the program is ended.
+inline void finish(std::ofstream& part, const std::string& path) {
+  part.close();
+  if (!part || std::rename((path + ".part").c_str(), path.c_str()) != 0) stop(path + " cannot be written");
+}
+
 class Ladder {
  public:
   Ladder(std::unique_ptr<Backend> backend, bool is_small) : is_small_(is_small) {
@@ -90,6 +96,7 @@ class Ladder {
     for (int round = 0; round < (is_small_ ? 1 : 3); ++round) best = std::min(best, seconds_of(n) / n);
     const double by_bytes = bytes / copy_rate_, by_operations = bf16_operations / bf16_rate_ + f32_operations / f32_rate_;
     rungs_.push_back({name, shape, best * 1e3, std::max(by_bytes, by_operations) * 1e3, by_bytes >= by_operations ? "bytes" : "operations"});
+    if (!path_.empty()) write(path_);
     const Rung& rung = rungs_.back();
     std::printf("%-26s %-34s %10.3f ms  floor %10.3f ms (%s)  %5.1f %%\n", name.c_str(), shape.c_str(), rung.milliseconds, rung.floor_milliseconds, rung.bound_by.c_str(),
                 100 * rung.floor_milliseconds / rung.milliseconds);
@@ -107,8 +114,11 @@ class Ladder {
     return size;
   }
 
+  /// Rungs are written as they are timed.
+  void keep_in(const std::string& path) { path_ = path; }
+
   void write(const std::string& path) const {
-    std::ofstream file(path);
+    std::ofstream file(path + ".part");
     file << "{\"copy_bytes_per_second\": " << copy_rate_ << ", \"gemm_bf16_operations_per_second\": " << bf16_rate_ << ", \"gemm_f32_operations_per_second\": " << f32_rate_ << ",\n\"sizes\": {";
     for (size_t i = 0; i < sizes_.size(); ++i) file << (i > 0 ? ", " : "") << "\"" << sizes_[i].first << "\": " << sizes_[i].second;
     file << "},\n\"rungs\": [";
@@ -116,7 +126,7 @@ class Ladder {
       file << (i > 0 ? ",\n" : "\n") << "{\"operation\": \"" << rungs_[i].name << "\", \"shape\": \"" << rungs_[i].shape << "\", \"milliseconds\": " << rungs_[i].milliseconds
            << ", \"floor_milliseconds\": " << rungs_[i].floor_milliseconds << ", \"bound_by\": \"" << rungs_[i].bound_by << "\"}";
     file << "\n]}\n";
-    if (!file) stop(path + " cannot be written");
+    finish(file, path);
   }
   void print_floors() const { std::printf("copy %.0f GB/s, BF16 products %.1f TFLOP/s, F32 products %.1f TFLOP/s\n", copy_rate_ / 1e9, bf16_rate_ / 1e12, f32_rate_ / 1e12); }
 
@@ -124,6 +134,7 @@ class Ladder {
   const bool is_small_;
   double copy_rate_ = 1, bf16_rate_ = 1, f32_rate_ = 1;
   std::unique_ptr<Device> device_;
+  std::string path_;
   std::vector<Rung> rungs_;
   std::vector<std::pair<std::string, int64_t>> sizes_;
 };
