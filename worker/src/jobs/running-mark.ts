@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { readRunningMark, RUNNING_FILE, type RunningMark } from '../../../schemas/src/unfinished-run.js';
 import { writeFailure, writeSynced } from '../checkpoint/durable-file.js';
@@ -19,12 +20,28 @@ export async function markRunning({ given, runDir, runId, startedAt }: RunContex
     recipe_sha256: createHash('sha256').update(given.recipe.text).digest('hex'),
     n_units,
   };
-  const file = path.join(runDir, RUNNING_FILE);
-  while (!(await writeNew(file, `${JSON.stringify(mark)}\n`))) {
-    const other = await settledMark(file);
-    if (other !== null && (await isAtWork(other))) throw runFailure.outputInUse(runDir, other);
-    await rm(file, { force: true });
+  await writeMark(path.join(runDir, RUNNING_FILE), `${JSON.stringify(mark)}\n`);
+}
+
+/** Of several that find the mark of a run that is gone, only who has a mark beside it removes it, and looks again first: what is removed is never another's new one. */
+async function writeMark(file: string, text: string): Promise<void> {
+  while (!(await writeNew(file, text))) {
+    if (!(await isLeft(file))) continue;
+    const beside = `${file}.stale`;
+    await writeMark(beside, text);
+    try {
+      if (await isLeft(file)) await rm(file);
+    } finally {
+      await rm(beside, { force: true });
+    }
   }
+}
+
+/** Whether it is there and its process is gone; throws where its process is there. */
+async function isLeft(file: string): Promise<boolean> {
+  const mark = await settledMark(file);
+  if (mark && (await isAtWork(mark))) throw runFailure.outputInUse(path.dirname(file), mark);
+  return mark !== undefined;
 }
 
 /** Whether it was written: false where the file is there. */
@@ -38,12 +55,15 @@ async function writeNew(file: string, text: string): Promise<boolean> {
   }
 }
 
-/** null where it is none: whoever made the file a moment ago has had time to write it. */
-async function settledMark(file: string): Promise<RunningMark | null> {
-  const read = async (): Promise<RunningMark | null> => readRunningMark(await readFile(file, 'utf8').catch(() => ''));
+/** undefined where the file is gone, null where it is none: whoever made the file a moment ago has had time to write it. */
+async function settledMark(file: string): Promise<RunningMark | null | undefined> {
+  const read = async (): Promise<RunningMark | null | undefined> => {
+    const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? undefined : ''));
+    return text === undefined ? undefined : readRunningMark(text);
+  };
   const mark = await read();
   if (mark !== null) return mark;
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await setTimeout(200);
   return read();
 }
 
