@@ -9,6 +9,7 @@
 import type { ArchitectureFacts, LayerPlan, ModelDescription, TransformPlan } from '../../../schemas/src/generated/plan.js';
 import { groupBy } from '../../../schemas/src/group-by.js';
 import { isRotation, isSolved, needsPairs } from '../../../schemas/src/modifiers.js';
+import { processBytes } from '../../../schemas/src/process-bytes.js';
 import { adapterBytes, sizeOfDtype } from './estimate-size.js';
 
 export interface MemoryStage {
@@ -51,8 +52,6 @@ export interface MemoryInput {
   storedBytes(layer: LayerPlan): number;
 }
 
-/** Node with the worker's code, the addon with its BLAS, and small layers through all of it: 80 MB, measured with a model of 1 MB, and a little for more layers. */
-const processBytes = 85e6;
 /** Buffers of finished reads and writes, in pieces of 8 MiB, that wait for the garbage collector: never more than the model is large. */
 const pieceBytes = 64 * 2 ** 20;
 /** Freed blocks of this size go back to the system. Smaller ones are kept, and others are taken while they lie idle: about twice as much, measured. */

@@ -27,14 +27,14 @@ const measured: readonly [
   data: 'none' | 'calibrate' | 'and evaluate',
   mb: number,
 ][] = [
-  ['s260 RTN', small, 'rtn', 'none', 81],
-  ['m512 RTN', m512, 'rtn', 'none', 131],
+  ['s260 RTN', small, 'rtn', 'none', 101],
+  ['m512 RTN', m512, 'rtn', 'none', 142],
   ['m512 GPTQ', m512, 'gptq', 'calibrate', 474],
   ['m512 GPTQ and perplexity', m512, 'gptq', 'and evaluate', 605],
-  ['m1024 RTN', m1024, 'rtn', 'none', 178],
+  ['m1024 RTN', m1024, 'rtn', 'none', 219],
   ['m1024 GPTQ', m1024, 'gptq', 'calibrate', 635],
   ['m1024 GPTQ and perplexity', m1024, 'gptq', 'and evaluate', 855],
-  ['m2048 RTN', m2048, 'rtn', 'none', 457],
+  ['m2048 RTN', m2048, 'rtn', 'none', 465],
   ['m2048 GPTQ', m2048, 'gptq', 'calibrate', 1170],
 ];
 
@@ -85,7 +85,7 @@ for (const [sizes, n_blocks, mb] of [
   });
 
 test('a process that does nothing much takes what Node and the addon take', () => {
-  assert.ok(estimate(small, 'rtn', null, null).peak_memory_bytes > 80e6);
+  assert.ok(estimate(small, 'rtn', null, null).peak_memory_bytes > 100e6);
 });
 
 test('more rows, wider layers and longer documents never take less', () => {
@@ -118,7 +118,7 @@ test('a run that gives up what it can takes less, and never more; generating hol
     [m2048, 'rtn'],
   ] as const) {
     const { peak_memory_bytes, least_memory_bytes } = estimate(sizes, quantizer, rows, rows);
-    assert.ok(least_memory_bytes <= peak_memory_bytes && least_memory_bytes > 80e6);
+    assert.ok(least_memory_bytes <= peak_memory_bytes && least_memory_bytes > 100e6);
   }
   const model = describedLlama(m1024);
   const generation = { questions: 200, tokens: 2048 };

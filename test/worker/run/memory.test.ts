@@ -5,6 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
+import { processBytes } from '../../../schemas/src/process-bytes.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
 import { writeDataset } from '../../support/dataset-file.js';
 import { writeTinyLlama } from '../../support/tiny-llama-folder.js';
@@ -39,8 +40,8 @@ async function planIn(
   });
 }
 
-/** What the plan's process has beside its tensors, and what the emulated device has for cuBLAS. */
-const [processBytes, workspaceBytes] = [85e6, 32 << 20];
+/** What the emulated device has for cuBLAS. */
+const workspaceBytes = 32 << 20;
 
 /** The plan in another folder, with so many bytes for tensors; its estimate is not asked. */
 const limited = (plan: QuantizationPlan, bytes: number): QuantizationPlan => ({

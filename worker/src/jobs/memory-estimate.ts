@@ -3,6 +3,7 @@ import os from 'node:os';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
+import { processBytes } from '../../../schemas/src/process-bytes.js';
 import { roomForRun } from '../../../schemas/src/room-for-run.js';
 import type { NativeDevice } from '../native-core.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
@@ -13,9 +14,6 @@ export const freeHostMemory = (): number => (typeof process.availableMemory === 
 /** The tighter of the memory that is free here and the plan's own limit. */
 export const availableMemory = (plan: Pick<QuantizationPlan, 'max_memory_bytes'>): number =>
   Math.min(freeHostMemory(), plan.max_memory_bytes ?? Infinity);
-
-/** Node, the worker's code and the addon with its BLAS, as in the server's estimate. */
-const processBytes = 85e6;
 
 /** What the native core may take of the device, 0: no limit. A CPU's tensors share max_memory with the process around them. */
 export function deviceLimit(
