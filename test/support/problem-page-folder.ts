@@ -41,6 +41,11 @@ export function writePageFolder(dir: string): void {
     writeFileSync(path.join(dir, `${name}.gguf`), ggufImatrix(Object.fromEntries(entries) as Record<string, ImatrixSums>));
   }
   const config = { bos_token: '<s>', added_tokens_decoder: { 1: { content: '<s>' } } };
+  for (const name of ['model', 'deep', 'moe', 'phantom', 'tied'])
+    writeFileSync(path.join(dir, name, 'tokenizer.json'), JSON.stringify(byteLevelTokenizer('[a-z]+|.')));
+  writeModel(path.join(dir, 'no-tokenizer'), llama);
+  mkdirSync(path.join(dir, 'pictures'));
+  writeFileSync(path.join(dir, 'pictures', 'cat.png'), '');
   writeFileSync(path.join(dir, 'model', 'tokenizer_config.json'), JSON.stringify(config));
   for (const [name, row] of Object.entries({
     rows: { text: 'a' },

@@ -24,7 +24,7 @@ export async function inFolder<T>(setting: RecipeSetting, use: (dir: string) => 
   const dir = mkdtempSync(path.join(os.tmpdir(), 'bitwright-test-'));
   try {
     const model = setting.model === undefined ? tinyLlama() : setting.model;
-    if (model !== null) writeModel(path.join(dir, 'model'), model);
+    if (model !== null) writeFileSync(path.join(writeModel(path.join(dir, 'model'), model), 'tokenizer.json'), '{}');
     for (const [name, text] of Object.entries({ 'rows.jsonl': '{"text": "a"}\n'.repeat(8), ...setting.files }))
       writeFileSync(path.join(dir, name), text);
     return await use(dir);

@@ -41,6 +41,7 @@ import { maskStructureDoesNotFit } from './mask-structure-does-not-fit.js';
 import { modelAlreadyQuantized } from './model-already-quantized.js';
 import { modelNotResolved } from './model-not-resolved.js';
 import { modelWithoutExperts } from './model-without-experts.js';
+import { modelWithoutTokenizer } from './model-without-tokenizer.js';
 import { modifierDeprecated } from './modifier-deprecated.js';
 import { modifierNotRunnableYet } from './modifier-not-runnable-yet.js';
 import { modifierWithoutEffect } from './modifier-without-effect.js';
@@ -51,6 +52,7 @@ import { nothingQuantized } from './nothing-quantized.js';
 import { outputDirMissing } from './output-dir-missing.js';
 import { outputInsideModelFolder } from './output-inside-model-folder.js';
 import { outputNotAFolder } from './output-not-a-folder.js';
+import { outputNotOurs } from './output-not-ours.js';
 import { patternMatchesMore } from './pattern-matches-more.js';
 import { pruningAfterQuantizer } from './pruning-after-quantizer.js';
 import { recipeYieldsNoModifier } from './recipe-yields-no-modifier.js';
@@ -143,12 +145,14 @@ export const allChecks: readonly Check[] = [
   datasetNotFound,
   datasetUnreadable,
   datasetColumnMissing,
+  modelWithoutTokenizer,
   messagesWithoutTemplate,
   doubleBos,
   sequenceLongerThanContext,
   outputDirMissing,
   outputInsideModelFolder,
   outputNotAFolder,
+  outputNotOurs,
   memoryAboveMachine,
   notEnoughDisk,
   gateWithoutMeasure,

@@ -40,7 +40,7 @@ const longestDelay = 150;
 
 /** Model folders and data sets: a change there changes what a recipe means. */
 const watchedFiles =
-  '**/{config.json,tokenizer_config.json,chat_template.jinja,chat_template.json,*.safetensors,*.safetensors.index.json,*.jsonl,*.csv,*.txt}';
+  '**/{config.json,tokenizer.json,tokenizer_config.json,chat_template.jinja,chat_template.json,*.safetensors,*.safetensors.index.json,*.jsonl,*.csv,*.txt}';
 
 export function serveRecipes(connection: Connection): void {
   const fence = createFence((message) => connection.console.error(message), (process.env['BITWRIGHT_STRICT'] ?? '') !== '');

@@ -9,6 +9,7 @@ import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { ModelFiles } from '../../../schemas/src/model/model-files.js';
 import { readTokenizerFacts } from '../../../schemas/src/model/tokenizer-facts.js';
 import type { TokenizerFacts } from '../../../schemas/src/model/tokenizer-facts.js';
+import { othersFilesIn } from '../../../schemas/src/model/own-output.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import { booleanOf, coerceTo, integerOf, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
@@ -123,6 +124,8 @@ export interface Resolution {
   outputDir: string | null;
   /** The file that outputDir is, or lies below; null: none. */
   outputFile: string | null;
+  /** What stands in outputDir where no run has written it. */
+  othersFiles: readonly string[];
   /** On the volume of outputDir; null: not known, or there is no model whose size could be compared. */
   freeBytes: number | null;
   /** Found while resolving. */
@@ -216,6 +219,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     imatrices,
     outputDir,
     outputFile: outputDir === null ? null : await fileAtOrAbove(outputDir, context.files),
+    othersFiles: outputDir === null ? [] : await othersFilesIn(outputDir, context.files),
     freeBytes: model === null || outputDir === null ? null : ((await context.freeBytes?.(outputDir)) ?? null),
     problems,
   };

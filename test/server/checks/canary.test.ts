@@ -1,5 +1,6 @@
 // The canary: what reaches the plan, and what is said of one that cannot measure, measures on fewer rows, or is none.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { checkIn, checkMarked, inFolder } from '../../support/recipe-fixture.js';
@@ -14,7 +15,8 @@ const recipe = (canary: string, more = perplexity, folder = 'model'): string =>
 
 test('the plan says behind which blocks and on which rows; without a key there is none', () =>
   inFolder({ model }, async (folder) => {
-    writeModel(path.join(folder, 'deep'), doubled(tinyLlama({ intermediate: 192, blocks: 12 })));
+    const deep = writeModel(path.join(folder, 'deep'), doubled(tinyLlama({ intermediate: 192, blocks: 12 })));
+    writeFileSync(path.join(deep, 'tokenizer.json'), '{}');
     const { plan, problems } = await checkIn(folder, recipe('canary: {max_mean_kld: "0.5"}'));
     assert.deepEqual(problems, []);
     const { dataset, ...rest } = plan!.canary!;

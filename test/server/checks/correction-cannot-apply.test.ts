@@ -19,7 +19,7 @@ interface Found {
 
 async function check(modifiers: string, model: TinyModel = tinyLlama(), scheme = channel): Promise<Found> {
   const dir = temporaryFolder('correction');
-  writeModel(path.join(dir, 'model'), model);
+  writeFileSync(path.join(writeModel(path.join(dir, 'model'), model), 'tokenizer.json'), '{}');
   writeFileSync(path.join(dir, 'rows.jsonl'), `${JSON.stringify({ text: 'a word' })}\n`.repeat(200));
   const text = `model: model\ncalibration: {dataset: rows.jsonl}\noutput: {dir: out}\nquant_stage:\n  quant_modifiers:\n    QuantizationModifier: ${scheme}\n    ${modifiers}\n`;
   const { problems, plan } = await checkRecipe(text, {

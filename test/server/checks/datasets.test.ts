@@ -1,6 +1,6 @@
 // What is said of the files with rows: whether they can be read, which column is meant, messages, doubled BOS tokens, and rows that nobody or too few layers use.
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
@@ -70,6 +70,37 @@ test('a dataset that is there and cannot be read, with the line', async () => {
     assert.match(problems[0]?.message ?? '', message);
   }
 });
+
+test('texts and questions for a model without tokenizer.json; tokens need none', () =>
+  inFolder(
+    { files: { 'ids.jsonl': '{"input_ids": [1, 2]}\n'.repeat(8), 'sums.jsonl': '{"question": "1 + 1", "answer": "#### 2"}\n' } },
+    async (dir) => {
+      const said = async (text: string): Promise<string[]> =>
+        (await checkIn(dir, text)).problems.map(
+          ({ code, severity, path: at, message }) => `${severity} ${code} ${at.join('.')}: ${message}`,
+        );
+      const texts = recipe('{dataset: rows.jsonl}');
+      assert.deepEqual(await said(texts), []);
+      rmSync(path.join(dir, 'model/tokenizer.json'));
+      const [found = '', ...more] = await said(texts);
+      assert.match(
+        found,
+        /^error model-without-tokenizer calibration\.dataset: .*rows\.jsonl holds text, and .*model has no tokenizer\.json that makes tokens of it\. A run stops there\. Put .*, or write the rows as tokens, in input_ids\.$/,
+      );
+      assert.deepEqual(more, []);
+      assert.deepEqual(await said(recipe('{dataset: ids.jsonl}')), []);
+      writeFileSync(path.join(dir, 'model/tokenizer.model'), '');
+      const asked = await said(`${recipe('{dataset: ids.jsonl}')}evaluate: {generation: {dataset: sums.jsonl}}\n`);
+      assert.match(
+        asked[0] ?? '',
+        /^error model-without-tokenizer evaluate\.generation\.dataset: .*sums\.jsonl holds questions, .*of them \(tokenizer\.model is not read\)/,
+      );
+      // A run does not read what no modifier needs.
+      assert.ok(
+        (await said(recipe('{dataset: rows.jsonl}', rtn))).some((problem) => problem.startsWith('warning model-without-tokenizer')),
+      );
+    },
+  ));
 
 test('lines behind the rows that are used are not read, and not judged; a shuffle reads all', async () => {
   const files = { 'a.jsonl': `${'{"text": "a"}\n'.repeat(4)}no json\n` };

@@ -1,6 +1,6 @@
 // Checks on what comes after the run begins: routers of experts, room on the disk, and what output.runtime may say.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -169,6 +169,31 @@ test('an output folder that is a file, or lies below one, is an error with the n
     assert.equal(plan === null, message !== null);
   }
 });
+
+test('an output folder with files of others is an error with their names; one of ours, an empty one and the model folder are not', () =>
+  inFolder({}, async (dir) => {
+    const text = `model: model\noutput: {dir: out}\n${w8}`;
+    const out = path.join(dir, 'out');
+    const said = async (recipe = text): Promise<string[]> =>
+      (await checkIn(dir, recipe)).problems.map(({ code, path: at, message }) => `${code} ${at.join('.')}: ${message}`);
+    mkdirSync(out);
+    assert.deepEqual(await said(), []);
+    for (const name of ['a.txt', 'b.txt', 'c.txt', 'd.txt']) writeFileSync(path.join(out, name), '');
+    const [found = '', ...more] = await said();
+    assert.match(
+      found,
+      /^output-not-ours output\.dir: .*out exists and was not written by Bitwright: it holds a\.txt, b\.txt, c\.txt and 1 more\./,
+    );
+    assert.deepEqual(more, []);
+    writeFileSync(path.join(out, 'recipe.yaml'), 'model: model\n');
+    assert.match((await said())[0] ?? '', /^output-not-ours .* and 2 more\./);
+    writeFileSync(path.join(out, 'recipe.yaml'), '# Written by Bitwright 0.1.0\nmodel: model\n');
+    assert.deepEqual(await said(), []);
+    assert.deepEqual(
+      (await said(text.replace('dir: out', 'dir: model'))).map((problem) => problem.split(' ')[0]),
+      ['output-inside-model-folder'],
+    );
+  }));
 
 test('more threads than the worker takes are an error that can be removed; the most are none', async () => {
   const { problems } = await checkMarked(`

@@ -1,6 +1,6 @@
 // Recipes for GGUF files: what stands in for a type, models and tokenizers that no such file can hold, and formats that do not go together.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { CheckedRecipe } from '../../../server/src/checks/check-recipe.js';
@@ -25,7 +25,9 @@ const checked = ({
 }: Wish): Promise<CheckedRecipe> =>
   inFolder({ model: tinyLlama({ hidden: 256, intermediate: 512, keyValues: 128, vocabulary: 265, config }) }, (dir) => {
     const given = tokenizer === undefined ? sentencePieceTokenizer() : tokenizer;
-    if (given !== null) writeFileSync(path.join(dir, 'model/tokenizer.json'), JSON.stringify(given));
+    const file = path.join(dir, 'model/tokenizer.json');
+    if (given === null) rmSync(file);
+    else writeFileSync(file, JSON.stringify(given));
     return checkIn(dir, `model: model\noutput: {dir: out${output}}\n${head}q_stage:\n  q_modifiers:\n    ${modifiers}\n`);
   });
 

@@ -16,6 +16,7 @@ const uriOf = (name: string): string => pathToFileURL(path.join(folder, name)).h
 
 before(async () => {
   writeTinyLlama(path.join(folder, 'model'));
+  writeFileSync(path.join(folder, 'model/tokenizer.json'), '{}');
   server = await startLanguageServer();
 });
 

@@ -31,9 +31,9 @@ test('a data set that appears clears its problem without a key press', async () 
       ['dataset-not-found'],
     );
     const [watching] = server.registered.filter(({ method }) => method === 'workspace/didChangeWatchedFiles');
-    assert.match(JSON.stringify(watching?.registerOptions), /\*\.jsonl/);
+    assert.match(JSON.stringify(watching?.registerOptions), /tokenizer\.json.*\*\.jsonl/);
     const data = path.join(folder, 'rows.jsonl');
-    writeFileSync(data, '{"text": "a"}\n');
+    writeFileSync(data, '{"input_ids": [1]}\n');
     const again = server.nextDiagnostics(uri);
     await server.connection.sendNotification('workspace/didChangeWatchedFiles', { changes: [{ uri: pathToFileURL(data).href, type: 1 }] });
     assert.deepEqual(await again, []);

@@ -3,6 +3,7 @@ import { copyFile, open, readFile, readdir, rename, rm, stat } from 'node:fs/pro
 import path from 'node:path';
 import type { RunLock } from '../../../schemas/src/generated/lock.js';
 import type { GgufOutput, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { recipeMark } from '../../../schemas/src/model/own-output.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { isAdapterTensor, writeAdapter } from './adapter-folder.js';
 import { writeGgufFile } from './gguf-file.js';
@@ -27,8 +28,6 @@ export interface CheckpointHashes {
   files: RunLock['files'];
   tensors: RunLock['tensors'];
 }
-
-const recipeMark = '# Written by Bitwright';
 
 /** Before any work: a folder that is not ours is never replaced. */
 export async function checkOutputFolder(dir: string): Promise<void> {

@@ -1,0 +1,14 @@
+// By what an output folder is known as written by Bitwright, so that a run may replace it.
+import path from 'node:path';
+import type { ModelFiles } from './model-files.js';
+
+/** Begins recipe.yaml of every checkpoint. */
+export const recipeMark = '# Written by Bitwright';
+
+/** What stands in a folder that is not ours; nothing where it is ours, empty or not there. */
+export async function othersFilesIn(dir: string, files: ModelFiles): Promise<readonly string[]> {
+  const names = (await files.list(dir)) ?? [];
+  if (!names.includes('recipe.yaml')) return names;
+  const head = await files.readRange(path.join(dir, 'recipe.yaml'), 0, recipeMark.length).catch(() => new Uint8Array());
+  return new TextDecoder().decode(head) === recipeMark ? [] : names;
+}
