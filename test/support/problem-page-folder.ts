@@ -49,6 +49,7 @@ export function writePageFolder(dir: string): void {
   writeFileSync(path.join(dir, 'model', 'tokenizer_config.json'), JSON.stringify(config));
   for (const [name, row] of Object.entries({
     rows: { text: 'a' },
+    gaps: { text: '' },
     questions: { prompt: 'a' },
     chats: { messages: [{ role: 'user', content: 'a' }] },
     doubled: { text: '<s><s>a' },

@@ -57,6 +57,7 @@ import { patternMatchesMore } from './pattern-matches-more.js';
 import { pruningAfterQuantizer } from './pruning-after-quantizer.js';
 import { recipeYieldsNoModifier } from './recipe-yields-no-modifier.js';
 import { rotationUntiesHead } from './rotation-unties-head.js';
+import { rowsEmpty } from './rows-empty.js';
 import { runtimeCannotLoad } from './runtime-cannot-load.js';
 import { schemeMissing } from './scheme-missing.js';
 import { schemeNotRunnableYet } from './scheme-not-runnable-yet.js';
@@ -148,6 +149,7 @@ export const allChecks: readonly Check[] = [
   modelWithoutTokenizer,
   messagesWithoutTemplate,
   doubleBos,
+  rowsEmpty,
   sequenceLongerThanContext,
   outputDirMissing,
   outputInsideModelFolder,

@@ -102,6 +102,16 @@ test('texts and questions for a model without tokenizer.json; tokens need none',
     },
   ));
 
+test('rows without text: how many of the first, and the first of them', async () => {
+  const files = { 'a.jsonl': '{"text": "a"}\n{"text": ""}\n{"text": " \\n"}\n{"input_ids": []}\n{"text": "a"}\n' };
+  const [found, ...more] = await problemsOf(recipe('{dataset: a.jsonl}'), { files });
+  assert.deepEqual([found?.code, found?.severity, found?.path.join('.'), more], ['rows-empty', 'warning', 'calibration.dataset', []]);
+  assert.match(found?.message ?? '', /^3 of the first 5 rows of .*a\.jsonl have no text, line 2 first\./);
+  assert.deepEqual(told(await problemsOf(recipe('{dataset: a.jsonl, num_calibration_samples: 1}'), { files })), [
+    'warning calibration-too-small',
+  ]);
+});
+
 test('lines behind the rows that are used are not read, and not judged; a shuffle reads all', async () => {
   const files = { 'a.jsonl': `${'{"text": "a"}\n'.repeat(4)}no json\n` };
   assert.deepEqual(told(await problemsOf(recipe('{dataset: a.jsonl, num_calibration_samples: 4}'), { files })), []);

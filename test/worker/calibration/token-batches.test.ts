@@ -56,7 +56,11 @@ test('text: BOS once, no EOS, cut, and the cut is told', async () => {
   const whole = await load(writeDataset(path.join(folder, 'text.jsonl'), rows), model);
   assert.ok(whole.documents.every((document) => document[0] === 1 && !document.slice(1).includes(1) && !document.includes(2)));
   assert.deepEqual(whole.documents[2], [1]);
-  assert.deepEqual(whole.problems, []);
+  assert.deepEqual(
+    whole.problems.map(({ code, severity }) => [code, severity]),
+    [['rows-empty', 'warning']],
+  );
+  assert.match(whole.problems[0]?.message ?? '', /^1 of 3 rows of .*text\.jsonl have no text, and were used with .*BOS/);
   const cut = await load(planOfDataset(path.join(folder, 'text.jsonl'), { max_seq_length: 3 }), model);
   assert.deepEqual(
     cut.documents,
@@ -65,7 +69,10 @@ test('text: BOS once, no EOS, cut, and the cut is told', async () => {
   const lost = whole.documents.reduce((sum, document) => sum + Math.max(0, document.length - 3), 0);
   assert.deepEqual(
     cut.problems.map(({ code, severity }) => [code, severity]),
-    [['rows-truncated', 'information']],
+    [
+      ['rows-truncated', 'information'],
+      ['rows-empty', 'warning'],
+    ],
   );
   assert.match(
     cut.problems[0]?.message ?? '',

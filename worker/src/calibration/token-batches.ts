@@ -89,7 +89,7 @@ async function tokenizeRows(
   const needsTokenizer = rows.some((row) => 'text' in row);
   const tokenizer = needsTokenizer ? await openTokenizer(model.dir) : null;
   const documents: Int32Array[] = [];
-  let [n_cut, tokensCut, n_messages, n_empty] = [0, 0, 0, 0];
+  let [n_cut, tokensCut, n_messages, n_blank, n_empty] = [0, 0, 0, 0, 0];
   for (const row of rows) {
     const ids = idsOfRow(row, tokenizer, model, dataset.dataset);
     const wrong = ids.find((id) => id < 0 || id >= vocabulary);
@@ -100,10 +100,17 @@ async function tokenizeRows(
       tokensCut += ids.length - limit;
     }
     if ('text' in row && row.fromMessages) n_messages += 1;
-    if (ids.length > 0) documents.push(Int32Array.from(ids.slice(0, limit)));
-    else n_empty += 1;
+    if (ids.length === 0) {
+      n_empty += 1;
+      continue;
+    }
+    if ('text' in row && row.text.trim() === '') n_blank += 1;
+    documents.push(Int32Array.from(ids.slice(0, limit)));
   }
-  return { documents, problems: rowProblems(dataset, recipePath, { n_rows: rows.length, n_cut, tokensCut, n_messages, n_empty, limit }) };
+  return {
+    documents,
+    problems: rowProblems(dataset, recipePath, { n_rows: rows.length, n_cut, tokensCut, n_messages, n_blank, n_empty, limit }),
+  };
 }
 
 async function verifySize({ dataset, bytes }: DatasetPlan): Promise<void> {
@@ -185,6 +192,7 @@ interface RowFindings {
   n_cut: number;
   tokensCut: number;
   n_messages: number;
+  n_blank: number;
   n_empty: number;
   limit: number;
 }
@@ -192,7 +200,7 @@ interface RowFindings {
 function rowProblems(
   dataset: DatasetPlan,
   recipePath: readonly string[],
-  { n_rows, n_cut, tokensCut, n_messages, n_empty, limit }: RowFindings,
+  { n_rows, n_cut, tokensCut, n_messages, n_blank, n_empty, limit }: RowFindings,
 ): RunProblem[] {
   const problems: RunProblem[] = [];
   const add = (code: string, severity: RunProblem['severity'], message: string): number =>
@@ -215,6 +223,12 @@ function rowProblems(
       'messages-without-template',
       'warning',
       `${n_messages} rows of ${dataset.dataset} hold messages; their contents were joined by line ends, without roles and without the chat template of the model, which Bitwright cannot render. Write the rendered conversation into ${dataset.text_column} (text_column) of each row, so that the model sees what it will see in use.`,
+    );
+  if (n_blank > 0)
+    add(
+      'rows-empty',
+      'warning',
+      `${n_blank} of ${n_rows} rows of ${dataset.dataset} have no text, and were used with what the tokenizer makes of none: the BOS token of the model, or blanks. They show the model nothing; remove them from the dataset.`,
     );
   if (n_empty > 0)
     add(
