@@ -84,7 +84,7 @@ export const runFailure = {
     fail(
       'loss-not-finite',
       dir,
-      `The perplexity of ${dir} is not a number: ${detail}. A weight or scale is NaN or infinite, or the activations overflow; bitwright inspect shows which tensor holds such values.`,
+      `The perplexity of ${dir} is not a number: ${detail}. A weight or scale is NaN or infinite, or the activations overflow; bitwright inspect ${dir} --layer NAME counts such values in a layer.`,
     ),
   datasetInvalid: (file: string, line: number | null, detail: string) =>
     fail('dataset-invalid', file, `${file}${line === null ? '' : `, line ${line}`}: ${detail}.`),

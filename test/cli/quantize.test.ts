@@ -143,6 +143,19 @@ test('a GGUF file that a run has written is evaluated and inspected like any mod
   assert.ok((JSON.parse(stdout) as TensorStatistics).count > 0);
 });
 
+test('inspect shows packed weights as they are stored, and the shape of their layer', async () => {
+  const packed = recipe('rows.jsonl', 'packed')
+    .replace('GPTQ', 'Quantization')
+    .replace(/^(calibration|evaluate).*\n/gm, '');
+  writeFileSync(path.join(folder, 'packed.quant.yaml'), packed);
+  assert.equal((await run('quantize', 'packed.quant.yaml')).code, 0);
+  const { stdout } = await run('inspect', 'packed');
+  assert.match(stdout, /^ +tensor +dtype +shape as stored +shape of the layer +size +scheme$/m);
+  // Eight codes of 4 bits in a word.
+  assert.match(stdout, /mlp\.down_proj\.weight_packed +I32 +64 × 22 +64 × 176 +[\d.]+ kB +int4/);
+  assert.match(stdout, /mlp\.down_proj\.weight_scale +F32 +64 × 11 +[\d.]+ kB$/m);
+});
+
 test('a recipe with an error is not run: exit 1, outcome refused', async () => {
   writeFileSync(path.join(folder, 'bad.quant.yaml'), recipe('none.jsonl', 'bad'));
   const { code, stdout, stderr } = await run('quantize', 'bad.quant.yaml', '--json');

@@ -1,6 +1,8 @@
 // `bitwright inspect MODEL`: what a model folder holds, from its headers; with --layer the numbers of one tensor.
+import path from 'node:path';
 import { bytesText } from '../../../../schemas/src/bytes-text.js';
-import type { ModelDescription } from '../../../../schemas/src/generated/plan.js';
+import type { ModelDescription, ModelTensor } from '../../../../schemas/src/generated/plan.js';
+import { nodeFiles } from '../../../../schemas/src/model/model-files.js';
 import type { TensorStatistics } from '../../../../schemas/src/protocol/client-worker.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
 import { exitCode, jsonOption, type Command } from '../command.js';
@@ -29,7 +31,7 @@ With --json: the description of the model, or the statistics and histogram of th
       if (json) terminal.json(statistics);
       else for (const line of statisticsLines(statistics)) terminal.out(line);
     } else if (json) terminal.json(model);
-    else for (const line of modelLines(model)) terminal.out(line);
+    else for (const line of modelLines(model, await layerShapes(model))) terminal.out(line);
     return exitCode.success;
   },
 };
@@ -56,7 +58,28 @@ function similarNames(model: ModelDescription, name: string): string {
   return `${similar.length === 0 ? 'Layers' : 'Similar names'}: ${listed.slice(0, 4).join(', ')}${listed.length > 4 ? `, and ${listed.length - 4} more` : ''}.`;
 }
 
-function modelLines(model: ModelDescription): string[] {
+/** Rows and columns of layers whose weights are packed: weight_shape says them; without it a byte holds two values of 4 bits. */
+async function layerShapes({ dir, tensors }: ModelDescription): Promise<ReadonlyMap<string, string>> {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const shapes = new Map<string, string>();
+  for (const { name, dtype, shape } of tensors) {
+    if (!name.endsWith('.weight_packed')) continue;
+    const said = byName.get(name.replace(/packed$/, 'shape'));
+    const own = said ? await storedIntegers(dir, said) : dtype === 'U8' ? [shape[0], 2 * (shape[1] ?? 0)] : [];
+    shapes.set(name, own.join(' × '));
+  }
+  return shapes;
+}
+
+async function storedIntegers(dir: string, { file, dtype, offset, bytes }: ModelTensor): Promise<number[]> {
+  const stored = Buffer.from(await nodeFiles.readRange(path.join(dir, file), offset, bytes));
+  const width = dtype === 'I64' ? 8 : 4;
+  return Array.from({ length: bytes / width }, (_, index) =>
+    width === 8 ? Number(stored.readBigInt64LE(8 * index)) : stored.readInt32LE(4 * index),
+  );
+}
+
+function modelLines(model: ModelDescription, shapes: ReadonlyMap<string, string>): string[] {
   const facts = model.architecture;
   const quantization = model.quantization;
   const moduleOf = (tensor: string): string => tensor.slice(0, Math.max(0, tensor.lastIndexOf('.')));
@@ -70,7 +93,7 @@ function modelLines(model: ModelDescription): string[] {
   const groups = groupByName(
     model.tensors,
     (tensor) => tensor.name,
-    (tensor) => JSON.stringify([tensor.dtype, tensor.shape, schemeOf(tensor.name)]),
+    (tensor) => JSON.stringify([tensor.dtype, tensor.shape, shapes.get(tensor.name), schemeOf(tensor.name)]),
   );
   return [
     `${model.dir}`,
@@ -93,6 +116,7 @@ function modelLines(model: ModelDescription): string[] {
         { title: 'tensor', align: 'left' },
         { title: 'dtype', align: 'left' },
         { title: quantization === null ? 'shape' : 'shape as stored', align: 'right' },
+        ...(shapes.size === 0 ? [] : [{ title: 'shape of the layer', align: 'right' } as const]),
         { title: 'size', align: 'right' },
         { title: quantization === null ? '' : 'scheme', align: 'left' },
       ],
@@ -100,6 +124,7 @@ function modelLines(model: ModelDescription): string[] {
         name,
         items[0]?.dtype ?? '',
         items[0]?.shape.join(' × ') ?? '',
+        ...(shapes.size === 0 ? [] : [shapes.get(items[0]?.name ?? '') ?? '']),
         bytesText(items.reduce((sum, tensor) => sum + tensor.bytes, 0)),
         schemeOf(items[0]?.name ?? ''),
       ]),
