@@ -15,6 +15,8 @@ export const calibrationTooSmall: Check = {
     const available = file?.isWhole === true && reading?.fault === null ? file.rows.length : Infinity;
     const asked = calibration.plan.num_calibration_samples ?? Infinity;
     const rows = Math.min(asked, available);
+    // Of none the range of the field speaks, or the file.
+    if (rows < 1) return [];
     const length = Math.min(calibration.plan.max_seq_length ?? Infinity, context);
     const tokens = rows * length;
     const short = layers.filter((layer) => isSolved(layer) && layer.kind === 'Linear' && layer.columns > tokens);

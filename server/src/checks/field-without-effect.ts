@@ -4,7 +4,7 @@ import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import type { Resolution, ResolvedModifier } from '../plan/resolution.js';
 import { maskStructure } from '../plan/pruning/resolve-pruning.js';
-import { imatrixOf } from '../plan/quantizers/gguf.js';
+import { imatrixOf, ownImportance } from '../plan/quantizers/gguf.js';
 import { observerFields, saidArgs } from '../plan/said-observers.js';
 import type { ObserverPlace } from '../plan/said-observers.js';
 import { booleanOf, integerOf, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
@@ -13,7 +13,12 @@ import type { Check } from './check.js';
 export const fieldWithoutEffect: Check = {
   code: 'field-without-effect',
   run: (resolution) => [
-    ...resolution.modifiers.flatMap((modifier) => [...sequentialUpdate(modifier), ...idleProfile(modifier), ...idleImportance(modifier)]),
+    ...resolution.modifiers.flatMap((modifier) => [
+      ...sequentialUpdate(modifier),
+      ...idleProfile(modifier),
+      ...idleImportance(modifier),
+      ...importanceOfNothing(modifier, resolution),
+    ]),
     ...resolution.quantization.flatMap((resolved) => [...idleObservers(resolved), ...idleArgs(resolved)]),
     ...resolution.modifiers.flatMap((modifier) => partlyIgnored(modifier, resolution)),
   ],
@@ -41,6 +46,23 @@ function idleImportance({ name, path, body }: RecipeModifier): Problem[] {
     problem(
       [...path, 'importance'],
       'importance does nothing beside imatrix, whose file says what each column weighs. Remove one of the two.',
+    ),
+  ];
+}
+
+/** Q8_0 rounds by the largest value of a block alone, as in llama.cpp, and F32 not at all. */
+function importanceOfNothing({ name, path, body }: RecipeModifier, { layers }: Resolution): Problem[] {
+  const field = imatrixOf(body) !== null ? 'imatrix' : ownImportance(body) ? 'importance' : null;
+  if (name !== 'GGUFModifier' || field === null) return [];
+  const at = path.join('/');
+  const types = layers
+    .filter(({ quantizer }) => quantizer?.recipe_path.join('/') === at)
+    .map(({ scheme }) => scheme?.weights?.gguf_type ?? 'Q8_0');
+  if (types.length === 0 || types.some((type) => type !== 'Q8_0')) return [];
+  return [
+    problem(
+      [...path, field],
+      `${field} does nothing: all ${types.length} layers get Q8_0, which llama.cpp rounds alike whatever their columns weigh. Remove it, or choose a type of fewer bits.`,
     ),
   ];
 }

@@ -4,7 +4,7 @@ import type { Check } from './check.js';
 export const outputDirMissing: Check = {
   code: 'output-dir-missing',
   run: ({ model, outputDir, document }) =>
-    model === null || outputDir !== null || document.has(['output', 'dir'])
+    model === null || outputDir !== null || document.has(['output', 'dir']) || typeof document.value['output'] === 'string'
       ? []
       : [
           {

@@ -65,21 +65,29 @@ export function parseRecipe(original: string, file: string | null = null): Parse
   const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
   const document = plain(isMapping ? (value as Record<string, unknown>) : {}, endless.length > 0 ? null : yaml, base);
   const rangeOf = (span: Span): TextRange => document.rangeOfSpan({ begin: base + span.begin, end: base + span.end });
-  const placed = ({ span, quotable, related, ...rest }: SpannedProblem): Problem => ({
+  const placed = ({ span, mend, related, ...rest }: SpannedProblem): Problem => ({
     ...rest,
     ...(span === undefined ? {} : { range: rangeOf(span) }),
-    ...(span === undefined || quotable === undefined ? {} : { fixes: [quotesAround(quotable, rangeOf(span))] }),
+    ...(mend === undefined ? {} : { fixes: [fixOf(mend)] }),
     ...(related === undefined ? {} : { related: related.map(({ span: of, ...place }) => ({ ...place, range: rangeOf(of) })) }),
   });
-  const problems: Problem[] = yaml.errors.map((error) => ({
+  const fixOf = ({ title, edits }: NonNullable<SpannedProblem['mend']>): ProblemFix => ({
+    title,
+    preferred: true,
+    edits: edits.map(({ span, text }) => ({ kind: 'replace-range', range: rangeOf(span), text })),
+  });
+  // llm-compressor asks a JSON reader first, which allows tabs.
+  const ofText = isJson(yamlText) ? [] : textProblems(yamlText);
+  // What the library says of a text with tabs follows from them.
+  const errors = ofText.some(({ mend }) => mend !== undefined) ? [] : yaml.errors;
+  const problems: Problem[] = errors.map((error) => ({
     ...problem(
       'yaml-syntax',
       error.code === 'MULTIPLE_DOCS' ? severalDocuments : `${sentence(error.message)} The recipe cannot be read past this place.`,
     ),
     range: document.rangeOfSpan({ begin: base + error.pos[0], end: base + Math.max(error.pos[0] + 1, error.pos[1]) }),
   }));
-  // llm-compressor asks a JSON reader first, which allows tabs.
-  problems.push(...[...(isJson(yamlText) ? [] : textProblems(yamlText)), ...endless].map(placed));
+  problems.push(...[...ofText, ...endless].map(placed));
   if (problems.length > 0) return { document, problems };
   if (!isMapping) {
     const kind = value === null || value === undefined ? 'empty' : Array.isArray(value) ? 'a list' : 'a single value';
@@ -118,12 +126,6 @@ function sourceOf(document: RecipeDocument, path: RecipePath): string | null {
   const { begin, end } = document.spanOf(path, 'value');
   return document.text.slice(begin, end);
 }
-
-const quotesAround = (source: string, range: TextRange): ProblemFix => ({
-  title: `Put quotes around ${source}`,
-  preferred: true,
-  edits: [{ kind: 'replace-range', range, text: `'${source}'` }],
-});
 
 const severalDocuments =
   'A second document begins here, behind a line of --- or more text after the first; llm-compressor reads one and fails. Remove the line, or what follows it.';

@@ -30,6 +30,15 @@ export function knownKeys(path: RecipePath): string[] {
     .filter((key) => !key.endsWith('_') && !['index', 'start', 'end', 'update'].includes(key));
 }
 
+/** Keys right behind a modifier in its group that are fields of it. */
+export function fieldsBeside(path: RecipePath, group: unknown): string[] {
+  const keys = Object.keys((group ?? {}) as object);
+  const known = knownKeys(path);
+  const behind = keys.slice(keys.indexOf(String(path.at(-1))) + 1);
+  const end = behind.findIndex((key) => !known.includes(key));
+  return end < 0 ? behind : behind.slice(0, end);
+}
+
 function resolve(place: { schema: Schema; file: string }): { schema: Schema; file: string }[] {
   const reference = place.schema['$ref'];
   if (typeof reference === 'string') {

@@ -1,7 +1,7 @@
 // A value of another type than its field's, dates among them; what pydantic would convert is none.
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
 import { coerceTo, type FieldType } from './coerce.js';
-import { findingsOfRecipe } from './recipe-schema.js';
+import { fieldsBeside, findingsOfRecipe } from './recipe-schema.js';
 import { problemAt, samePath, show, valueAt, type Refusal } from './refusal.js';
 
 export function wrongType(refusal: Refusal): Problem | null {
@@ -17,13 +17,16 @@ export function wrongType(refusal: Refusal): Problem | null {
   if (all.some((type) => coerceTo(type, value) !== undefined)) return null;
   // A text where names are listed is a wrong name, not a wrong type.
   if (typeof value === 'string' && findings.some((other) => other.keyword === 'enum' && samePath(other.path, path))) return null;
-  if (value === null && /Modifier$/.test(field))
+  if (value === null && /Modifier$/.test(field)) {
+    // Its fields stand beside it: unknown-modifier moves them.
+    if (path.length === 3 && fieldsBeside(path, valueAt(root, path.slice(0, -1))).length > 0) return null;
     return problemAt(
       refusal,
       'modifier-without-body',
       `${field} has no body, llm-compressor fails on it. Give it fields, or {} for its defaults.`,
       [{ title: 'Insert {}', preferred: true, edits: [{ kind: 'replace-value', path, text: '{}' }] }],
     );
+  }
   return problemAt(
     refusal,
     'wrong-type',
@@ -45,17 +48,26 @@ const typeNames: Partial<Record<FieldType, string>> = {
 };
 const typeName = (type: FieldType): string => typeNames[type] ?? type;
 
-/** A lone name where a list is wanted; 2:4, which YAML 1.1 takes for a number counted in sixties. What else was meant is not guessed. */
+/** A lone name where a list is wanted, a lone path where a mapping is; 2:4, which YAML 1.1 takes for a number counted in sixties. What else was meant is not guessed. */
 function typeFixes(root: unknown, wanted: readonly FieldType[], path: RecipePath, source: string | null): ProblemFix[] {
   const value = valueAt(root, path);
   if (source === null) return [];
   // A list of mappings or pairs is not made of a name.
   if (typeof value === 'string' && wanted.includes('array') && !source.includes('\n') && isAccepted([value], path, root)) {
-    const text = `[${/^['"]/.test(source) || !/[[\]{},]/.test(source) ? source : `'${source.replaceAll("'", "''")}'`}]`;
+    const text = `[${quotedInFlow(source)}]`;
     return [{ title: `Make it a list: ${text}`, preferred: true, edits: [{ kind: 'replace-value', path, text }] }];
+  }
+  const key =
+    typeof value === 'string' && !source.includes('\n') && ['dir', 'dataset'].find((name) => isAccepted({ [name]: value }, path, root));
+  if (typeof key === 'string') {
+    const text = `{${key}: ${quotedInFlow(source)}}`;
+    return [{ title: `Make it a mapping: ${text}`, preferred: true, edits: [{ kind: 'replace-value', path, text }] }];
   }
   return typeof value === 'number' && wanted.includes('string') && /^\d+:\d+$/.test(source) ? [quotesAround(source, path)] : [];
 }
+
+const quotedInFlow = (source: string): string =>
+  /^['"]/.test(source) || !/[[\]{},]/.test(source) ? source : `'${source.replaceAll("'", "''")}'`;
 
 /** Whether the schema would take this value at the path. */
 function isAccepted(value: unknown, path: RecipePath, root: unknown): boolean {

@@ -8,8 +8,8 @@ import type { Span } from './span.js';
 export interface SpannedProblem extends Omit<Problem, 'related'> {
   /** In the YAML text; where `path` says enough there is none. */
   span?: Span;
-  /** A text of one line at `span` that quotes would mend. */
-  quotable?: string;
+  /** Texts that would mend it. */
+  mend?: { title: string; edits: readonly { span: Span; text: string }[] };
   related?: readonly (RelatedPlace & { span: Span })[];
 }
 
@@ -40,19 +40,26 @@ export function textProblems(text: string): SpannedProblem[] {
     const span = { begin: separator.index, end: separator.index + 1 };
     return [syntax(`The character U+${code} stands here, mostly unseen; PyYAML takes it for the end of the line. Remove it.`, span)];
   }
-  const tab = text.includes('\t') ? tabBetweenTokens(text) : null;
-  return tab === null ? [] : [syntax('A tab stands between words here; PyYAML refuses it. Use spaces.', { begin: tab, end: tab + 1 })];
+  const tabs = text.includes('\t') ? tabsBetweenTokens(text) : [];
+  const [first] = tabs;
+  if (first === undefined) return [];
+  const message = `${tabs.length === 1 ? 'A tab stands' : `Tabs stand at ${tabs.length} places, first`} before or between words here; YAML takes spaces alone, and PyYAML refuses the recipe. Use spaces.`;
+  const edits = tabs.map((span) => ({ span, text: '  '.repeat(span.end - span.begin) }));
+  return [{ ...syntax(message, first), mend: { title: 'Replace tabs by spaces', edits } }];
 }
 
-function tabBetweenTokens(text: string): number | null {
+/** Runs of them. */
+function tabsBetweenTokens(text: string): Span[] {
+  const tabs: Span[] = [];
   let offset = 0;
   for (const lexeme of new Lexer().lex(text)) {
     // These three stand for no text: begin of a document, end of flow by an error, a scalar follows.
     if (lexeme === CST.DOCUMENT || lexeme === CST.FLOW_END || lexeme === CST.SCALAR) continue;
-    if (CST.tokenType(lexeme) === 'space' && lexeme.includes('\t')) return offset + lexeme.indexOf('\t');
+    if (CST.tokenType(lexeme) === 'space')
+      for (const { index, 0: run } of lexeme.matchAll(/\t+/g)) tabs.push({ begin: offset + index, end: offset + index + run.length });
     offset += lexeme.length;
   }
-  return null;
+  return tabs;
 }
 
 /**
@@ -155,8 +162,9 @@ function keyProblems(map: YAMLMap<Node, Node | null>): SpannedProblem[] {
         path: [],
         at: 'key',
         message: `The key ${source === '' ? 'here' : source} reads as ${kind} in YAML 1.1; llm-compressor takes texts only. Put quotes around it.`,
-        ...(source === '' ? {} : { quotable: source }),
-        ...(span === undefined ? {} : { span }),
+        ...(span === undefined
+          ? {}
+          : { span, ...(source === '' ? {} : { mend: { title: `Put quotes around ${source}`, edits: [{ span, text: `'${source}'` }] } }) }),
       },
     ];
   });

@@ -102,6 +102,10 @@ test('texts and questions for a model without tokenizer.json; tokens need none',
     },
   ));
 
+test('no rows asked for: one problem', async () => {
+  assert.deepEqual(told(await problemsOf(recipe('{dataset: rows.jsonl, num_calibration_samples: 0}'))), ['error value-too-small']);
+});
+
 test('rows without text: how many of the first, and the first of them', async () => {
   const files = { 'a.jsonl': '{"text": "a"}\n{"text": ""}\n{"text": " \\n"}\n{"input_ids": []}\n{"text": "a"}\n' };
   const [found, ...more] = await problemsOf(recipe('{dataset: a.jsonl}'), { files });

@@ -197,6 +197,23 @@ test('field-without-effect: importance beside imatrix, which needs no texts', as
   );
 });
 
+test('field-without-effect: importance of columns for a type that does not weigh them', async () => {
+  for (const [fields, expected] of [
+    ['type: Q8_0, imatrix: sub/imatrix.gguf', ['imatrix']],
+    ['type: Q8_0, importance: true', ['importance']],
+    ['type: Q4_0, importance: true', []],
+  ] as const) {
+    const answer = await checked({ fields, head: fields.includes('imatrix') ? '' : calibration });
+    const idle = answer.problems.filter(({ code }) => code === 'field-without-effect');
+    assert.deepEqual(
+      idle.map(({ path: at }) => at.at(-1)),
+      expected,
+      told(answer).join('\n'),
+    );
+    for (const { message } of idle) assert.match(message, /^\w+ does nothing: all \d+ layers get Q8_0, which llama\.cpp rounds alike/);
+  }
+});
+
 test('calibration-without-effect: rows beside a file', async () => {
   assert.deepEqual(
     (await checked({ head: calibration })).problems.map(({ code }) => code),

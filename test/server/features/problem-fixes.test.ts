@@ -37,6 +37,12 @@ const cases: [string, string, string, string][] = [
     "    SparseGPTModifier: {sparsity: 0.5, mask_structure: '2:4'}\n",
   ],
   [
+    'unknown-modifier',
+    'Move scheme, ignore into QuantizationModifier',
+    '    QuantizationModifier:\n    scheme: W8A8 # why\n\n    # the head\n    ignore:\n      - lm_head\n',
+    '    QuantizationModifier:\n      scheme: W8A8 # why\n\n      # the head\n      ignore:\n        - lm_head\n',
+  ],
+  [
     'suppression-unused',
     'Remove this comment',
     '    QuantizationModifier:\n      scheme: W8A8 # bitwright-ignore targets-overlap: once\n',
@@ -130,6 +136,43 @@ for (const [code, title, before, after] of cases)
     const left = (await check(text)).problems.filter((other) => other.code === code);
     assert.deepEqual(left, []);
   });
+
+/** The texts of a problem's one fix, and the codes before and after it. */
+async function mended(text: string): Promise<{ before: string[]; text: string; after: string[] }> {
+  const { document, problems } = await check(text);
+  const [fix] = quickFixes(document, problems, document.rangeOfSpan({ begin: 0, end: text.length }));
+  assert.ok(fix?.preferred);
+  const codes = (found: typeof problems): string[] => found.map(({ code }) => code);
+  const result = applyEdits(document, fix.edits);
+  return { before: codes(problems), text: result, after: codes((await check(result)).problems) };
+}
+
+test('tabs are one problem, however many there are, and one fix makes spaces of them', async () => {
+  const tabbed =
+    'model: ./\noutput:\n\tdir: ../out\t# why\nquant_stage:\n\tquant_modifiers:\n\t\tQuantizationModifier: {scheme:\tW8A8, ignore: [lm_head]}\n';
+  assert.deepEqual(await mended(tabbed), { before: ['yaml-syntax'], text: tabbed.replaceAll('\t', '  '), after: [] });
+});
+
+test('a path where a mapping is wanted becomes the field that it is', async () => {
+  const modifiers = 'quant_stage: {quant_modifiers: {QuantizationModifier: {scheme: W8A8, ignore: [lm_head]}}}\n';
+  assert.deepEqual(await mended(`model: ./\noutput: ../out # why\n${modifiers}`), {
+    before: ['wrong-type'],
+    text: `model: ./\noutput: {dir: ../out} # why\n${modifiers}`,
+    after: [],
+  });
+  const { text } = await mended(`model: ./\noutput: {dir: ../out}\nevaluate: {perplexity: rows.jsonl}\n${modifiers}`);
+  assert.match(text, /^evaluate: \{perplexity: \{dataset: rows\.jsonl\}\}$/m);
+});
+
+test('fields beside their modifier: the one preferred fix moves them, and no empty body is offered', async () => {
+  const { document, problems } = await check(recipe('    QuantizationModifier:\n    scheme: W8A8\n    ignore: [lm_head]\n'));
+  assert.deepEqual(
+    problems.map(({ code }) => code),
+    ['unknown-modifier', 'unknown-modifier'],
+  );
+  const titles = quickFixes(document, problems, document.rangeOfSpan({ begin: 0, end: 1000 })).map(({ title }) => title);
+  assert.deepEqual([...new Set(titles)], ['Move scheme, ignore into QuantizationModifier']);
+});
 
 test('the only modifier of a recipe is not offered for removal', async () => {
   const { document, problems } = await check(recipe('    MagnitudePruningModifier: {}\n'));
