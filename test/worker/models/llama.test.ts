@@ -108,6 +108,13 @@ const misfits: [what: string, change: (tensors: Map<string, FloatTensor>) => voi
     /model\.layers\.1\.input_layernorm\.weight is missing/,
     /and 6 more/,
   ],
+  [
+    'blocks beyond the last of config.json',
+    (tensors) => {
+      for (const [name, tensor] of [...tensors]) if (name.includes('.layers.1.')) tensors.set(name.replace('.1.', '.2.'), tensor);
+    },
+    /model\.layers\.2\.mlp\.down_proj\.weight \[32, 48\] is of the last block, 2, where num_hidden_layers of config\.json is 2/,
+  ],
 ];
 
 for (const [index, [what, change, ...patterns]] of misfits.entries())
