@@ -52,16 +52,17 @@ export const runFailure = {
       file,
       `The disk is full while writing ${file}, which needs room for ${needed}. Free space or choose another output.dir; running again resumes after the last finished block.`,
     ),
-  diskTooSmall: (dir: string, needed: string, room: string) =>
+  diskTooSmall: (dir: string, needed: string, room: string, work = 'run') =>
     fail(
       'disk-full',
       dir,
-      `The run needs ${needed} of disk in ${dir} and beside it, and can use ${room} there. Free space or choose another output.dir.`,
+      `The ${work} needs ${needed} of disk in ${dir} and beside it, and can use ${room} there. Free space or choose another output.dir.`,
     ),
   headerInvalid: (file: string, detail: string) =>
     fail('safetensors-header-invalid', file, `${file} is not a sound safetensors file: ${detail}. Download or export it again.`),
   channelMissing: (tensor: string, detail: string) =>
     fail('channel-missing', tensor, `${tensor} has no such channel: ${detail}. Choose one that it has.`),
+  analysisImpossible: (sentence: string) => fail('analysis-impossible', null, sentence),
   analysisMissing: (dir: string, detail: string) =>
     fail(
       'analysis-missing',

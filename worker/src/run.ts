@@ -86,7 +86,7 @@ async function prepare(context: RunContext): Promise<RunJournal> {
   await makeFolder(runDir).catch((error: unknown) => {
     throw writeFailure(runDir, error, 'the run folder');
   });
-  await checkDisk(plan, runDir);
+  await checkDisk(plan.estimate.disk_bytes, runDir, 'run');
   const units = planUnits(plan);
   await markRunning(context, units.length);
   const journal = await RunJournal.open(runDir, plan, context.workDevice, context.version).catch(async (error: unknown) => {

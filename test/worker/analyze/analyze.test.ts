@@ -1,8 +1,9 @@
 // The analysis of a real model: its figures are those of whole runs that quantize the layer alone, and an interrupted one ends the same.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { fisherCost } from '../../../schemas/src/fisher-information.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import { asSensitivity } from '../../../schemas/src/validate.js';
@@ -151,11 +152,12 @@ test(
 
 test('gradients that cannot be had do not have every candidate measured again', { skip: skipWithoutShared }, () =>
   inTemporaryFolder(async (dir) => {
-    const rounding = gptq('Linear', false).replace('GPTQModifier', 'QuantizationModifier');
-    const plan = { ...(await planIn(dir, rounding)), calibration: null };
+    const resolved = await planIn(dir, gptq('Linear', false));
+    // Rows that predict nothing: known only when they are tokens.
+    const plan = { ...resolved, calibration: { ...resolved.calibration!, max_seq_length: 1 } };
     const asked = () => analyzed(plan, [4], false, Infinity, 'cpu', false, true);
     const first = await asked();
-    assert.match(read(first.dir).not_measured.join(' '), /fisher_loss and fisher_trace: gradients need calibration rows/);
+    assert.match(read(first.dir).not_measured.join(' '), /fisher_loss and fisher_trace: no calibration row has two tokens/);
     const journal = () => readFileSync(path.join(first.dir, 'journal.jsonl'), 'utf8').split('\n').sort();
     const known = journal();
     await asked();
@@ -163,13 +165,61 @@ test('gradients that cannot be had do not have every candidate measured again', 
   }),
 );
 
+test('squared gradients need two bytes of disk for each weight, and are refused where they have none', { skip: skipWithoutShared }, () =>
+  inTemporaryFolder(async (dir) => {
+    const plan = await planIn(dir, gptq('Linear', false));
+    const first = plan.layers.find(({ block }) => block !== null)!;
+    const large = { ...plan, layers: plan.layers.map((layer) => (layer === first ? { ...layer, rows: 1e12 } : layer)) };
+    assert.equal(fisherCost(large, 0).gradient_bytes - fisherCost(plan, 0).gradient_bytes, 2 * (1e12 - first.rows) * first.columns);
+    await assert.rejects(
+      analyzed(large, [4], false, Infinity, 'cpu', false, true),
+      failureCode('disk-full', /analysis with the Fisher information needs 344.0 TB of disk in .*out\.analysis/),
+    );
+  }),
+);
+
+test('nothing temporary is left by an analysis that is stopped, nor what one that was killed has left', { skip: skipWithoutShared }, () =>
+  inTemporaryFolder(async (dir) => {
+    const plan = await planIn(dir, gptq('"re:.*layers.1.*"'));
+    const temporary = path.join(`${plan.output.dir}.analysis`, 'temporary');
+    const asked = (stopAt: number) => analyzed(plan, [4], true, stopAt, 'cpu', false, true);
+    let seen = false;
+    // Somewhere among the batches, the candidates come after the gradients.
+    for (const stopAt of [12, 60]) {
+      mkdirSync(path.join(temporary, 'fisher'), { recursive: true });
+      writeFileSync(path.join(temporary, 'fisher', '99.bf16'), 'of an analysis that was killed');
+      await assert.rejects(asked(stopAt), /^Error: stop$/);
+      assert.ok(!existsSync(temporary));
+    }
+    await withDevice(async (device) => {
+      const watch = {
+        onProgress: () =>
+          void (seen ||= existsSync(path.join(temporary, 'fisher')) && !existsSync(path.join(temporary, 'fisher', '99.bf16'))),
+        throwIfCancelled: () => undefined,
+      };
+      mkdirSync(path.join(temporary, 'fisher'), { recursive: true });
+      writeFileSync(path.join(temporary, 'fisher', '99.bf16'), 'of an analysis that was killed');
+      await analyze({ plan, bits: [4], endToEnd: true, fisher: true, keepWeights: false, device, kind: 'cpu', version: 'test', watch });
+    }, 2);
+    assert.ok(seen, 'squared gradients were on disk while it worked');
+    assert.ok(!existsSync(temporary));
+  }),
+);
+
 test('what cannot be analyzed is refused with the reason', { skip: skipWithoutShared }, () =>
   inTemporaryFolder(async (dir) => {
     const plan = await planIn(dir, gptq('Linear', false));
-    await assert.rejects(analyzed(plan, [9], false), failureCode('plan-invalid', /from 2 to 8, and 9 was given/));
-    await assert.rejects(analyzed(plan, [], false), failureCode('plan-invalid', /none was given/));
-    await assert.rejects(analyzed(plan, [4], true), failureCode('plan-invalid', /the recipe has neither/));
-    await assert.rejects(analyzed({ ...plan, layers: [] }, [4], false), failureCode('plan-invalid', /quantizes no layer/));
+    const refused = (asked: Promise<unknown>, why: RegExp) => assert.rejects(asked, failureCode('analysis-impossible', why));
+    await refused(analyzed(plan, [9], false), /from 2 to 8, and 9 was given/);
+    await refused(analyzed(plan, [], false), /none was given/);
+    await refused(analyzed(plan, [4], true), /the recipe has neither/);
+    await refused(analyzed({ ...plan, layers: [] }, [4], false), /quantizes no layer/);
+    const withFisher = (changes: Partial<QuantizationPlan>) => analyzed({ ...plan, ...changes }, [4], false, Infinity, 'cpu', false, true);
+    await refused(withFisher({ calibration: null }), /gradients of calibration rows, and the recipe has none/);
+    const embedding = { ...plan.layers.find(({ block }) => block !== null)!, name: 'model.embed_tokens', block: null };
+    await refused(withFisher({ layers: [embedding] }), /linears of the blocks and of a head .* quantizes none of these/);
+    // Nothing has begun.
+    assert.ok(!existsSync(`${plan.output.dir}.analysis`));
   }),
 );
 

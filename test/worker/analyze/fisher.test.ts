@@ -76,7 +76,6 @@ function measured(dir: string, rows: readonly number[][], names: readonly string
             weighted: 2 * ((await fisher.loss(layer, weight, nothing)) ?? NaN),
           };
         }
-        await fisher.remove();
         return { found, without: fisher.without };
       }),
     2,

@@ -103,6 +103,6 @@ test('what cannot be searched is refused with what to run', { skip: skipWithoutS
     // What is gone is quantized again.
     await analyzed(dir);
     await search(plan, 1);
-    await assert.rejects(search({ ...plan, evaluate: null }, 1), failureCode('plan-invalid', /the recipe has neither/));
+    await assert.rejects(search({ ...plan, evaluate: null }, 1), failureCode('analysis-impossible', /the recipe has neither/));
   }),
 );

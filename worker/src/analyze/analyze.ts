@@ -5,12 +5,12 @@
 // blocks from b on, so that a model of B blocks with c candidates in each runs about c · B / 2 times.
 import { createHash } from 'node:crypto';
 import path from 'node:path';
+import { fisherCost } from '../../../schemas/src/fisher-information.js';
 import type { DatasetPlan, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import type { CandidateSensitivity } from '../../../schemas/src/generated/sensitivity.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { observers } from '../algorithms.js';
-import { ActivationCache } from '../calibration/activation-cache.js';
+import { ActivationCache, type ActivationBudget } from '../calibration/activation-cache.js';
 import { BlockStatistics } from '../calibration/block-statistics.js';
 import { embedRows, observeBlock, observeHead, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
 import { loadTokenBatches, usualBatch, type TokenBatches } from '../calibration/token-batches.js';
@@ -18,12 +18,12 @@ import { verifyModelFiles } from '../checkpoint/tensor-reader.js';
 import type { NamedTensor } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { partLoader } from '../evaluate/model-pass.js';
-import { checkPlanIsSupported, isStored, planUnits, type WorkUnit } from '../jobs/layer-jobs.js';
-import { availableMemory } from '../jobs/memory-estimate.js';
+import { isStored, planUnits, type WorkUnit } from '../jobs/layer-jobs.js';
+import { availableMemory, checkDisk } from '../jobs/memory-estimate.js';
 import { hashOfWork } from '../jobs/run-journal.js';
 import { activationBudget, partOf } from '../memory/activation-budget.js';
+import type { DecoderModel } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
-import { ColumnMomentsObserver } from '../observers/column-moments.js';
 import type { ObservedBatch } from '../observers/observer.js';
 import { fusedWith } from '../quantizers/fused-linears.js';
 import { HessianFactors } from '../quantizers/shared-hessian.js';
@@ -32,17 +32,15 @@ import { summary } from '../tensor/operations/metrics.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { AnalysisJournal, type EndToEndFacts, type LayerFacts } from './analysis-journal.js';
 import { measureCandidate, withBits } from './candidate.js';
+import { checkAnalysis, measuredText, type AskedAnalysis } from './check-analysis.js';
 import { EndToEnd } from './end-to-end.js';
 import { Fisher } from './fisher.js';
+import { InputMoments } from './input-moments.js';
 import { isThere, keepWeight } from './kept-weights.js';
+import { inTemporaryFolder } from './temporary-folder.js';
 import { writeAnalysis } from './write-analysis.js';
 
-export interface AnalysisInput {
-  plan: QuantizationPlan;
-  bits: readonly number[];
-  endToEnd: boolean;
-  /** Squared gradients of the loss, and what they predict for each candidate. */
-  fisher: boolean;
+export interface AnalysisInput extends AskedAnalysis {
   /** Keep each quantized weight, so that any mix of them can be measured at once. */
   keepWeights: boolean;
   device: Device;
@@ -62,43 +60,22 @@ export const analysisDir = (plan: QuantizationPlan): string => `${plan.output.di
 export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
   const { plan, bits, endToEnd, kind, version } = input;
   const layers = plan.layers.filter(isStored);
-  checkInput(input, layers);
+  checkAnalysis(input, layers);
   await verifyModelFiles(plan.model);
   const dir = analysisDir(plan);
   const text = endToEnd ? measuredText(plan) : null;
   const journal = await AnalysisJournal.open(dir, analysisWork(plan, text, kind, version));
   const analysis = new Analysis(input, layers, journal);
-  const found = await analysis.run(dir, text);
+  const found = await inTemporaryFolder(dir, (folder) => analysis.run(folder, text));
   await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits, fisher: analysis.fisher });
   return { dir, resumed: journal.resumed, problems: analysis.problems };
 }
-
-/** What end to end is measured on; null: the recipe has no such text. */
-export const measuredText = (plan: QuantizationPlan): DatasetPlan | null =>
-  plan.evaluate?.kl_divergence ?? plan.evaluate?.perplexity ?? null;
 
 /** Hash of what decides the figures of an analysis. */
 export const analysisWork = (plan: QuantizationPlan, text: DatasetPlan | null, kind: 'cpu' | 'cuda', version: string): string =>
   createHash('sha256')
     .update(JSON.stringify([hashOfWork(plan, kind, version), text]))
     .digest('hex');
-
-function checkInput({ plan, bits, endToEnd }: AnalysisInput, layers: readonly LayerPlan[]): void {
-  checkPlanIsSupported(plan, observers);
-  const wrong = bits.find((bit) => !Number.isInteger(bit) || bit < 2 || bit > 8);
-  if (wrong !== undefined || bits.length === 0)
-    throw runFailure.planInvalid(`candidates are whole numbers of bits from 2 to 8, and ${wrong ?? 'none'} was given`);
-  if (layers.length === 0) throw runFailure.planInvalid('it quantizes no layer, so that there is nothing to vary');
-  const ofFloats = layers.find(({ scheme }) => scheme?.weights?.type !== 'int');
-  if (ofFloats !== undefined)
-    throw runFailure.planInvalid(
-      `${ofFloats.name} has weights of floats, and an analysis varies the bits of integers; use an integer scheme such as W4A16`,
-    );
-  if (endToEnd && measuredText(plan) === null)
-    throw runFailure.planInvalid(
-      '--end-to-end measures on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither',
-    );
-}
 
 /** Rows on their way through the model, and what is measured at each layer. */
 class Analysis {
@@ -113,6 +90,7 @@ class Analysis {
     private readonly journal: AnalysisJournal,
   ) {}
 
+  /** `dir`: for what stands only as long as this works. */
   async run(dir: string, text: DatasetPlan | null): Promise<EndToEndFacts | null> {
     const { plan, device, watch } = this.input;
     const units = planUnits({ ...plan, transforms: [], pruning: [] });
@@ -120,23 +98,7 @@ class Analysis {
     tokens?.problems.forEach((problem) => this.problems.push(problem));
     using decoder = tokens && openDecoder(plan.model, device, tokens.longest, 'Calibration');
     const whole = activationBudget(device, 1, plan.model, plan.layers, availableMemory(plan), tokens?.largest ?? usualBatch);
-    if (tokens && decoder && (await this.lacksFisher())) {
-      const onBatch = (message: string): void => {
-        watch.throwIfCancelled();
-        watch.onProgress(0, message);
-      };
-      const { model } = plan;
-      this.fisher = await Fisher.measure({
-        model,
-        layers: this.layers,
-        tokens,
-        decoder,
-        device,
-        dir: path.join(dir, 'fisher'),
-        budget: whole,
-        onBatch,
-      });
-    }
+    if (tokens && decoder && (await this.lacksFisher())) await this.measureFisher(path.join(dir, 'fisher'), tokens, decoder, whole);
     // The rows of the calibration take one half, those of the measurement end to end the other.
     const budget = partOf(whole, 2);
     using cache = new ActivationCache(device, path.join(dir, 'activations'), budget);
@@ -152,9 +114,19 @@ class Analysis {
       await this.unit(unit, rows, endToEnd, text?.dataset ?? '');
       if (unit.block !== null) await endToEnd?.advance(unit.block);
     }
-    await cache.removeFiles();
-    await this.fisher?.remove();
     return this.journal.endToEnd;
+  }
+
+  private async measureFisher(dir: string, tokens: TokenBatches, decoder: DecoderModel, budget: ActivationBudget): Promise<void> {
+    const { plan, device, watch } = this.input;
+    const { gradient_bytes, hidden_bytes } = fisherCost(plan, tokens.nTokens);
+    const onDisk = gradient_bytes + Math.max(0, hidden_bytes - budget.device - budget.host);
+    await checkDisk(onDisk, analysisDir(plan), 'analysis with the Fisher information');
+    const onBatch = (message: string): void => {
+      watch.throwIfCancelled();
+      watch.onProgress(0, message);
+    };
+    this.fisher = await Fisher.measure({ model: plan.model, layers: this.layers, tokens, decoder, device, dir, budget, onBatch });
   }
 
   private rowsOf(decoder: CalibrationRows['model'], tokens: TokenBatches, cache: ActivationCache): CalibrationRows {
@@ -189,7 +161,7 @@ class Analysis {
 
   /** Asked for, and not known to be out of reach. */
   private get mayHaveFisher(): boolean {
-    return this.input.fisher && this.input.plan.calibration !== null && (this.fisher === null || this.fisher.reason === null);
+    return this.input.fisher && (this.fisher === null || this.fisher.reason === null);
   }
 
   private async lacksFisher(): Promise<boolean> {
@@ -223,7 +195,7 @@ class Analysis {
   ): Promise<void> {
     const { device, bits } = this.input;
     using statistics = new BlockStatistics(device, missing);
-    using moments = new Moments(device, new Set(missing.map(({ name }) => name)));
+    using moments = new InputMoments(device, new Set(missing.map(({ name }) => name)));
     const see = (module: string, input: Tensor, batch: ObservedBatch): void => {
       statistics.observe(module, input, batch);
       moments.observe(module, input, batch);
@@ -244,7 +216,7 @@ class Analysis {
     }
   }
 
-  private async factsOf(layer: LayerPlan, weight: Tensor, moments: Moments): Promise<LayerFacts> {
+  private async factsOf(layer: LayerPlan, weight: Tensor, moments: InputMoments): Promise<LayerFacts> {
     using numbers = summary(weight);
     const [count = 1, n_nan = 0, n_infinite = 0, , , sum = 0, squares = 0, , first = -1] = await numbers.readDoubles();
     if (n_nan + n_infinite > 0) throw runFailure.tensorNotFinite(layer.tensor, this.input.plan.model.dir, n_nan + n_infinite, first);
@@ -309,33 +281,5 @@ class Analysis {
     }
     this.done += 1;
     watch.onProgress(Math.min(1, this.done / (this.layers.length * bits.length)), `${layer.name} with ${num_bits} bits`);
-  }
-}
-
-/** Power sums of the inputs; linears that share an input share them. */
-class Moments implements Disposable {
-  private readonly observerOf = new Map<string, ColumnMomentsObserver>();
-  private last: { input: Tensor; observer: ColumnMomentsObserver } | null = null;
-
-  constructor(
-    private readonly device: Device,
-    private readonly wanted: ReadonlySet<string>,
-  ) {}
-
-  observe(module: string, input: Tensor, batch: ObservedBatch): void {
-    if (!this.wanted.has(module)) return;
-    const isSame = this.last?.input === input;
-    const observer = this.observerOf.get(module) ?? (isSame ? this.last?.observer : null) ?? new ColumnMomentsObserver(this.device);
-    this.observerOf.set(module, observer);
-    if (!isSame) observer.observe(input, batch);
-    this.last = { input, observer };
-  }
-
-  of(module: string): ReturnType<ColumnMomentsObserver['statistics']> {
-    return this.observerOf.get(module)?.statistics() ?? Promise.resolve(null);
-  }
-
-  [Symbol.dispose](): void {
-    for (const observer of this.observerOf.values()) observer[Symbol.dispose]();
   }
 }

@@ -7,8 +7,8 @@
 // the square of a row's sum is the sum of its tokens' squares. Half of Σ F_ij ΔW_ij² is then the second-order change of the loss in nats per token (Kunstner
 // et al., arXiv 1905.12558, on what the empirical Fisher is and is not), comparable with the KL divergence of the whole model.
 // Cost: about four times the multiply-adds of the forward pass; on disk two bytes for each weight until the analysis ends, and the inputs of the blocks.
-import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { hasGradient } from '../../../schemas/src/fisher-information.js';
 import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { ActivationCache, type ActivationBudget } from '../calibration/activation-cache.js';
@@ -32,16 +32,12 @@ export interface FisherInput {
   tokens: TokenBatches;
   decoder: DecoderModel;
   device: Device;
-  /** Files of its own, gone with `remove`. */
+  /** Files that stand as long as it is asked; the caller removes them. */
   dir: string;
   /** Of hidden states. */
   budget: ActivationBudget;
   onBatch(message: string): void;
 }
-
-/** Linears of the blocks, and a head of its own: the weight of a tied one also embeds, which is no linear. */
-const hasGradient = ({ architecture }: ModelDescription, { name, block }: LayerPlan): boolean =>
-  block !== null || (name === architecture?.lm_head && !architecture.tie_word_embeddings);
 
 export class Fisher {
   /** Layers without it. */
@@ -80,10 +76,6 @@ export class Fisher {
   /** Σ F. */
   async trace(layer: LayerPlan, weight: Tensor): Promise<number | null> {
     return (await this.sums(layer, weight, weight))?.trace ?? null;
-  }
-
-  async remove(): Promise<void> {
-    await rm(this.input.dir, { recursive: true, force: true });
   }
 
   private async sums(layer: LayerPlan, weight: Tensor, What: Tensor): Promise<{ loss: number; trace: number } | null> {

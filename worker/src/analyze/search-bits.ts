@@ -18,10 +18,12 @@ import { availableMemory } from '../jobs/memory-estimate.js';
 import { activationBudget } from '../memory/activation-budget.js';
 import { usualBatch } from '../calibration/token-batches.js';
 import type { Device } from '../tensor/tensor.js';
-import { analysisDir, analysisWork, measuredText } from './analyze.js';
+import { analysisDir, analysisWork } from './analyze.js';
 import { AnalysisJournal, type MeasuredMix } from './analysis-journal.js';
+import { measuredText } from './check-analysis.js';
 import { EndToEnd } from './end-to-end.js';
 import { assembledModel, isThere, type KeptWeight } from './kept-weights.js';
+import { inTemporaryFolder } from './temporary-folder.js';
 import { analysisFile } from './write-analysis.js';
 
 export interface SearchInput {
@@ -41,8 +43,8 @@ export async function searchBits(input: SearchInput): Promise<BitSearch> {
   const dir = analysisDir(plan);
   const text = measuredText(plan);
   if (text === null)
-    throw runFailure.planInvalid(
-      'a search measures on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither',
+    throw runFailure.analysisImpossible(
+      'A search measures on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither: add one.',
     );
   const journal = await findJournal(input, dir, text);
   const analysis = await readAnalysis(dir);
@@ -53,7 +55,7 @@ export async function searchBits(input: SearchInput): Promise<BitSearch> {
   // An analysis holds the rows of its calibration beside these; here all of the budget is theirs.
   const budget = activationBudget(device, 1, plan.model, plan.layers, availableMemory(plan), usualBatch);
   using opened = { current: null as EndToEnd | null, [Symbol.dispose]: () => opened.current?.[Symbol.dispose]() };
-  const measure = async (choice: readonly number[]): Promise<MeasuredMix> => {
+  const measure = async (folder: string, choice: readonly number[]): Promise<MeasuredMix> => {
     const chosen = groups.flatMap(({ layers, bits }, at) =>
       layers.map(({ name }) => kept.get(`${name} ${bits[choice[at] ?? 0]}`) as KeptWeight),
     );
@@ -62,14 +64,18 @@ export async function searchBits(input: SearchInput): Promise<BitSearch> {
       .digest('hex');
     const known = journal.mixes.get(key);
     if (known !== undefined) return known;
-    opened.current ??= await EndToEnd.open(plan.model, text, device, path.join(dir, 'end-to-end'), budget, () => watch.throwIfCancelled());
+    opened.current ??= await EndToEnd.open(plan.model, text, device, path.join(folder, 'end-to-end'), budget, () =>
+      watch.throwIfCancelled(),
+    );
     const figures = await opened.current.measureModel(assembledModel(plan, dir, chosen));
     const { mean_kld, perplexity, perplexityBefore } = figures;
     const mix = { key, mean_kld, perplexity, perplexity_change: perplexity - perplexityBefore };
     await journal.addMix(mix);
     return mix;
   };
-  return await bisect(input, curve, weightCount(analysis.layers), text.dataset, measure);
+  return await inTemporaryFolder(dir, (folder) =>
+    bisect(input, curve, weightCount(analysis.layers), text.dataset, (choice) => measure(folder, choice)),
+  );
 }
 
 async function findJournal({ plan, kind, version }: SearchInput, dir: string, text: DatasetPlan): Promise<AnalysisJournal> {

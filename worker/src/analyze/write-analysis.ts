@@ -112,7 +112,7 @@ export async function writeAnalysis(facts: AnalysisFacts): Promise<void> {
     not_measured: [],
     layers: layers.map(({ name }) => layerOf(name, journal, bits, sidecar)),
   };
-  analysis.not_measured = notMeasured(plan, endToEnd, withoutFisher(plan, fisher, analysis.layers));
+  analysis.not_measured = notMeasured(plan, endToEnd, withoutFisher(fisher, analysis.layers));
   await writeDurably(path.join(dir, sidecar.file), sidecar.chunks, 'the arrays of the analysis');
   await writeTextDurably(path.join(dir, analysisFile), `${JSON.stringify(analysis, null, 2)}\n`);
 }
@@ -133,15 +133,13 @@ function layerOf(name: string, journal: AnalysisJournal, bits: readonly number[]
 }
 
 /** Which layers have no Fisher information, and why; null: all have it. */
-function withoutFisher(plan: QuantizationPlan, fisher: AnalysisFacts['fisher'], layers: readonly LayerSensitivity[]): string | null {
+function withoutFisher(fisher: AnalysisFacts['fisher'], layers: readonly LayerSensitivity[]): string | null {
   const without = layers.filter(({ fisher_trace }) => typeof fisher_trace !== 'number');
   if (without.length === 0) return null;
   const names =
     without.length === layers.length
       ? 'fisher_loss and fisher_trace'
       : `fisher_loss and fisher_trace of ${without.map(({ name }) => name).join(', ')}`;
-  if (plan.calibration === null)
-    return `${names}: gradients need calibration rows, and the plan has none, as no modifier of the recipe needs them; GPTQModifier with a calibration does.`;
   if (fisher !== null && fisher.reason !== null) return `${names}: ${fisher.reason}`;
   if (without.every(({ fisher_trace }) => fisher_trace === null))
     return `${names}: gradients are those of the linears of the blocks and of a head with a weight of its own, and this is neither.`;

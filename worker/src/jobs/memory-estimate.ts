@@ -49,9 +49,9 @@ export function checkMemory(plan: Pick<QuantizationPlan, 'estimate' | 'max_memor
 export const shortLimit = (plan: Pick<QuantizationPlan, 'max_memory_bytes'>): number => Math.max(1, availableMemory(plan) - processBytes);
 
 /** Shards of an unfinished run are not written again, or make room when the run folder begins anew. */
-export async function checkDisk({ estimate }: QuantizationPlan, runDir: string): Promise<void> {
-  const room = await roomForRun(runDir);
-  if (room !== null && estimate.disk_bytes > room) throw runFailure.diskTooSmall(runDir, bytesText(estimate.disk_bytes), bytesText(room));
+export async function checkDisk(needed: number, dir: string, work: string): Promise<void> {
+  const room = await roomForRun(dir);
+  if (room !== null && needed > room) throw runFailure.diskTooSmall(dir, bytesText(needed), bytesText(room), work);
 }
 
 /** Largest resident size of this process so far. */

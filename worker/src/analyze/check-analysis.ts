@@ -1,0 +1,39 @@
+// What an analysis cannot be made of, said before anything begins.
+import { gradientObstacle } from '../../../schemas/src/fisher-information.js';
+import type { DatasetPlan, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { runFailure } from '../../../schemas/src/run-failure.js';
+import { observers } from '../algorithms.js';
+import { checkPlanIsSupported } from '../jobs/layer-jobs.js';
+import { schemeText } from '../report/layer-metrics.js';
+
+/** What end to end is measured on; null: the recipe has no such text. */
+export const measuredText = (plan: QuantizationPlan): DatasetPlan | null =>
+  plan.evaluate?.kl_divergence ?? plan.evaluate?.perplexity ?? null;
+
+export interface AskedAnalysis {
+  plan: QuantizationPlan;
+  bits: readonly number[];
+  endToEnd: boolean;
+  /** Squared gradients of the loss, and what they predict for each candidate. */
+  fisher: boolean;
+}
+
+export function checkAnalysis({ plan, bits, endToEnd, fisher }: AskedAnalysis, layers: readonly LayerPlan[]): void {
+  checkPlanIsSupported(plan, observers);
+  const wrong = bits.find((bit) => !Number.isInteger(bit) || bit < 2 || bit > 8);
+  if (wrong !== undefined || bits.length === 0)
+    throw runFailure.analysisImpossible(`Candidates are whole numbers of bits from 2 to 8, and ${wrong ?? 'none'} was given.`);
+  if (layers.length === 0)
+    throw runFailure.analysisImpossible('The recipe quantizes no layer, so that there is nothing to analyze: widen its targets.');
+  const ofFloats = layers.find(({ scheme }) => scheme?.weights?.type !== 'int');
+  if (ofFloats !== undefined)
+    throw runFailure.analysisImpossible(
+      `An analysis varies the bits of integers, and ${ofFloats.name} has none in ${schemeText(ofFloats)}: use an integer scheme such as W4A16.`,
+    );
+  if (endToEnd && measuredText(plan) === null)
+    throw runFailure.analysisImpossible(
+      'The whole model is measured on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither: add one.',
+    );
+  const obstacle = fisher ? gradientObstacle(plan) : null;
+  if (obstacle !== null) throw runFailure.analysisImpossible(obstacle);
+}
