@@ -4,6 +4,7 @@ import type { RunLock } from '../../schemas/src/generated/lock.js';
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import type { RunEvent, RunFailure } from '../../schemas/src/run-event.js';
 import { RunFailureError } from '../../schemas/src/run-failure.js';
+import { askMeasures } from './commands/ask-measures.js';
 import { commands, contextKeys } from './manifest.js';
 import { planOfRecipe } from './plan-of-recipe.js';
 import { keepLastReport } from './report-history.js';
@@ -178,7 +179,8 @@ export function createRunController({ context, server, status, reports, sensitiv
     analyze: (document) =>
       conduct(document, commands.analyze, async (saved, run) => {
         const plan = await planOf(saved);
-        if (plan === null) return setActive(null);
+        const asked = plan && (await askMeasures(plan, analyzedBits));
+        if (plan === null || asked === null) return setActive(null);
         const abort = new AbortController();
         run.cancel = () => Promise.resolve(abort.abort());
         status.begin('analyze', vscode.l10n.t('Analyzing {0}', vscode.workspace.asRelativePath(saved.uri)), () => void this_.cancel());
@@ -188,8 +190,7 @@ export function createRunController({ context, server, status, reports, sensitiv
           {
             plan: { ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() },
             bits: [...analyzedBits],
-            end_to_end: false,
-            fisher: false,
+            ...asked,
             keep_weights: false,
           },
           { signal: abort.signal, onProgress: ({ fraction, message }) => status.progress(fraction, message, null) },

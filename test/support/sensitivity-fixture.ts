@@ -79,6 +79,41 @@ export function sensitivityAnalysis(
   };
 }
 
+/** The same with gradients: what is predicted for block k and role r with b bits is 4^−b · (r + 1) / (k + 1), and the last layer has no gradient. */
+export function withFisher(analysis: SensitivityAnalysis): SensitivityAnalysis {
+  const last = analysis.layers.at(-1);
+  return {
+    ...analysis,
+    metrics: [
+      ...analysis.metrics,
+      {
+        key: 'fisher_loss',
+        name: 'Predicted loss change (Fisher)',
+        definition:
+          '½ Σ F ΔW² over the weights, ΔW = W − Ŵ, F = 1/N Σ (∂L/∂W)² over the calibration rows, L the sum of −log p of a row’s tokens, N the predicted tokens of all rows',
+        unit: 'nats per token',
+        source:
+          'diagonal empirical Fisher of SqueezeLLM, Kim et al., arXiv 2306.07629; second-order change of the loss as in HAWQ-V2, Dong et al., arXiv 1911.03852',
+      },
+      {
+        key: 'fisher_trace',
+        name: 'Trace of the Fisher information',
+        definition: 'Σ F over the weights of the layer, F as in the predicted loss change',
+        unit: 'nats per token and square of a weight',
+        source: 'empirical Fisher in place of the Hessian whose trace HAWQ-V2 takes, arXiv 1911.03852',
+      },
+    ],
+    layers: analysis.layers.map((layer) => {
+      const size = layer === last ? null : (roles.indexOf(layer.role as (typeof roles)[number]) + 1) / ((layer.block ?? 0) + 1);
+      const candidates = layer.candidates.map((candidate) => ({
+        ...candidate,
+        fisher_loss: size === null ? null : size * 4 ** -candidate.num_bits,
+      }));
+      return { ...layer, fisher_trace: size === null ? null : 100 * size, candidates };
+    }),
+  };
+}
+
 /** Every layer in 4 bits by one rule; those of the list in 8 by another. */
 export function layerRules(analysis: SensitivityAnalysis, raised: readonly string[] = []): LayerRulesResult {
   const range = (line: number) => ({ start: { line, character: 8 }, end: { line, character: 14 } });

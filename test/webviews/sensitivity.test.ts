@@ -18,7 +18,7 @@ import { editsOf, rectangle, withSiblings, worstCells, type ActionParts } from '
 import { initialState, restored } from '../../client/webviews/sensitivity/state.js';
 import { filterError, heatView, type Choice, type HeatView } from '../../client/webviews/sensitivity/view.js';
 import { suggestBits, weightCount } from '../../schemas/src/suggest-bits.js';
-import { layerName, layerRules, sensitivityAnalysis } from '../support/sensitivity-fixture.js';
+import { layerName, layerRules, sensitivityAnalysis, withFisher } from '../support/sensitivity-fixture.js';
 import { matchesSnapshot } from '../support/snapshot.js';
 
 const analysis = sensitivityAnalysis(2);
@@ -90,6 +90,25 @@ test('figures come from the analysis, best first; what was not measured is not o
   const equal = figures[4];
   assert.ok(equal);
   assert.deepEqual([...ranksOf(analysis.layers, equal, 4).values()], [1, 1, 3, 3, 5, 5, 7, 7, 9, 9, 11, 11, 13, 13]);
+});
+
+test('what gradients predict comes before the errors of layers, in words, table and CSV; a layer without a gradient has none', () => {
+  const measured = withFisher(analysis);
+  const figures = figuresOf(measured);
+  assert.deepEqual([figures[0]?.key, figures.find(({ ofBits }) => !ofBits)?.key], ['fisher_loss', 'fisher_trace']);
+  const view = viewOf({ figure: 'fisher_loss' }, measured);
+  const without = view.cells.find(({ layer }) => layer === measured.layers.at(-1));
+  assert.ok(without);
+  assert.deepEqual([without.value, without.share], [null, null]);
+  assert.equal(cellText(without, view), 'Predicted loss change (Fisher) with 4 bits: not measured');
+  assert.equal(summaryText(view), `14 layers. Worst by predicted loss change (Fisher) with 4 bits: ${layerName(0, 'down_proj')}, 0.0273.`);
+  const [reason] = editsOf('raise', parts({ layers: measured.layers, figure: view.figure, siblings: false }))[0]?.layers ?? [];
+  assert.equal(reason?.reason, 'predicted loss change (Fisher) with 4 bits 0.0117, rank 5 of 13');
+  assert.match(toMarkup(drawLayerTable(measured, view, layerRules(measured), new Set())), /<caption>Predicted loss change \(Fisher\)/);
+  const [heads = '', ...rows] = analysisCsv(measured, layerRules(measured)).trimEnd().split('\n');
+  const value = (row: number, key: string) => rows[row]?.split(',')[heads.split(',').indexOf(key)];
+  assert.deepEqual([value(0, 'fisher_loss'), value(0, 'fisher_trace'), value(0, 'weight_variance')], ['0.0625', '100', '0.01']);
+  assert.deepEqual([value(rows.length - 1, 'fisher_loss'), value(rows.length - 1, 'fisher_trace')], ['', '']);
 });
 
 test('stronger is worse, by one scale for all, for each row or for each column', () => {

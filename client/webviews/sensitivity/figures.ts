@@ -16,7 +16,7 @@ export interface Figure {
 }
 
 type CandidateKey = Exclude<keyof CandidateSensitivity, 'num_bits' | 'scheme' | 'quantizer' | 'bytes'>;
-const candidateKeys: readonly CandidateKey[] = [
+export const candidateKeys: readonly CandidateKey[] = [
   'mean_kld',
   'perplexity_change',
   'fisher_loss',
@@ -26,7 +26,7 @@ const candidateKeys: readonly CandidateKey[] = [
   'weight_cosine',
 ];
 
-const layerFigures: Readonly<Record<string, (layer: LayerSensitivity) => number | null>> = {
+export const layerFigures: Readonly<Record<string, (layer: LayerSensitivity) => number | null>> = {
   fisher_trace: ({ fisher_trace }) => fisher_trace ?? null,
   kurtosis: ({ activations }) => activations?.kurtosis ?? null,
   max_over_median: ({ activations }) => activations?.max_over_median ?? null,
@@ -57,6 +57,9 @@ export function figuresOf({ metrics, layers, bits }: SensitivityAnalysis): Figur
     .filter((figure) => layers.some((layer) => bits.some((num_bits) => figure.valueOf(layer, num_bits) !== null)))
     .sort((a, b) => orderOf(a) - orderOf(b));
 }
+
+/** Within a sentence: abbreviations and names stay as they are. */
+export const nameWithin = ({ name }: Figure): string => (/^[A-Z][a-z]/.test(name) ? name.charAt(0).toLowerCase() + name.slice(1) : name);
 
 const isShare = (figure: Figure): boolean => figure.key === 'relative_output_error';
 

@@ -4,7 +4,7 @@ import type { LayerSensitivity, SensitivityAnalysis } from '../../../schemas/src
 import type { LayerRulesResult } from '../../../schemas/src/protocol/client-server.js';
 import { csvText } from '../csv.js';
 import { draw, type Drawing } from '../plot/element.js';
-import { candidateOf, valueText } from './figures.js';
+import { candidateKeys, candidateOf, layerFigures, nameWithin, valueText } from './figures.js';
 import type { HeatCell, HeatView } from './view.js';
 
 const forceText = (name: string, rules: LayerRulesResult | null): string => {
@@ -47,7 +47,6 @@ export function drawCellTooltip(cell: HeatCell, view: HeatView, rules: LayerRule
     ),
     draw('div', {}, `Now: ${forceText(layer.name, rules)}`),
     draw('div', {}, `Rule: ${ruleText(layer.name, rules)}`),
-    draw('div', { class: 'definition' }, `${figure.definition} (${figure.unit}; ${figure.source})`),
   );
 }
 
@@ -104,22 +103,8 @@ export function drawLayerTable(
 
 /** Every layer and number of bits with everything that was measured. */
 export function analysisCsv(analysis: SensitivityAnalysis, rules: LayerRulesResult | null): string {
-  const measured = ['weight_mse', 'weight_sqnr_db', 'weight_cosine', 'relative_output_error', 'mean_kld', 'perplexity_change'] as const;
-  const heads = [
-    'layer',
-    'block',
-    'role',
-    'rows',
-    'columns',
-    'group',
-    'now',
-    'num_bits',
-    'scheme',
-    'bytes',
-    ...measured,
-    'kurtosis',
-    'max_over_median',
-  ];
+  const facts = ['layer', 'block', 'role', 'rows', 'columns', 'group', 'now', 'num_bits', 'scheme', 'bytes'];
+  const heads = [...facts, ...candidateKeys, ...Object.keys(layerFigures)];
   const rows = analysis.layers.flatMap((layer: LayerSensitivity) =>
     layer.candidates.map((candidate) => [
       layer.name,
@@ -132,9 +117,8 @@ export function analysisCsv(analysis: SensitivityAnalysis, rules: LayerRulesResu
       candidate.num_bits,
       candidate.scheme,
       candidate.bytes,
-      ...measured.map((key) => candidate[key]),
-      layer.activations?.kurtosis ?? null,
-      layer.activations?.max_over_median ?? null,
+      ...candidateKeys.map((key) => candidate[key] ?? null),
+      ...Object.values(layerFigures).map((valueOf) => valueOf(layer)),
     ]),
   );
   return csvText(heads, rows);
@@ -149,7 +133,7 @@ export function summaryText(view: HeatView): string {
   const [worst] = [...ranked].sort((a, b) => rank(a) - rank(b));
   const shown = view.layers.length === view.total ? `${view.total} layers` : `${view.layers.length} of ${view.total} layers`;
   if (worst === undefined || worst.value === null) return `${shown}; ${figure.name} was not measured.`;
-  return `${shown}. Worst by ${figure.name.toLowerCase()}${figure.ofBits ? ` with ${worst.bits} bits` : ''}: ${worst.layer.name}, ${valueText(figure, worst.value)}.`;
+  return `${shown}. Worst by ${nameWithin(figure)}${figure.ofBits ? ` with ${worst.bits} bits` : ''}: ${worst.layer.name}, ${valueText(figure, worst.value)}.`;
 }
 
 /** A scheme without its bits, and without the word that one of the two writers leaves out. */

@@ -127,6 +127,7 @@ function showLegend({ scale, figure }: HeatView): void {
       : drawLegend(scale, themeNow(), (value) => valueText(figure, value).replace(/ %$/, ''), width);
   fill('legend', legend);
   element('unit').textContent = unitText(figure);
+  element('definition').textContent = `${figure.name}: ${figure.definition} (unit: ${figure.unit}; source: ${figure.source}).`;
   element('marks').textContent = figure.ofBits
     ? state.bits === 'all'
       ? 'Underlined: the bits in force. Dashed: the rule at the cursor.'

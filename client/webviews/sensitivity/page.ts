@@ -52,6 +52,7 @@ export function drawPage(analysis: SensitivityAnalysis, recipeName: string): Dra
         draw('span', { id: 'unit', class: 'unit' }),
         draw('span', { id: 'marks', class: 'unit' }),
       ),
+      draw('p', { id: 'definition', class: 'quiet small' }),
       choosing(),
       recipeActions(analysis),
     ),

@@ -1,7 +1,7 @@
 // The selection of layers as values: what a click, a key and an action make of it.
 import type { LayerSensitivity } from '../../../schemas/src/generated/sensitivity.js';
 import type { LayerEdit } from '../../../schemas/src/protocol/client-server.js';
-import { candidateOf, ranksOf, valueText, type Figure } from './figures.js';
+import { candidateOf, type Figure, nameWithin, ranksOf, valueText } from './figures.js';
 import type { HeatCell, HeatView } from './view.js';
 
 /** Layers of the rectangle between two cells. */
@@ -80,7 +80,7 @@ function reasons({ layers, figure, inForce, shownBits, selected }: ActionParts):
     ranks.set(bits, known);
     const value = figure.valueOf(layer, bits);
     const rank = known.get(layer.name);
-    const what = `${figure.name.toLowerCase()}${figure.ofBits ? ` with ${bits} bits` : ''}`.replace(/^kl /, 'KL ');
+    const what = `${nameWithin(figure)}${figure.ofBits ? ` with ${bits} bits` : ''}`;
     const measured =
       value === null
         ? `${what} not measured`

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import { assertNothingRuns, checkThemes, evilName, tabTo } from '../../support/page-checks.js';
-import { layerName, layerRules, sensitivityAnalysis } from '../../support/sensitivity-fixture.js';
+import { layerName, layerRules, sensitivityAnalysis, withFisher } from '../../support/sensitivity-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
 const saved = { folder: '/out/mine.analysis', recipe: 'file:///mine.quant.yaml' };
@@ -32,6 +32,28 @@ test('axe finds no violation and nothing is wider than the page, in four themes 
     },
     settle: () => page.locator('#table-part summary').click(),
   });
+});
+
+test('what gradients predict is a figure to colour by, with definition, unit and source beside the picture', async () => {
+  await using window = await openWebviewWindow('sensitivity');
+  const { page } = window;
+  const analysis = withFisher(sensitivityAnalysis(12));
+  await checkThemes(window, {
+    name: 'sensitivity-fisher',
+    async show() {
+      await show(window, analysis);
+      await page.locator('#summary', { hasText: 'Worst by predicted loss change (Fisher) with 4 bits' }).waitFor();
+    },
+  });
+  assert.deepEqual(
+    [await page.locator('#figure').inputValue(), await page.locator('#unit').textContent()],
+    ['fisher_loss', 'nats per token'],
+  );
+  const definition = (await page.locator('#definition').textContent()) ?? '';
+  for (const metric of ['½ Σ F ΔW² over the weights', 'unit: nats per token', 'arXiv 2306.07629']) assert.ok(definition.includes(metric));
+  await page.locator('#figure').selectOption('fisher_trace');
+  assert.match((await page.locator('#definition').textContent()) ?? '', /^Trace of the Fisher information: .*square of a weight/);
+  assert.ok(await page.locator('#bits').isDisabled());
 });
 
 test('every action by keyboard alone', async () => {

@@ -17,6 +17,17 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
   await page.locator('.codelens-decoration', { hasText: '28 of 30 layers' }).waitFor();
   await page.keyboard.press('Control+B');
 
+  // Gradients need rows, and this recipe has none: said at once, and nothing begins.
+  await window.open('w8a16-rtn.quant.yaml');
+  await window.run('Bitwright: Analyze Layer Sensitivity');
+  await page.locator('.quick-input-widget .monaco-list-row', { hasText: 'Not with this recipe. The Fisher information needs' }).click();
+  await page.keyboard.press('Enter');
+  await window.notification('The Fisher information needs the gradients of calibration rows, and the recipe has none').waitFor();
+  assert.ok(!existsSync(path.join(folder, 'out')));
+  await window.run('Notifications: Clear All Notifications');
+  await window.run('View: Close Editor');
+  await window.open(recipe);
+
   // The run as it is: what is to become better.
   await window.run('Bitwright: Quantize');
   await window.notification('Quantized.').waitFor();
@@ -24,10 +35,22 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
 
   await window.open(recipe);
   await window.run('Bitwright: Analyze Layer Sensitivity');
+  const question = page.locator('.quick-input-widget');
+  const measure = (name: string) => question.locator('.monaco-list-row', { hasText: name });
+  await measure('Predicted loss')
+    .filter({ hasText: /Time: about 4 passes of 256 rows\. Memory: 202\.1 MB, else disk\. Disk: 1\.6 MB\./ })
+    .waitFor();
+  await window.takePicture('sensitivity-question');
+  await measure('Predicted loss').click();
+  await page.keyboard.press('Enter');
   await page.locator('.statusbar-item', { hasText: /Analyzing \d+ %/ }).waitFor();
   await page.locator('.tab.active', { hasText: 'Sensitivity: w4a16-gptq' }).waitFor();
   assert.ok(existsSync(path.join(folder, 'out', 'w4a16-gptq.analysis', 'sensitivity.json')));
   const heat = window.webview();
+  await heat.locator('#summary', { hasText: '28 layers. Worst by predicted loss change (Fisher) with 4 bits' }).waitFor();
+  await heat.locator('#definition', { hasText: 'unit: nats per token; source: diagonal empirical Fisher of SqueezeLLM' }).waitFor();
+  await window.takePicture('sensitivity-fisher');
+  await heat.locator('#figure').selectOption('relative_output_error');
   await heat.locator('#summary', { hasText: '28 layers. Worst by relative output error with 4 bits' }).waitFor();
   await window.run('Notifications: Clear All Notifications');
 

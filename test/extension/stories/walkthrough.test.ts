@@ -124,6 +124,8 @@ test('the walkthrough leads to a first quantized model and marks what has been d
   );
 
   await pressAndChoose('Measure how sensitive each layer is', 'Analyze Layer Sensitivity', 'w4a16-gptq');
+  await page.locator('.quick-input-list .monaco-list-row', { hasText: 'Predicted loss' }).waitFor();
+  await page.keyboard.press('Enter');
   await page.locator('.tab.active', { hasText: 'Sensitivity' }).waitFor();
   await window.run('View: Close Editor');
   await pressAndChoose('Give every layer its bits', 'Open Sensitivity Heatmap', 'w4a16-gptq');

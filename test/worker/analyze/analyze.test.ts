@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { fisherCost } from '../../../schemas/src/fisher-information.js';
+import { fisherCost } from '../../../schemas/src/analysis-measures.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import { asSensitivity } from '../../../schemas/src/validate.js';

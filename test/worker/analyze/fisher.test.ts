@@ -223,7 +223,9 @@ q_stage:
       return checked.analysis;
     };
     const before = read();
-    assert.ok(before.not_measured.some((text) => /^fisher_loss and fisher_trace: not asked for; --fisher/.test(text)));
+    assert.ok(
+      before.not_measured.some((text) => /^fisher_loss and fisher_trace: not asked for \(on the command line: --fisher/.test(text)),
+    );
     assert.ok(
       before.layers.every(({ fisher_trace, candidates }) => fisher_trace === undefined && candidates[0]?.fisher_loss === undefined),
     );

@@ -5,7 +5,7 @@
 // blocks from b on, so that a model of B blocks with c candidates in each runs about c · B / 2 times.
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import { fisherCost } from '../../../schemas/src/fisher-information.js';
+import { fisherCost, measuredText } from '../../../schemas/src/analysis-measures.js';
 import type { DatasetPlan, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import type { CandidateSensitivity } from '../../../schemas/src/generated/sensitivity.js';
@@ -32,7 +32,7 @@ import { summary } from '../tensor/operations/metrics.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { AnalysisJournal, type EndToEndFacts, type LayerFacts } from './analysis-journal.js';
 import { measureCandidate, withBits } from './candidate.js';
-import { checkAnalysis, measuredText, type AskedAnalysis } from './check-analysis.js';
+import { checkAnalysis, type AskedAnalysis } from './check-analysis.js';
 import { EndToEnd } from './end-to-end.js';
 import { Fisher } from './fisher.js';
 import { InputMoments } from './input-moments.js';

@@ -1,14 +1,10 @@
 // What an analysis cannot be made of, said before anything begins.
-import { gradientObstacle } from '../../../schemas/src/fisher-information.js';
-import type { DatasetPlan, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { gradientObstacle, textObstacle } from '../../../schemas/src/analysis-measures.js';
+import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { observers } from '../algorithms.js';
 import { checkPlanIsSupported } from '../jobs/layer-jobs.js';
 import { schemeText } from '../report/layer-metrics.js';
-
-/** What end to end is measured on; null: the recipe has no such text. */
-export const measuredText = (plan: QuantizationPlan): DatasetPlan | null =>
-  plan.evaluate?.kl_divergence ?? plan.evaluate?.perplexity ?? null;
 
 export interface AskedAnalysis {
   plan: QuantizationPlan;
@@ -30,10 +26,6 @@ export function checkAnalysis({ plan, bits, endToEnd, fisher }: AskedAnalysis, l
     throw runFailure.analysisImpossible(
       `An analysis varies the bits of integers, and ${ofFloats.name} has none in ${schemeText(ofFloats)}: use an integer scheme such as W4A16.`,
     );
-  if (endToEnd && measuredText(plan) === null)
-    throw runFailure.analysisImpossible(
-      'The whole model is measured on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither: add one.',
-    );
-  const obstacle = fisher ? gradientObstacle(plan) : null;
+  const obstacle = (endToEnd ? textObstacle(plan) : null) ?? (fisher ? gradientObstacle(plan) : null);
   if (obstacle !== null) throw runFailure.analysisImpossible(obstacle);
 }

@@ -8,7 +8,7 @@
 // et al., arXiv 1905.12558, on what the empirical Fisher is and is not), comparable with the KL divergence of the whole model.
 // Cost: about four times the multiply-adds of the forward pass; on disk two bytes for each weight until the analysis ends, and the inputs of the blocks.
 import path from 'node:path';
-import { hasGradient } from '../../../schemas/src/fisher-information.js';
+import { hasGradient } from '../../../schemas/src/analysis-measures.js';
 import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { ActivationCache, type ActivationBudget } from '../calibration/activation-cache.js';

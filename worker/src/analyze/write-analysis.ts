@@ -45,14 +45,14 @@ const sensitivityMetrics: readonly MetricDefinition[] = [
   definition(
     'fisher_loss',
     'Predicted loss change (Fisher)',
-    'With --fisher: ½ Σ F ΔW² over the weights, ΔW = W − Ŵ, F = 1/N Σ (∂L/∂W)² over the calibration rows, L the sum of −log p of a row’s tokens, N the predicted tokens of all rows',
+    '½ Σ F ΔW² over the weights, ΔW = W − Ŵ, F = 1/N Σ (∂L/∂W)² over the calibration rows, L the sum of −log p of a row’s tokens, N the predicted tokens of all rows',
     'nats per token',
     'diagonal empirical Fisher of SqueezeLLM, Kim et al., arXiv 2306.07629; second-order change of the loss as in HAWQ-V2, Dong et al., arXiv 1911.03852',
   ),
   definition(
     'fisher_trace',
     'Trace of the Fisher information',
-    'With --fisher: Σ F over the weights of the layer, F as in the predicted loss change',
+    'Σ F over the weights of the layer, F as in the predicted loss change',
     'nats per token and square of a weight',
     'empirical Fisher in place of the Hessian whose trace HAWQ-V2 takes, arXiv 1911.03852',
   ),
@@ -143,7 +143,7 @@ function withoutFisher(fisher: AnalysisFacts['fisher'], layers: readonly LayerSe
   if (fisher !== null && fisher.reason !== null) return `${names}: ${fisher.reason}`;
   if (without.every(({ fisher_trace }) => fisher_trace === null))
     return `${names}: gradients are those of the linears of the blocks and of a head with a weight of its own, and this is neither.`;
-  return `${names}: not asked for; --fisher measures them.`;
+  return `${names}: not asked for (on the command line: --fisher).`;
 }
 
 function notMeasured(plan: QuantizationPlan, endToEnd: EndToEndFacts | null, fisher: string | null): string[] {
@@ -159,6 +159,6 @@ function notMeasured(plan: QuantizationPlan, endToEnd: EndToEndFacts | null, fis
           'relative_output_error and activations: the plan has no calibration rows, as no modifier of the recipe needs them; GPTQModifier with a calibration does.',
         ]
       : []),
-    ...(endToEnd === null ? ['mean_kld and perplexity_change: not asked for; --end-to-end measures them.'] : []),
+    ...(endToEnd === null ? ['mean_kld and perplexity_change: not asked for (on the command line: --end-to-end).'] : []),
   ];
 }

@@ -1,5 +1,15 @@
-// What the Fisher information of an analysis needs and takes, from the plan alone: the editor tells it before the worker is asked.
-import type { LayerPlan, ModelDescription, QuantizationPlan } from './generated/plan.js';
+// What an analysis can measure beside each layer alone: what it needs and takes, from the plan, so that the editor tells it before the worker is asked.
+import type { DatasetPlan, LayerPlan, ModelDescription, QuantizationPlan } from './generated/plan.js';
+
+/** What the whole model is measured on; null: the recipe has no such text. */
+export const measuredText = ({ evaluate }: Pick<QuantizationPlan, 'evaluate'>): DatasetPlan | null =>
+  evaluate?.kl_divergence ?? evaluate?.perplexity ?? null;
+
+/** Why the whole model cannot be measured, as a sentence; null: it can. */
+export const textObstacle = (plan: Pick<QuantizationPlan, 'evaluate'>): string | null =>
+  measuredText(plan) === null
+    ? 'The whole model is measured on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither: add one.'
+    : null;
 
 /** Linears of the blocks, and a head of its own: the weight of a tied one also embeds, which is no linear. */
 export const hasGradient = ({ architecture }: ModelDescription, { name, block }: Pick<LayerPlan, 'name' | 'block'>): boolean =>

@@ -1,0 +1,63 @@
+// What an analysis shall measure beside each layer alone, asked with what it takes. What the recipe cannot give is refused here, before anything starts.
+import * as vscode from 'vscode';
+import { fisherCost, gradientObstacle, measuredText, textObstacle } from '../../../schemas/src/analysis-measures.js';
+import { bytesText } from '../../../schemas/src/bytes-text.js';
+import type { DatasetPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { AnalyzeParams } from '../../../schemas/src/protocol/client-worker.js';
+
+interface Measure extends vscode.QuickPickItem {
+  param: 'fisher' | 'end_to_end';
+  obstacle: string | null;
+}
+
+/** null: nothing is to be analyzed, as the user chose so or was told why it cannot be. */
+export async function askMeasures(plan: QuantizationPlan, bits: readonly number[]): Promise<Pick<AnalyzeParams, Measure['param']> | null> {
+  const { l10n } = vscode;
+  const measure = (param: Measure['param'], label: string, description: string, obstacle: string | null, cost: string): Measure => ({
+    param,
+    label,
+    description,
+    obstacle,
+    detail: obstacle === null ? cost : l10n.t('Not with this recipe. {0}', obstacle),
+  });
+  const candidates = bits.length * plan.layers.filter(({ scheme }) => scheme?.weights).length;
+  const items = [
+    measure('fisher', l10n.t('Predicted loss'), l10n.t('Fisher information: gradients'), gradientObstacle(plan), costOfFisher(plan)),
+    measure(
+      'end_to_end',
+      l10n.t('KL divergence and perplexity'),
+      l10n.t('of the whole model, end to end'),
+      textObstacle(plan),
+      l10n.t('Time: half the model for each of {0} candidates, on {1}.', candidates, rowsText(measuredText(plan))),
+    ),
+  ];
+  const chosen = await vscode.window.showQuickPick(items, {
+    canPickMany: true,
+    title: l10n.t('Analyze Layer Sensitivity'),
+    placeHolder: l10n.t('Each layer alone is measured with {0} bits. What else?', bits.join(', ')),
+  });
+  const impossible = chosen?.find(({ obstacle }) => obstacle !== null);
+  if (impossible) void vscode.window.showErrorMessage(impossible.obstacle ?? '');
+  if (chosen === undefined || impossible) return null;
+  const has = (param: Measure['param']): boolean => chosen.some((item) => item.param === param);
+  return { fisher: has('fisher'), end_to_end: has('end_to_end') };
+}
+
+function rowsText(dataset: DatasetPlan | null): string {
+  const rows = dataset?.num_calibration_samples ?? null;
+  return rows === null ? vscode.l10n.t('all rows') : vscode.l10n.t('{0} rows', rows);
+}
+
+function costOfFisher(plan: QuantizationPlan): string {
+  const { num_calibration_samples: rows = null, max_seq_length: length = null } = plan.calibration ?? {};
+  const tokens = rows === null || length === null ? null : rows * length;
+  const { gradient_bytes, block_bytes, hidden_bytes } = fisherCost(plan, tokens ?? 0);
+  const memory = tokens === null ? vscode.l10n.t('all hidden states') : bytesText(block_bytes + hidden_bytes);
+  // One line of the list, which cuts what is longer.
+  return vscode.l10n.t(
+    'Time: about 4 passes of {0}. Memory: {1}, else disk. Disk: {2}.',
+    rowsText(plan.calibration),
+    memory,
+    bytesText(gradient_bytes),
+  );
+}
