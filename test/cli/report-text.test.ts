@@ -1,5 +1,6 @@
 // The compact text of a report: what it says of memory, where that is more than one number.
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { test } from 'node:test';
 import type { RunReport } from '../../schemas/src/generated/report.js';
 import { reportLines } from '../../client/src/cli/report-text.js';
@@ -36,4 +37,16 @@ test('what methods did to the layers stands in one line each', () => {
     { output_dir: null, report_dir: null },
   );
   assert.ok(lines.includes('Low-rank adapter: model.layers.0.self_attn.q_proj: rank 8, 50 % less error'));
+});
+
+test('the importance that a run has measured is named as a file, but not behind transforms', () => {
+  const { layers, ...report } = { ...runReport(), transforms: [], rotations: [] };
+  const sums = { file: 'blocks/000.arrays.bin', dtype: 'F32' as const, shape: [64], offset: 0, min: 0, max: 1 };
+  const weighed = { ...report, layers: layers.map((layer) => ({ ...layer, importance: { sums, rows: 2, tokens: 64 } })) };
+  const lines = (of: RunReport) =>
+    reportLines(of, { output_dir: '/out', report_dir: '/out.run' }).filter((line) => line.startsWith('Imatrix'));
+  assert.deepEqual(lines(weighed), [`Imatrix     ${path.join('/out.run', 'imatrix.gguf')}`]);
+  assert.deepEqual([lines({ ...report, layers }), lines({ ...weighed, outcome: 'cancelled' })], [[], []]);
+  const rotation = { name: 'hadamard' } as unknown as NonNullable<RunReport['rotations']>[number];
+  assert.deepEqual(lines({ ...weighed, rotations: [rotation] }), []);
 });

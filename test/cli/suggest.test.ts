@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
+import { readImatrix } from '../../schemas/src/model/imatrix.js';
+import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import type { RunReport } from '../../schemas/src/generated/report.js';
 import type { SensitivityAnalysis } from '../../schemas/src/generated/sensitivity.js';
 import type { BitSearch } from '../../schemas/src/protocol/client-worker.js';
@@ -46,6 +48,9 @@ test('analyze, suggest, write, quantize: the bytes are those predicted', async (
   assert.equal(analyzed.code, 0, analyzed.stderr);
   const analysis = JSON.parse(analyzed.stdout) as SensitivityAnalysis;
   assert.equal(analysis.layers.length, 14);
+  const imatrix = path.join(folder, 'out.analysis', 'imatrix.gguf');
+  assert.ok((await run('analyze', 'r.quant.yaml')).stdout.includes(`\nImatrix       ${imatrix}\n`));
+  assert.equal((await readImatrix(nodeFiles, imatrix, imatrix)).size, 14);
   const shown = await run('suggest', 'r.quant.yaml', '--budget', '5.5bpw');
   assert.equal(shown.code, 0, shown.stderr);
   assert.match(shown.stdout, /^Chosen {3}5\.\d{3} bits per weight/m);

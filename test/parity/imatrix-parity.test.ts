@@ -2,11 +2,12 @@
 // Needs BITWRIGHT_LLAMA, BITWRIGHT_PYTHON and BITWRIGHT_PYTHONPATH as gguf-parity.test.ts; numpy is not needed.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { readImatrix } from '../../schemas/src/model/imatrix.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
+import { writeImatrix } from '../../worker/src/checkpoint/imatrix-file.js';
 import { ggufDecode, ggufEncode, type GgufType } from '../../worker/src/tensor/operations/formats.js';
 import { ggufImatrix, legacyImatrix } from '../support/imatrix-files.js';
 import { withDevice } from '../support/native-device.js';
@@ -43,14 +44,20 @@ test('the loader of llama-quantize reads what our reader reads, in both forms, a
         return [`blk.${i}.attn_q.weight`, { sums, count: 1 + random.below(5000) }];
       }),
     );
-    const written = { 'imatrix.gguf': ggufImatrix(entries), 'imatrix.dat': legacyImatrix(entries) };
+    const rows = Object.entries(entries).map(([name, { sums, count }]) => ({ name, sums, rows: 1, tokens: count }));
+    await writeImatrix(path.join(dir, 'own.gguf'), 'rows.txt', rows);
+    const written = {
+      'imatrix.gguf': ggufImatrix(entries),
+      'imatrix.dat': legacyImatrix(entries),
+      'own.gguf': readFileSync(path.join(dir, 'own.gguf')),
+    };
     const cut = { 'cut.gguf': written['imatrix.gguf'].subarray(0, -200), 'cut.dat': written['imatrix.dat'].subarray(0, -60) };
     const files = Object.entries({ ...written, ...cut }).map(([name, bytes]) => {
       writeFileSync(path.join(dir, name), bytes);
       return path.join(dir, name);
     });
     const answer = ask(dir, noWeights, files);
-    for (const [i, file] of files.slice(0, 2).entries()) {
+    for (const [i, file] of files.slice(0, 3).entries()) {
       const ours = await readImatrix(nodeFiles, file, file);
       assert.equal(answer.files[i]?.n, ours.size);
       for (const { name, sums, counts } of answer.files[i].entries) {
@@ -63,8 +70,8 @@ test('the loader of llama-quantize reads what our reader reads, in both forms, a
         assert.deepEqual(sums, [...entries[name]!.sums]);
       }
     }
-    assert.deepEqual(answer.files.slice(2), [null, null]);
-    for (const file of files.slice(2)) await assert.rejects(readImatrix(nodeFiles, file, file));
+    assert.deepEqual(answer.files.slice(3), [null, null]);
+    for (const file of files.slice(3)) await assert.rejects(readImatrix(nodeFiles, file, file));
   }),
 );
 

@@ -25,6 +25,7 @@ import { rotateModel, rotationOf } from './jobs/rotate-model.js';
 import { markRunning, unmarkRunning } from './jobs/running-mark.js';
 import { passedOverProblems } from './jobs/scaled-mapping.js';
 import { standInProblems } from './jobs/stand-in-types.js';
+import { writeRunImatrix } from './jobs/write-imatrix.js';
 import { WrittenModel } from './jobs/written-model.js';
 import { MemoryGovernor } from './memory/memory-governor.js';
 import { memoryPlaces } from './memory/memory-places.js';
@@ -163,6 +164,7 @@ async function carryOut(
     };
     reached.weightsBytes = await writeCheckpoint(content, context.runDir, () => context.throwIfCancelled(), hashes);
     reached.outputDir = plan.output.dir;
+    await writeRunImatrix(plan, context.runDir, context.layers);
     await journal.close();
   });
   await context.stage('lock', null, 'hashes of what was read', () => lockRun(context, inputs, hashes));

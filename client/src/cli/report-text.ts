@@ -32,9 +32,16 @@ export function reportLines(
     `Memory      ${bytesText(report.memory.measured_peak_bytes)} at most (estimated ${bytesText(report.memory.estimated_peak_bytes)})`,
     ...memoryPlaces(report),
     `Checkpoint  ${output_dir ?? 'not written'}`,
+    ...imatrixLine(report, report_dir),
     `Report      ${report_dir === null ? 'not written' : path.join(report_dir, 'report.json')}`,
   ];
 }
+
+/** Of the model that was given: behind transforms a run writes none. */
+const imatrixLine = ({ outcome, layers, transforms = [], rotations = [] }: RunReport, dir: string | null): string[] =>
+  dir === null || outcome !== 'completed' || transforms.length + rotations.length > 0 || !layers.some(({ importance }) => importance)
+    ? []
+    : [`Imatrix     ${path.join(dir, 'imatrix.gguf')}`];
 
 function beforeAfter({ size, quality }: RunReport): string[] {
   const rows = [

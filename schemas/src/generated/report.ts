@@ -423,6 +423,14 @@ export interface LayerMetrics {
    * Columns that the adapter keeps, largest inputs first; absent without OutlierSplitModifier.
    */
   outlier_columns?: number[];
+  /**
+   * What the columns weighed, measured by the run (GGUFModifier with importance): sums of the squared inputs of each over so many tokens of so many calibration rows. imatrix.gguf holds them too.
+   */
+  importance?: {
+    sums: SidecarArray;
+    rows: number;
+    tokens: number;
+  };
   picture?: WeightPicture;
 }
 /**

@@ -7,8 +7,15 @@ import { makeFolder, writeFailure, writeTextDurably } from '../checkpoint/durabl
 import { appendToJournal, readJournal, rewriteJournal } from '../checkpoint/journal-file.js';
 import type { KeptWeight } from './kept-weights.js';
 
+/** Sums of the squared inputs of every column. */
+export interface MeasuredImportance {
+  sums: number[];
+  rows: number;
+  tokens: number;
+}
+
 export type LayerFacts = Omit<LayerSensitivity, 'candidates' | 'activations'> & {
-  activations: { kurtosis: number | null; max_over_median: number | null; absmax: number[] } | null;
+  activations: { kurtosis: number | null; max_over_median: number | null; absmax: number[]; importance: MeasuredImportance } | null;
 };
 
 /** The text that end to end is measured on, and the model on it. */
@@ -132,7 +139,7 @@ export class AnalysisJournal {
   }
 }
 
-const identityOf = (work: string): string => JSON.stringify({ analysis_version: 1, work });
+const identityOf = (work: string): string => JSON.stringify({ analysis_version: 2, work });
 
 async function readOrNull(file: string): Promise<string | null> {
   return readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {

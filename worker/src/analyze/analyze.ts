@@ -225,7 +225,6 @@ class Analysis {
     const observed = await moments.of(layer.name);
     if (observed !== null && !observed.absmax.every(Number.isFinite))
       throw runFailure.activationNotFinite(layer.name, 'a channel of its input holds NaN or infinity');
-    const { kurtosis = null, max_over_median = null, absmax = [] } = observed ?? {};
     const trace = this.hasFisher ? await this.fisher?.trace(layer, weight) : this.journal.layers.get(layer.name)?.fisher_trace;
     return {
       name: layer.name,
@@ -238,7 +237,12 @@ class Analysis {
       weight_variance: Math.max(0, squares / count - (sum / count) ** 2),
       hessian_mean_diagonal: observed?.meanDiagonal ?? null,
       ...(trace !== undefined && { fisher_trace: trace }),
-      activations: observed && { kurtosis, max_over_median, absmax: [...absmax] },
+      activations: observed && {
+        kurtosis: observed.kurtosis,
+        max_over_median: observed.max_over_median,
+        absmax: [...observed.absmax],
+        importance: { ...observed.importance, sums: [...observed.importance.sums] },
+      },
     };
   }
 

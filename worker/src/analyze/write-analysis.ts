@@ -1,8 +1,11 @@
 // sensitivity.json and its arrays, from what the journal holds; with every metric its definition, unit and source.
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { LayerSensitivity, MetricDefinition, SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
+import { ggufName } from '../../../schemas/src/model/gguf-names.js';
 import { writeDurably, writeTextDurably } from '../checkpoint/durable-file.js';
+import { imatrixFile, writeImatrix } from '../checkpoint/imatrix-file.js';
 import { Sidecar } from '../report/sidecar.js';
 import type { AnalysisJournal, EndToEndFacts } from './analysis-journal.js';
 import type { Fisher } from './fisher.js';
@@ -114,7 +117,21 @@ export async function writeAnalysis(facts: AnalysisFacts): Promise<void> {
   };
   analysis.not_measured = notMeasured(plan, endToEnd, withoutFisher(fisher, analysis.layers));
   await writeDurably(path.join(dir, sidecar.file), sidecar.chunks, 'the arrays of the analysis');
+  await writeOwnImatrix(facts);
   await writeTextDurably(path.join(dir, analysisFile), `${JSON.stringify(analysis, null, 2)}\n`);
+}
+
+/** What llama-imatrix would find of the layers on the same rows, where they have names in GGUF: the model is as it is, without transforms. */
+async function writeOwnImatrix({ plan, dir, layers, journal }: AnalysisFacts): Promise<void> {
+  const { architecture } = plan.model;
+  const all = layers.flatMap(({ name, tensor }) => {
+    const gguf = architecture && ggufName(tensor, architecture);
+    const importance = journal.layers.get(name)?.activations?.importance;
+    return gguf && importance ? [{ ...importance, name: gguf, sums: Float32Array.from(importance.sums) }] : [];
+  });
+  const file = imatrixFile(dir);
+  if (all.length > 0) await writeImatrix(file, plan.calibration?.dataset ?? '', all);
+  else await rm(file, { force: true });
 }
 
 function layerOf(name: string, journal: AnalysisJournal, bits: readonly number[], sidecar: Sidecar): LayerSensitivity {

@@ -3,11 +3,12 @@ import type { LayerPlan, QuantizationArgs } from '../../../schemas/src/generated
 import { mergeHessians } from '../observers/hessian.js';
 import { inputRange, inputRangeFinding, type RangeObserver } from '../observers/input-range.js';
 import { largestOf, meansOf, type InputMeans } from '../observers/input-mean.js';
+import type { SeenRows } from '../quantizers/quantizer.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import type { BlockStatistics } from './block-statistics.js';
 
 export class SpreadStatistics implements Disposable {
-  private merged: { modules: readonly string[]; hessian: Tensor; cross: Tensor | null }[] = [];
+  private merged: { modules: readonly string[]; hessian: Tensor; cross: Tensor | null; seen: SeenRows }[] = [];
 
   /** In the order of the devices; taken over. */
   constructor(
@@ -32,11 +33,13 @@ export class SpreadStatistics implements Disposable {
     const hessian = await mergeHessians(observers, target);
     if (hessian === null) return;
     const pairs = this.parts.flatMap((part) => (modules[0] === undefined ? [] : (part.cross(modules[0]) ?? [])));
-    this.merged.push({ modules, hessian, cross: await mergeHessians(pairs, target) });
+    const seen = { rows: 0, tokens: 0 };
+    for (const { documents, tokens } of observers) [seen.rows, seen.tokens] = [seen.rows + documents, seen.tokens + tokens];
+    this.merged.push({ modules, hessian, cross: await mergeHessians(pairs, target), seen });
   }
 
   /** The gathered Hessian of the input of a module, handed over to the caller. */
-  takeHessian(module: string): { hessian: Tensor; cross: Tensor | null } | null {
+  takeHessian(module: string): { hessian: Tensor; cross: Tensor | null; seen: SeenRows } | null {
     const found = this.merged.find(({ modules }) => modules.includes(module));
     this.merged = this.merged.filter((other) => other !== found);
     return found ?? null;

@@ -41,7 +41,7 @@ async function quantizeSharedInput(input: QuantizeUnitInput, modules: readonly s
   const layers = input.layers.filter((layer) => modules.includes(layer.name));
   const [first] = layers;
   const observed = first ? (input.statistics?.takeHessian(first.name) ?? null) : null;
-  using hessian = observed && new HessianFactors(observed.hessian, observed.cross);
+  using hessian = observed && new HessianFactors(observed.hessian, observed.cross, observed.seen);
   if (first && observed) await checkHessian(first, observed.hessian);
   const tensors: NamedTensor[] = [];
   const pruned = new Map<string, PrunedLayer>();

@@ -134,7 +134,12 @@ export async function storeEncoded(
     const seconds = secondsBefore + (performance.now() - began) / 1000;
     const H = hessian?.hessian ?? null;
     const measured = { layer, W: weight, What, H, bytesAfter, seconds, findings: encoded.findings ?? null, pruning: null };
-    const metrics = { ...(await measureEncoded(measured, encoded.grid, storageText(layer), input.sidecar)), ...bias.metrics };
+    const { importance } = encoded;
+    const metrics = {
+      ...(await measureEncoded(measured, encoded.grid, storageText(layer), input.sidecar)),
+      ...bias.metrics,
+      ...(importance && { importance: { ...importance, sums: input.sidecar.floats(importance.sums) } }),
+    };
     input.onLayer(layer, metrics, [...encoded.problems, ...bias.problems]);
     return tensors;
   } catch (error) {

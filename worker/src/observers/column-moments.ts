@@ -12,6 +12,8 @@ export interface OutlierStatistics {
   absmax: Float32Array;
   /** Mean over the channels of 2/n Σ x², n the calibration rows: the mean of diag(H). */
   meanDiagonal: number;
+  /** Σ x² of every channel, over so many tokens of so many rows. */
+  importance: { sums: Float32Array; rows: number; tokens: number };
 }
 
 export class ColumnMomentsObserver implements Observer {
@@ -59,5 +61,6 @@ export function outliersOf(moments: Float64Array, n_tokens: number, n_documents:
     max_over_median: median > 0 ? (sorted.at(-1) ?? 0) / median : null,
     absmax,
     meanDiagonal: (2 * second * n_tokens) / n_documents,
+    importance: { sums: Float32Array.from(moments.subarray(columns, 2 * columns)), rows: n_documents, tokens: n_tokens },
   };
 }

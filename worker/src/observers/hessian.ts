@@ -14,6 +14,7 @@ import type { ObservedBatch, Observer } from './observer.js';
 export class HessianObserver implements Observer {
   private hessian: Tensor | null = null;
   private n_documents = 0;
+  private n_tokens = 0;
 
   constructor(private readonly device: Device) {}
 
@@ -21,6 +22,7 @@ export class HessianObserver implements Observer {
     const columns = input.shape[1] ?? 0;
     this.hessian ??= this.device.zeros('F32', [columns, columns]);
     const before = this.n_documents;
+    this.n_tokens += input.shape[0] ?? 0;
     this.n_documents += offsets.length - 1;
     hessianAccumulate(this.hessian, input, { decay: before / this.n_documents, weight: 2 / this.n_documents });
   }
@@ -34,6 +36,10 @@ export class HessianObserver implements Observer {
 
   get documents(): number {
     return this.n_documents;
+  }
+
+  get tokens(): number {
+    return this.n_tokens;
   }
 
   [Symbol.dispose](): void {

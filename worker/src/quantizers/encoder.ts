@@ -3,7 +3,7 @@ import { encodedText } from '../../../schemas/src/encoded-weights.js';
 import type { LayerPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { FactorFindings, QuantizerInput } from './quantizer.js';
+import type { FactorFindings, QuantizerInput, SeenRows } from './quantizer.js';
 
 export interface EncodedWeight {
   /** Tensors of the shard by what follows the name of the layer; the caller disposes them. */
@@ -14,6 +14,8 @@ export interface EncodedWeight {
   grid: Float32Array | null;
   /** What the damped inverse of H took, of a method that has one. */
   findings?: FactorFindings | null;
+  /** What its columns weighed, of a method that measures it: sums of squared inputs over the rows. */
+  importance?: ({ sums: Float32Array } & SeenRows) | null;
   problems: RunProblem[];
 }
 

@@ -12,7 +12,7 @@ import { ggufDecode, ggufEncode, type GgufType } from '../tensor/operations/form
 import type { Tensor } from '../tensor/tensor.js';
 import type { EncodedWeight, Encoder } from './encoder.js';
 import { layerProblem } from './layer-problem.js';
-import type { QuantizerInput } from './quantizer.js';
+import type { QuantizerInput, SharedHessian } from './quantizer.js';
 
 export const gguf: Encoder<GgufPlan> = {
   encode: async (input) => {
@@ -22,7 +22,8 @@ export const gguf: Encoder<GgufPlan> = {
       throw runFailure.planInvalid(`${layer.name} has no blocks of GGUF for its weights`);
     const missing = layer.kind === 'Embedding' ? null : await missingImportance(input);
     using imported = await importedImportance(input);
-    const own = plan.importance && missing === null ? (input.hessian?.diagonal() ?? null) : null;
+    const importance = plan.importance && missing === null && input.hessian ? await calibratedSums(input.hessian) : null;
+    using own = importance && meansOf(weight, importance.sums, importance.tokens);
     const blocks = ggufEncode(weight, imported ?? own, type satisfies GgufType);
     try {
       const problems = missing === null ? [] : [unweighed(input, missing)];
@@ -30,6 +31,7 @@ export const gguf: Encoder<GgufPlan> = {
         parts: [{ suffix: '.weight', tensor: blocks }],
         read: ggufDecode(blocks, type),
         grid: null,
+        importance,
         problems,
       } satisfies EncodedWeight;
     } catch (error) {
@@ -47,7 +49,21 @@ async function missingImportance({ hessian, plan }: QuantizerInput<GgufPlan>): P
   return (await hessian.dead.read()).every((flag) => flag === 1) ? 'all of its calibration inputs are zero' : null;
 }
 
+/** As llama-imatrix sums them: H is 2/n Σ xᵀx of n rows. What a file of them gives back is what this run takes, bit by bit. */
+async function calibratedSums(hessian: SharedHessian): Promise<NonNullable<EncodedWeight['importance']>> {
+  const diagonal = await hessian.diagonal().readFloats();
+  const { seen } = hessian;
+  return { sums: diagonal.map((value) => (value * seen.rows) / 2), ...seen };
+}
+
 /** Mean squared inputs as llama-quantize takes them: sums over their count, in float32. */
+const meansOf = ({ device }: Tensor, sums: Float32Array, count: number): Tensor =>
+  device.fromFloats(
+    [sums.length],
+    sums.map((sum) => sum / count),
+  );
+
+/** What a file says of the layer. */
 async function importedImportance({ layer, plan, weight }: QuantizerInput<GgufPlan>): Promise<Tensor | null> {
   const { file, entry } = plan.imatrix ?? {};
   if (file === undefined || !entry) return null;
@@ -57,10 +73,7 @@ async function importedImportance({ layer, plan, weight }: QuantizerInput<GgufPl
   const sums = bytes.length === 4 * layer.columns ? floatsOf(bytes) : null;
   if (sums === null || sumOfValues(sums) !== entry.sum)
     throw runFailure.modelFileChanged(file, `what it says of ${layer.name} has changed`);
-  return weight.device.fromFloats(
-    [layer.columns],
-    sums.map((sum) => sum / entry.count),
-  );
+  return meansOf(weight, sums, entry.count);
 }
 
 const unweighed = ({ layer, plan }: QuantizerInput<GgufPlan>, missing: string): RunProblem =>

@@ -21,12 +21,19 @@ export interface HessianFactor {
   findings: FactorFindings;
 }
 
+/** What a Hessian was summed over. */
+export interface SeenRows {
+  rows: number;
+  tokens: number;
+}
+
 /** The Hessian of the inputs that a group of linears shares, with its factor computed once for all of them. */
 export interface SharedHessian {
   /** F32 [columns, columns]. */
   readonly hessian: Tensor;
   /** F32 [columns, columns], XᵀX̃ beside the Hessian of X̃, scaled alike; null where no quantizer asks for it. */
   readonly cross: Tensor | null;
+  readonly seen: SeenRows;
   /** U8 [columns]: 1 where the column of the input was always zero. */
   readonly dead: Tensor;
   /** F32 [columns]: diag(H), the importance of a column. */

@@ -2,7 +2,7 @@
 import { hessianDiagonal } from '../tensor/operations/observers.js';
 import { deadColumns, gptqFactor, hessianOrder, inverseFactor } from '../tensor/operations/quantizers.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { FactorFindings, HessianFactor, SharedHessian } from './quantizer.js';
+import type { FactorFindings, HessianFactor, SeenRows, SharedHessian } from './quantizer.js';
 
 class Factored implements HessianFactor, Disposable {
   private inverted: Tensor | null = null;
@@ -33,6 +33,8 @@ export class HessianFactors implements SharedHessian, Disposable {
   constructor(
     readonly hessian: Tensor,
     readonly cross: Tensor | null = null,
+    /** Left out: two rows of a token, so that H is Σ xᵀx itself. */
+    readonly seen: SeenRows = { rows: 2, tokens: 2 },
   ) {
     this.dead = deadColumns(hessian);
   }

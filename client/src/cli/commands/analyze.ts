@@ -17,7 +17,8 @@ export const analyzeCommand: Command = {
   description: `Each layer that the recipe quantizes is quantized alone, with its own method and scheme and each number of bits: weight error, output error on the
 calibration rows and, with --end-to-end, KL divergence and perplexity of the whole model on the text of evaluate (costly: one pass of half the model for
 each candidate). With --fisher the loss of each candidate is predicted from squared gradients: one pass forwards and backwards for all of them. Written to
-OUTPUT.analysis/sensitivity.json; running again continues, and measures only what is new.`,
+OUTPUT.analysis/sensitivity.json; running again continues, and measures only what is new. With calibration rows imatrix.gguf stands beside it, for
+llama-quantize and GGUFModifier.`,
   operands: { least: 1, most: 1 },
   options: {
     bits: { value: 'LIST', description: 'numbers of bits from 2 to 8, with commas between (default: 2,3,4,8)' },
@@ -108,6 +109,7 @@ function analysisLines(analysis: SensitivityAnalysis, { dir, resumed }: { dir: s
     ...table(columns, rows),
     '',
     ...not_measured.map((text) => `Not measured  ${text}`),
+    ...(layers.some(({ activations }) => activations) ? [`Imatrix       ${path.join(dir, 'imatrix.gguf')}`] : []),
     `Analysis      ${path.join(dir, 'sensitivity.json')}: ${counted(layers.length, 'layer')}, ${bits.join(', ')} bits${resumed > 0 ? `; ${counted(resumed, 'candidate')} known from before` : ''}`,
   ];
 }
