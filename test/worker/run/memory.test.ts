@@ -70,6 +70,17 @@ function assertAlike(report: RunReport, free: RunReport): void {
   }
 }
 
+/**
+ * Hessians summed over other batches round in another order, 2e-7 apart. A weight that lies as near to the middle of two codes takes the other one, and GPTQ
+ * hands its error to the columns behind it in that row. So a few rows may differ (with OpenBLAS's AVX2 kernels 111 bytes of 130,976, with those of AVX-512
+ * none), and nothing else: scales and all that is no code come from the weights alone.
+ */
+function assertSameButForTies(bytes: Buffer, expected: Buffer, what: string): void {
+  assert.equal(bytes.length, expected.length);
+  const n_different = bytes.reduce((count, byte, at) => count + (byte === expected[at] ? 0 : 1), 0);
+  assert.ok(n_different <= bytes.length / 500, `${what}: ${n_different} of ${bytes.length} bytes differ`);
+}
+
 /** Writes down when the device is asked for weights of the model, and when its queue has to be empty. */
 function logged(device: Device, model: string, log: string[]): void {
   const [fromFile, sync] = [device.fromFile.bind(device), device.sync.bind(device)];
@@ -109,9 +120,9 @@ test('on the CPU: hidden states go to files, batches are halved, and the bytes a
       assert.ok((report.memory.activations?.disk_bytes ?? 0) > 0);
       assert.equal(report.memory.devices?.[0]?.limit_bytes, Math.floor(share * peakOf(free)));
       assertAlike(report, free);
-      // A sum over other batches may round to another code; for these rows it does not.
-      assert.ok(weightsOf(wish).equals(weightsOf(plan)), `at ${share} of the memory`);
-      assert.equal(report.quality?.after?.perplexity, free.quality?.after?.perplexity);
+      assertSameButForTies(weightsOf(wish), weightsOf(plan), `at ${share} of the memory`);
+      const [perplexity = NaN, expected = NaN] = [report.quality?.after?.perplexity, free.quality?.after?.perplexity];
+      assert.ok(Math.abs(perplexity / expected - 1) < 1e-3, `perplexity ${perplexity} and ${expected}`);
       assert.ok(!existsSync(path.join(ended.report_dir ?? '', 'activations')), 'the files are gone');
     }
   }));
