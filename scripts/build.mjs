@@ -24,7 +24,7 @@ function bundleOptions(outDir, sourcemap) {
     absWorkingDir: root,
     define: { BITWRIGHT_VERSION: JSON.stringify(version) },
   };
-  const browser = { ...common, platform: 'browser', target: 'es2022', sourcemap, outdir: `${outDir}/webviews` };
+  const browser = { ...common, platform: 'browser', target: 'es2022', charset: 'utf8', sourcemap, outdir: `${outDir}/webviews` };
   const entries = (names) => Object.fromEntries(names.map((page) => [page, `client/webviews/${page}/main.ts`]));
   return [
     {

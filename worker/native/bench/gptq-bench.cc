@@ -218,7 +218,7 @@ std::map<std::string, Work> work_of(const Settings& settings) {
 
 void print_table(const Settings& settings, int n_threads, const std::vector<LayerTimes>& times) {
   const double operations_per_second = peak_operations(n_threads), bytes_per_second = peak_bytes(n_threads);
-  std::printf("\n%d thread%s: matrix product %.0f GFLOP/s, copy %.1f GB/s; median of %zu\n\n", n_threads, n_threads == 1 ? "" : "s", operations_per_second / 1e9, bytes_per_second / 1e9,
+  std::printf("\n%d thread%s: matrix product %.0f GFLOP/s (kernels of %s), copy %.1f GB/s; median of %zu\n\n", n_threads, n_threads == 1 ? "" : "s", operations_per_second / 1e9, bitwright::blas_kernels(), bytes_per_second / 1e9,
               times.size());
   std::printf("| step | operations | floor | time | time / floor |\n| --- | ---: | ---: | ---: | ---: |\n");
   auto row = [](const std::string& name, double operations, double floor, double time) {

@@ -8,6 +8,8 @@
 #include <set>
 #include <thread>
 
+#include "core/gemm.h"
+
 namespace bitwright {
 namespace {
 
@@ -35,6 +37,7 @@ CpuInfo read_cpu_info() {
   for (const char* name : {"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8"})
     if ((" " + flags).find(std::string(" ") + name + " ") != std::string::npos) sets += (sets.empty() ? "" : " ") + std::string(name);
   info.details.emplace_back("instruction sets", sets.empty() ? "baseline" : sets);
+  info.details.emplace_back("matrix products", std::string("OpenBLAS, kernels of ") + blas_kernels());
   info.details.emplace_back("physical cores", std::to_string(info.n_physical_cores));
   return info;
 }

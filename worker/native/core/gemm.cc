@@ -98,4 +98,6 @@ void syrk_tn(Pool& pool, int64_t N, int64_t K, float alpha, const float* A, int6
 
 void make_blas_single_threaded() { openblas_set_num_threads(1); }
 
+const char* blas_kernels() { return openblas_get_corename(); }
+
 }  // namespace bitwright

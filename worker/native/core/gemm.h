@@ -16,5 +16,7 @@ void gemm_tn(Pool& pool, int64_t M, int64_t N, int64_t K, float alpha, const flo
 void syrk_tn(Pool& pool, int64_t N, int64_t K, float alpha, const float* A, int64_t lda, float beta, float* C, int64_t ldc);
 /// Keeps BLAS on one thread; called once when the library is loaded.
 void make_blas_single_threaded();
+/// Name of the kernels that OpenBLAS has chosen for this processor, or that OPENBLAS_CORETYPE names: "Haswell" (AVX2), "SkylakeX" (AVX-512), …
+const char* blas_kernels();
 
 }  // namespace bitwright

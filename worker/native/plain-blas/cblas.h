@@ -20,6 +20,7 @@ void cblas_ssyrk(CBLAS_ORDER, CBLAS_UPLO, CBLAS_TRANSPOSE, int N, int K, float a
 void cblas_strsm(CBLAS_ORDER, CBLAS_SIDE, CBLAS_UPLO, CBLAS_TRANSPOSE, CBLAS_DIAG, int M, int N, float alpha, const float* A, int lda, float* B, int ldb);
 void cblas_dtrsm(CBLAS_ORDER, CBLAS_SIDE, CBLAS_UPLO, CBLAS_TRANSPOSE, CBLAS_DIAG, int M, int N, double alpha, const double* A, int lda, double* B, int ldb);
 void openblas_set_num_threads(int n_threads);
+const char* openblas_get_corename();
 
 #ifdef __cplusplus
 }

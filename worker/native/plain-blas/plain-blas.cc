@@ -85,6 +85,7 @@ void cblas_ssyrk(CBLAS_ORDER, CBLAS_UPLO, CBLAS_TRANSPOSE, int N, int K, float a
 void cblas_strsm(CBLAS_ORDER, CBLAS_SIDE, CBLAS_UPLO, CBLAS_TRANSPOSE, CBLAS_DIAG, int M, int N, float, const float* A, int lda, float* B, int ldb) { solve_right(M, N, A, lda, B, ldb); }
 void cblas_dtrsm(CBLAS_ORDER, CBLAS_SIDE, CBLAS_UPLO, CBLAS_TRANSPOSE, CBLAS_DIAG, int M, int N, double, const double* A, int lda, double* B, int ldb) { solve_right(M, N, A, lda, B, ldb); }
 void openblas_set_num_threads(int) {}
+const char* openblas_get_corename() { return "plain"; }
 
 void spotrf_(const char*, const int* n, float* a, const int* lda, int* info) { factor(*n, a, *lda, info); }
 void dpotrf_(const char*, const int* n, double* a, const int* lda, int* info) { factor(*n, a, *lda, info); }
