@@ -9,6 +9,7 @@ export const recipeMark = '# Written by Bitwright';
 export async function othersFilesIn(dir: string, files: ModelFiles): Promise<readonly string[]> {
   const names = (await files.list(dir)) ?? [];
   if (!names.includes('recipe.yaml')) return names;
+  // One that cannot be read is not known to be ours.
   const head = await files.readRange(path.join(dir, 'recipe.yaml'), 0, recipeMark.length).catch(() => new Uint8Array());
   return new TextDecoder().decode(head) === recipeMark ? [] : names;
 }

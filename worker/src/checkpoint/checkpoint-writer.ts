@@ -3,7 +3,8 @@ import { copyFile, open, readFile, readdir, rename, rm, stat } from 'node:fs/pro
 import path from 'node:path';
 import type { RunLock } from '../../../schemas/src/generated/lock.js';
 import type { GgufOutput, LayerPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
-import { recipeMark } from '../../../schemas/src/model/own-output.js';
+import { nodeFiles } from '../../../schemas/src/model/model-files.js';
+import { othersFilesIn, recipeMark } from '../../../schemas/src/model/own-output.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { isAdapterTensor, writeAdapter } from './adapter-folder.js';
 import { writeGgufFile } from './gguf-file.js';
@@ -31,18 +32,15 @@ export interface CheckpointHashes {
 
 /** Before any work: a folder that is not ours is never replaced. */
 export async function checkOutputFolder(dir: string): Promise<void> {
-  let names: string[];
   try {
-    names = await readdir(dir);
+    await readdir(dir);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') return;
     if (code === 'ENOTDIR') throw runFailure.outputNotAFolder(dir, await fileAtOrAbove(dir));
     throw runFailure.fileUnreadable(dir, error instanceof Error ? error.message : String(error));
   }
-  if (names.length === 0) return;
-  const recipe = names.includes('recipe.yaml') ? await readFile(path.join(dir, 'recipe.yaml'), 'utf8') : '';
-  if (!recipe.startsWith(recipeMark)) throw runFailure.outputNotOurs(dir);
+  if ((await othersFilesIn(dir, nodeFiles)).length > 0) throw runFailure.outputNotOurs(dir);
 }
 
 /** Of a path that is no folder: the file that stands in the way, itself or one above it. */
