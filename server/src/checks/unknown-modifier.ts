@@ -19,9 +19,9 @@ function ownerOf(path: RecipePath, modifiers: readonly RecipeModifier[]): Recipe
 /** Where the modifier has no body, its fields below it become one, line by line. */
 function indentFix(owner: RecipeModifier, document: RecipeDocument): ProblemFix[] {
   const group = owner.path.slice(0, -1);
-  const paths = fieldsBeside(owner.path, valueOf(document.value, group)).map((field) => [...group, field]);
+  const paths = fieldsBeside(owner.path, document.valueAt(group)).map((field) => [...group, field]);
   const last = paths.at(-1);
-  if (last === undefined || valueOf(document.value, owner.path) !== null) return [];
+  if (last === undefined || document.valueAt(owner.path) !== null) return [];
   const lines = document.text.split('\n');
   const start = document.rangeOf(owner.path, 'key').start;
   const isBlock = ({ line, character }: TextRange['start']): boolean => (lines[line] ?? '').slice(0, character).trim() === '';
@@ -35,9 +35,6 @@ function indentFix(owner: RecipeModifier, document: RecipeDocument): ProblemFix[
   }
   return [{ title: `Move ${paths.map((path) => path.at(-1)).join(', ')} into ${owner.name}`, preferred: true, edits }];
 }
-
-const valueOf = (root: unknown, path: RecipePath): unknown =>
-  path.reduce<unknown>((node, step) => (node as Record<string, unknown> | null)?.[step], root);
 
 export const unknownModifier: Check = {
   code: 'unknown-modifier',
