@@ -5,7 +5,7 @@ import { coerceTo } from './coerce.js';
 import { findingsOfRecipe } from './recipe-schema.js';
 import { problemAt, refusalOf, samePath, show, type Refusal } from './refusal.js';
 import { unknownField } from './unknown-field.js';
-import { unknownValue } from './unknown-value.js';
+import { valueNotListed } from './value-not-listed.js';
 import { dateProblem, datesIn, wrongType } from './wrong-type.js';
 
 /** `sourceOf`: a scalar as it is written; null where the text does not hold it. */
@@ -46,7 +46,7 @@ function problemOf(refusal: Refusal): Problem | null {
     case 'type':
       return wrongType(refusal);
     case 'enum':
-      return unknownValue(refusal);
+      return valueNotListed(refusal);
     // The names beside it, which speak for both, are an enumeration.
     case 'pattern':
       if (field !== 'max_memory' && field !== 'max_device_memory') return null;

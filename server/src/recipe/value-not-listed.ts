@@ -3,7 +3,7 @@ import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
 import { nearestName } from './did-you-mean.js';
 import { problemAt, show, type Refusal } from './refusal.js';
 
-export function unknownValue(refusal: Refusal): Problem | null {
+export function valueNotListed(refusal: Refusal): Problem | null {
   const { path, params, field, value } = refusal;
   const allowed = (params['allowedValues'] as unknown[]).filter((item) => item !== null).map(String);
   // Preset names are matched without case; a mapping from presets to targets has its own branch.
