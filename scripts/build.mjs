@@ -100,6 +100,17 @@ const withoutOldParts = (outDir) => ({
   },
 });
 
+/** Exports by a loop over getters: esbuild's own way begins every file with a copy of its helpers. */
+const withShortExports = (text) =>
+  text.replace(/export\{([^{}]*)\};?(?=\s*(?:\/\/# sourceMappingURL|$))/, (_, names) => {
+    const getters = names.split(',').map((name) => {
+      const [from, to = from] = name.split(' as ');
+      return `${to}:()=>${from}`;
+    });
+    // What the getters name are the file's own names: the loop's stand in a function of their own.
+    return `exports.__esModule=!0;Object.entries({${getters}}).forEach(([name,get])=>Object.defineProperty(exports,name,{get,enumerable:!0}));`;
+  });
+
 /** Writes the outputs as CommonJS modules, in place of those of the last build. */
 const asCommonJs = (outDir, sourcemap) => ({
   name: 'as-common-js',
@@ -108,7 +119,7 @@ const asCommonJs = (outDir, sourcemap) => ({
       if (errors.length > 0) return;
       rmSync(inRoot(outDir, 'shared'), { recursive: true, force: true });
       for (const { path: file, text } of outputFiles) {
-        const { code, map } = await esbuild.transform(text, {
+        const { code, map } = await esbuild.transform(withShortExports(text), {
           format: 'cjs',
           platform: 'node',
           target: 'node20',
