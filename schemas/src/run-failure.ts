@@ -125,11 +125,12 @@ export const runFailure = {
       null,
       `The CPU cannot be used with ${threads} threads: ${reason}. Lower threads in the recipe, --threads or the setting bitwright.threads, or leave it out: it is then one thread per physical core.`,
     ),
-  memoryTooSmall: (needed: string, available: string, stage: string, otherwise = 'use a machine with more memory') =>
+  /** `room`: what is free, as a sentence. */
+  memoryTooSmall: (needed: string, room: string, stage: string, otherwise = 'use a machine with more memory') =>
     fail(
       'memory-too-small',
       stage,
-      `${stage} needs ${needed} and ${available} is free. Lower max_seq_length or num_calibration_samples, or ${otherwise}.`,
+      `${stage} needs ${needed} and ${room}. Lower max_seq_length or num_calibration_samples, or ${otherwise}.`,
     ),
   hessianNotPositiveDefinite: (layer: string, detail: string) =>
     fail(

@@ -56,7 +56,8 @@ const Case limit_cases("a limit counts what is kept, lets it go for what is want
 
 const Case device_limit_cases("a device beyond its limit fails as one without memory, says the limit, and works on with what fits", [] {
   const std::string told = beyond_limit();
-  expect(told.find("out of memory: 16777216 bytes for F32[4194304] beside ") == 0 && told.find(" that the limit allows") != std::string::npos, told);
+  const size_t free = told.find(" free beside ");
+  expect(told.find("out of memory: 16777216 bytes for F32[4194304], ") == 0 && free != std::string::npos && told.find(" in tensors of ", free) != std::string::npos && told.find(" that the limit allows") != std::string::npos, told);
 });
 
 const Case fill_cases("large fills, which a device may do beside its work, are there when they are used, and after the work that used their memory before", [] {

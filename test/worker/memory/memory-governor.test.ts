@@ -21,19 +21,18 @@ import { writeTinyLlama } from '../../support/tiny-llama-folder.js';
 import { inTemporaryFolder } from '../../support/worker-run.js';
 
 test('the sentences of the native core are told apart', async () => {
-  assert.deepEqual(missingMemory(new Error('out of memory: 400 bytes for F32[10, 10] beside 7 bytes in use, of 9 that the limit allows')), {
-    where: 'device',
-    operation: null,
-    bytes: 400,
-    bytes_in_use: 7,
-  });
-  assert.deepEqual(missingMemory(new Error('gptq of BF16[8, 8] F32[8, 8]: out of memory: 64 bytes for an intermediate result')), {
+  const limited = 'out of memory: 400 bytes for F32[10, 10], 2 free beside 7 in tensors of 12 that the limit allows';
+  assert.deepEqual(missingMemory(new Error(limited)), { where: 'device', operation: null, bytes: 400, free: 2, in_tensors: 7, of: 12 });
+  assert.deepEqual(missingMemory(new Error('gptq of BF16[8, 8] F32[8, 8]: out of memory: 64 bytes for an intermediate result, 3 free')), {
     where: 'device',
     operation: 'gptq',
     bytes: 64,
-    bytes_in_use: null,
+    free: 3,
+    in_tensors: null,
+    of: null,
   });
-  assert.equal(missingMemory(new Error('out of host memory: 5 bytes for U8[5] beside 0 bytes in use'))?.where, 'host');
+  const onHost = 'out of host memory: 5 bytes for U8[5] beside 0 in tensors';
+  assert.deepEqual(missingMemory(new Error(onHost)), { where: 'host', operation: null, bytes: 5, free: null, in_tensors: 0, of: null });
   for (const other of [
     new Error('read a: out of memory: 5 bytes'),
     new Error('cancelled: the run was cancelled'),
@@ -45,7 +44,7 @@ test('the sentences of the native core are told apart', async () => {
     device.native.limitMemory(1000);
     using large = device.zeros('F32', [1000]);
     const said = await large.read().catch((error: unknown) => missingMemory(error));
-    assert.deepEqual(said, { where: 'device', operation: null, bytes: 4000, bytes_in_use: 0 });
+    assert.deepEqual(said, { where: 'device', operation: null, bytes: 4000, free: 1000, in_tensors: 0, of: 1000 });
     using small = device.zeros('F32', [10]);
     assert.equal((await small.read()).byteLength, 40);
   });
@@ -111,8 +110,9 @@ async function assertKept(cache: ActivationCache, rows: CalibrationRows): Promis
   assert.deepEqual(all, twice(Int32Array.from({ length: 40 }, (_, id) => id)));
 }
 
-const outOfMemory = (): Error => new Error('linear: out of memory: 4000 bytes for F32[1000] beside 9000 bytes in use');
-const withoutHost = (): Error => new Error('out of host memory: 160 bytes for F32[20, 2] beside 160 bytes in use');
+const outOfMemory = (): Error =>
+  new Error('linear: out of memory: 4000 bytes for F32[1000], 1000 free beside 9000 in tensors of 10000 that the limit allows');
+const withoutHost = (): Error => new Error('out of host memory: 160 bytes for F32[20, 2] beside 160 in tensors');
 
 /** Fails as often as there are errors, then answers. */
 const failing = (errors: Error[]) => (): Promise<string> => {
@@ -132,8 +132,8 @@ test('on a CPU hidden states go to files, then batches are halved down to one do
       assert.deepEqual(
         told.map(({ code, message }) => `${code}: ${message}`),
         [
-          'memory-degraded: Memory ran out in block 3: linear wanted 4.0 kB of memory beside 9.0 kB in use. Hidden states were moved: 320 B to files; those that come go the same way. The work was begun again; to save that time, use a machine with more memory.',
-          'memory-degraded: Memory ran out in block 3: linear wanted 4.0 kB of memory beside 9.0 kB in use. The rows now pass in 4 batches of 10 tokens at most; sums over them are rounded in another order, which can change the last bits of a result. The work was begun again; to save that time, use a machine with more memory.',
+          'memory-degraded: Memory ran out in block 3: linear wanted 4.0 kB of memory, and 1.0 kB is free: of 10.0 kB tensors hold 9.0 kB. Hidden states were moved: 320 B to files; those that come go the same way. The work was begun again; to save that time, use a machine with more memory.',
+          'memory-degraded: Memory ran out in block 3: linear wanted 4.0 kB of memory, and 1.0 kB is free: of 10.0 kB tensors hold 9.0 kB. The rows now pass in 4 batches of 10 tokens at most; sums over them are rounded in another order, which can change the last bits of a result. The work was begun again; to save that time, use a machine with more memory.',
         ],
       );
       await assert.rejects(governor.survive(work, failing([outOfMemory()])), (error) => {
@@ -162,7 +162,9 @@ test('Hessians are summed one at a time before batches are halved, once; one alo
       await withRows(device, { device: 0, host: 0 }, async ({ governor, told }) => {
         const work = { stage: 'block 0', hessians };
         await assert.rejects(governor.survive(work, failing(Array.from({ length: 3 }, outOfMemory))), RunFailureError);
-        const steps = told.map(({ message }) => message.replace(/^.*in use\. /, '').replace(/ The work was.*/, ''));
+        const steps = told.map(({ message }) =>
+          message.replace(/^.*?(?: hold \S+ kB.*?|programs \S+ kB|pins no more)\. /, '').replace(/ The work was.*/, ''),
+        );
         assert.match(steps.pop() ?? '', /^The rows now pass in 4 batches/);
         assert.equal(governor.oneHessianAtATime, hessians.length > 1);
         assert.deepEqual(
@@ -191,7 +193,13 @@ test('on a CUDA device weights that were loaded ahead go first, then hidden stat
       assert.deepEqual(cache.bytes, { device: 0, host: 160, disk: 160 });
       assert.equal(cache.budget.host, 160);
       await assertKept(cache, rows);
-      const steps = told.map(({ message }) => message.replace(/^.*in use\. /, '').replace(/ The work was.*/, ''));
+      const others = 'of 10.0 kB tensors hold 9.0 kB, intermediate results and cuBLAS with other programs 0 B.';
+      assert.ok(
+        told[0]?.message.startsWith(`Memory ran out in block 0: linear wanted 4.0 kB of device memory, and 1.0 kB is free: ${others} `),
+      );
+      const steps = told.map(({ message }) =>
+        message.replace(/^.*?(?: hold \S+ kB.*?|programs \S+ kB|pins no more)\. /, '').replace(/ The work was.*/, ''),
+      );
       assert.match(steps[0] ?? '', /^The weights of the next block \(.*\) are no longer loaded ahead\.$/);
       assert.equal(
         steps[1],

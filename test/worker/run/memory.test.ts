@@ -108,7 +108,9 @@ test('on the CPU: hidden states go to files, batches are halved, and the bytes a
       const told = degraded(report);
       assert.ok(
         told.some((message) =>
-          /^Memory ran out in block 0: \w+ wanted .* beside .* in use\. Hidden states were moved: .* to files;/.test(message),
+          /^Memory ran out in block 0: \w+ wanted .* of memory, and .* is free: of .* tensors hold .*\. Hidden states were moved: .* to files;/.test(
+            message,
+          ),
         ),
         told.join('\n'),
       );
@@ -165,7 +167,10 @@ test('when nothing is left to give up, the run fails with what is missing and le
     const { ended, report } = await runPlan(limited(plan, 60_000));
     assert.equal(ended.outcome, 'failed');
     assert.equal(ended.failure?.code, 'memory-too-small');
-    assert.match(ended.failure.message, /^block 0 needs \d.* and \d.* is free\. .*, or raise max_memory\.$/);
+    assert.match(
+      ended.failure.message,
+      /^block 0 needs \d.* and \d.* is free: of 60\.0 kB tensors hold \d.* kB\. .*, or raise max_memory\.$/,
+    );
     assert.ok(report && degraded(report).length > 0);
   }));
 
@@ -192,6 +197,15 @@ for (const [kind, share] of [
             message,
           ),
         ),
+        told.join('\n'),
+      );
+      // What is free is what the solver lacked: cuBLAS has its 32 MiB, and intermediate results are no tensors.
+      const held =
+        kind === 'cpu'
+          ? /, and \S+ kB is free: of \S+ kB tensors hold \S+ kB\. /
+          : /of device memory, and \S+ kB is free: of 3\S+ MB tensors hold \S+ kB, intermediate results and cuBLAS 3\S+ MB\. /;
+      assert.ok(
+        told.every((message) => held.test(message)),
         told.join('\n'),
       );
       assert.ok(!told.some((message) => message.includes('batches')), told.join('\n'));

@@ -25,8 +25,14 @@ struct File {
   }
 };
 
-std::string beside_text(int64_t in_use, int64_t limit) {
-  return " beside " + std::to_string(in_use) + " bytes in use" + (limit > 0 ? ", of " + std::to_string(limit) + " that the limit allows" : "");
+std::string free_text(int64_t free) { return free < 0 ? std::string() : ", " + std::to_string(free) + " free"; }
+
+/// What is neither free nor in tensors is held by the backend itself, or by other programs.
+std::string beside_text(int64_t in_tensors, int64_t limit, int64_t total) {
+  return " beside " + std::to_string(in_tensors) + " in tensors" +
+         (limit > 0   ? " of " + std::to_string(limit) + " that the limit allows"
+          : total > 0 ? " of " + std::to_string(total) + " that the device has"
+                      : std::string());
 }
 
 }  // namespace
@@ -86,8 +92,13 @@ bool Device::allocate(TensorState& tensor, bool clear) {
   auto storage = std::make_shared<Storage>();
   storage->data = tensor.on_host ? backend().take_host(bytes) : backend().take(bytes);
   if (storage->data == nullptr) {
-    failure_ = Status::error(std::string("out of ") + (tensor.on_host ? "host memory: " : "memory: ") + std::to_string(bytes) + " bytes for " + tensor.spec.text() +
-                             (tensor.on_host ? beside_text(host_bytes(), 0) : beside_text(current_bytes(), limit_bytes())));
+    const std::string wanted = std::to_string(bytes) + " bytes for " + tensor.spec.text();
+    if (tensor.on_host) {
+      failure_ = Status::error("out of host memory: " + wanted + " beside " + std::to_string(host_bytes()) + " in tensors");
+    } else {
+      const Room left = room();
+      failure_ = Status::error("out of memory: " + wanted + free_text(left.free) + beside_text(current_bytes(), limit_bytes(), left.total));
+    }
     return false;
   }
   storage->bytes = bytes;
@@ -200,7 +211,7 @@ void Device::run(const Operation& operation, const std::vector<Tensor>& inputs, 
     }
   for (const Tensor& result : results) result_views.push_back(view_of(result));
   failure_ = backend().run(operation, input_views, result_views, options, cancel_);
-  if (failure_.message.find("out of memory: ") != std::string::npos) failure_.message += beside_text(current_bytes(), limit_bytes());
+  if (failure_.message.find("out of memory: ") != std::string::npos) failure_.message += beside_text(current_bytes(), limit_bytes(), room().total);
 }
 
 Tensor Device::copy(const Tensor& from, bool to_host) {

@@ -70,7 +70,8 @@ class Context {
     const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
     void* data = memory_.take(bytes);
     await_fill(data);
-    if (data == nullptr) throw Failure{"out of memory: " + std::to_string(bytes) + " bytes for an intermediate result"};
+    // What is free is counted here: at the end of the operation its other intermediate results are given back.
+    if (data == nullptr) throw Failure{"out of memory: " + std::to_string(bytes) + " bytes for an intermediate result, " + std::to_string(room().free) + " free"};
     return Scratch<T>(memory_, static_cast<T*>(data), bytes);
   }
   PinnedMemory& pinned() { return pinned_; }

@@ -66,7 +66,8 @@ function checkWeightsFit(model: ModelDescription, device: Device): void {
   // A quantized weight is dequantized when it is loaded: 16 bits for what is stored in 2 to 8.
   const needed = quantized.size > 0 ? 4 * stored : stored;
   const free = freeBytes(device);
-  if (needed > free) throw runFailure.memoryTooSmall(bytesText(needed), bytesText(free), 'generating, which keeps all weights in memory,');
+  if (needed > free)
+    throw runFailure.memoryTooSmall(bytesText(needed), `${bytesText(free)} is free`, 'generating, which keeps all weights in memory,');
 }
 
 interface Group {

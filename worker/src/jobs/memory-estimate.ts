@@ -34,7 +34,7 @@ export function checkMemory(plan: Pick<QuantizationPlan, 'estimate' | 'max_memor
   const available = availableMemory(plan);
   if (peak_memory_bytes <= available) return null;
   if (least_memory_bytes > available)
-    throw runFailure.memoryTooSmall(bytesText(least_memory_bytes), bytesText(available), least_memory_stage);
+    throw runFailure.memoryTooSmall(bytesText(least_memory_bytes), `${bytesText(available)} is free`, least_memory_stage);
   const advice = plan.max_memory_bytes === null ? 'use a machine with more memory' : 'raise max_memory';
   return {
     code: 'memory-degraded',

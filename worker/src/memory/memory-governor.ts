@@ -10,7 +10,6 @@ import { halveBatches } from '../calibration/halve-batches.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
 import { usualBatch, type TokenBatches } from '../calibration/token-batches.js';
 import { freeHostMemory } from '../jobs/memory-estimate.js';
-import type { NativeMemory } from '../native-core.js';
 import type { Device } from '../tensor/tensor.js';
 import { missingMemory, type MissingMemory } from './missing-memory.js';
 
@@ -83,7 +82,7 @@ export class MemoryGovernor {
         work.rewind?.();
         const step = await this.giveUp(missing, work);
         if (step === null) throw runFailure.memoryTooSmall(bytesText(missing.bytes), this.roomText(missing), work.stage, this.advice());
-        this.tell(problemOf(work.stage, missing, this.placeText(missing), step, this.advice()));
+        this.tell(this.problemOf(work.stage, missing, step));
       }
     }
   }
@@ -164,27 +163,40 @@ export class MemoryGovernor {
     return this.devices[0]?.native.kind === 'cpu';
   }
 
-  /** Of the devices the one with the least room. */
-  private tightest(): NativeMemory | null {
-    const room = ({ limit_bytes, current_bytes, free_bytes }: NativeMemory): number =>
-      limit_bytes > 0 ? limit_bytes - current_bytes : (free_bytes ?? Infinity);
-    return this.devices.map(({ native }) => native.memory()).sort((a, b) => room(a) - room(b))[0] ?? null;
+  /** Of each device; 0: none. */
+  private get limit(): number {
+    return this.devices[0]?.native.memory().limit_bytes ?? 0;
   }
 
   private placeText({ where }: MissingMemory): string {
     return where === 'host' ? 'of pinned host memory' : this.isCpu ? 'of memory' : 'of device memory';
   }
 
-  private roomText({ bytes_in_use }: MissingMemory): string {
-    const { limit_bytes = 0, free_bytes = null } = this.tightest() ?? {};
-    if (limit_bytes > 0) return bytesText(Math.max(0, limit_bytes - (bytes_in_use ?? 0)));
-    return bytesText(free_bytes ?? freeHostMemory());
+  /** What was free, and who held the rest. */
+  private roomText({ where, bytes, free, in_tensors, of }: MissingMemory): string {
+    if (where === 'host') return 'the host pins no more';
+    const left = free ?? freeHostMemory();
+    const room = `${bytesText(left)} is free${left < bytes ? '' : ', though not in one block'}`;
+    if (in_tensors === null || of === null) return room;
+    // On a processor what else the process holds is no part of what the limit counts.
+    const others = `, intermediate results and cuBLAS${this.limit > 0 ? '' : ' with other programs'} ${bytesText(of - left - in_tensors)}`;
+    return `${room}: of ${bytesText(of)} tensors hold ${bytesText(in_tensors)}${this.isCpu ? '' : others}`;
   }
 
   private advice(): string {
-    const { limit_bytes = 0 } = this.tightest() ?? {};
-    if (limit_bytes === 0) return 'use a machine with more memory';
+    if (this.limit === 0) return 'use a machine with more memory';
     return `raise ${this.isCpu ? 'max_memory' : 'max_device_memory'}`;
+  }
+
+  private problemOf(stage: string, missing: MissingMemory, step: string): RunProblem {
+    const { operation, bytes } = missing;
+    return {
+      code: 'memory-degraded',
+      severity: 'warning',
+      message: `Memory ran out in ${stage}: ${operation ?? 'the run'} wanted ${bytesText(bytes)} ${this.placeText(missing)}, and ${this.roomText(missing)}. ${step} The work was begun again; to save that time, ${this.advice()}.`,
+      layer: null,
+      recipe_path: null,
+    };
   }
 }
 
@@ -196,16 +208,4 @@ function movedText({ host, disk }: PlacedBytes): string {
     ...(disk > 0 ? [`${bytesText(disk)} to files`] : []),
   ];
   return `Hidden states were moved: ${places.join(', ')}; those that come go the same way.`;
-}
-
-function problemOf(stage: string, missing: MissingMemory, place: string, step: string, advice: string): RunProblem {
-  const { operation, bytes, bytes_in_use } = missing;
-  const beside = bytes_in_use === null ? '' : ` beside ${bytesText(bytes_in_use)} in use`;
-  return {
-    code: 'memory-degraded',
-    severity: 'warning',
-    message: `Memory ran out in ${stage}: ${operation ?? 'the run'} wanted ${bytesText(bytes)} ${place}${beside}. ${step} The work was begun again; to save that time, ${advice}.`,
-    layer: null,
-    recipe_path: null,
-  };
 }

@@ -6,20 +6,29 @@ export interface MissingMemory {
   operation: string | null;
   /** Asked for at once. */
   bytes: number;
-  /** Of tensors there at that moment; null where the operation did not say. */
-  bytes_in_use: number | null;
+  /** At that moment, each null where it is not known: what could still be taken, what tensors held, and all that there is or that the limit allows. */
+  free: number | null;
+  in_tensors: number | null;
+  of: number | null;
 }
 
 /** Null for every other error. */
 export function missingMemory(error: unknown): MissingMemory | null {
   if (!(error instanceof Error)) return null;
-  const found = /^(?:([a-z0-9_]+)(?: of [^:]*)?: )?out of (host )?memory: (\d+) bytes(?:.* beside (\d+) bytes in use)?/.exec(error.message);
+  const { message } = error;
+  const found = /^(?:([a-z0-9_]+)(?: of [^:]*)?: )?out of (host )?memory: (\d+) bytes/.exec(message);
   if (found === null) return null;
-  const [, operation, host, bytes, in_use] = found;
+  const [, operation, host, bytes] = found;
+  const number = (pattern: RegExp): number | null => {
+    const text = pattern.exec(message)?.[1];
+    return text === undefined ? null : Number(text);
+  };
   return {
     where: host === undefined ? 'device' : 'host',
     operation: operation ?? null,
     bytes: Number(bytes),
-    bytes_in_use: in_use === undefined ? null : Number(in_use),
+    free: number(/, (\d+) free/),
+    in_tensors: number(/ (\d+) in tensors/),
+    of: number(/ in tensors of (\d+)/),
   };
 }
