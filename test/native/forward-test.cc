@@ -1,5 +1,6 @@
 // Forward operations against float64 references, on edge shapes: 1 and 65 rows, odd widths, grouped heads, windows.
 // Bounds: F32 sums of n products err by at most n · 2^-24 relative to Σ|products|; 1e-5 of the largest value covers the shapes here.
+#include "core/operations.h"
 #include "runner.h"
 
 using namespace bitwright_test;
@@ -99,6 +100,27 @@ const Case attention_cases("attention agrees with float64 for small and large he
     for (int64_t window : {0, 1, 16}) {
       check_attention(4, 2, head_dim, window, {0, 1, 66, 66, 200});
       check_attention(3, 3, head_dim, window, {0, 65});
+    }
+});
+
+const Case query_range_cases("attention of queries that are given a range at a time has the bits of all at once, and a range behind the keys is refused", [] {
+  for (int64_t head_dim : {8, 40, 200})
+    for (double window : {0.0, 20.0}) {
+      const int64_t T = 200, width = 4 * head_dim;
+      const Array q = normal(DType::F32, {T, width}, 81), k = normal(DType::F32, {T, 2 * head_dim}, 82), v = normal(DType::F32, {T, 2 * head_dim}, 83), offsets = ints({2}, {0, 200});
+      const auto options_of = [&](int64_t first_query) {
+        return options({{"n_heads", 4.0}, {"n_kv_heads", 2.0}, {"head_dim", static_cast<double>(head_dim)}, {"scale", 0.2}, {"sliding_window", window}, {"first_query", static_cast<double>(first_query)}});
+      };
+      const std::vector<uint8_t> whole = run_everywhere("attention", {q, k, v, offsets}, options_of(0))[0].bytes;
+      std::vector<uint8_t> parts;
+      for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 64}, {64, 192}, {192, 200}}) {
+        const Array range = array_of(DType::F32, {end - begin, width}, [&, first = begin * width](int64_t i) { return q.at(first + i); });
+        const std::vector<uint8_t> part = run_everywhere("attention", {range, k, v, offsets}, options_of(begin))[0].bytes;
+        parts.insert(parts.end(), part.begin(), part.end());
+      }
+      expect(parts == whole, "heads of " + std::to_string(head_dim) + ", window " + std::to_string(window));
+      bitwright::Specs results;
+      expect(!bitwright::find_operation("attention")->infer({q.spec, k.spec, v.spec, offsets.spec}, options_of(1), results).ok(), "200 queries from the second token on");
     }
 });
 

@@ -24,7 +24,7 @@ export interface RowsEstimate {
   tokens: number;
   /** Of all rows, at most. */
   totalTokens: number;
-  /** What a run that lacks memory makes of them: one row at a time, hidden states in files, few logits. Absent: no. */
+  /** What a run that lacks memory makes of them: one row at a time, and that in pieces, hidden states in files, few logits. Absent: no. */
   isLeast?: boolean;
 }
 
@@ -67,6 +67,8 @@ const cacheShare = 0.4;
 const logitBytes = 64 * 2 ** 20;
 /** As in the worker's memory-governor.ts: fewer logits are not computed at a time. */
 const fewLogitBytes = 4 * 2 ** 16;
+/** As in the worker's by-rows.ts: the last piece of a sequence takes what is left. */
+const mostInPiece = 511;
 /** As in the worker's greedy-decoding.ts: prompts that are answered together, and the share of the memory for their keys and values. */
 const mostTogether = 64;
 const keptShare = 0.25;
@@ -179,11 +181,19 @@ const batchOf = ({ tokens, totalTokens, isLeast }: RowsEstimate): number =>
 /**
  * Activations of one batch that are alive together, F32. In the MLP: attention output, residual, norm, down, result (T · d each), gate, up and
  * their product (T · f each). In attention: norm, projection, result (T · d), queries before and after turning, mix (T · a), keys and values (T · k).
+ * At the least, of a sequence in pieces of R rows: what was and is, norm, the input of down, keys, values and mix; all else for R rows.
  */
 function workingBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
   const T = batchOf(rows);
   const { hidden_size: d, intermediate_size: f, num_attention_heads, num_key_value_heads, head_dim } = facts;
   const [a, k] = [num_attention_heads * head_dim, num_key_value_heads * head_dim];
+  const R = Math.min(T, mostInPiece);
+  if (rows.isLeast && R < T)
+    return (
+      blocks(3, 4 * T * d) +
+      Math.max(blocks(1, 4 * T * f), blocks(1, 4 * T * a) + blocks(2, 4 * T * k)) +
+      blocks(3, 4 * R * Math.max(d, f, a))
+    );
   const mlp = blocks(5, 4 * T * d) + blocks(3, 4 * T * f);
   const attention = blocks(3, 4 * T * d) + blocks(3, 4 * T * a) + blocks(3, 4 * T * k);
   return Math.max(mlp, attention);

@@ -9,20 +9,20 @@
 namespace bitwright {
 namespace {
 
-// Tiles hold enough work to hide BLAS's packing and are many enough for a few threads; they depend on the shape alone.
+// Tiles hold enough work to hide BLAS's packing and are many enough for a few threads; they depend on the shape alone, and those of 256 rows are the same
+// among more: a product of rows 256 · i to 256 · j, or of all behind 256 · i, has the bits of these rows in the whole.
 constexpr int64_t tile_rows = 256, tile_columns = 512;
-// Below this many multiply-adds a product runs as one tile: waking a thread costs more.
+// Below this many multiply-adds up to 256 rows of a product run as one tile: waking a thread costs more.
 constexpr int64_t small_product = 1 << 18;
 
 template <class Fn>
 void over_tiles(Pool& pool, int64_t M, int64_t N, int64_t K, const Fn& fn) {
   if (M == 0 || N == 0) return;
-  const int64_t rows = M * N * K <= small_product ? M : tile_rows;
-  const int64_t columns = M * N * K <= small_product ? N : tile_columns;
+  const int64_t columns = std::min(M, tile_rows) * N * K <= small_product ? N : tile_columns;
   const int64_t n_column_tiles = (N + columns - 1) / columns;
-  pool.parallel_for((M + rows - 1) / rows * n_column_tiles, [&](int64_t tile) {
-    const int64_t row = tile / n_column_tiles * rows, column = tile % n_column_tiles * columns;
-    fn(row, column, std::min(rows, M - row), std::min(columns, N - column));
+  pool.parallel_for((M + tile_rows - 1) / tile_rows * n_column_tiles, [&](int64_t tile) {
+    const int64_t row = tile / n_column_tiles * tile_rows, column = tile % n_column_tiles * columns;
+    fn(row, column, std::min(tile_rows, M - row), std::min(columns, N - column));
   });
 }
 

@@ -40,7 +40,7 @@ struct Piece {
 Operation attention_backward_operation() {
   return {"attention_backward",
           [](const Specs& in, const Options& options, Specs& out) {
-            if (in.size() != 5 || in[4].dtype != DType::F32 || in[4].shape != in[0].shape || !attention_operation().infer({in[0], in[1], in[2], in[3]}, options, out).ok())
+            if (in.size() != 5 || in[4].dtype != DType::F32 || in[4].shape != in[0].shape || !attention_operation().infer({in[0], in[1], in[2], in[3]}, options, out).ok() || in[0].shape[0] != in[1].shape[0])
               return mismatch("q F32 [T, n_heads · head_dim], k and v F32 [T, n_kv_heads · head_dim], offsets I32 [documents + 1], dy of the shape of q", in);
             out = {in[0], in[1], in[2]};
             return Status::fine();

@@ -1,12 +1,13 @@
 // Causal grouped-query attention (Ainslie et al., arXiv 2305.13245) over documents that lie behind each other.
 //
 //   here     shape                     meaning
-//   q        T × n_heads·head_dim      queries; head h reads key/value head h / (n_heads / n_kv_heads)
+//   q        Q × n_heads·head_dim      queries of the tokens first_query … first_query + Q; head h reads key/value head h / (n_heads / n_kv_heads)
 //   k, v     T × n_kv_heads·head_dim
 //   offsets  documents + 1             document d holds tokens offsets[d] … offsets[d+1]
 //
 // softmax(q kᵀ · scale) v per head, a token sees the tokens of its document up to itself, at most `sliding_window` of them when that is not 0.
-// Work is split into blocks of 64 queries of one head of one document. Cost: 2 · head_dim · Σ L² / 2 multiply-adds per head, L the document lengths.
+// Work is split into blocks of 64 queries of one head of one document: queries that are given a range at a time, cut between such blocks, have the same
+// bits. Cost: 2 · head_dim · Σ L² / 2 multiply-adds per head, L the document lengths.
 #include <cblas.h>
 
 #include <algorithm>
@@ -174,10 +175,13 @@ Operation attention_operation() {
   return {"attention",
           [](const Specs& in, const Options& options, Specs& out) {
             const int64_t n_heads = options.integer("n_heads"), n_kv_heads = options.integer("n_kv_heads"), head_dim = options.integer("head_dim");
+            const int64_t first_query = options.integer("first_query", 0);
             const bool fits = in.size() == 4 && n_heads > 0 && n_kv_heads > 0 && n_heads % n_kv_heads == 0 && head_dim > 0 && in[0].shape.size() == 2 && in[0].dtype == DType::F32 &&
                               in[1].dtype == DType::F32 && in[2].dtype == DType::F32 && in[0].shape[1] == n_heads * head_dim && in[1].shape == in[2].shape &&
-                              in[1].shape == Shape{in[0].shape[0], n_kv_heads * head_dim} && in[3].dtype == DType::I32 && in[3].count() >= 1;
-            if (!fits) return mismatch("q F32 [T, n_heads · head_dim], k and v F32 [T, n_kv_heads · head_dim], offsets I32 [documents + 1]", in);
+                              in[1].shape.size() == 2 && in[1].shape[1] == n_kv_heads * head_dim && first_query >= 0 && first_query + in[0].shape[0] <= in[1].shape[0] &&
+                              in[3].dtype == DType::I32 && in[3].count() >= 1;
+            if (!fits)
+              return mismatch("q F32 [Q, n_heads · head_dim], k and v F32 [T, n_kv_heads · head_dim], offsets I32 [documents + 1], and Q queries from first_query on among the T tokens", in);
             out = {in[0]};
             return Status::fine();
           },
@@ -190,7 +194,10 @@ Operation attention_operation() {
             std::vector<Block> blocks;
             for (int64_t d = 0; d < heads.n_documents; ++d) {
               for (int64_t head = 0; head < heads.n_heads; ++head)
-                for (int64_t q = offsets[d]; q < offsets[d + 1]; q += query_block) blocks.push_back({offsets[d], q, std::min<int64_t>(q + query_block, offsets[d + 1]), head});
+                for (int64_t q = offsets[d]; q < offsets[d + 1]; q += query_block) {
+                  const int64_t begin = std::max(q, heads.first_query), end = std::min({q + query_block, static_cast<int64_t>(offsets[d + 1]), heads.end_query});
+                  if (begin < end) blocks.push_back({offsets[d], begin, end, head});
+                }
             }
             context.pool.parallel_for(static_cast<int64_t>(blocks.size()), [&](int64_t index) {
               if (context.cancelled()) return;
@@ -199,9 +206,10 @@ Operation attention_operation() {
               const int64_t first_key = window > 0 ? std::max(block.document_begin, block.query_begin - window + 1) : block.document_begin;
               const int64_t n_queries = block.query_end - block.query_begin, n_keys = block.query_end - first_key;
               static thread_local AlignedFloats scores;
-              const float* q = in[0].as<float>() + block.query_begin * width + block.head * head_dim;
+              const int64_t at = (block.query_begin - heads.first_query) * width + block.head * head_dim;
+              const float* q = in[0].as<float>() + at;
               const float *k = in[1].as<float>() + first_key * kv_width + kv_column, *v = in[2].as<float>() + first_key * kv_width + kv_column;
-              float* y = out[0].as<float>() + block.query_begin * width + block.head * head_dim;
+              float* y = out[0].as<float>() + at;
               auto seen_from = [&](int64_t row) { return window > 0 ? std::max<int64_t>(0, block.query_begin + row - window + 1 - first_key) : 0; };
               auto seen_to = [&](int64_t row) { return block.query_begin + row - first_key + 1; };
               if (head_dim < small_head_limit) {

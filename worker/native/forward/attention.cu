@@ -1,6 +1,7 @@
 // Causal grouped-query attention on a CUDA device: see attention.cc for the shapes. A block takes `n_queries` tokens of one head through the keys in
 // tiles: scores, running maximum and sum, weighted values (Dao et al., arXiv 2205.14135, forward pass), all in F32 with fused multiply-adds.
-// A block's tokens may belong to several documents; each row has its own first key.
+// A block's tokens may belong to several documents; each row has its own first key. Queries that are given a range at a time, cut between blocks, have
+// the same bits.
 #include "cuda/launch.cuh"
 #include "forward/kernels.h"
 #include "forward/visible-keys.h"
@@ -36,12 +37,14 @@ __global__ void __launch_bounds__(side* side) attend(const float* q, const float
   const int64_t head = blockIdx.y, head_dim = heads.head_dim, q_width = heads.width(), kv_width = heads.kv_width();
   const int64_t kv_column = head / heads.group() * head_dim;
   // The last tokens have the most keys: they begin first.
-  const int64_t first_query = static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * n_queries;
-  const int64_t last_query = (first_query + n_queries < heads.T ? first_query + n_queries : heads.T) - 1;
+  const int64_t first_query = heads.first_query + static_cast<int64_t>(gridDim.x - 1 - blockIdx.x) * n_queries;
+  const int64_t last_query = (first_query + n_queries < heads.end_query ? first_query + n_queries : heads.end_query) - 1;
+  // Of q and y, in rows.
+  const int64_t first_row = first_query - heads.first_query;
 
   for (int i = thread; i < n_queries * width; i += side * side) {
     const int row = i / width, d = i % width;
-    queries[row * stride + d] = first_query + row <= last_query && d < head_dim ? q[(first_query + row) * q_width + head * head_dim + d] : 0.0f;
+    queries[row * stride + d] = first_query + row <= last_query && d < head_dim ? q[(first_row + row) * q_width + head * head_dim + d] : 0.0f;
   }
   if (thread < n_queries) {
     const int64_t token = first_query + thread <= last_query ? first_query + thread : last_query;
@@ -135,7 +138,7 @@ __global__ void __launch_bounds__(side* side) attend(const float* q, const float
     if (first_query + row > last_query) break;
     for (int c = 0; c < Shape::columns; ++c) {
       const int d = column_group + c * side;
-      if (d < head_dim) y[(first_query + row) * q_width + head * head_dim + d] = sums[i][c] / totals[row];
+      if (d < head_dim) y[(first_row + row) * q_width + head * head_dim + d] = sums[i][c] / totals[row];
     }
   }
 }
@@ -146,7 +149,7 @@ void start(Context& context, const Views& in, float* y, const Heads& heads) {
   // More than 48 KB must be asked for; 64 KB is what every device from 7.5 on has.
   static_assert(bytes <= 64 << 10);
   check(cudaFuncSetAttribute(attend<n_queries, n_keys, width>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "cudaFuncSetAttribute");
-  const dim3 grid(static_cast<unsigned>((heads.T + n_queries - 1) / n_queries), static_cast<unsigned>(heads.n_heads));
+  const dim3 grid(static_cast<unsigned>((heads.end_query - heads.first_query + n_queries - 1) / n_queries), static_cast<unsigned>(heads.n_heads));
   launch(context, grid, side * side, bytes, attend<n_queries, n_keys, width>, in[0].as<float>(), in[1].as<float>(), in[2].as<float>(), in[3].as<int32_t>(), y,
          heads);
 }
@@ -170,7 +173,7 @@ Heads checked_heads(Context& context, const Views& in, const Options& options) {
 
 void attention(Context& context, const Views& in, const Views& out, const Options& options) {
   const Heads heads = checked_heads(context, in, options);
-  if (heads.T == 0 || heads.n_documents < 1) return;
+  if (heads.first_query == heads.end_query || heads.n_documents < 1) return;
   float* y = out[0].as<float>();
   if (heads.head_dim <= 16) return start<64, 32, 16>(context, in, y, heads);
   if (heads.head_dim <= 32) return start<64, 32, 32>(context, in, y, heads);

@@ -17,6 +17,10 @@ export class LoadedWeights implements WeightSource, Disposable {
   /** Names of the tensors that a transform changed. */
   readonly replaced = new Set<string>();
 
+  get seesAllRows(): boolean {
+    return [...this.inputs.values()].some((quantizer) => quantizer.seesAllRows);
+  }
+
   has(tensorName: string): boolean {
     return this.tensors.has(tensorName);
   }

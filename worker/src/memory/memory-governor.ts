@@ -1,5 +1,6 @@
 // Keeps a run alive where memory runs out: what can be given up is given up, step by step, and the work that failed is begun again. Nothing is
-// lost by it but time: hidden states move to the host and to disk, batches and logits are taken in smaller pieces. Each step is told as a problem.
+// lost by it but time: hidden states move to the host and to disk, batches, logits and at last sequences are taken in smaller pieces. Each step is told
+// as a problem.
 // Of several devices all give up the same, whichever has failed: they work on like batches, and what one lacks the next will.
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
@@ -10,6 +11,8 @@ import { halveBatches } from '../calibration/halve-batches.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
 import { usualBatch, type TokenBatches } from '../calibration/token-batches.js';
 import { freeHostMemory } from '../jobs/memory-estimate.js';
+import { leastRows } from '../models/by-rows.js';
+import type { TokenBatch } from '../models/model.js';
 import type { Device } from '../tensor/tensor.js';
 import { missingMemory, type MissingMemory } from './missing-memory.js';
 
@@ -52,6 +55,8 @@ export class MemoryGovernor {
   batchTokens = usualBatch;
   luxury: Luxury | null = null;
   oneHessianAtATime = false;
+  /** Rows of a sequence that pass through a block at a time, where they need no others. */
+  private rowsAtATime = Infinity;
   private held: readonly HeldByRows[] = [];
   private keepsOnDevice = true;
 
@@ -65,6 +70,7 @@ export class MemoryGovernor {
   hold(held: HeldByRows): Disposable {
     if (!this.keepsOnDevice) for (const cache of held.rows.parts.flatMap(cachesOf)) cache.budget.device = 0;
     this.held = [...this.held, held];
+    this.cut(held);
     return { [Symbol.dispose]: () => (this.held = this.held.filter((other) => other !== held)) };
   }
 
@@ -118,7 +124,7 @@ export class MemoryGovernor {
     }
     // Before batches: more passes change no bit of a result, and smaller batches are no help to what quantizes.
     if (hessians.length > 1 && !this.oneHessianAtATime) return this.passOften(hessians);
-    return sparesBatches ? null : this.halve();
+    return (sparesBatches ? null : await this.halve()) ?? this.passInPieces(sparesBatches);
   }
 
   private passOften(hessians: readonly number[]): string {
@@ -148,6 +154,33 @@ export class MemoryGovernor {
     await this.idle();
     this.batchTokens = batches.reduce((tokens, batch) => Math.max(tokens, batch.nTokens), 0);
     return `The rows now pass in ${batches.length} batches of ${this.batchTokens} tokens at most; sums over them are rounded in another order, which can change the last bits of a result.`;
+  }
+
+  /** Last, as every piece reads all weights. On a processor it changes no bit, so that it may be done where batches have to stay. */
+  private passInPieces(sparesBatches: boolean): string | null {
+    if (sparesBatches && !this.isCpu) return null;
+    const batches = this.held.flatMap((held) => (this.mayCut(held) ? held.tokens.batches.filter(isOneDocument) : []));
+    const longest = batches.reduce((most, { nTokens }) => Math.max(most, nTokens), 0);
+    const most = Math.min(this.rowsAtATime, longest);
+    if (most < 2 * leastRows) return null;
+    this.rowsAtATime = leastRows * Math.max(1, Math.floor(most / (4 * leastRows)));
+    this.held.forEach((held) => this.cut(held));
+    const bits = this.isCpu
+      ? 'no bit of a result changes'
+      : 'cuBLAS may round products of fewer rows otherwise, in the last bits of a result';
+    return `Sequences now pass through a block ${this.rowsAtATime} tokens at a time, all but keys, values and what is observed; ${bits}.`;
+  }
+
+  private mayCut({ keepsBatches = false }: HeldByRows): boolean {
+    return this.isCpu || !keepsBatches;
+  }
+
+  private cut(held: HeldByRows): void {
+    const { rowsAtATime } = this;
+    if (rowsAtATime === Infinity || !this.mayCut(held)) return;
+    const { parts } = held.rows;
+    for (const part of parts) part.batches = part.batches.map((batch) => (isOneDocument(batch) ? { ...batch, rowsAtATime } : batch));
+    held.tokens.batches = parts.flatMap(({ batches }) => batches);
   }
 
   /** What a failure has left in the queues is told once, by the work that failed. */
@@ -199,6 +232,8 @@ export class MemoryGovernor {
     };
   }
 }
+
+const isOneDocument = ({ offsets }: TokenBatch): boolean => offsets.length === 2;
 
 const sumOf = (bytes: readonly number[]): number => bytes.reduce((sum, one) => sum + one, 0);
 

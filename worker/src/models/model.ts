@@ -17,6 +17,8 @@ export interface TokenBatch {
   readonly nTokens: number;
   /** Tokens by number, for targets and messages. */
   readonly tokens: Int32Array;
+  /** Of a single document, where memory is short: what needs no other row is computed for so many at a time (by-rows.ts). */
+  readonly rowsAtATime?: number;
   /** In place of attention within the batch: for decoding, where earlier tokens are kept as keys and values. The result is the caller's. */
   readonly attend?: (block: number, q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions) => Tensor;
 }
@@ -32,6 +34,8 @@ export interface AttentionOptions {
 
 /** Weights by name, owned by the source: a caller disposes nothing that it gets here. */
 export interface WeightSource {
+  /** Inputs are quantized by what all rows hold: they are not cut. */
+  readonly seesAllRows?: boolean;
   has(tensorName: string): boolean;
   /** Any tensor by its full name: norms, embeddings. */
   tensor(tensorName: string): Tensor;

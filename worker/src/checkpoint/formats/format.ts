@@ -37,5 +37,7 @@ export interface Format {
 
 /** Quantize-dequantize of the input of a linear, as the stored scheme says. */
 export interface InputQuantizer extends Disposable {
+  /** One scale for the rows of a batch, from their values. */
+  seesAllRows?: boolean;
   apply(input: Tensor): Tensor;
 }

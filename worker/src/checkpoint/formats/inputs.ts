@@ -36,6 +36,7 @@ export function loadInputQuantizer(reader: TensorReader, module: string, scheme:
     );
   if (dynamic === true && (strategy === 'token' || strategy === 'tensor' || strategy === 'group'))
     return {
+      seesAllRows: strategy === 'tensor',
       apply: (input) => fakeQuantizeDynamic(input, { ...gridArgs(args), strategy, group_size: group_size ?? 0 }),
       [Symbol.dispose]: () => undefined,
     };

@@ -17,15 +17,16 @@ export const siluMul = (gate: Tensor, up: Tensor): Tensor => one(gate.device.enq
 export const rope = (x: Tensor, cos: Tensor, sin: Tensor, positionIds: Tensor, headDim: number): Tensor =>
   one(x.device.enqueue('rope', [x, cos, sin, positionIds], { head_dim: headDim }));
 /**
- * Causal grouped-query attention over documents that lie behind each other: q F32 [T, n_heads·head_dim], k and v F32 [T, n_kv_heads·head_dim],
- * offsets I32 [documents + 1] with offsets[0] = 0 and the last = T. sliding_window 0 = none, else a token sees itself and the window − 1 before it.
+ * Causal grouped-query attention over documents that lie behind each other: q F32 [Q, n_heads·head_dim] of the tokens from first_query (0) on, k and v
+ * F32 [T, n_kv_heads·head_dim], offsets I32 [documents + 1] with offsets[0] = 0 and the last = T. sliding_window 0 = none, else a token sees itself and
+ * the window − 1 before it.
  */
 export const attention = (
   q: Tensor,
   k: Tensor,
   v: Tensor,
   offsets: Tensor,
-  options: { n_heads: number; n_kv_heads: number; head_dim: number; scale: number; sliding_window: number },
+  options: { n_heads: number; n_kv_heads: number; head_dim: number; scale: number; sliding_window: number; first_query?: number },
 ): Tensor => one(q.device.enqueue('attention', [q, k, v, offsets], options));
 /** −log softmax(logits)[target] per row in nats: logits F32 [T, V], targets I32 [T] (−1: 0) → F64 [T]. */
 export const crossEntropy = (logits: Tensor, targets: Tensor): Tensor => one(logits.device.enqueue('cross_entropy', [logits, targets]));
