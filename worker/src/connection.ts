@@ -244,9 +244,7 @@ async function searchPlan(
   { plan, criterion, evaluations, metric }: SearchBitsParams,
   token: CancellationToken,
 ): Promise<SearchBitsResult> {
-  return onFirstDevice(connection, devices, plan, token, async (opened) => ({
-    search: await searchBits({ ...opened, criterion, evaluations, metric, version }),
-  }));
+  return onFirstDevice(connection, devices, plan, token, (opened) => searchBits({ ...opened, criterion, evaluations, metric, version }));
 }
 
 type OnDevice = Pick<Parameters<typeof analyze>[0], 'plan' | 'device' | 'kind' | 'watch'>;

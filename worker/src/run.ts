@@ -16,7 +16,7 @@ import { verifyModelFiles } from './checkpoint/tensor-reader.js';
 import { depthOfRun, evaluateRun, type Quality } from './evaluate/evaluate-run.js';
 import type { FileHashes } from './hash-files.js';
 import { checkPlanIsSupported, isSkippedEmbedding, isUntied, planUnits } from './jobs/layer-jobs.js';
-import { checkDisk, checkMemory, deviceLimit, residentPeakBytes, shortLimit } from './jobs/memory-estimate.js';
+import { checkDisk, checkMemory, limitMemory, residentPeakBytes } from './jobs/memory-estimate.js';
 import { weighOutliers } from './jobs/outlier-sparsity.js';
 import { quantizeUnits } from './jobs/quantize-units.js';
 import { hashInputs, lockRun } from './jobs/lock-run.js';
@@ -48,7 +48,6 @@ export async function run(context: RunContext): Promise<void> {
   let failure: RunFailure | null = null;
   let journal: RunJournal | null = null;
   let inputs: FileHashes | null = null;
-  for (const { native } of context.devices) native.limitMemory(deviceLimit(context.plan, native.kind));
   try {
     journal = await prepare(context);
     inputs = hashInputs(context);
@@ -81,7 +80,7 @@ async function prepare(context: RunContext): Promise<RunJournal> {
   const { plan, runDir } = context;
   checkPlanIsSupported(plan, observers);
   const short = checkMemory(plan, context.device.native.kind);
-  if (short !== null) for (const { native } of context.devices) native.limitMemory(shortLimit(plan));
+  limitMemory(plan, context.devices);
   await checkOutputFolder(plan.output.dir);
   await verifyModelFiles(plan.model);
   await makeFolder(runDir).catch((error: unknown) => {

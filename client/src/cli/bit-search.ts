@@ -23,6 +23,7 @@ export async function searchBits(params: SearchBitsParams, terminal: Terminal): 
       return null;
     }
     if ('failure' in result) throw new RunFailureError(result.failure);
+    for (const { severity, code, message } of result.problems) terminal.err(`${severity} ${code}  ${message}`);
     return result.search;
   } finally {
     progress.end();

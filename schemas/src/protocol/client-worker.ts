@@ -137,7 +137,7 @@ export interface BitSearch {
   chosen: number | null;
   exhausted: boolean;
 }
-export type SearchBitsResult = { search: BitSearch } | { failure: RunFailure };
+export type SearchBitsResult = { search: BitSearch; problems: RunProblem[] } | { failure: RunFailure };
 
 /** Host to worker: statistics and histogram of one tensor, for `inspect --layer`. */
 export const inspectTensorRequest = 'worker/inspectTensor';

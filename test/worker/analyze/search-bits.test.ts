@@ -39,7 +39,11 @@ async function analyzed(dir: string, keepWeights = true, ignored = ''): Promise<
 const search = (plan: QuantizationPlan, most: number, others: Partial<SearchInput> = {}): Promise<BitSearch> => {
   const criterion = { metric: 'mean_kld', most } as const;
   const input = { plan, criterion, evaluations: 6, metric: null, kind: 'cpu', version: 'test', watch, ...others } as const;
-  return withDevice((device) => searchBits({ ...input, device }), 2);
+  return withDevice(async (device) => {
+    const { search, problems } = await searchBits({ ...input, device });
+    assert.deepEqual(problems, []);
+    return search;
+  }, 2);
 };
 
 for (const [head, ignored] of [

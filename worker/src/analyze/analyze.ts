@@ -10,20 +10,23 @@ import type { DatasetPlan, LayerPlan, QuantizationPlan } from '../../../schemas/
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import type { CandidateSensitivity } from '../../../schemas/src/generated/sensitivity.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import { ActivationCache, type ActivationBudget } from '../calibration/activation-cache.js';
+import type { ActivationBudget } from '../calibration/activation-cache.js';
 import { BlockStatistics } from '../calibration/block-statistics.js';
 import { embedRows, observeBlock, observeHead, propagateBlock, type CalibrationRows } from '../calibration/calibrate-block.js';
+import { SpreadRows } from '../calibration/spread-rows.js';
 import { loadTokenBatches, usualBatch, type TokenBatches } from '../calibration/token-batches.js';
 import { verifyModelFiles } from '../checkpoint/tensor-reader.js';
 import type { NamedTensor } from '../checkpoint/formats/format.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
-import { partLoader } from '../evaluate/model-pass.js';
-import { isStored, planUnits, type WorkUnit } from '../jobs/layer-jobs.js';
-import { availableMemory, checkDisk } from '../jobs/memory-estimate.js';
+import { copiesLoader, partLoader } from '../evaluate/model-pass.js';
+import { describeUnit, isStored, planUnits, type WorkUnit } from '../jobs/layer-jobs.js';
+import { availableMemory, checkDisk, withinMemory } from '../jobs/memory-estimate.js';
+import { hessiansOf } from '../jobs/operations-estimate.js';
+import { stepsOf } from '../jobs/quantized-so-far.js';
 import { hashOfWork } from '../jobs/run-journal.js';
 import { activationBudget, partOf } from '../memory/activation-budget.js';
+import { MemoryGovernor } from '../memory/memory-governor.js';
 import type { DecoderModel } from '../models/model.js';
-import { openDecoder } from '../models/open-decoder.js';
 import type { ObservedBatch } from '../observers/observer.js';
 import { fusedWith } from '../quantizers/fused-linears.js';
 import { HessianFactors } from '../quantizers/shared-hessian.js';
@@ -66,7 +69,7 @@ export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
   const text = endToEnd ? measuredText(plan) : null;
   const journal = await AnalysisJournal.open(dir, analysisWork(plan, text, kind, version));
   const analysis = new Analysis(input, layers, journal);
-  const found = await inTemporaryFolder(dir, (folder) => analysis.run(folder, text));
+  const found = await withinMemory(plan, [input.device], () => inTemporaryFolder(dir, (folder) => analysis.run(folder, text)));
   await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits, fisher: analysis.fisher });
   return { dir, resumed: journal.resumed, problems: analysis.problems };
 }
@@ -83,35 +86,63 @@ class Analysis {
   /** null: not asked for, known from before, or without rows. */
   fisher: Fisher | null = null;
   private done = 0;
+  private readonly governor: MemoryGovernor;
 
   constructor(
     private readonly input: AnalysisInput,
     private readonly layers: readonly LayerPlan[],
     private readonly journal: AnalysisJournal,
-  ) {}
+  ) {
+    this.governor = new MemoryGovernor([input.device], (problem) => this.problems.push(problem));
+  }
 
   /** `dir`: for what stands only as long as this works. */
   async run(dir: string, text: DatasetPlan | null): Promise<EndToEndFacts | null> {
+    const { governor } = this;
     const { plan, device, watch } = this.input;
     const units = planUnits({ ...plan, transforms: [], pruning: [] });
-    using tokens = plan.calibration === null ? null : await loadTokenBatches(plan.calibration, plan.model, [device]);
+    using tokens =
+      plan.calibration && (await loadTokenBatches(plan.calibration, plan.model, [device], { batchTokens: governor.batchTokens }));
     tokens?.problems.forEach((problem) => this.problems.push(problem));
-    using decoder = tokens && openDecoder(plan.model, device, tokens.longest, 'Calibration');
     const whole = activationBudget(device, 1, plan.model, plan.layers, availableMemory(plan), tokens?.largest ?? usualBatch);
-    if (tokens && decoder && (await this.lacksFisher())) await this.measureFisher(path.join(dir, 'fisher'), tokens, decoder, whole);
     // The rows of the calibration take one half, those of the measurement end to end the other.
     const budget = partOf(whole, 2);
-    using cache = new ActivationCache(device, path.join(dir, 'activations'), budget);
-    const rows = tokens && decoder && this.rowsOf(decoder, tokens, cache);
+    using rows =
+      tokens &&
+      new SpreadRows({
+        tokens,
+        devices: [device],
+        model: plan.model,
+        purpose: 'Calibration',
+        dir: path.join(dir, 'activations'),
+        budgetOf: () => budget,
+        onBatch: () => watch.throwIfCancelled(),
+      });
+    using _ = tokens && rows && governor.hold({ tokens, rows });
+    if (tokens && rows && (await this.lacksFisher()))
+      await governor.survive({ stage: 'the Fisher information', isRecorded: true }, () =>
+        this.measureFisher(path.join(dir, 'fisher'), tokens, rows.parts[0].model, whole),
+      );
     using endToEnd =
-      text && (await EndToEnd.open(plan.model, text, device, path.join(dir, 'end-to-end'), budget, () => watch.throwIfCancelled()));
+      text &&
+      (await EndToEnd.open(plan.model, text, device, path.join(dir, 'end-to-end'), budget, () => watch.throwIfCancelled(), governor));
     if (rows !== null) {
-      using weights = await partLoader(device, plan.model)((name) => rows.model.embeddingTensors.includes(name));
-      await embedRows(rows, weights);
+      const [part] = rows.parts;
+      await governor.survive({ stage: 'the embedding' }, async () => {
+        using weights = await partLoader(device, plan.model)((name) => part.model.embeddingTensors.includes(name));
+        await embedRows(part, weights);
+      });
     }
     for (const unit of units) {
       watch.throwIfCancelled();
-      await this.unit(unit, rows, endToEnd, text?.dataset ?? '');
+      const { done } = this;
+      const work = {
+        stage: describeUnit(unit),
+        hessians: hessiansOf(unit),
+        rewind: () => void (this.done = done),
+        ...(tokens && { tokens }),
+      };
+      await governor.survive(work, () => this.unit(unit, rows, endToEnd, text?.dataset ?? ''));
       if (unit.block !== null) await endToEnd?.advance(unit.block);
     }
     return this.journal.endToEnd;
@@ -129,30 +160,27 @@ class Analysis {
     this.fisher = await Fisher.measure({ model: plan.model, layers: this.layers, tokens, decoder, device, dir, budget, onBatch });
   }
 
-  private rowsOf(decoder: CalibrationRows['model'], tokens: TokenBatches, cache: ActivationCache): CalibrationRows {
-    const { device, watch } = this.input;
-    return { model: decoder, device, cache, original: null, batches: tokens.batches, onBatch: () => watch.throwIfCancelled() };
-  }
-
-  private async unit(unit: WorkUnit, rows: CalibrationRows | null, endToEnd: EndToEnd | null, dataset: string): Promise<void> {
+  private async unit(unit: WorkUnit, rows: SpreadRows | null, endToEnd: EndToEnd | null, dataset: string): Promise<void> {
     const { plan, device, bits } = this.input;
+    const part = rows?.parts[0] ?? null;
     const isHead = unit.place === 'after' && unit.layers.some(({ name }) => name === plan.model.architecture?.lm_head);
     const prefix = `${plan.model.architecture?.layers}.${unit.block}.`;
     const own = new Set(unit.layers.map(({ tensor }) => tensor));
-    using weights = await partLoader(
-      device,
+    using copies = await copiesLoader(
+      [device],
       plan.model,
     )(
       (name) =>
         own.has(name) ||
-        (rows !== null && unit.block !== null && name.startsWith(prefix)) ||
-        (rows !== null && isHead && rows.model.headTensors.includes(name)),
+        (part !== null && unit.block !== null && name.startsWith(prefix)) ||
+        (part !== null && isHead && part.model.headTensors.includes(name)),
     );
     const missing: LayerPlan[] = [];
     for (const layer of unit.layers) if (await this.isMissing(layer, endToEnd !== null && unit.place !== 'before')) missing.push(layer);
     this.done += (unit.layers.length - missing.length) * bits.length;
-    if (missing.length > 0) await this.measure(unit, missing, weights, rows, isHead, endToEnd, dataset);
-    if (rows !== null && unit.block !== null) await propagateBlock(rows, unit.block, weights);
+    const steps = this.governor.oneHessianAtATime ? await stepsOf({ ...unit, layers: missing }, rows, copies) : [missing];
+    for (const step of steps) if (step.length > 0) await this.measure(unit, step, copies.first, part, isHead, endToEnd, dataset);
+    if (part !== null && unit.block !== null) await propagateBlock(part, unit.block, copies.first);
   }
 
   private get hasFisher(): boolean {

@@ -10,6 +10,7 @@ import { compareHeads, TokenFigures } from '../evaluate/kl-divergence.js';
 import { partLoader } from '../evaluate/model-pass.js';
 import { predictedTokens } from '../evaluate/perplexity.js';
 import { partOf } from '../memory/activation-budget.js';
+import type { MemoryGovernor } from '../memory/memory-governor.js';
 import type { DecoderModel } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
 import { reshape } from '../tensor/operations/storage.js';
@@ -28,6 +29,8 @@ interface ReplacedWeight {
 }
 
 export class EndToEnd implements Disposable {
+  private readonly held: readonly Disposable[];
+
   private constructor(
     private readonly model: ModelDescription,
     private readonly dataset: DatasetPlan,
@@ -36,7 +39,10 @@ export class EndToEnd implements Disposable {
     private readonly device: Device,
     private readonly caches: { here: ActivationCache; last: ActivationCache; candidate: ActivationCache },
     private readonly throwIfCancelled: () => void,
-  ) {}
+    private readonly governor: MemoryGovernor,
+  ) {
+    this.held = Object.values(caches).map((cache) => governor.hold({ tokens, rows: { parts: [{ ...this.rows(cache) }] } }));
+  }
 
   /** Runs the model once; `budget` is for hidden states, three of every row. */
   static async open(
@@ -46,8 +52,9 @@ export class EndToEnd implements Disposable {
     dir: string,
     budget: ActivationBudget,
     throwIfCancelled: () => void,
+    governor: MemoryGovernor,
   ): Promise<EndToEnd> {
-    const tokens = await loadTokenBatches(dataset, model, [device], { recipePath: ['evaluate'] });
+    const tokens = await loadTokenBatches(dataset, model, [device], { recipePath: ['evaluate'], batchTokens: governor.batchTokens });
     const cache = (name: string): ActivationCache => new ActivationCache(device, path.join(dir, name), partOf(budget, 3));
     const caches = { here: cache('here'), last: cache('last'), candidate: cache('candidate') };
     const endToEnd = new EndToEnd(
@@ -58,10 +65,13 @@ export class EndToEnd implements Disposable {
       device,
       caches,
       throwIfCancelled,
+      governor,
     );
     try {
-      await endToEnd.embed(model, endToEnd.rows(caches.here));
-      await endToEnd.passBlocks(model, 0, await endToEnd.begin(caches.last, 0), null);
+      await endToEnd.survive('the model as it is', async () => {
+        await endToEnd.embed(model, endToEnd.rows(caches.here));
+        await endToEnd.passBlocks(model, 0, await endToEnd.begin(caches.last, 0), null);
+      });
       return endToEnd;
     } catch (error) {
       endToEnd[Symbol.dispose]();
@@ -71,16 +81,25 @@ export class EndToEnd implements Disposable {
 
   /** The rows pass through a block as it is: the next candidates are of the block behind it. */
   async advance(block: number): Promise<void> {
-    using weights = await this.loadBlock(this.model, block);
-    await propagateBlock(this.rows(this.caches.here), block, weights);
+    await this.survive(`block ${block} of the model as it is`, async () => {
+      using weights = await this.loadBlock(this.model, block);
+      await propagateBlock(this.rows(this.caches.here), block, weights);
+    });
+  }
+
+  private survive<T>(stage: string, attempt: () => Promise<T>, hasLogits = false): Promise<T> {
+    return this.governor.survive({ stage, tokens: this.tokens, hasLogits }, attempt);
   }
 
   /** The model with `What` in place of a weight; block null: the weight is the head's. */
   async measure(block: number | null, tensorName: string, What: Tensor): Promise<EndToEndFigures> {
     const replaced = { tensorName, What };
     if (block === null) return await this.compare(this.rows(this.caches.last), this.model, replaced);
-    const rows = await this.begin(this.caches.candidate, block);
-    await this.passBlocks(this.model, block, rows, replaced);
+    const rows = await this.survive(`the model with another ${tensorName}`, async () => {
+      const candidate = await this.begin(this.caches.candidate, block);
+      await this.passBlocks(this.model, block, candidate, replaced);
+      return candidate;
+    });
     return await this.compare(rows, this.model, null);
   }
 
@@ -88,15 +107,22 @@ export class EndToEnd implements Disposable {
   async measureModel(model: ModelDescription): Promise<EndToEndFigures> {
     using decoder = openDecoder(model, this.device, this.tokens.longest, 'Analysis');
     const rows = this.rows(this.caches.candidate, decoder);
-    await this.caches.candidate.clear();
-    await this.embed(model, rows);
-    await this.passBlocks(model, 0, rows, null);
+    await this.survive('the model with other weights', async () => {
+      await this.caches.candidate.clear();
+      await this.embed(model, rows);
+      await this.passBlocks(model, 0, rows, null);
+    });
     return await this.compare(rows, model, null);
   }
 
   private async compare(rows: CalibrationRows, quantized: ModelDescription, replaced: ReplacedWeight | null): Promise<EndToEndFigures> {
-    const kept = new TokenFigures(predictedTokens(this.tokens, this.dataset));
-    await compareHeads(this.rows(this.caches.last), rows, { original: this.model, quantized }, kept, replaced);
+    const models = { original: this.model, quantized };
+    const attempt = async (): Promise<TokenFigures> => {
+      const figures = new TokenFigures(predictedTokens(this.tokens, this.dataset));
+      await compareHeads(this.rows(this.caches.last), rows, models, figures, replaced, this.governor.logitsAtATime);
+      return figures;
+    };
+    const kept = await this.survive('both heads', attempt, true);
     const { mean_kld, perplexity, perplexity_original } = kept.summary();
     return { mean_kld, perplexity, perplexityBefore: perplexity_original, tokens: kept.count };
   }
@@ -126,9 +152,13 @@ export class EndToEnd implements Disposable {
   }
 
   private rows(cache: ActivationCache, decoder: DecoderModel = this.decoder): CalibrationRows {
+    const { tokens } = this;
     return {
       model: decoder,
-      batches: this.tokens.batches,
+      // Others after a lack of memory.
+      get batches() {
+        return tokens.batches;
+      },
       cache,
       original: null,
       device: this.device,
@@ -137,6 +167,7 @@ export class EndToEnd implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    for (const held of this.held) held[Symbol.dispose]();
     for (const cache of Object.values(this.caches)) cache[Symbol.dispose]();
     this.decoder[Symbol.dispose]();
     this.tokens[Symbol.dispose]();

@@ -11,12 +11,14 @@ import { measuredText } from '../../../schemas/src/analysis-measures.js';
 import type { DatasetPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import type { BitCriterion, BitSearch, MeasuredBits } from '../../../schemas/src/protocol/client-worker.js';
+import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { bestMetric, bitGroups, weightCount, type BitGroup, type LossMetric } from '../../../schemas/src/suggest-bits.js';
 import { asSensitivity } from '../../../schemas/src/validate.js';
 import { verifyModelFiles } from '../checkpoint/tensor-reader.js';
-import { availableMemory } from '../jobs/memory-estimate.js';
+import { availableMemory, withinMemory } from '../jobs/memory-estimate.js';
 import { activationBudget } from '../memory/activation-budget.js';
+import { MemoryGovernor } from '../memory/memory-governor.js';
 import { usualBatch } from '../calibration/token-batches.js';
 import type { Device } from '../tensor/tensor.js';
 import { analysisDir, analysisWork } from './analyze.js';
@@ -38,7 +40,13 @@ export interface SearchInput {
   watch: { onProgress(fraction: number, message: string): void; throwIfCancelled(): void };
 }
 
-export async function searchBits(input: SearchInput): Promise<BitSearch> {
+export async function searchBits(input: SearchInput): Promise<{ search: BitSearch; problems: RunProblem[] }> {
+  const problems: RunProblem[] = [];
+  const governor = new MemoryGovernor([input.device], (problem) => problems.push(problem));
+  return { search: await withinMemory(input.plan, [input.device], () => search(input, governor)), problems };
+}
+
+async function search(input: SearchInput, governor: MemoryGovernor): Promise<BitSearch> {
   const { plan, device, watch } = input;
   const dir = analysisDir(plan);
   const text = measuredText(plan);
@@ -64,8 +72,14 @@ export async function searchBits(input: SearchInput): Promise<BitSearch> {
       .digest('hex');
     const known = journal.mixes.get(key);
     if (known !== undefined) return known;
-    opened.current ??= await EndToEnd.open(plan.model, text, device, path.join(folder, 'end-to-end'), budget, () =>
-      watch.throwIfCancelled(),
+    opened.current ??= await EndToEnd.open(
+      plan.model,
+      text,
+      device,
+      path.join(folder, 'end-to-end'),
+      budget,
+      () => watch.throwIfCancelled(),
+      governor,
     );
     const figures = await opened.current.measureModel(assembledModel(plan, dir, chosen));
     const { mean_kld, perplexity, perplexityBefore } = figures;

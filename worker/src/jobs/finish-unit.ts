@@ -16,7 +16,7 @@ import { loadCopies, type ReaderOn, type WeightCopies } from '../checkpoint/weig
 import { Sidecar } from '../report/sidecar.js';
 import type { RunContext } from '../run-context.js';
 import { layersWithNewBias, zeroBiases } from './correct-layer.js';
-import type { WorkUnit } from './layer-jobs.js';
+import { describeUnit, type WorkUnit } from './layer-jobs.js';
 import { quantizeOperations } from './operations-estimate.js';
 import { QuantizedSoFar, stepsOf } from './quantized-so-far.js';
 import { checkFinite } from './quantize-unit.js';
@@ -50,7 +50,7 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
   const sidecar = new Sidecar(`blocks/${threeDigits(unit.index)}.arrays.bin`);
   const transformed =
     unit.transforms.length > 0
-      ? await context.stage('transform', unit.block, detail(unit), () => transformUnit({ ...input, copies, sidecar }))
+      ? await context.stage('transform', unit.block, describeUnit(unit), () => transformUnit({ ...input, copies, sidecar }))
       : { metrics: [], problems: [] };
   transformed.metrics.forEach((metrics) => context.transformFinished(metrics));
   transformed.problems.forEach((problem) => context.problem(problem));
@@ -72,8 +72,8 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
     const steps = pairs || input.oneHessianAtATime ? await stepsOf(unit, rows, copies) : [unit.layers];
     for (const step of steps) {
       using statistics =
-        rows && (await context.stage('calibrate', unit.block, detail(unit), () => observeUnit(input, step, rows, copies, soFar)));
-      const done = await context.stage('quantize', unit.block, detail(unit), () =>
+        rows && (await context.stage('calibrate', unit.block, describeUnit(unit), () => observeUnit(input, step, rows, copies, soFar)));
+      const done = await context.stage('quantize', unit.block, describeUnit(unit), () =>
         quantizeSpread({
           layers: step,
           pruning: unit.pruning,
@@ -96,7 +96,7 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
   const zeros = zeroBiases(zerosIn(input), quantized, copies.first);
   try {
     const tensors = [...quantized, ...zeros, ...transformedTensors(unit, copies.first, quantized)];
-    const shard = await context.stage('write', unit.block, detail(unit), () => writeShard(input, tensors, sidecar));
+    const shard = await context.stage('write', unit.block, describeUnit(unit), () => writeShard(input, tensors, sidecar));
     return { unit: unit.index, shard, layers, transforms: transformed.metrics, problems };
   } finally {
     for (const { tensor } of [...quantized, ...zeros]) tensor.dispose();
@@ -106,8 +106,6 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
 /** Layers of the unit that get a bias. */
 const zerosIn = ({ context, unit }: UnitInput): LayerPlan[] => layersWithNewBias(context.plan, unit.block);
 
-const detail = (unit: WorkUnit): string =>
-  unit.block === null ? unit.layers.map((layer) => layer.name).join(', ') : `block ${unit.block}`;
 const threeDigits = (n: number): string => String(n).padStart(3, '0');
 
 const layersOn = (device: number, placed: readonly LayerGroup[]): LayerPlan[] =>

@@ -41,6 +41,9 @@ export interface WorkUnit {
   transforms: (MappingOf<SmoothQuantPlan> | MappingOf<AwqPlan>)[];
 }
 
+export const describeUnit = ({ block, layers }: Pick<WorkUnit, 'block' | 'layers'>): string =>
+  block === null ? layers.map(({ name }) => name).join(', ') : `block ${block}`;
+
 /** Mappings whose statistics come from one pass of the rows: neighbours of one kind. */
 export type TransformPass =
   { name: 'smoothquant'; mappings: MappingOf<SmoothQuantPlan>[] } | { name: 'awq'; mappings: MappingOf<AwqPlan>[] };

@@ -6,6 +6,7 @@ import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { processBytes } from '../../../schemas/src/process-bytes.js';
 import { roomForRun } from '../../../schemas/src/room-for-run.js';
 import type { NativeDevice } from '../native-core.js';
+import type { Device } from '../tensor/tensor.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
 
 /** Control groups counted in. */
@@ -16,10 +17,7 @@ export const availableMemory = (plan: Pick<QuantizationPlan, 'max_memory_bytes'>
   Math.min(freeHostMemory(), plan.max_memory_bytes ?? Infinity);
 
 /** What the native core may take of the device, 0: no limit. A CPU's tensors share max_memory with the process around them. */
-export function deviceLimit(
-  plan: Pick<QuantizationPlan, 'max_memory_bytes' | 'max_device_memory_bytes'>,
-  kind: NativeDevice['kind'],
-): number {
+function deviceLimit(plan: Pick<QuantizationPlan, 'max_memory_bytes' | 'max_device_memory_bytes'>, kind: NativeDevice['kind']): number {
   if (kind === 'cuda') return plan.max_device_memory_bytes ?? 0;
   return plan.max_memory_bytes === null ? 0 : Math.max(1, plan.max_memory_bytes - processBytes);
 }
@@ -45,8 +43,31 @@ export function checkMemory(plan: Pick<QuantizationPlan, 'estimate' | 'max_memor
   };
 }
 
-/** What the tensors of a run may take where memory is short: without a limit the system would run out, and the run could give nothing up. */
-export const shortLimit = (plan: Pick<QuantizationPlan, 'max_memory_bytes'>): number => Math.max(1, availableMemory(plan) - processBytes);
+/** Where memory is short there is a limit even if nobody asks for one: without it the system would run out, and the run could give nothing up. */
+export function limitMemory(
+  plan: Pick<QuantizationPlan, 'estimate' | 'max_memory_bytes' | 'max_device_memory_bytes'>,
+  devices: readonly Device[],
+): void {
+  const available = availableMemory(plan);
+  for (const { native } of devices) {
+    const isShort = native.kind === 'cpu' && plan.estimate.peak_memory_bytes > available;
+    native.limitMemory(isShort ? Math.max(1, available - processBytes) : deviceLimit(plan, native.kind));
+  }
+}
+
+/** `work` under such a limit, which ends with it. */
+export async function withinMemory<T>(
+  plan: Parameters<typeof limitMemory>[0],
+  devices: readonly Device[],
+  work: () => Promise<T>,
+): Promise<T> {
+  limitMemory(plan, devices);
+  try {
+    return await work();
+  } finally {
+    for (const { native } of devices) native.limitMemory(0);
+  }
+}
 
 /** Shards of an unfinished run are not written again, or make room when the run folder begins anew. */
 export async function checkDisk(needed: number, dir: string, work: string): Promise<void> {

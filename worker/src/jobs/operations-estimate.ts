@@ -1,5 +1,6 @@
 // Multiply-adds of the parts of a run: what progress and the time left are told from.
 import type { AwqPlan, LayerPlan, QuantizationPlan, QuantizerPlan } from '../../../schemas/src/generated/plan.js';
+import { needsPairs } from '../../../schemas/src/modifiers.js';
 import { evaluationKinds, evaluationOperations } from './evaluation-estimate.js';
 import type { MappingOf, WorkUnit } from './layer-jobs.js';
 
@@ -14,6 +15,10 @@ export const inputsOf = (layers: readonly LayerPlan[]): Map<string, number> =>
   new Map(
     layers.map(({ role, columns }) => [`${columns} ${role.replace(/^(k|v)_proj$/, 'q_proj').replace(/^up_proj$/, 'gate_proj')}`, columns]),
   );
+
+/** Bytes of the Hessians of a unit that one pass of the rows would sum; none where each has its own pass anyway. */
+export const hessiansOf = ({ block, layers }: WorkUnit): number[] =>
+  block === null || layers.some(needsPairs) ? [] : [...inputsOf(layers).values()].map((columns) => 4 * columns ** 2);
 
 /** Hessians of the inputs, half of each because it is symmetric. */
 export function observeOperations(unit: WorkUnit, n_tokens: number): number {

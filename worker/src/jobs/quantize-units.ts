@@ -17,9 +17,9 @@ import { hashOfTokens } from '../report/run-lock.js';
 import type { RunContext } from '../run-context.js';
 import { expectWork, observeWork } from './expected-work.js';
 import { finishUnit } from './finish-unit.js';
-import type { WorkUnit } from './layer-jobs.js';
+import { describeUnit, type WorkUnit } from './layer-jobs.js';
 import { availableMemory } from './memory-estimate.js';
-import { forwardOperations, inputsOf } from './operations-estimate.js';
+import { forwardOperations, hessiansOf } from './operations-estimate.js';
 import type { RunJournal } from './run-journal.js';
 import { WrittenModel } from './written-model.js';
 
@@ -145,10 +145,3 @@ async function finish(
   context.throwIfCancelled();
   await journal.append(await finishUnit({ context, unit, source, rows, oneHessianAtATime }));
 }
-
-/** Bytes of those of a unit that one pass of the rows would sum; none where each has its own pass anyway. */
-const hessiansOf = ({ block, layers }: WorkUnit): number[] =>
-  block === null || layers.some(needsPairs) ? [] : [...inputsOf(layers).values()].map((columns) => 4 * columns ** 2);
-
-const describeUnit = (unit: WorkUnit): string =>
-  unit.block === null ? unit.layers.map((layer) => layer.name).join(', ') : `block ${unit.block}`;

@@ -20,7 +20,7 @@ import { missingMemory, type MissingMemory } from './missing-memory.js';
 export interface HeldByRows {
   tokens: TokenBatches;
   /** Get the smaller batches. */
-  rows: SpreadRows;
+  rows: Pick<SpreadRows, 'parts'>;
   /** Sums over these batches must be the same in every run: they are never halved. */
   keepsBatches?: boolean;
 }
@@ -40,6 +40,10 @@ export interface GovernedWork {
   hasLogits?: boolean;
   /** Bytes of the Hessians that the work sums in one pass of the rows; it sums them in as many passes where `oneHessianAtATime` says so. */
   hessians?: readonly number[];
+  /** Of several that are held those whose batches it passes; the first where it is left out. */
+  tokens?: TokenBatches;
+  /** A tape writes the pass down, and knows nothing of pieces of a sequence. */
+  isRecorded?: boolean;
   /** No batches are cut for it, so that what the run computes otherwise stays the same to the bit. */
   sparesBatches?: boolean;
 }
@@ -96,7 +100,7 @@ export class MemoryGovernor {
   /** What was done, as a sentence; null when nothing is left. */
   private async giveUp(
     missing: MissingMemory,
-    { hasLogits = false, hessians = [], sparesBatches = false }: GovernedWork,
+    { hasLogits = false, hessians = [], sparesBatches = false, tokens, isRecorded = false }: GovernedWork,
   ): Promise<string | null> {
     const { parts } = this;
     if (missing.where === 'host') {
@@ -124,7 +128,8 @@ export class MemoryGovernor {
     }
     // Before batches: more passes change no bit of a result, and smaller batches are no help to what quantizes.
     if (hessians.length > 1 && !this.oneHessianAtATime) return this.passOften(hessians);
-    return (sparesBatches ? null : await this.halve()) ?? this.passInPieces(sparesBatches);
+    const halved = sparesBatches ? null : await this.halve(tokens);
+    return halved ?? (isRecorded ? null : this.passInPieces(sparesBatches));
   }
 
   private passOften(hessians: readonly number[]): string {
@@ -132,8 +137,8 @@ export class MemoryGovernor {
     return `Hessians are summed one at a time, in ${hessians.length} passes of the rows through a block: ${bytesText(Math.max(...hessians))} at most in place of ${bytesText(sumOf(hessians))}.`;
   }
 
-  private async halve(): Promise<string | null> {
-    const first = this.held.find(({ keepsBatches = false }) => !keepsBatches);
+  private async halve(wanted?: TokenBatches): Promise<string | null> {
+    const first = this.held.find(({ keepsBatches = false, tokens }) => !keepsBatches && tokens === (wanted ?? tokens));
     if (first === undefined) return null;
     const { tokens, rows } = first;
     // All pass the same batches: what lies in each cache is cut where they are.
