@@ -107,7 +107,7 @@ async function prepare(context: RunContext): Promise<RunJournal> {
     context.problem({
       code: 'run-begun-anew',
       severity: 'warning',
-      message: `The run begins anew, and ${journal.begunAnew.n_finished} finished blocks and layers in ${runDir} are lost, because ${journal.begunAnew.reason}. A run goes on where it was with the devices and the version that it began with.`,
+      message: `The run begins anew, and ${journal.begunAnew.n_finished} finished blocks and layers in ${runDir} are lost, because ${journal.begunAnew.reason}. A run goes on where it was with the model, the devices and the version that it began with.`,
       layer: null,
       recipe_path: null,
     });

@@ -1,6 +1,6 @@
 // The analysis of a real model: its figures are those of whole runs that quantize the layer alone, and an interrupted one ends the same.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fisherCost } from '../../../schemas/src/analysis-measures.js';
@@ -12,6 +12,7 @@ import { outliersOf } from '../../../worker/src/observers/column-moments.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
 import { failureCode } from '../../support/failures.js';
 import { withDevice } from '../../support/native-device.js';
+import { negateWeights } from '../../support/negate-weights.js';
 import { planIn } from '../../support/recipe-fixture.js';
 import { sharedPath, skipWithoutShared } from '../../support/shared.js';
 import { inTemporaryFolder, runToCompletion } from '../../support/worker-run.js';
@@ -148,6 +149,21 @@ test(
       const resumed = await analyzed(other, [2, 4], false);
       assert.equal(readFileSync(path.join(resumed.dir, 'sensitivity.json'), 'utf8'), whole);
     }),
+);
+
+test('other weights under the same plan: what was found of the weights before counts for nothing', { skip: skipWithoutShared }, () =>
+  inTemporaryFolder(async (dir) => {
+    const model = path.join(dir, 'model');
+    cpSync(sharedPath('data', 'models', 'stories260K'), model, { recursive: true });
+    const recipe = gptq('"re:.*layers.1.*q_proj"').replace(
+      JSON.stringify(sharedPath('data', 'models', 'stories260K')),
+      JSON.stringify(model),
+    );
+    const resumed = async (): Promise<number> => (await analyzed(await planIn(dir, recipe), [4], false)).resumed;
+    assert.deepEqual([await resumed(), await resumed()], [0, 1]);
+    negateWeights(path.join(model, 'model.safetensors'));
+    assert.deepEqual([await resumed(), await resumed()], [0, 1]);
+  }),
 );
 
 test('gradients that cannot be had do not have every candidate measured again', { skip: skipWithoutShared }, () =>

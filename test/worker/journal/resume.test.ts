@@ -8,6 +8,7 @@ import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { runRequest, type RunParams, type RunResult } from '../../../schemas/src/protocol/client-worker.js';
 import type { RunEvent } from '../../../schemas/src/run-event.js';
 import { RUNNING_FILE } from '../../../schemas/src/unfinished-run.js';
+import { negateWeights } from '../../support/negate-weights.js';
 import { sharedPath, skipWithoutShared } from '../../support/shared.js';
 import { inTemporaryFolder, resolvePlan, runPlan, runToCompletion, startWorker, type EventOf } from '../../support/worker-run.js';
 
@@ -136,6 +137,46 @@ test('another plan in the same run folder begins anew', { skip }, () =>
     };
     const { events } = await runToCompletion(other);
     assert.equal(began(events).resumed_blocks, 0);
+  }),
+);
+
+const begunAnew = (events: readonly RunEvent[]): string[] =>
+  events.flatMap((event) => (event.kind === 'problem' && event.problem.code === 'run-begun-anew' ? [event.problem.message] : []));
+
+test('other weights or another tokenizer under the same plan: the run begins anew, and names the file', { skip }, () =>
+  inTemporaryFolder(async (dir) => {
+    const [model, tuned] = [path.join(dir, 'model'), path.join(dir, 'tuned')];
+    for (const folder of [model, tuned]) cpSync(sharedPath('data', 'models', 'stories260K'), folder, { recursive: true });
+    negateWeights(path.join(tuned, 'model.safetensors'));
+    const calibration = {
+      dataset: sharedPath('data', 'text', 'tinystories-calibration.jsonl'),
+      num_calibration_samples: 8,
+      max_seq_length: 64,
+    };
+    const [output, fresh] = [path.join(dir, 'out'), path.join(dir, 'fresh')];
+    const planFor = (folder: string, out: string): Promise<QuantizationPlan> =>
+      resolvePlan({ recipe, model: folder, output: out, calibration });
+    const mustBeginAnew = async (folder: string, file: string): Promise<void> => {
+      await runToCompletion(await planFor(folder, fresh));
+      const { events } = await runToCompletion(await planFor(folder, output));
+      assert.equal(began(events).resumed_blocks, 0);
+      assert.ok(weightsOf(output).equals(weightsOf(fresh)));
+      assert.deepEqual(begunAnew(events), [
+        `The run begins anew, and 5 finished blocks and layers in ${output}.run are lost, because they were not computed from ${path.join(folder, file)} as it is now. A run goes on where it was with the model, the devices and the version that it began with.`,
+      ]);
+      for (const out of [fresh, output]) for (const made of [out, `${out}.run`]) rmSync(made, { recursive: true });
+    };
+
+    await finishedBlocks(await planFor(model, output));
+    await mustBeginAnew(tuned, 'model.safetensors');
+
+    await finishedBlocks(await planFor(model, output));
+    negateWeights(path.join(model, 'model.safetensors'));
+    await mustBeginAnew(model, 'model.safetensors');
+
+    await finishedBlocks(await planFor(model, output));
+    appendFileSync(path.join(model, 'tokenizer.json'), '\n');
+    await mustBeginAnew(model, 'tokenizer.json');
   }),
 );
 

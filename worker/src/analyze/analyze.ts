@@ -21,6 +21,7 @@ import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { copiesLoader, partLoader } from '../evaluate/model-pass.js';
 import { describeUnit, isStored, planUnits, type WorkUnit } from '../jobs/layer-jobs.js';
 import { availableMemory, checkDisk, withinMemory } from '../jobs/memory-estimate.js';
+import { stateOfModel } from '../jobs/model-state.js';
 import { hessiansOf } from '../jobs/operations-estimate.js';
 import { stepsOf } from '../jobs/quantized-so-far.js';
 import { hashOfWork } from '../jobs/run-journal.js';
@@ -67,7 +68,7 @@ export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
   await verifyModelFiles(plan.model);
   const dir = analysisDir(plan);
   const text = endToEnd ? measuredText(plan) : null;
-  const journal = await AnalysisJournal.open(dir, analysisWork(plan, text, kind, version));
+  const journal = await AnalysisJournal.open(dir, await analysisWork(plan, text, kind, version));
   const analysis = new Analysis(input, layers, journal);
   const found = await withinMemory(plan, [input.device], () => inTemporaryFolder(dir, (folder) => analysis.run(folder, text)));
   await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits, fisher: analysis.fisher });
@@ -75,9 +76,14 @@ export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
 }
 
 /** Hash of what decides the figures of an analysis. */
-export const analysisWork = (plan: QuantizationPlan, text: DatasetPlan | null, kind: 'cpu' | 'cuda', version: string): string =>
+export const analysisWork = async (
+  plan: QuantizationPlan,
+  text: DatasetPlan | null,
+  kind: 'cpu' | 'cuda',
+  version: string,
+): Promise<string> =>
   createHash('sha256')
-    .update(JSON.stringify([hashOfWork(plan, kind, version), text]))
+    .update(JSON.stringify([hashOfWork(plan, kind, version), text, await stateOfModel(plan.model)]))
     .digest('hex');
 
 /** Rows on their way through the model, and what is measured at each layer. */

@@ -94,7 +94,7 @@ async function search(input: SearchInput, governor: MemoryGovernor): Promise<Bit
 
 async function findJournal({ plan, kind, version }: SearchInput, dir: string, text: DatasetPlan): Promise<AnalysisJournal> {
   for (const measured of [text, null]) {
-    const found = await AnalysisJournal.find(dir, analysisWork(plan, measured, kind, version));
+    const found = await AnalysisJournal.find(dir, await analysisWork(plan, measured, kind, version));
     if (found !== null) return found;
   }
   throw runFailure.analysisMissing(dir, 'it is absent, or of another recipe, model, calibration, kind of device or version');

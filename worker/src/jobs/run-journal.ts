@@ -1,6 +1,6 @@
 // The run folder's memory: what is finished, so that a killed run continues where it was and ends with the same bytes.
 //
-//   run.json         which work this folder belongs to (a hash of everything that decides the bytes)
+//   run.json         which work this folder belongs to (a hash of what the plan says, and the state of the model's files)
 //   journal.jsonl    one line per finished unit: its shard, the shard's hash, its metrics and problems
 //   canary.json      what the canary has measured behind them
 //   blocks/NNN.*     the shards and the sidecar arrays of the units
@@ -12,6 +12,7 @@ import type { ModelTensor, QuantizationPlan } from '../../../schemas/src/generat
 import type { LayerMetrics, RunProblem, TransformMetrics } from '../../../schemas/src/generated/report.js';
 import { makeFolder, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
 import { appendToJournal, readJournal, rewriteJournal } from '../checkpoint/journal-file.js';
+import { changedFile, stateOfModel, type ModelState } from './model-state.js';
 
 export interface FinishedUnit {
   unit: number;
@@ -23,10 +24,11 @@ export interface FinishedUnit {
 }
 
 interface RunIdentity {
-  run_version: 1;
+  run_version: 2;
   work: string;
-  /** Which devices its rows were spread over. Absent in folders of earlier versions. */
-  device?: string;
+  model: ModelState;
+  /** Which devices its rows were spread over. */
+  device: string;
   bitwright_version: string;
 }
 
@@ -37,7 +39,7 @@ export interface BegunAnew {
   reason: string;
 }
 
-/** SHA-256 over what decides the bytes of the shards. Threads, memory, evaluation and the place of the output do not. */
+/** SHA-256 over what of the plan decides the bytes of the shards. Threads, memory, evaluation and the place of the output do not. */
 export function hashOfWork(plan: QuantizationPlan, device: string, version: string): string {
   const { plan_version, model, layers, transforms, pruning, calibration, seed } = plan;
   const { dir: _dir, ...facts } = model;
@@ -58,25 +60,30 @@ export class RunJournal {
 
   /** Continues the folder when it holds the same work, else begins it anew. */
   static async open(dir: string, plan: QuantizationPlan, device: string, version: string): Promise<RunJournal> {
-    const work = hashOfWork(plan, device, version);
+    const now: RunIdentity = {
+      run_version: 2,
+      work: hashOfWork(plan, device, version),
+      model: await stateOfModel(plan.model),
+      device,
+      bitwright_version: version,
+    };
     try {
       await makeFolder(path.join(dir, 'blocks'));
     } catch (error) {
       throw writeFailure(dir, error, 'a folder');
     }
     const known = await readIdentity(dir);
-    const finished = known?.work === work ? await verifyUnits(dir) : [];
-    if (known !== null && finished.length > 0) {
+    const reasons = known && whyAnew(known, now, plan);
+    const finished = reasons === null ? [] : await verifyUnits(dir);
+    if (reasons?.length === 0 && finished.length > 0) {
       await rewriteJournal(journalIn(dir), finished);
       return new RunJournal(dir, finished, null);
     }
-    const begunAnew = known === null || known.work === work ? null : await whyAnew(dir, known, plan, device, version);
     for (const name of ['journal.jsonl', 'canary.json', 'report.json', 'lock.json', 'blocks', 'checkpoint', 'rotated'])
       await rm(path.join(dir, name), { recursive: true, force: true });
     await makeFolder(path.join(dir, 'blocks'));
-    const identity: RunIdentity = { run_version: 1, work, device, bitwright_version: version };
-    await writeTextDurably(path.join(dir, 'run.json'), `${JSON.stringify(identity, null, 2)}\n`);
-    return new RunJournal(dir, [], begunAnew);
+    await writeTextDurably(path.join(dir, 'run.json'), `${JSON.stringify(now, null, 2)}\n`);
+    return new RunJournal(dir, [], reasons && finished.length > 0 ? { n_finished: finished.length, reason: reasons.join(', and ') } : null);
   }
 
   /** The unit counts as finished when its line is on the disk. */
@@ -92,29 +99,25 @@ export class RunJournal {
   }
 }
 
-/** The same recipe and model on other devices or by another version of the program; null where nothing is lost. */
-async function whyAnew(
-  dir: string,
-  known: RunIdentity,
-  plan: QuantizationPlan,
-  device: string,
-  version: string,
-): Promise<BegunAnew | null> {
-  if (known.device === undefined || hashOfWork(plan, known.device, known.bitwright_version) !== known.work) return null;
-  const n_finished = (await verifyUnits(dir)).length;
-  if (n_finished === 0) return null;
-  const reasons = [
-    ...(known.device === device
+/** What stands in the way of what is finished, where the recipe asks for the same; null where it asks for other work. */
+function whyAnew(known: RunIdentity, now: RunIdentity, plan: QuantizationPlan): string[] | null {
+  if (hashOfWork(plan, known.device, known.bitwright_version) !== known.work) return null;
+  const changed = changedFile(known.model, now.model);
+  return [
+    ...(known.device === now.device
       ? []
-      : [`they were computed on ${known.device}, and this run works on ${device}, which adds up its sums in another order`]),
-    ...(known.bitwright_version === version ? [] : [`they were computed by Bitwright ${known.bitwright_version}, and this is ${version}`]),
+      : [`they were computed on ${known.device}, and this run works on ${now.device}, which adds up its sums in another order`]),
+    ...(known.bitwright_version === now.bitwright_version
+      ? []
+      : [`they were computed by Bitwright ${known.bitwright_version}, and this is ${now.bitwright_version}`]),
+    ...(changed === null ? [] : [`they were not computed from ${changed} as it is now`]),
   ];
-  return { n_finished, reason: reasons.join(', and ') };
 }
 
 async function readIdentity(dir: string): Promise<RunIdentity | null> {
   try {
-    return JSON.parse(await readFile(path.join(dir, 'run.json'), 'utf8')) as RunIdentity;
+    const identity = JSON.parse(await readFile(path.join(dir, 'run.json'), 'utf8')) as RunIdentity | null;
+    return identity?.run_version === 2 ? identity : null;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return null;
     throw error;
