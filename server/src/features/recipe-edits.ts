@@ -49,15 +49,18 @@ export function appliedTo(document: RecipeDocument, edits: readonly TextReplacem
     .reduce((text, { begin, end, newText }) => text.slice(0, begin) + newText + text.slice(end), document.text);
 }
 
-/** null when the place is not in the text (a merge key brought it in, or it was edited away). */
+/** null when the place is not in the text (a merge key or an alias brought it in, or it was edited away). */
 export function textReplacement(document: RecipeDocument, edit: RecipeEdit): TextReplacement | null {
   if (edit.kind === 'replace-range') return { range: edit.range, newText: edit.text };
   if (!document.has(edit.path)) return null;
   const replacement = replace(document, isJson(document.text) ? jsonEdit(edit) : edit);
   return replacement === null || takesAnchor(document, replacement.span)
     ? null
-    : { range: document.rangeOfSpan(replacement.span), newText: replacement.text };
+    : { range: document.rangeOfSpan(replacement.span), newText: withLineEndsOf(document, replacement.text) };
 }
+
+const withLineEndsOf = ({ text }: RecipeDocument, lines: string): string =>
+  text.includes('\r\n') ? lines.replace(/\r?\n/g, '\r\n') : lines;
 
 /** What a recipe in JSON must be given to stay one. */
 function jsonEdit(edit: PlacedEdit): PlacedEdit {
@@ -135,14 +138,10 @@ function entrySpan(document: RecipeDocument, path: RecipePath): Span {
   return { begin, end: trimmed(document, document.spanOf(path, 'value')).end };
 }
 
-function isFlow(document: RecipeDocument, path: RecipePath): boolean {
-  return path.length > 0 && /[[{]/.test(document.text[document.spanOf(path, 'value').begin] ?? '');
-}
-
 function removal(document: RecipeDocument, path: RecipePath): Replacement {
   const { text } = document;
   const { begin, end } = entrySpan(document, path);
-  if (isFlow(document, path.slice(0, -1))) {
+  if (document.styleOf(path.slice(0, -1)) === 'flow') {
     const following = /^\s*,\s*/.exec(text.slice(end));
     if (following !== null) return { span: { begin, end: end + following[0].length }, text: '' };
     const leading = /,\s*$/.exec(text.slice(0, begin));
@@ -159,13 +158,16 @@ function removal(document: RecipeDocument, path: RecipePath): Replacement {
   return { span: { begin: lineStart, end: stop }, text: '' };
 }
 
-function keyInsertion(document: RecipeDocument, path: RecipePath, key: string, value: string): Replacement {
+function keyInsertion(document: RecipeDocument, path: RecipePath, key: string, value: string): Replacement | null {
   const { text } = document;
   const mapping = document.valueAt(path);
   const keys = typeof mapping === 'object' && mapping !== null ? Object.keys(mapping).filter((name) => document.has([...path, name])) : [];
-  if (isFlow(document, path)) {
+  const style = document.styleOf(path);
+  if (style === 'alias') return null;
+  if (style === 'flow') {
     // Right behind the last entry: a comma or a comment may follow it.
     if (keys.length > 0) return { span: pointAt(endOfEntries(document, path, keys)), text: `, ${key}: ${value}` };
+    if (path.length === 0) return null;
     const opening = document.spanOf(path, 'value').begin + 1;
     const isAlone = /^\s*[}\]]/.test(text.slice(opening));
     return { span: pointAt(opening), text: `${key}: ${value}${isAlone ? '' : ', '}` };
@@ -193,10 +195,12 @@ function itemAddition(document: RecipeDocument, path: RecipePath, item: string):
   const list = document.valueAt(path);
   if (list === null || list === undefined)
     return { span: pointAt(afterColon(document, path)), text: `${colonFor(document, path)} [${item}]` };
+  const style = document.styleOf(path);
+  if (style === 'alias') return null;
   const span = trimmed(document, document.spanOf(path, 'value'));
   // A lone string stands for a list of one.
   if (!Array.isArray(list)) return { span, text: `[${text.slice(span.begin, span.end)}, ${item}]` };
-  if (isFlow(document, path)) return { span: pointAt(span.end - 1), text: list.length > 0 ? `, ${item}` : item };
+  if (style === 'flow') return { span: pointAt(span.end - 1), text: list.length > 0 ? `, ${item}` : item };
   const lead = text.slice(lineStartOf(text, span.begin), document.spanOf([...path, 0], 'value').begin);
   const indent = /^\s*/.exec(lead)?.[0] ?? '';
   return { span: pointAt(span.end), text: `\n${indent}- ${item}` };

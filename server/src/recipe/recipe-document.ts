@@ -1,5 +1,5 @@
 // The parsed recipe with ranges: plain value, path ↔ range, offset → path. Ranges are attached to problems here, late, from their path.
-import { isMap, isPair, isScalar, isSeq } from 'yaml';
+import { isAlias, isCollection, isMap, isPair, isScalar, isSeq } from 'yaml';
 import type { Document, Node, Pair, Range, LineCounter } from 'yaml';
 import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
 import type { Problem, RecipePath, TextRange } from '../../../schemas/src/problem.js';
@@ -60,6 +60,13 @@ export class RecipeDocument {
   /** Whether the text itself holds this path (a value that a merge key brings in does not). */
   has(path: RecipePath): boolean {
     return path.length === 0 || this.find(path) !== null;
+  }
+
+  /** Whether what stands at a path is between braces or brackets, in lines of its own, or an alias of what stands elsewhere. */
+  styleOf(path: RecipePath): 'flow' | 'block' | 'alias' {
+    const value = this.find(path)?.value;
+    if (isAlias(value)) return 'alias';
+    return isCollection(value) && value.flow === true ? 'flow' : 'block';
   }
 
   rangeOfSpan(span: Span): TextRange {

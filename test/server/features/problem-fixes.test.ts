@@ -188,3 +188,55 @@ test('choices are left out of fix-all', async () => {
   const text = applyEdits(document, fixAll(document, problems));
   assert.match(text, /scheme: W8A8, ignore: \[lm_head\], config_groups/);
 });
+
+const static8 = '{targets: [Linear], weights: {num_bits: 8}, input_activations: {num_bits: 8, strategy: tensor, dynamic: false}}';
+
+test('a recipe that is one mapping in braces keeps its other keys when one goes or comes', async () => {
+  const modifiers = 'quant_stage: {quant_modifiers: {QuantizationModifier: {scheme: W8A8, ignore: [lm_head]}}}';
+  const fixed = async (text: string, title: string): Promise<string> => {
+    const { document, problems } = await check(text);
+    const fix = quickFixes(document, problems, document.rangeOfSpan({ begin: 0, end: text.length })).find((one) => one.title === title);
+    assert.ok(fix, title);
+    return applyEdits(document, fix.edits);
+  };
+  const first = `{model: ./, calibration: {dataset: rows.jsonl}, output: {dir: ../out}, ${modifiers}}\n`;
+  assert.equal(await fixed(first, 'Remove calibration'), first.replace('calibration: {dataset: rows.jsonl}, ', ''));
+  // The comma of the last entry is that before it.
+  const last = `# the head\n{\n  model: ./, output: {dir: ../out}, ${modifiers},\n  calibration: {dataset: rows.jsonl}\n}\n`;
+  assert.equal(await fixed(last, 'Remove calibration'), last.replace(',\n  calibration: {dataset: rows.jsonl}', ''));
+});
+
+test('what stands elsewhere, behind an alias, is not changed in the place of the alias', async () => {
+  const head = `x_args:\n  - &groups {g: ${static8}}\n  - &cache {num_bits: 8, type: float, strategy: tensor, dynamic: false}\n  - &left [lm_head]\nmodel: ./\noutput: {dir: ../out}\ncalibration: {dataset: rows.jsonl}\n`;
+  const modifiers = 'quant_stage:\n  quant_modifiers:\n    QuantizationModifier:\n';
+  for (const fields of [
+    'kv_cache_scheme: *cache',
+    'config_groups: *groups',
+    'config_groups: {g: {targets: [Linear], weights: {num_bits: 4, group_size: 48}}}',
+  ]) {
+    const text = `${head}${modifiers}      ignore: *left\n      ${fields}\n`;
+    const { document, problems } = await check(text);
+    for (const { edits, title } of quickFixes(document, problems, document.rangeOfSpan({ begin: 0, end: text.length }))) {
+      const after = await check(applyEdits(document, edits));
+      assert.deepEqual(
+        after.problems.filter(({ code }) => code === 'yaml-syntax' || code === 'unknown-observer'),
+        [],
+        `${title}: ${after.document.text}`,
+      );
+    }
+  }
+});
+
+test('line ends stay those of the recipe', async () => {
+  const text = recipe(
+    `    QuantizationModifier:\n      ignore:\n        - lm_head\n      config_groups:\n        g:\n          input_activations:\n            num_bits: 8\n            strategy: tensor\n            dynamic: false\n`,
+  ).replaceAll('\n', '\r\n');
+  const { document, problems } = await check(text);
+  const fix = quickFixes(document, problems, document.rangeOfSpan({ begin: 0, end: text.length })).find(({ title }) =>
+    title.startsWith('Set observer'),
+  );
+  assert.ok(fix);
+  const after = applyEdits(document, fix.edits);
+  assert.match(after, /dynamic: false\r\n {12}observer: static_minmax\r\n/);
+  assert.doesNotMatch(after, /[^\r]\n/);
+});
