@@ -1,6 +1,6 @@
 // The built command line: usage, exit codes, and what check, plan and inspect print. No worker takes part.
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -9,6 +9,7 @@ import type { ModelDescription } from '../../schemas/src/generated/plan.js';
 import type { ResolvePlanResult } from '../../schemas/src/protocol/client-server.js';
 import { commandLinePath, requireBuild, runBitwright } from '../support/bitwright-process.js';
 import { startLanguageServer } from '../support/language-server.js';
+import { tinyLlama, writeModel } from '../support/model-fixture.js';
 import { temporaryFolder, writeTinyLlama } from '../support/tiny-llama-folder.js';
 
 const folder = temporaryFolder('cli');
@@ -159,6 +160,20 @@ test('check of a folder: the recipes in it and below, by name; one without any d
   assert.match(empty.stdout, /recipe-unreadable .*it is a folder\. Give a file named \*\.quant\.yaml/);
 });
 
+const isRoot = process.getuid?.() === 0 && 'root may list every folder';
+
+test('check of a folder with one below that this account may not list: that is a problem of it, not a bug', { skip: isRoot }, async () => {
+  const tree = path.join(folder, 'partly');
+  mkdirSync(path.join(tree, 'closed'), { recursive: true });
+  writeFileSync(path.join(tree, 'one.quant.yaml'), recipe('{scheme: W8A8, ignore: [lm_head]}').replace('model: model', 'model: ../model'));
+  chmodSync(path.join(tree, 'closed'), 0);
+  const { code, stdout } = await run('check', 'partly');
+  chmodSync(path.join(tree, 'closed'), 0o700);
+  assert.equal(code, 1);
+  assert.match(stdout, /^partly\/closed:1:1 error recipe-unreadable .*this account may not read it\. Change its permissions\.$/m);
+  assert.match(stdout, /^2 recipes: 1 error$/m);
+});
+
 test('what an option replaced is reported at the option, not at the recipe line that it replaced', async () => {
   const { code, stdout } = await run('check', 'good.quant.yaml', '--model', 'nowhere');
   assert.equal(code, 1);
@@ -210,6 +225,31 @@ test('inspect: text, JSON, and a folder that is no model', async () => {
   const none = await run('inspect', 'nowhere');
   assert.equal(none.code, 1);
   assert.match(none.stderr, /model-not-found/);
+});
+
+test('inspect of one file: what its header says, and why where that cannot be followed', async () => {
+  const { code, stdout } = await run('inspect', 'model/model.safetensors');
+  assert.equal(code, 0);
+  assert.match(stdout, /^Tensors +\d+, [\d,]+ values in /m);
+  assert.match(stdout, /^ {2}model\.layers\.\{0–1\}\.mlp\.down_proj\.weight +F32 +64 × 176 /m);
+  const json = JSON.parse((await run('inspect', '--json', 'model/model.safetensors')).stdout) as { format: string };
+  assert.equal(json.format, 'safetensors');
+  writeFileSync(path.join(folder, 'half.gguf'), 'GGUF');
+  const half = await run('inspect', 'half.gguf');
+  assert.equal(half.code, 1);
+  assert.match(half.stderr, /^half\.gguf is not sound: .+\. Download or export it again\.$/m);
+  const layer = await run('inspect', 'model/model.safetensors', '--layer', 'lm_head');
+  assert.equal(layer.code, 2);
+  assert.match(layer.stderr, /--layer is for a model folder, and model\/model\.safetensors is a file/);
+});
+
+test('inspect --layer of a head without a tensor of its own says whose it shares', async () => {
+  const { config, tensors } = tinyLlama({ config: { tie_word_embeddings: true } });
+  const { 'lm_head.weight': _head, ...others } = tensors;
+  writeModel(path.join(folder, 'tied'), { config, tensors: others });
+  const { code, stderr } = await run('inspect', 'tied', '--layer', 'lm_head');
+  assert.equal(code, 1);
+  assert.match(stderr, /^lm_head of .*tied has no tensor of its own: it shares that of the embedding\. Name the embedding\.$/m);
 });
 
 test('inspect --layer of a name that the model lacks names similar ones', async () => {

@@ -68,6 +68,15 @@ test('evaluate --json: a model of zero weights finds every token equally likely'
   assert.ok(Math.abs(result.nll - 120 * Math.log(tinyLlama.vocabulary)) < 1e-3, String(result.nll));
 });
 
+test('evaluate of more tokens than the context has says what that measures, as the editor does', async () => {
+  writeFileSync(path.join(folder, 'short.txt'), 'a\n');
+  const { stderr } = await run('evaluate', 'model', '--text', 'short.txt', '--max-seq-length', '100000');
+  assert.match(
+    stderr,
+    /^note {2}--max-seq-length 100000 is longer than the model's context of \d+ tokens: longer documents measure positions/m,
+  );
+});
+
 test('evaluate of a text that holds no rows is a failed run, with the file named', async () => {
   writeFileSync(path.join(folder, 'broken.jsonl'), '{"text": \n');
   const { code, stdout, stderr } = await run('evaluate', 'uniform', '--text', 'broken.jsonl', '--json');

@@ -13,6 +13,34 @@ const memoryLines = (memory: Partial<RunReport['memory']>): string[] => {
   return lines.slice(first, lines.indexOf('Checkpoint  not written'));
 };
 
+test('a run that was stopped says so, and shows no size of a checkpoint that is not there', () => {
+  const report = { ...runReport(), quality: null };
+  const none = { output_dir: null, report_dir: null };
+  const n_layers = report.layers.filter(({ quantizer }) => quantizer !== null).length;
+  for (const [outcome, beginning] of [
+    ['cancelled', `Cancelled after ${n_layers} layers in `],
+    ['failed', `Failed after ${n_layers} layers in `],
+  ] as const) {
+    const lines = reportLines({ ...report, outcome }, none);
+    assert.ok(lines[1]?.startsWith(beginning), lines[1]);
+    assert.deepEqual(
+      lines.filter((line) => /^ +(before|weights )/.test(line)),
+      [],
+    );
+  }
+  const lines = reportLines(report, { output_dir: '/out', report_dir: null });
+  assert.ok(lines[1]?.startsWith(`Quantized ${n_layers} layers in `), lines[1]);
+  assert.ok(lines.some((line) => line.startsWith('  weights ')));
+});
+
+test('a run that has pruned and quantized nothing counts the pruned layers, and has its worst', () => {
+  const report = runReport();
+  const layers = report.layers.map((layer) => ({ ...layer, quantizer: null, scheme: null }));
+  const lines = reportLines({ ...report, layers }, { output_dir: '/out', report_dir: null });
+  assert.ok(lines[1]?.startsWith(`Pruned ${layers.length} layers in `), lines[1]);
+  assert.ok(lines.some((line) => line.startsWith('  worst layers ')));
+});
+
 test('one line on a CPU with room, and for reports that tell no more', () => {
   const one = ['Memory      181.0 MB at most (estimated 222.0 MB)'];
   assert.deepEqual(memoryLines({}), one);

@@ -1,7 +1,7 @@
 // `bitwright report`: the text, JSON and page of a run folder; what is missing is named.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import type { RunReport } from '../../schemas/src/generated/report.js';
@@ -42,6 +42,20 @@ test('the page holds everything, and its policy lets its own scripts alone run',
   assert.deepEqual(Object.keys(embedded.base64).sort(), ['blocks/000.arrays.bin', 'blocks/001.arrays.bin', 'blocks/depth.arrays.bin']);
   for (const [name, base64] of Object.entries(embedded.base64))
     assert.deepEqual(Buffer.from(base64, 'base64'), readFileSync(path.join(dir, name)));
+});
+
+test('a run that has not ended has no report yet, and what helps is said', async () => {
+  const began = path.join(folder, 'began.run');
+  mkdirSync(began);
+  writeFileSync(path.join(began, 'running.json'), '{}');
+  for (const name of ['began', 'began.run']) {
+    const { code, stderr } = await run(name);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^The run in .*began\.run has no report yet: it is at work, or was interrupted\. bitwright quantize with its recipe goes on/,
+    );
+  }
 });
 
 test('what is missing is named', async () => {

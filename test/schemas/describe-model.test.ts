@@ -1,6 +1,6 @@
 // What is told of a model folder that cannot be read: what is wrong, why, and what to do.
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { describeModel } from '../../schemas/src/model/describe-model.js';
@@ -73,6 +73,31 @@ test('config.json, index and shards that cannot be read or are no JSON', () =>
     writeFileSync(index, 'null');
     assert.match(await told(model), /index\.json has no weight_map\. Download it again\.$/);
     assert.match(await told(model, refusing(index)), /index\.json cannot be read: this account may not read it/);
+  }));
+
+test('shards that are not all there: each that is missing is named, with an index and without', () =>
+  inFolder({}, async (dir) => {
+    const model = path.join(dir, 'model');
+    const shard = (at: number): string => `model-0000${at}-of-00003.safetensors`;
+    renameSync(path.join(model, 'model.safetensors'), path.join(model, shard(2)));
+    const missing = (what: string): string =>
+      `model-file-missing: ${what} names 3 shards, and 2 of them are not there: ${shard(1)}, ${shard(3)}. Download the model completely.`;
+    assert.equal(await told(model), missing(shard(2)));
+    const index = path.join(model, 'model.safetensors.index.json');
+    writeFileSync(index, JSON.stringify({ weight_map: { a: shard(1), b: shard(2), c: shard(3) } }));
+    assert.equal(await told(model), missing('model.safetensors.index.json'));
+    writeFileSync(index, JSON.stringify({ weight_map: { a: shard(1), b: shard(2) } }));
+    assert.match(await told(model), /names 2 shards, and 1 of them is not there: model-00001-of-00003\.safetensors\./);
+  }));
+
+test('a file of another format is not led to its folder, which is no model either', () =>
+  inFolder({}, async (dir) => {
+    const file = path.join(dir, 'net.onnx');
+    writeFileSync(file, '');
+    assert.match(
+      await told(file),
+      /net\.onnx is a file, and a model is a folder with config\.json and safetensors files\. Name such a folder\.$/,
+    );
   }));
 
 test('weights without a config.json are told to have none, and one without model_type to lack that', () =>

@@ -71,6 +71,7 @@ const lies: readonly [what: string, bytes: Uint8Array, reason: RegExp][] = [
   ['a length above 100 MB', withPrefix('{}', 0, 100_000_001n), /more than the 100000000/],
   ['a length above 2^63', withPrefix('{}', 0, 2n ** 63n + 1n), /more than the 100000000/],
   ['a length of 2^64 - 1', withPrefix('{}', 0, 2n ** 64n - 1n), /more than the 100000000/],
+  ['a pointer of Git LFS', Buffer.from('version of the format of pointers\noid sha256:4d7a\nsize 9\n'), /pointer of Git LFS; git lfs pull/],
   ['no JSON', withPrefix('hello'), /not JSON/],
   ['JSON that is cut', withPrefix(`{"a":${a4}`, 16), /not JSON/],
   ['something behind the JSON', withPrefix(`{"a":${a4}}x`, 16), /not JSON/],

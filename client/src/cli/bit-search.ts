@@ -62,7 +62,7 @@ export function searchLines({ measured, dataset, exhausted }: BitSearch): string
         one.mean_kld.toPrecision(3),
         one.perplexity.toPrecision(5),
         signed(one.perplexity_change),
-        one.holds ? 'holds' : 'passed',
+        one.holds ? 'holds' : 'exceeded',
       ]),
     ),
     ...(exhausted ? ['A smaller choice may hold too; more --evaluations look closer.'] : []),

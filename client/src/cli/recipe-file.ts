@@ -1,6 +1,6 @@
 // A recipe file of the command line → its text, plan and problems, asked from the language server.
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ProblemWithRange, ResolvePlanParams, ResolvePlanResult } from '../../../schemas/src/protocol/client-server.js';
@@ -10,10 +10,11 @@ import type { ServerProcess } from './processes.js';
 
 export interface ResolvedRecipe extends ResolvePlanResult, CheckedText {}
 
-/** A file as it is; for a folder the recipes in it and below, by name. Hidden folders, node_modules and links are passed over. Empty: it has none. */
+/** A file as it is, and a folder that cannot be listed; for others the recipes in it and below, by name. Hidden folders, node_modules and links are passed over. Empty: it has none. */
 export async function recipesAt(file: string): Promise<string[]> {
-  if (!(await isFolder(file))) return [file];
-  const entries = await readdir(file, { withFileTypes: true });
+  const entries = await readdir(file, { withFileTypes: true }).catch(() => null);
+  // Reading it says why.
+  if (entries === null) return [file];
   const found = await Promise.all(
     entries
       .sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -24,15 +25,6 @@ export async function recipesAt(file: string): Promise<string[]> {
       }),
   );
   return found.flat();
-}
-
-async function isFolder(file: string): Promise<boolean> {
-  try {
-    return (await stat(file)).isDirectory();
-  } catch {
-    // Reading it says why.
-    return false;
-  }
 }
 
 export async function resolveRecipe(server: ServerProcess, file: string, invocation: Invocation): Promise<ResolvedRecipe> {

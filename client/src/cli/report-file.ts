@@ -4,12 +4,17 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
+import { RUNNING_FILE } from '../../../schemas/src/unfinished-run.js';
 import { asReport, asSensitivity } from '../../../schemas/src/validate.js';
 import { HostError } from './processes.js';
 
 export async function readReport(dir: string): Promise<RunReport> {
   const file = path.join(dir, 'report.json');
   const ways = { make: 'A run writes its report into <output.dir>.run; name that folder, or output.dir.', again: 'Run the recipe again.' };
+  if (!existsSync(file) && existsSync(path.join(dir, RUNNING_FILE)))
+    throw new HostError(
+      `The run in ${dir} has no report yet: it is at work, or was interrupted. bitwright quantize with its recipe goes on after its last finished block.`,
+    );
   const checked = asReport(await readJson(file, ways));
   if ('error' in checked) throw new HostError(`${file} is not a report of this version: ${checked.error}.`);
   return checked.report;
@@ -42,5 +47,6 @@ async function readJson(file: string, ways: { make: string; again: string }): Pr
 /** A checkpoint has its run folder beside it. */
 export function runFolder(operand: string): string {
   const dir = path.resolve(path.basename(operand) === 'report.json' ? path.dirname(operand) : operand);
-  return existsSync(path.join(dir, 'report.json')) || !existsSync(path.join(`${dir}.run`, 'report.json')) ? dir : `${dir}.run`;
+  const holdsRun = (folder: string): boolean => ['report.json', RUNNING_FILE].some((name) => existsSync(path.join(folder, name)));
+  return holdsRun(dir) || !holdsRun(`${dir}.run`) ? dir : `${dir}.run`;
 }

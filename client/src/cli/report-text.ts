@@ -17,13 +17,15 @@ export function reportLines(
   { output_dir, report_dir }: { output_dir: string | null; report_dir: string | null },
 ): string[] {
   const quantized = report.layers.filter((layer) => layer.quantizer !== null);
+  const isPruned = quantized.length === 0 && report.layers.length > 0;
+  const layers = isPruned ? report.layers : quantized;
+  const compared = beforeAfter(report, output_dir !== null);
   return [
     '',
-    `Quantized ${counted(quantized.length, 'layer')} in ${duration(report.seconds)} on ${report.device.name} (${counted(report.device.threads, 'thread')})`,
+    `${isPruned && report.outcome === 'completed' ? 'Pruned' : beginnings[report.outcome]} ${counted(layers.length, 'layer')} in ${duration(report.seconds)} on ${report.device.name} (${counted(report.device.threads, 'thread')})`,
     '',
-    ...beforeAfter(report),
-    '',
-    ...worstLayers(quantized),
+    ...(compared.length === 0 ? [] : [...compared, '']),
+    ...worstLayers(layers),
     ...methodLines(report),
     ...(report.depth === undefined ? [] : [`Diverges    ${divergenceText(report.depth)}`]),
     ...(report.canary === undefined ? [] : [`Canary      ${canarySummary(report.canary)}`]),
@@ -37,22 +39,26 @@ export function reportLines(
   ];
 }
 
+const beginnings = { completed: 'Quantized', cancelled: 'Cancelled after', failed: 'Failed after' };
+
 /** Of the model that was given: behind transforms a run writes none. */
 const imatrixLine = ({ outcome, layers, transforms = [], rotations = [] }: RunReport, dir: string | null): string[] =>
   dir === null || outcome !== 'completed' || transforms.length + rotations.length > 0 || !layers.some(({ importance }) => importance)
     ? []
     : [`Imatrix     ${path.join(dir, 'imatrix.gguf')}`];
 
-function beforeAfter({ size, quality }: RunReport): string[] {
-  const rows = [
-    [
+/** Without a checkpoint its size is what the plan expects, and nothing to show. */
+function beforeAfter({ size, quality }: RunReport, isWritten: boolean): string[] {
+  const rows: string[][] = [];
+  if (isWritten)
+    rows.push([
       'weights',
       bytesText(size.weights_bytes_before),
       bytesText(size.weights_bytes_after),
       `${change(size.weights_bytes_before, size.weights_bytes_after)}, quantized layers ${size.bits_per_weight.toFixed(2)} bits per weight`,
-    ],
-  ];
+    ]);
   if (quality !== null) rows.push(...qualityRows(quality));
+  if (rows.length === 0) return [];
   return table([left(''), right('before'), right('after'), left('change')], rows);
 }
 

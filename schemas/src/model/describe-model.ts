@@ -57,10 +57,28 @@ function moduleClasses(tensors: readonly ModelTensor[], tied: boolean): Record<s
 const classOfRole = (role: string): ModuleClass =>
   /norm$/.test(role) ? 'Other' : /embed|^wte$|^wpe$|_emb$/.test(role) ? 'Embedding' : 'Linear';
 
+const lacking = (what: string, n_shards: number, missing: readonly string[]): string =>
+  `${what} names ${n_shards} shards, and ${missing.length} of them ${missing.length === 1 ? 'is' : 'are'} not there: ${missing.join(', ')}. Download the model completely.`;
+
+/** All that model-00001-of-00003.safetensors is one of. */
+const shardsBeside = (names: readonly string[]): string[] =>
+  names.flatMap((name) => {
+    const [, lead = '', digits = '', total = ''] = /^(.*-)(\d{1,5})-of-(\d{1,5})\.safetensors$/.exec(name) ?? [];
+    return lead === '' || name !== names.find((other) => other.startsWith(lead))
+      ? []
+      : Array.from({ length: Number(total) }, (_, at) => `${lead}${String(at + 1).padStart(digits.length, '0')}-of-${total}.safetensors`);
+  });
+
 /** The safetensors files of a folder: by the index when there is one, else every *.safetensors. */
 async function shardNames(dir: string, entries: readonly string[], files: ModelFiles): Promise<string[] | ModelProblem> {
   const index = entries.find((name) => name.endsWith('.safetensors.index.json'));
-  if (index === undefined) return entries.filter((name) => name.endsWith('.safetensors'));
+  if (index === undefined) {
+    const found = entries.filter((name) => name.endsWith('.safetensors'));
+    const missing = shardsBeside(found).filter((name) => !found.includes(name));
+    return missing.length === 0
+      ? found
+      : { code: 'model-file-missing', place: dir, message: lacking(found[0] ?? '', found.length + missing.length, missing) };
+  }
   const answer = await readJson(path.join(dir, index), files);
   if ('fault' in answer) return { code: 'model-unreadable', place: index, message: answer.fault };
   const map = (answer.value as { weight_map?: unknown } | null)?.weight_map;
@@ -75,7 +93,7 @@ async function shardNames(dir: string, entries: readonly string[], files: ModelF
     return {
       code: 'model-file-missing',
       place: index,
-      message: `${index} names ${names.length} shards, of which ${missing.length} are missing: ${missing.join(', ')}. Download the model completely.`,
+      message: lacking(index, names.length, missing),
     };
   return names;
 }
@@ -105,7 +123,7 @@ export async function describeModel(dir: string, files: ModelFiles): Promise<Des
   if (whole.length === 1) return describeWhole(dir, whole[0] ?? '', entries, files);
   if (shards.length === 0) {
     const other = entries.filter((name) => /\.(bin|pt|pth|gguf|onnx)$/.test(name));
-    const hint = other.length > 0 ? ` It has ${other.join(', ')}, which are not read: convert the model to safetensors.` : '';
+    const hint = other.length > 0 ? ` Of ${other.join(', ')} nothing is read: convert the model to safetensors.` : '';
     return failed('model-unreadable', dir, `${dir} holds no *.safetensors file.${hint}`);
   }
   const facts = readConfig(config);

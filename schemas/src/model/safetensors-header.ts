@@ -60,6 +60,8 @@ export async function readSafetensorsHeader(files: ModelFiles, file: string, nam
   const prefix = await files.readRange(file, 0, 8);
   if (prefix.length < 8) throw new HeaderError(name, `only ${prefix.length} of the first 8 bytes can be read`);
   const length = Number(new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true));
+  if (new TextDecoder().decode(prefix) === 'version ')
+    throw new HeaderError(name, 'it holds no weights but a pointer of Git LFS; git lfs pull in its repository puts the file there');
   if (length > longestHeader)
     throw new HeaderError(name, `the header claims ${length} bytes, more than the ${longestHeader} that readers accept`);
   if (8 + length > size) throw new HeaderError(name, `the header claims ${length} bytes, the file has only ${size}: it is truncated`);

@@ -10,7 +10,7 @@ export async function whyNoFolder(dir: string, files: ModelFiles): Promise<strin
     case 'none':
       return null;
     case 'file':
-      return `${dir} is a file, and a model is a folder with config.json and safetensors files. Name the folder, such as ${path.dirname(dir)}.`;
+      return `${dir} is a file, and a model is a folder with config.json and safetensors files. Name ${/\.(safetensors|gguf)$/i.test(dir) ? `the folder, such as ${path.dirname(dir)}` : 'such a folder'}.`;
     default:
       return `The folder ${dir} cannot be read: ${noRight}. Change its permissions, so that it can be listed and entered, or name a copy.`;
   }

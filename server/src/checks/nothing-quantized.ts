@@ -10,16 +10,21 @@ export const nothingQuantized: Check = {
   run(resolution) {
     const { model, layers, quantization } = resolution;
     const [first] = quantization;
-    if (model === null || first === undefined) return [];
+    // Of a model that is quantized already there is a problem of its own.
+    if (model === null || model.quantization !== null || first === undefined) return [];
     const unsolved = quantization.find((resolved) => hasSchemes(resolved) && hasNothingToSolve(resolved, resolution));
-    if (unsolved !== undefined)
+    if (unsolved !== undefined) {
+      const taker = whoTakesAll(unsolved, resolution);
       return [
         problem(
           unsolved,
           'error',
-          'GPTQModifier finds no linear layer whose weights it could solve, and llm-compressor fails on that. Widen targets, shorten ignore, or give its groups weights.',
+          taker === undefined
+            ? 'GPTQModifier finds no linear layer whose weights it could solve, and llm-compressor fails on that. Widen targets, shorten ignore, or give its groups weights.'
+            : `GPTQModifier has no layer left to solve: ${taker.modifier.name} behind it takes over all that it names. Remove one of the two, or give each its own targets.`,
         ),
       ];
+    }
     if (!quantization.every(isReady)) return [];
     if (layers.some(({ scheme }) => scheme !== null && (scheme.weights ?? scheme.input_activations ?? scheme.output_activations) !== null))
       return [];
@@ -52,6 +57,13 @@ function hasNothingToSolve({ modifier, groups }: ResolvedModifier, { layers }: R
   if (modifier.name !== 'GPTQModifier') return false;
   const own = groups.map(({ scheme }) => scheme);
   return !layers.some(({ kind, scheme }) => kind === 'Linear' && scheme?.weights && own.includes(scheme));
+}
+
+/** A later modifier whose scheme the layers have that this one names. */
+function whoTakesAll({ patterns }: ResolvedModifier, { layers, quantization }: Resolution): ResolvedModifier | undefined {
+  const named = new Set(patterns.flatMap(({ kind, matches }) => (kind === 'target' ? (matches ?? []).map(({ name }) => name) : [])));
+  const schemes = new Set(layers.flatMap(({ name, scheme }) => (named.has(name) ? [scheme] : [])));
+  return quantization.findLast(({ groups }) => groups.some(({ scheme }) => scheme !== null && schemes.has(scheme)));
 }
 
 const problem = ({ modifier }: ResolvedModifier, severity: Problem['severity'], message: string): Problem => ({

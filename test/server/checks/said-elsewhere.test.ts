@@ -30,6 +30,18 @@ test('fields that stand beside their modifier are told to be indented; a name th
     assert.match(messages[1] ?? '', /^SmothQuantModifier .*; did you mean SmoothQuantModifier\?$/);
   }));
 
+test('a GPTQModifier whose layers another modifier takes over is told which', () =>
+  inFolder({}, async (dir) => {
+    const both = 'GPTQModifier: {scheme: W8A16, ignore: [lm_head]}, QuantizationModifier: {scheme: W8A8, ignore: [lm_head]}';
+    const { problems } = await checkIn(dir, awq(`{${both}}`));
+    assert.deepEqual(
+      problems.filter(({ severity }) => severity === 'error').map(({ message }) => message),
+      [
+        'GPTQModifier has no layer left to solve: QuantizationModifier behind it takes over all that it names. Remove one of the two, or give each its own targets.',
+      ],
+    );
+  }));
+
 test('the scheme of another quantizer under GGUFModifier becomes its type', () =>
   inFolder({}, async (dir) => {
     const text = 'model: model\noutput: {dir: out}\nq_stage: {q_modifiers: {GGUFModifier: {scheme: Q8_0}}}\n';

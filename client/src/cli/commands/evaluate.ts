@@ -32,6 +32,12 @@ With --json: {"perplexity", "nll" (nats), "tokens"}.`,
     const device = invocation.text('device') ?? 'auto';
     const model = await describeModel(invocation.operands[0] ?? '', terminal);
     if (model === null) return exitCode.problems;
+    const length = invocation.count('max-seq-length') ?? 0;
+    const context = model.architecture?.max_position_embeddings ?? Infinity;
+    if (length > context)
+      terminal.err(
+        `note  --max-seq-length ${length} is longer than the model's context of ${context} tokens: longer documents measure positions that the model never learned.`,
+      );
     const adapter = path.join(model.dir, 'adapter');
     const isAdapted = existsSync(path.join(adapter, 'adapter_config.json'));
     const bare = invocation.flag('without-adapter');

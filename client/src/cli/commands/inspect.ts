@@ -2,10 +2,12 @@
 import path from 'node:path';
 import { bytesText } from '../../../../schemas/src/bytes-text.js';
 import type { ModelDescription, ModelTensor } from '../../../../schemas/src/generated/plan.js';
+import { formatOf } from '../../../../schemas/src/model/model-file.js';
 import { nodeFiles } from '../../../../schemas/src/model/model-files.js';
 import type { TensorStatistics } from '../../../../schemas/src/protocol/client-worker.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
-import { exitCode, jsonOption, type Command } from '../command.js';
+import { exitCode, jsonOption, UsageError, type Command } from '../command.js';
+import { inspectFile } from '../inspect-file.js';
 import { counted, schemeText, table, thousands } from '../format-text.js';
 import { describeModel } from '../model-folder.js';
 import { groupByName } from '../name-groups.js';
@@ -16,15 +18,21 @@ export const inspectCommand: Command = {
   name: 'inspect',
   synopsis: 'MODEL',
   summary: 'Show what a model folder holds; with --layer, the numbers of one layer.',
-  description: `Without --layer only headers and config.json are read. --layer takes a module or tensor name, e.g. model.layers.0.mlp.up_proj.
-With --json: the description of the model, or the statistics and histogram of the layer.`,
+  description: `MODEL is a folder, a hub id in the local Hugging Face cache, or one file: .safetensors, .gguf or .onnx. Without --layer only headers and config.json are read. --layer takes a module or tensor name, e.g. model.layers.0.mlp.up_proj.
+With --json: the description of the model or the facts of the file, or the statistics and histogram of the layer.`,
   operands: { least: 1, most: 1 },
   options: { layer: { value: 'NAME', description: 'statistics and histogram of this layer' }, json: jsonOption },
   run: async (invocation, terminal) => {
-    const model = await describeModel(invocation.operands[0] ?? '', terminal);
-    if (model === null) return exitCode.problems;
+    const operand = invocation.operands[0] ?? '';
     const name = invocation.text('layer');
     const json = invocation.flag('json');
+    if (formatOf(operand) !== null && (await nodeFiles.kindOf(operand)) === 'file') {
+      if (name !== undefined) throw new UsageError(`--layer is for a model folder, and ${operand} is a file.`);
+      await inspectFile(operand, json, terminal);
+      return exitCode.success;
+    }
+    const model = await describeModel(operand, terminal);
+    if (model === null) return exitCode.problems;
     if (name !== undefined) {
       const statistics = await inspectTensor(model, name, terminal);
       if (statistics === null) return exitCode.problems;
@@ -39,6 +47,10 @@ With --json: the description of the model, or the statistics and histogram of th
 async function inspectTensor(model: ModelDescription, name: string, terminal: Terminal): Promise<TensorStatistics | null> {
   if (!(name in model.modules) && !model.tensors.some((tensor) => tensor.name === name || tensor.name.startsWith(`${name}.`))) {
     terminal.err(`${model.dir} has no layer or tensor named ${name}. ${similarNames(model, name)}`);
+    return null;
+  }
+  if (name === 'lm_head' && !model.tensors.some((tensor) => tensor.name.startsWith('lm_head.'))) {
+    terminal.err(`lm_head of ${model.dir} has no tensor of its own: it shares that of the embedding. Name the embedding.`);
     return null;
   }
   const worker = await startWorkerProcess(() => undefined);

@@ -32,7 +32,7 @@ export const suggestCommand: Command = {
   description: `Reads the analysis of this recipe (bitwright analyze), chooses exactly, and prints the edit of the recipe and the predicted loss. Layers that servers
 run as one (q, k and v; gate and up) move together. The prediction adds up what each layer loses alone; a run with evaluate tells the truth.
 With --max-kld or --max-perplexity-change the whole model is measured, on the text of evaluate, with one choice after the other from the weights that
-bitwright analyze --keep-weights has kept: bits go down until the limit is passed.`,
+bitwright analyze --keep-weights has kept: bits go down until the limit is exceeded.`,
   operands: { least: 1, most: 1 },
   options: {
     budget: { value: 'SIZE', description: 'bits per weight of the quantized layers (4.25bpw), or their bytes (300MB, 280MiB)' },
