@@ -1,15 +1,13 @@
 // The gates of every recipe of the workspace in the Test Explorer: a recipe is run, or its last report is judged where nothing has changed since, and each gate holds or does not.
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
 import type { RunReport } from '../../schemas/src/generated/report.js';
 import { gateFacts, gateText } from '../../schemas/src/quality-gates.js';
+import { currentReport } from './current-report.js';
 import { gateLines } from './gate-lines.js';
 import { RECIPE_GLOB } from './manifest.js';
 import { readReportFile } from './report-history.js';
 import type { RunController } from './run-controller.js';
-import { readLock } from './verify-run.js';
 
 const mostRecipes = 500;
 
@@ -131,15 +129,4 @@ function tell(gate: vscode.TestItem, report: RunReport, run: vscode.TestRun): vo
   const message = new vscode.TestMessage(text);
   if (gate.uri !== undefined && gate.range !== undefined) message.location = new vscode.Location(gate.uri, gate.range);
   run.failed(gate, message, report.seconds * 1000);
-}
-
-/** The report of the last run, where recipe and model are what they were and the checkpoint still stands; else null. */
-async function currentReport(plan: QuantizationPlan, dir: string): Promise<RunReport | null> {
-  const report = await readReportFile(path.join(dir, 'report.json'));
-  if (report?.outcome !== 'completed' || report.recipe.sha256 !== plan.recipe.sha256 || !existsSync(plan.output.dir)) return null;
-  const read = await readLock(dir);
-  if ('reason' in read) return null;
-  const { model, calibration } = read.lock.plan as unknown as QuantizationPlan;
-  const facts = (files: unknown, text: QuantizationPlan['calibration']): string => JSON.stringify([files, text?.dataset, text?.bytes]);
-  return facts(model.files, calibration) === facts(plan.model.files, plan.calibration) ? report : null;
 }

@@ -206,6 +206,8 @@ test('a plain llm-compressor recipe needs --model and --out to be planned, and s
   const without = await run('plan', 'plain.yaml');
   assert.equal(without.code, 1);
   assert.match(without.stderr, /--model DIR/);
+  const placeless = await run('plan', 'plain.yaml', '--model', 'model');
+  assert.match(placeless.stderr, /^No plan: the recipe names no output folder\. Give --out DIR\.$/m);
   const given = await run('plan', 'plain.yaml', '--model', 'model', '--out', 'elsewhere', '--device', 'cpu', '--json');
   const { plan } = JSON.parse(given.stdout) as ResolvePlanResult;
   assert.equal(plan?.output.dir, path.join(folder, 'elsewhere'), given.stdout);

@@ -65,7 +65,8 @@ export const hasErrors = (problems: readonly { severity: ProblemWithRange['sever
   problems.some((problem) => problem.severity === 'error');
 
 /** A plan also needs a model and an output folder, which a plain llm-compressor recipe does not name. */
-export function whyNoPlan(problems: readonly { severity: ProblemWithRange['severity'] }[]): string {
+export function whyNoPlan(problems: readonly Pick<ProblemWithRange, 'severity' | 'code'>[]): string {
   if (hasErrors(problems)) return `${problemCounts(problems)}.`;
+  if (problems.some(({ code }) => code === 'output-dir-missing')) return 'the recipe names no output folder. Give --out DIR.';
   return 'the recipe does not name a model and an output folder. Give --model DIR and --out DIR, or write model: and output: into it.';
 }
