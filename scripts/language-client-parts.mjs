@@ -61,11 +61,14 @@ export const languageClientParts = {
       contents: absentMethods,
       loader: 'js',
     }));
-    // Messages of notebooks, which only the notebook features send.
-    onLoad({ filter: /[\\/]vscode-languageserver-protocol[\\/]lib[\\/]common[\\/]protocol\.notebook\.js$/ }, () => ({
-      contents: 'module.exports = new Proxy({}, { get: () => ({}) });',
-      loader: 'js',
-    }));
+    // Messages that only these features send.
+    onLoad(
+      {
+        filter:
+          /[\\/]vscode-languageserver-protocol[\\/]lib[\\/]common[\\/]protocol\.(callHierarchy|fileOperations|notebook|typeHierarchy)\.js$/,
+      },
+      () => ({ contents: 'module.exports = new Proxy({}, { get: () => ({}) });', loader: 'js' }),
+    );
     // VS Code itself keeps an extension from versions that its manifest does not name.
     onLoad({ filter: /[\\/]semver[\\/]functions[\\/](parse|satisfies)\.js$/ }, () => ({
       contents: 'module.exports = () => true;',
