@@ -1,13 +1,15 @@
 // A group_size that does not divide the columns of a layer: llm-compressor stops when it starts, or later in a kernel.
 import { isEncoded } from '../../../schemas/src/encoded-weights.js';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
-import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
+import type { Problem, ProblemFix, RecipeEdit, RecipePath } from '../../../schemas/src/problem.js';
 import { layersByScheme } from '../plan/assign-layers.js';
 import type { ResolvedModifier } from '../plan/resolution.js';
+import { mappingOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 import { ignoreEdits } from './ignore-edits.js';
 
-const usualSizes = [256, 128, 64, 32, 16, 8, 4];
+/** Of smaller groups the scales are half a bit per weight and more, and vLLM has no kernel. */
+const usualSizes = [256, 128, 64, 32];
 
 export const groupSizeIndivisible: Check = {
   code: 'group-size-indivisible',
@@ -61,7 +63,7 @@ function ignoreFix(modifier: ResolvedModifier['modifier'], bad: readonly LayerPl
 }
 
 function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: ReturnType<typeof layersByScheme>): Problem[] {
-  return groups.flatMap(({ scheme, path }) => {
+  return groups.flatMap(({ scheme, path, name }) => {
     const size = scheme?.weights?.group_size ?? null;
     if (scheme === null || size === null || (scheme.weights !== null && isEncoded(scheme.weights))) return [];
     // NVFP4 and MX are their group sizes.
@@ -74,18 +76,23 @@ function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: Return
     const fitting = usualSizes.find((candidate) => members.every((layer) => layer.columns % candidate === 0));
     const columns = [...new Set(bad.map((layer) => layer.columns))].sort((a, b) => a - b);
     const fixes: ProblemFix[] = [];
-    if (inGroups && !isFixed && fitting !== undefined)
-      fixes.push({
-        title: `Use group_size ${fitting}, which divides all ${members.length} layers`,
-        preferred: true,
-        edits: [{ kind: 'replace-value', path: at, text: String(fitting) }],
-      });
+    if (inGroups && !isFixed)
+      fixes.push(
+        fitting === undefined
+          ? { title: 'Use strategy channel, with one scale for each row', preferred: false, edits: channelEdits(modifier, name, at) }
+          : {
+              title: `Use group_size ${fitting}, which divides all ${members.length} layers`,
+              preferred: true,
+              edits: [{ kind: 'replace-value', path: at, text: String(fitting) }],
+            },
+      );
     fixes.push(...ignoreFix(modifier, bad, members));
+    const fits = fitting === undefined ? 'strategy: channel, one scale for each row' : `a group_size that divides them, such as ${fitting}`;
     const choice = isFixed
       ? `choose another scheme, because this one has groups of ${size} by definition`
-      : fitting === undefined
-        ? 'use strategy channel'
-        : `choose a group_size that divides them, such as ${fitting}`;
+      : inGroups
+        ? `choose ${fits}`
+        : `write config_groups in place of the scheme, with ${fits}`;
     return [
       {
         code: 'group-size-indivisible',
@@ -97,6 +104,21 @@ function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: Return
       },
     ];
   });
+}
+
+/** Without a strategy of its own the size alone made the groups. */
+function channelEdits({ body }: ResolvedModifier['modifier'], group: string, at: RecipePath): RecipeEdit[] {
+  const weights = at.slice(0, -1);
+  const { strategy } = mappingOf(mappingOf(mappingOf(body['config_groups'])[group])['weights']);
+  return strategy === undefined
+    ? [
+        { kind: 'replace-key', path: at, text: 'strategy' },
+        { kind: 'replace-value', path: at, text: 'channel' },
+      ]
+    : [
+        { kind: 'replace-value', path: [...weights, 'strategy'], text: 'channel' },
+        { kind: 'remove', path: at },
+      ];
 }
 
 const listed = (layers: readonly LayerPlan[]): string =>

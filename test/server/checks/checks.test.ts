@@ -52,9 +52,18 @@ test('group_size that does not divide the columns lists layers, sizes and two wa
   `);
   assert.deepEqual(
     problems[0]?.fixes?.map((fix) => fix.title),
-    ['Use group_size 4, which divides all 14 layers', 'Ignore down_proj'],
+    ['Use strategy channel, with one scale for each row', 'Ignore down_proj'],
   );
 });
+
+test(
+  'a preset has no group_size to change: what to write in its place is said',
+  marked(`${roundToNearest}
+          scheme: W4A16
+    #             ^^^^^ error group-size-indivisible: Either write config_groups in place of the scheme, with strategy: channel, one scale for each row, or add them to ignore.
+          ignore: [lm_head]
+  `),
+);
 
 test('shapes that yield no modifier say what to write', async () => {
   for (const [text, part] of [

@@ -19,6 +19,18 @@ const cases: [string, string, string, string][] = [
     '    GPTQModifier: {scheme: W8A8, actorder: static}\n',
   ],
   [
+    'group-size-indivisible',
+    'Use strategy channel, with one scale for each row',
+    '    QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, group_size: 48}}}}\n',
+    '    QuantizationModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel}}}}\n',
+  ],
+  [
+    'group-size-indivisible',
+    'Use strategy channel, with one scale for each row',
+    '    QuantizationModifier:\n      ignore: [lm_head]\n      config_groups:\n        g:\n          targets: [Linear]\n          weights:\n            strategy: group\n            group_size: 48\n            num_bits: 8\n',
+    '    QuantizationModifier:\n      ignore: [lm_head]\n      config_groups:\n        g:\n          targets: [Linear]\n          weights:\n            strategy: channel\n            num_bits: 8\n',
+  ],
+  [
     'wrong-type',
     'Make it a list: [lm_head]',
     '    QuantizationModifier: {scheme: W8A8, ignore: lm_head}\n',
