@@ -1,6 +1,6 @@
 // The built command line: analyze, suggest --write, and a run of the written recipe that takes the bytes that were predicted.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { readImatrix } from '../../schemas/src/model/imatrix.js';
@@ -56,6 +56,10 @@ test('analyze, suggest, write, quantize: the bytes are those predicted', async (
   assert.match(shown.stdout, /^Chosen {3}5\.\d{3} bits per weight/m);
   assert.match(shown.stdout, /^-.*config_groups: \{g:/m);
   assert.equal(readFileSync(path.join(folder, 'r.quant.yaml'), 'utf8'), recipe, 'nothing is written unasked');
+  assert.doesNotMatch(shown.stderr, /^note/m);
+  cpSync(path.join(folder, 'model'), path.join(folder, 'tuned'), { recursive: true });
+  const tuned = await run('suggest', 'r.quant.yaml', '--budget', '5.5bpw', '--model', 'tuned');
+  assert.match(tuned.stderr, /^note {2}The analysis is of another model, .*\/model\. Analyze the recipe again for .*\/tuned\.$/m);
   const written = await run('suggest', 'r.quant.yaml', '--budget', '5.5bpw', '--write', '--json');
   const suggestion = JSON.parse(written.stdout) as Suggestion & { recipe: string };
   assert.equal(readFileSync(path.join(folder, 'r.quant.yaml'), 'utf8'), suggestion.recipe);

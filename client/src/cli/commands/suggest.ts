@@ -73,6 +73,8 @@ bitwright analyze --keep-weights has kept: bits go down until the limit is excee
         terminal.err(
           'note  The recipe has changed since it was analyzed. Analyze it again where its method, scheme or calibration changed.',
         );
+      if (analysis.model.dir !== plan.model.dir)
+        terminal.err(`note  The analysis is of another model, ${analysis.model.dir}. Analyze the recipe again for ${plan.model.dir}.`);
       const metric = invocation.text('metric') as LossMetric | undefined;
       let search: BitSearch | null = null;
       let bytes: number | null;
