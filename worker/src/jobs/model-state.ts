@@ -12,10 +12,10 @@ interface FileState {
   modified: number;
 }
 
-/** Every file of weights, then tokenizer and configs. */
+/** Every file of weights, then what makes tokens of texts; the plan has what it needs of the configs, and others are copied alone. */
 export const stateOfModel = ({ dir, files, side_files }: ModelDescription): Promise<FileState[]> =>
   Promise.all(
-    [...files.map(({ name }) => name), ...side_files].map(async (file) => {
+    [...files.map(({ name }) => name), ...side_files.filter((name) => /^(tokenizer|chat_template)/.test(name))].map(async (file) => {
       const name = path.join(dir, file);
       const { size, mtimeMs } = await stat(name).catch((error: NodeJS.ErrnoException) => {
         throw runFailure.fileUnreadable(name, error.message);
