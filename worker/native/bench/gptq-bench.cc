@@ -207,13 +207,13 @@ struct Work {
 /// changes the I - j behind it in O rows. Bytes: inputs and results once.
 std::map<std::string, Work> work_of(const Settings& settings) {
   const double O = static_cast<double>(settings.rows), I = static_cast<double>(settings.columns), T = static_cast<double>(settings.tokens);
-  const double scales = O * I / static_cast<double>(settings.group_size) * 5;
+  const double m = static_cast<double>(settings.group_size), scales = O * I / m * 5;
   return {{"Hessian", {T * I * I, 4 * (T * I + I * I)}},
           {"factor", {1.0 / 3 * I * I * I, 4 * (I * I + I * I)}},
           {"scales", {3 * O * I, 4 * O * I + scales}},
           {"quantize", {O * I * I, 4 * (O * I + I * I) + O * I + scales}},
-          // Inside of a group, m multiply-adds for each weight: S w and S a once, and M once; the sweeps change few codes. Behind it GPTQ's.
-          {"Beacon", {O * I * I + 2 * 3 * O * I * static_cast<double>(settings.group_size), 4 * (O * I + I * I) + O * I + scales}}};
+          // Inside of a group, m multiply-adds for each weight: S w and S a once (the sweeps change few codes), and R⁻¹ where it is not in the factor. Behind it GPTQ's.
+          {"Beacon", {O * I * (I - m) + 2 * (m < I && O < I / 2 ? 3 : 2) * O * I * m, 4 * (O * I + I * I) + O * I + scales}}};
 }
 
 void print_table(const Settings& settings, int n_threads, const std::vector<LayerTimes>& times) {

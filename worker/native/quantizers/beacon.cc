@@ -10,6 +10,7 @@
 #include <cmath>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/convert.h"
@@ -32,11 +33,13 @@ struct Work {
   const Views& out;
   Cells cells;
   Grid grid;
-  int64_t n_sweeps, padded;
+  int64_t n_sweeps, padded, stride;
   bool moves_zero_point;
   std::vector<uint8_t> pinned;
   FloatView weight;
   LargeScratch V, E;
+
+  const uint8_t* pinned_at(int64_t first) const { return pinned.empty() ? nullptr : pinned.data() + first; }
 };
 
 float scale_at(const TensorView& scale, int64_t index) {
@@ -68,119 +71,143 @@ float first_zero_point(const Work& work, const float* w, int64_t count, float sc
 }
 
 /// A NaN, which the objective tells, becomes some code.
-BITWRIGHT_VECTOR void store_codes(const float* __restrict a, const float* __restrict zero_point, int64_t m, int8_t* __restrict codes) {
-  for (int64_t k = 0; k < m; ++k)
-    for (int64_t r = 0; r < row_tile; ++r) {
-      const float code = a[k * row_tile + r] + zero_point[r], least = code > -128.0f ? code : -128.0f;
-      codes[k * row_tile + r] = static_cast<int8_t>(static_cast<int32_t>(least < 127.0f ? least : 127.0f));
-    }
+BITWRIGHT_VECTOR void store_codes(const float* __restrict a, float zero_point, int64_t m, int8_t* __restrict codes) {
+  for (int64_t k = 0; k < m; ++k) {
+    const float code = a[k] + zero_point, least = code > -128.0f ? code : -128.0f;
+    codes[k] = static_cast<int8_t>(static_cast<int32_t>(least < 127.0f ? least : 127.0f));
+  }
 }
 
-/// w - ŵ of one column, ŵ in the type of the scale.
+/// w - ŵ of one row, ŵ in the type of the scale.
 template <class T>
-inline __attribute__((always_inline)) void write_errors(const float* __restrict w, const float* __restrict a, const float* __restrict scale, float* __restrict to) {
-  for (int64_t r = 0; r < row_tile; ++r) to[r] = w[r] - rounded_to<T>(a[r] * scale[r]);
+inline __attribute__((always_inline)) void write_errors(const float* __restrict w, const float* __restrict a, float scale, int64_t m, float* __restrict to) {
+  for (int64_t k = 0; k < m; ++k) to[k] = w[k] - rounded_to<T>(a[k] * scale);
 }
-BITWRIGHT_VECTOR void errors_f32(const float* w, const float* a, const float* scale, float* to) { write_errors<F32Type>(w, a, scale, to); }
-BITWRIGHT_VECTOR void errors_bf16(const float* w, const float* a, const float* scale, float* to) { write_errors<BF16Type>(w, a, scale, to); }
-BITWRIGHT_VECTOR void errors_f16(const float* w, const float* a, const float* scale, float* to) { write_errors<F16Type>(w, a, scale, to); }
+BITWRIGHT_VECTOR void errors_f32(const float* w, const float* a, float scale, int64_t m, float* to) { write_errors<F32Type>(w, a, scale, m, to); }
+BITWRIGHT_VECTOR void errors_bf16(const float* w, const float* a, float scale, int64_t m, float* to) { write_errors<BF16Type>(w, a, scale, m, to); }
+BITWRIGHT_VECTOR void errors_f16(const float* w, const float* a, float scale, int64_t m, float* to) { write_errors<F16Type>(w, a, scale, m, to); }
 
-/// A cell: its first column, S and the sums of its columns; what the target is beside the weights, [m × padded rows], or null.
+/// A cell: its first column, S, its diagonal and the sums of its columns; what the target is beside the weights, [m × padded rows], or null.
 struct Metric {
   int64_t group, first;
   const float* S;
   int64_t ld;
+  const float* diagonal;
+  const uint32_t* open;
   const float* column_sums;
   const float* answer;
 };
 
-/// Arrays of a tile: the target, a, b, e, and with groups the weights.
+/// Arrays of a tile: the target, a, b, e, and a spare one.
 constexpr int64_t n_arrays = 5;
 
 /// Rows [16 t, 16 t + 16) of the cell: the weights, and where they begin.
-BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buffer, float* observed_scale) {
-  const int64_t m = work.cells.group_size, I = work.cells.columns, first_row = t * row_tile, n_rows = std::min(row_tile, work.cells.rows - first_row);
+BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buffer) {
+  const int64_t m = work.cells.group_size, I = work.cells.columns, first_row = t * row_tile, size = row_tile * work.stride;
   BeaconTile tile;
+  tile.n_rows = std::min(row_tile, work.cells.rows - first_row);
   tile.m = m;
+  tile.stride = work.stride;
   tile.S = at.S;
   tile.ld = at.ld;
+  tile.diagonal = at.diagonal;
+  tile.open = at.open;
   tile.w = buffer;
-  tile.a = buffer + m * row_tile;
-  tile.b = tile.a + m * row_tile;
-  tile.e = tile.b + m * row_tile;
-  tile.pinned = work.pinned.empty() ? nullptr : work.pinned.data() + at.first;
+  tile.a = buffer + size;
+  tile.b = tile.a + size;
+  tile.e = tile.b + size;
+  tile.pinned = work.pinned_at(at.first);
   tile.column_sums = work.moves_zero_point ? at.column_sums : nullptr;
   tile.qmin = work.grid.qmin();
   tile.qmax = work.grid.qmax();
-  // Each on a line of its own, far from the next.
-  for (int64_t k = 0; k < m && at.answer != nullptr; ++k) __builtin_prefetch(at.answer + k * work.padded + first_row);
-  load_rows(work.weight.data() + first_row * I + at.first, I, n_rows, m, buffer);
+  load_rows(work.weight.data() + first_row * I + at.first, I, tile.n_rows, m, tile.w, row_tile);
   for (int64_t k = 0; k < m && tile.pinned != nullptr; ++k)
-    if (tile.pinned[k] != 0) std::fill_n(buffer + k * row_tile, row_tile, 0.0f);
-  if (work.E != nullptr) {
-    std::copy_n(buffer, m * row_tile, buffer + 4 * m * row_tile);
-    for (int64_t k = 0; k < m && at.answer != nullptr; ++k) rows_at(buffer + k * row_tile) += rows_at(at.answer + k * work.padded + first_row);
-  }
+    if (tile.pinned[k] != 0) std::fill_n(tile.w + k * row_tile, row_tile, 0.0f);
+  for (int64_t k = 0; k < m && at.answer != nullptr; ++k) rows_at(tile.w + k * row_tile) += rows_at(at.answer + k * work.padded + first_row);
   std::fill_n(tile.unit, row_tile, 1.0f);
   const bool has_codes = work.in[6].present;
-  for (int64_t r = 0; r < n_rows; ++r) {
+  for (int64_t r = 0; r < tile.n_rows; ++r) {
     const int64_t index = work.cells.index(first_row + r, at.group);
-    observed_scale[r] = tile.unit[r] = scale_at(work.in[3], index);
+    tile.unit[r] = scale_at(work.in[3], index);
     const float observed = static_cast<float>(work.in[4].as<int8_t>()[index]);
     tile.zero_point[r] = has_codes ? observed : first_zero_point(work, tile.w + r, m, tile.unit[r], observed);
   }
   if (!has_codes) return tile;
   std::fill_n(tile.a, m * row_tile, 0.0f);
   for (int64_t k = 0; k < m; ++k)
-    for (int64_t r = 0; r < n_rows; ++r)
+    for (int64_t r = 0; r < tile.n_rows; ++r)
       if (tile.pinned == nullptr || tile.pinned[k] == 0) tile.a[k * row_tile + r] = static_cast<float>(work.in[6].as<int8_t>()[(first_row + r) * I + at.first + k]) - tile.zero_point[r];
   beacon_resume(tile);
   return tile;
 }
 
-/// Scale, zero point, codes, and the errors w - ŵ for the columns behind. The codes pass through b, which nobody needs any more.
-void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile, const float* observed_scale) {
-  const int64_t m = work.cells.group_size, I = work.cells.columns, first_row = t * row_tile, n_rows = std::min(row_tile, work.cells.rows - first_row);
-  float scale[row_tile] = {};
-  for (int64_t r = 0; r < n_rows; ++r) {
-    const int64_t index = work.cells.index(first_row + r, at.group);
-    scale[r] = store_scale(work.out[1], index, tile.scale[r], observed_scale[r]);
-    work.out[2].as<int8_t>()[index] = std::isfinite(tile.zero_point[r]) ? static_cast<int8_t>(tile.zero_point[r]) : int8_t{0};
+/// From columns of 16 rows to one row behind the other: each array goes to the place of the one before, the first to the spare one, and the last leaves its own.
+float* turn_about(BeaconTile& tile, float* spare) {
+  for (float** array : {&tile.w, &tile.a, &tile.b, &tile.e}) {
+    store_rows(*array, tile.m, spare, tile.stride);
+    for (int64_t r = 0; r < row_tile; ++r) std::fill_n(spare + r * tile.stride + tile.m, tile.stride - tile.m, 0.0f);
+    std::swap(*array, spare);
   }
-  store_codes(tile.a, tile.zero_point, m, reinterpret_cast<int8_t*>(tile.b));
-  store_rows(reinterpret_cast<const int8_t*>(tile.b), n_rows, m, work.out[0].as<int8_t>() + first_row * I + at.first, I);
-  if (work.E == nullptr) return;
-  const DType dtype = work.in[3].dtype;
-  const auto errors = dtype == DType::BF16 ? errors_bf16 : dtype == DType::F16 ? errors_f16 : errors_f32;
-  const float* const weights = tile.w + 4 * m * row_tile;
-  for (int64_t k = 0; k < m; ++k) errors(weights + k * row_tile, tile.a + k * row_tile, scale, work.E.get() + k * work.padded + first_row);
+  return spare;
 }
 
-/// Tiles [t, t + n_tiles) of a cell.
-void solve_tiles(Work& work, int64_t t, int64_t n_tiles, const Metric& at) {
-  const int64_t tile_size = n_arrays * work.cells.group_size * row_tile;
+/// Scale, zero point, codes, and the errors w - ŵ for the columns behind; these pass through `errors`.
+void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile, float* errors) {
+  const int64_t m = tile.m, I = work.cells.columns, first_row = t * row_tile;
+  const DType dtype = work.in[3].dtype;
+  const auto write = dtype == DType::BF16 ? errors_bf16 : dtype == DType::F16 ? errors_f16 : errors_f32;
+  for (int64_t r = 0; r < tile.n_rows; ++r) {
+    const int64_t index = work.cells.index(first_row + r, at.group), begin = (first_row + r) * I + at.first;
+    const float* const a = tile.a + r * tile.stride;
+    const float scale = store_scale(work.out[1], index, tile.scale[r], tile.unit[r]);
+    work.out[2].as<int8_t>()[index] = std::isfinite(tile.zero_point[r]) ? static_cast<int8_t>(tile.zero_point[r]) : int8_t{0};
+    store_codes(a, tile.zero_point[r], m, work.out[0].as<int8_t>() + begin);
+    if (work.E == nullptr) continue;
+    write(work.weight.data() + begin, a, scale, m, errors + r * m);
+    for (int64_t k = 0; k < m && tile.pinned != nullptr; ++k)
+      if (tile.pinned[k] != 0) errors[r * m + k] = 0;
+  }
+  if (work.E != nullptr) load_rows(errors, m, tile.n_rows, m, work.E.get() + first_row, work.padded);
+}
+
+/// Asks for the weights of a tile of a group and what they are to answer: pieces of a few lines, each far from the next, which no processor foresees.
+void ask_for_tile(const Work& work, int64_t t, const Metric& at) {
+  constexpr int64_t line = 16;
+  const int64_t first_row = t * row_tile, n_rows = std::min(row_tile, work.cells.rows - first_row), I = work.cells.columns, m = work.cells.group_size;
+  if (at.answer == nullptr) return;
+  for (int64_t r = 0; r < n_rows; ++r)
+    for (int64_t k = 0; k < m; k += line) __builtin_prefetch(work.weight.data() + (first_row + r) * I + at.first + k);
+  for (int64_t k = 0; k < m; ++k) __builtin_prefetch(at.answer + k * work.padded + first_row);
+}
+
+/// Tiles [t, t + n_tiles) of a cell; the next ones, up to `end`, are on their way meanwhile.
+void solve_tiles(Work& work, int64_t t, int64_t n_tiles, int64_t end, const Metric& at) {
+  const int64_t size = row_tile * work.stride, tile_size = n_arrays * size;
   static thread_local std::vector<float> buffer;
   buffer.resize(static_cast<size_t>(beacon_tiles * tile_size));
-  BeaconTile all[beacon_tiles];
-  float observed_scale[beacon_tiles][row_tile];
-  const std::span<BeaconTile> tiles(all, static_cast<size_t>(n_tiles));
-  for (int64_t i = 0; i < n_tiles; ++i) all[i] = begin_tile(work, t + i, at, buffer.data() + i * tile_size, observed_scale[i]);
-  if (!work.in[6].present) beacon_start(tiles);
-  for (int64_t sweep = 0; sweep <= work.n_sweeps; ++sweep) {
-    if (sweep > 0) beacon_sweep(tiles);
-    for (int64_t i = 0; i < n_tiles; ++i) {
-      const int64_t first_row = (t + i) * row_tile, n_rows = std::min(row_tile, work.cells.rows - first_row);
-      for (int64_t r = 0; r < n_rows; ++r) work.out[3].as<double>()[(first_row + r) * (work.n_sweeps + 1) + sweep] += all[i].explained[r];
+  BeaconTile tiles[beacon_tiles];
+  for (int64_t i = 0; i < n_tiles; ++i) tiles[i] = begin_tile(work, t + i, at, buffer.data() + i * tile_size);
+  for (int64_t next = t + n_tiles; next < std::min(end, t + 2 * n_tiles); ++next) ask_for_tile(work, next, at);
+  if (!work.in[6].present) beacon_start({tiles, static_cast<size_t>(n_tiles)});
+  for (int64_t i = 0; i < n_tiles; ++i) {
+    BeaconTile& tile = tiles[i];
+    float* const spare = turn_about(tile, buffer.data() + i * tile_size + 4 * size);
+    for (int64_t r = 0; r < tile.n_rows; ++r) {
+      beacon_target(tile, r);
+      beacon_measure(tile, r);
     }
+    for (int64_t sweep = 0; sweep <= work.n_sweeps; ++sweep) {
+      if (sweep > 0) beacon_sweep(tile);
+      for (int64_t r = 0; r < tile.n_rows; ++r) work.out[3].as<double>()[((t + i) * row_tile + r) * (work.n_sweeps + 1) + sweep] += tile.explained[r];
+    }
+    store_tile(work, t + i, at, tile, spare);
   }
-  for (int64_t i = 0; i < n_tiles; ++i) store_tile(work, t + i, at, all[i], observed_scale[i]);
 }
 
-/// All rows of a cell.
+/// All rows of a cell, in chunks large enough that most tiles have one before them that asks for theirs.
 void solve_cell(RunContext& context, Work& work, int64_t n_tiles, const Metric& at) {
-  context.pool.parallel_for((n_tiles + beacon_tiles - 1) / beacon_tiles, [&](int64_t pair) {
-    const int64_t t = pair * beacon_tiles;
-    if (!context.cancelled()) solve_tiles(work, t, std::min(beacon_tiles, n_tiles - t), at);
+  context.pool.parallel_chunks(n_tiles, 4 * beacon_tiles, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end && !context.cancelled(); t += beacon_tiles) solve_tiles(work, t, std::min(beacon_tiles, end - t), end, at);
   });
 }
 
@@ -206,6 +233,21 @@ void group_metric(const float* R, int64_t I, int64_t first, int64_t m, float* P,
   for (int64_t i = 0; i < m * m; ++i) P[i] = static_cast<float>(inverse[static_cast<size_t>(i)]);
 }
 
+/// With zeros behind the m.
+std::vector<float> diagonal_of(const float* S, int64_t ld, int64_t m, int64_t stride) {
+  std::vector<float> diagonal(static_cast<size_t>(stride));
+  for (int64_t k = 0; k < m; ++k) diagonal[static_cast<size_t>(k)] = S[k * ld + k];
+  return diagonal;
+}
+
+/// A bit for each column that is not pinned.
+std::vector<uint32_t> open_columns(int64_t m, const uint8_t* pinned) {
+  std::vector<uint32_t> open(static_cast<size_t>((m + beacon_look - 1) / beacon_look));
+  for (int64_t k = 0; k < m; ++k)
+    if (pinned == nullptr || pinned[k] == 0) open[static_cast<size_t>(k / beacon_look)] |= uint32_t{1} << (k % beacon_look);
+  return open;
+}
+
 /// Σ_j S_jk over the columns j that are not pinned.
 std::vector<float> sums_of(const float* S, int64_t ld, int64_t m, const uint8_t* pinned) {
   std::vector<double> sums(static_cast<size_t>(m));
@@ -227,9 +269,11 @@ void solve_groups(RunContext& context, Work& work, int64_t n_tiles) {
     const float* metric = S.data() + group * m * m;
     float* const V = work.V.get() + first * padded;
     std::vector<float> sums;
-    if (work.moves_zero_point) sums = sums_of(metric, m, m, work.pinned.empty() ? nullptr : work.pinned.data() + first);
+    if (work.moves_zero_point) sums = sums_of(metric, m, m, work.pinned_at(first));
+    const std::vector<float> diagonal = diagonal_of(metric, m, m, work.stride);
+    const std::vector<uint32_t> open = open_columns(m, work.pinned_at(first));
     if (group > 0 && spreads_rows) gemm_tn(context.pool, m, padded, m, 1.0f, P.data() + group * m * m, m, V, padded, 0.0f, product.get(), padded);
-    solve_cell(context, work, n_tiles, {group, first, metric, m, sums.data(), group == 0 ? nullptr : spreads_rows ? product.get() : V});
+    solve_cell(context, work, n_tiles, {group, first, metric, m, diagonal.data(), open.data(), sums.data(), group == 0 ? nullptr : spreads_rows ? product.get() : V});
     const float* spread = R + first * I + behind;
     if (!spreads_rows) {
       context.pool.parallel_for(n_groups - group - 1, [&](int64_t h) {
@@ -263,12 +307,13 @@ Operation quantize_beacon_operation() {
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
-            Work work{in, out, {}, {}, options.integer("n_sweeps"), 0, false, {}, FloatView(in[0]), {}, {}};
+            Work work{in, out, {}, {}, options.integer("n_sweeps"), 0, 0, false, {}, FloatView(in[0]), {}, {}};
             (void)Cells::from(options, in[0].shape, work.cells);
             (void)grid_from(options, work.grid);
             work.moves_zero_point = !work.grid.symmetric && options.flag("centering");
             const int64_t O = work.cells.rows, I = work.cells.columns, n_tiles = (O + row_tile - 1) / row_tile;
             work.padded = n_tiles * row_tile;
+            work.stride = (work.cells.group_size + beacon_look - 1) / beacon_look * beacon_look;
             if (in[5].present) work.pinned.assign(in[5].as<uint8_t>(), in[5].as<uint8_t>() + I);
             for (int64_t i = 0; i < I; ++i)
               if (!std::isfinite(in[1].as<float>()[i * I + i]) || in[1].as<float>()[i * I + i] < 0) return Status::error("diag(H) at column " + std::to_string(i) + " is " + std::to_string(in[1].as<float>()[i * I + i]));
@@ -280,8 +325,10 @@ Operation quantize_beacon_operation() {
             } else {
               const float* H = in[1].as<float>();
               std::vector<float> sums;
-              if (work.moves_zero_point) sums = sums_of(H, I, I, work.pinned.empty() ? nullptr : work.pinned.data());
-              solve_cell(context, work, n_tiles, {0, 0, H, I, sums.data(), nullptr});
+              if (work.moves_zero_point) sums = sums_of(H, I, I, work.pinned_at(0));
+              const std::vector<float> diagonal = diagonal_of(H, I, I, work.stride);
+              const std::vector<uint32_t> open = open_columns(I, work.pinned_at(0));
+              solve_cell(context, work, n_tiles, {0, 0, H, I, diagonal.data(), open.data(), sums.data(), nullptr});
             }
             if (context.cancelled()) return Status::cancelled();
             for (int64_t r = 0; r < O; ++r)

@@ -24,7 +24,7 @@
 //
 // No large numbers are subtracted there, so float decides. A code changes only when the gain is above 1e-5 of d² c² S_tt; the lower neighbour is taken when it is
 // better by itself, else the upper; a sweep without a change is the last. Rows without a direction (B = 0) take the observer's rounding in the start and stay in
-// sweeps; where the angle is wide (B ≤ D, the first columns of a start) the same comparison is made of α |α| / β in double. A column of 16 rows in which
+// sweeps; where the angle is wide (B ≤ D, the first columns of a start) the same comparison is made of α |α| / β in double. In a sweep a column in which
 // neither the next code up nor down gains is passed over. Behind every sweep B, D and the objective ‖Xw‖² - ‖X (w - c v)‖² are summed anew in double.
 //
 // Differences from the paper. The grid is that of the scheme, -2^(b-1) … 2^(b-1)-1, so that the result is stored as other integers are; the paper's is symmetric.
@@ -32,8 +32,8 @@
 // stores it; here the zero point is an integer of the grid, first the one that puts the mean in the middle (centering), then one more coordinate of every sweep.
 // Groups: the paper has one scale for each channel. A group is a cell of its own, solved one after the other; its S is what is left of H when the columns behind
 // it answer in the best way (the inverse of the block of H⁻¹, as in GPTQ), and its error is answered by them with GPTQ's step. With one group that is the paper's method.
-// Cost: 2 m² operations per row each for b and e and at most 2 m² per sweep (columns in which none of 16 rows changes cost nothing: half of the first sweep at
-// 4 bits, five of six in the fourth); with groups of m columns I · O · m of these, and GPTQ's I² · O.
+// Cost: 2 m² operations per row each for b and e and at most 2 m² per sweep (only codes that change cost it: 5 % of them in the first sweep at 4 bits, 1 % in the
+// fourth; the others a look of some ten operations); with groups of m columns I · O · m of these, and GPTQ's I² · O.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -42,35 +42,46 @@
 
 namespace bitwright {
 
-/// 16 rows of a cell of m columns: arrays are [m × 16].
+/// Columns of a row that a sweep looks at together.
+inline constexpr int64_t beacon_look = 32;
+
+/// 16 rows of a cell of m columns. The start has them side by side, arrays are [m × 16]; the sweeps one behind the other, [16 × stride] with zeros behind the m.
 struct BeaconTile {
-  int64_t m = 0;
+  /// `stride`: m and as much as makes it a multiple of `beacon_look`.
+  int64_t n_rows = row_lanes, m = 0, stride = 0;
   const float* S = nullptr;
   int64_t ld = 0;
+  /// [stride], zeros behind the m.
+  const float* diagonal = nullptr;
   /// 1 where the code stays at the value zero (dead inputs); or null.
   const uint8_t* pinned = nullptr;
-  /// Σ_j S_jk over the columns that are not pinned, and Σ_k of these: what a step of the zero point changes. Null without centering.
+  /// Bit i of word j: column 32 j + i is one of the m, and not pinned. A sweep's.
+  const uint32_t* open = nullptr;
+  /// Σ_j S_jk over the columns that are not pinned: what a step of the zero point changes. Null without centering.
   const float* column_sums = nullptr;
-  const float* w = nullptr;
-  float *a = nullptr, *b = nullptr, *e = nullptr;
+  float *w = nullptr, *a = nullptr, *b = nullptr, *e = nullptr;
   float unit[row_lanes] = {}, zero_point[row_lanes] = {};
   float B[row_lanes] = {}, D[row_lanes] = {};
-  /// Behind the start and every sweep: α² / β, and the scale α / β of the codes (0 where they say nothing).
-  double explained[row_lanes] = {}, scale[row_lanes] = {};
+  /// ‖Xw‖²; and behind the start and every sweep α² / β, and the scale α / β of the codes (0 where they say nothing).
+  double target[row_lanes] = {}, explained[row_lanes] = {}, scale[row_lanes] = {};
   float qmin = 0, qmax = 0;
   /// No code and no zero point changed in the last sweep.
   bool settled = false;
 };
 
-/// As many tiles of one cell go side by side: they have nothing to do with each other, but a decision waits for its own operations one after the other, and
+/// As many tiles of one cell start side by side: they have nothing to do with each other, but a decision waits for its own operations one after the other, and
 /// those of the next tile fill the waiting.
 inline constexpr int64_t beacon_tiles = 2;
 
-/// The greedy start.
+/// The greedy start: codes, b and e.
 void beacon_start(std::span<BeaconTile> tiles);
-/// From codes that are there.
+/// b and e from codes that are there.
 void beacon_resume(BeaconTile& tile);
-/// One cyclic sweep of the tiles that are not settled.
-void beacon_sweep(std::span<BeaconTile> tiles);
+/// ‖Xw‖² of row r, arrays as the sweeps have them.
+void beacon_target(BeaconTile& tile, int64_t r);
+/// B, D, what is explained and the scale of row r: before the first sweep, and where one changed it.
+void beacon_measure(BeaconTile& tile, int64_t r);
+/// One cyclic sweep; nothing where the last one changed nothing.
+void beacon_sweep(BeaconTile& tile);
 
 }  // namespace bitwright

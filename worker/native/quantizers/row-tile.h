@@ -33,11 +33,14 @@ struct ColumnChanges {
     // A number and not a bool: so the compiler takes all lanes at once.
     uint32_t any = 0;
     for (int64_t r = 0; r < row_lanes; ++r) any |= delta[r] != 0 ? 1u : 0u;
-    if (any == 0) return false;
+    if (any != 0) push(column, rows_at(delta));
+    return any != 0;
+  }
+  /// Without a look at what changes.
+  void push(int64_t column, const Rows& delta) {
     columns[count] = column;
-    rows_at(deltas + count * row_lanes) = rows_at(delta);
+    rows_at(deltas + count * row_lanes) = delta;
     ++count;
-    return true;
   }
   /// Those from `first` on reach [begin, end) of g.
   void reach(float* g, int64_t begin, int64_t end, const float* S, int64_t ld, int64_t first = 0) const {
