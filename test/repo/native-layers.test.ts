@@ -61,3 +61,14 @@ test('own headers are included by their path from the root of the native core', 
   );
   assert.deepEqual(wrong.map(told), []);
 });
+
+test('what one kind of processor alone has is asked for where the compiler builds for it', () => {
+  const isOfOneKind =
+    /\b(target_clones|__attribute__\(\(target\b|__builtin_ia32_\w+|__builtin_cpu_supports|_mm\d*_\w+|[a-z]mmintrin\.h|arm_neon\.h)/;
+  const guarded = /^#if defined\(__x86_64__\)$.*?^#(else|endif)$/gms;
+  assert.ok(sources.some((file) => isOfOneKind.test(readRepositoryFile(file))));
+  assert.deepEqual(
+    sources.filter((file) => isOfOneKind.test(readRepositoryFile(file).replace(guarded, ''))),
+    [],
+  );
+});

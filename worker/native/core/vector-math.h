@@ -3,12 +3,37 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__x86_64__)
+#include <emmintrin.h>
 /// One copy per instruction set, chosen when the library is loaded.
 #define BITWRIGHT_VECTOR __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+/// Here all processors have the same vectors.
+#define BITWRIGHT_VECTOR
+#endif
 
 namespace bitwright {
 
 inline constexpr int n_lanes = 16;
+
+/// Bit i: flags[i] is -1 and not 0.
+inline __attribute__((always_inline)) uint32_t mask_bits(const int32_t* flags) {
+  using Flags = int32_t __attribute__((vector_size(n_lanes * sizeof(int32_t)), may_alias));
+  using Bytes = int8_t __attribute__((vector_size(n_lanes)));
+  const Bytes bytes = __builtin_convertvector(*reinterpret_cast<const Flags*>(flags), Bytes);
+#if defined(__x86_64__)
+  return static_cast<uint32_t>(_mm_movemask_epi8(reinterpret_cast<__m128i>(bytes)));
+#else
+  constexpr Bytes places = {1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128};
+  const Bytes kept = bytes & places;
+  uint32_t low = 0, high = 0;
+  for (int i = 0; i < 8; ++i) {
+    low |= static_cast<uint8_t>(kept[i]);
+    high |= static_cast<uint8_t>(kept[i + 8]);
+  }
+  return low | high << 8;
+#endif
+}
 
 /// e^x for x ≤ 88; below -87 it is 0. Reduction x = n ln 2 + r, |r| ≤ ln 2 / 2, then a degree-6 polynomial: relative error below 2e-7.
 inline float exp_lane(float x) {

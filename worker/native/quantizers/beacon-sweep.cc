@@ -3,8 +3,6 @@
 // In a sweep few codes of a row change, and other ones than those of the row beside it. So every row goes from one of its changes to the next at its own pace, with
 // its columns side by side: a look at 32 of them says which can gain. The decisions of all rows are made at once. What a code changes reaches its block of 128 columns
 // at once, and the rest of the cell behind the block, where S is large, for all rows together.
-#include <emmintrin.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -47,16 +45,6 @@ struct Changes {
   float deltas[column_block];
   int64_t count = 0;
 };
-
-/// The flags of 16 columns.
-using Flags = int32_t __attribute__((vector_size(16 * sizeof(int32_t)), may_alias));
-using Bytes = int8_t __attribute__((vector_size(16)));
-
-/// Bit i: flags[i] is -1 and not 0.
-inline __attribute__((always_inline)) uint32_t sign_bits(const int32_t* flags) {
-  const Bytes bytes = __builtin_convertvector(*reinterpret_cast<const Flags*>(flags), Bytes);
-  return static_cast<uint32_t>(_mm_movemask_epi8(reinterpret_cast<__m128i>(bytes)));
-}
 
 /// Rows, as many as `count`.
 struct RowList {
@@ -109,7 +97,7 @@ inline __attribute__((always_inline)) uint32_t gaining(const Walk& walk, int64_t
     const float gain = (from[i] == end ? 0.0f : pull * std::fabs(left)) + (lift * b * b - weight * S[i]);
     gains[i] = gain <= 0 ? 0 : -1;
   }
-  return (sign_bits(gains) | sign_bits(gains + 16) << 16) & tile.open[first / n_columns];
+  return (mask_bits(gains) | mask_bits(gains + n_lanes) << n_lanes) & tile.open[first / n_columns];
 }
 
 /// Each of the rows to its next column that can gain; those that have none are left out. All look before any is asked what it saw: a processor that guesses
