@@ -204,9 +204,11 @@ void solve_tiles(Work& work, int64_t t, int64_t n_tiles, int64_t end, const Metr
   }
 }
 
-/// All rows of a cell, in chunks large enough that most tiles have one before them that asks for theirs.
+/// All rows of a cell, where there are enough in chunks of several pairs: most tiles then have one before them that asks for theirs. No tile knows of another, so that
+/// the chunks may depend on the threads.
 void solve_cell(RunContext& context, Work& work, int64_t n_tiles, const Metric& at) {
-  context.pool.parallel_chunks(n_tiles, 4 * beacon_tiles, [&](int64_t begin, int64_t end) {
+  const int64_t pairs = std::clamp<int64_t>(n_tiles / (beacon_tiles * 8 * context.pool.n_threads()), 1, 4);
+  context.pool.parallel_chunks(n_tiles, pairs * beacon_tiles, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end && !context.cancelled(); t += beacon_tiles) solve_tiles(work, t, std::min(beacon_tiles, end - t), end, at);
   });
 }
