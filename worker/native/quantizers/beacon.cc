@@ -120,6 +120,8 @@ BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buff
   tile.column_sums = work.moves_zero_point ? at.column_sums : nullptr;
   tile.qmin = work.grid.qmin();
   tile.qmax = work.grid.qmax();
+  // Each on a line of its own, far from the next.
+  for (int64_t k = 0; k < m && at.answer != nullptr; ++k) __builtin_prefetch(at.answer + k * work.padded + first_row);
   load_rows(work.weight.data() + first_row * I + at.first, I, tile.n_rows, m, tile.w, row_tile);
   for (int64_t k = 0; k < m && tile.pinned != nullptr; ++k)
     if (tile.pinned[k] != 0) std::fill_n(tile.w + k * row_tile, row_tile, 0.0f);
@@ -170,24 +172,13 @@ void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile,
   if (work.E != nullptr) load_rows(errors, m, tile.n_rows, m, work.E.get() + first_row, work.padded);
 }
 
-/// Asks for the weights of a tile of a group and what they are to answer: pieces of a few lines, each far from the next, which no processor foresees.
-void ask_for_tile(const Work& work, int64_t t, const Metric& at) {
-  constexpr int64_t line = 16;
-  const int64_t first_row = t * row_tile, n_rows = std::min(row_tile, work.cells.rows - first_row), I = work.cells.columns, m = work.cells.group_size;
-  if (at.answer == nullptr) return;
-  for (int64_t r = 0; r < n_rows; ++r)
-    for (int64_t k = 0; k < m; k += line) __builtin_prefetch(work.weight.data() + (first_row + r) * I + at.first + k);
-  for (int64_t k = 0; k < m; ++k) __builtin_prefetch(at.answer + k * work.padded + first_row);
-}
-
-/// Tiles [t, t + n_tiles) of a cell; the next ones, up to `end`, are on their way meanwhile.
-void solve_tiles(Work& work, int64_t t, int64_t n_tiles, int64_t end, const Metric& at) {
+/// Tiles [t, t + n_tiles) of a cell.
+void solve_tiles(Work& work, int64_t t, int64_t n_tiles, const Metric& at) {
   const int64_t size = row_tile * work.stride, tile_size = n_arrays * size;
   static thread_local std::vector<float> buffer;
   buffer.resize(static_cast<size_t>(beacon_tiles * tile_size));
   BeaconTile tiles[beacon_tiles];
   for (int64_t i = 0; i < n_tiles; ++i) tiles[i] = begin_tile(work, t + i, at, buffer.data() + i * tile_size);
-  for (int64_t next = t + n_tiles; next < std::min(end, t + 2 * n_tiles); ++next) ask_for_tile(work, next, at);
   if (!work.in[6].present) beacon_start({tiles, static_cast<size_t>(n_tiles)});
   for (int64_t i = 0; i < n_tiles; ++i) {
     BeaconTile& tile = tiles[i];
@@ -204,12 +195,11 @@ void solve_tiles(Work& work, int64_t t, int64_t n_tiles, int64_t end, const Metr
   }
 }
 
-/// All rows of a cell, where there are enough in chunks of several pairs: most tiles then have one before them that asks for theirs. No tile knows of another, so that
-/// the chunks may depend on the threads.
+/// All rows of a cell.
 void solve_cell(RunContext& context, Work& work, int64_t n_tiles, const Metric& at) {
-  const int64_t pairs = std::clamp<int64_t>(n_tiles / (beacon_tiles * 8 * context.pool.n_threads()), 1, 4);
-  context.pool.parallel_chunks(n_tiles, pairs * beacon_tiles, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end && !context.cancelled(); t += beacon_tiles) solve_tiles(work, t, std::min(beacon_tiles, end - t), end, at);
+  context.pool.parallel_for((n_tiles + beacon_tiles - 1) / beacon_tiles, [&](int64_t pair) {
+    const int64_t t = pair * beacon_tiles;
+    if (!context.cancelled()) solve_tiles(work, t, std::min(beacon_tiles, n_tiles - t), at);
   });
 }
 
