@@ -4,9 +4,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium, errors, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
+import { takePicture } from './picture.js';
 
 const root = path.join(__dirname, '..', '..', '..');
-const pictures = path.join(root, 'build', 'pictures');
 
 /** What scripts/vscode.mjs gives. */
 interface VscodeScript {
@@ -221,10 +221,9 @@ function vscodeWindow(page: Page, folder: string, extension: string, close: () =
     },
     workers: () => processesRunning(path.join(extension, 'dist', 'worker', 'main.js')),
     async takePicture(name, clip) {
-      mkdirSync(pictures, { recursive: true });
       await hideSideBar();
       await closeWelcome();
-      await page.screenshot({ path: path.join(pictures, `${name}.png`), animations: 'disabled', ...(clip === undefined ? {} : { clip }) });
+      await takePicture(page, name, { animations: 'disabled', ...(clip === undefined ? {} : { clip }) });
     },
     [Symbol.asyncDispose]: close,
   };

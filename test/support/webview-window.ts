@@ -6,6 +6,7 @@ import { chromium, type Page } from 'playwright-core';
 import { stylesOf, webviewHtml } from '../../client/src/views/webview-html.js';
 import type { FromWebview, ToWebview } from '../../schemas/src/protocol/client-webview.js';
 import type { FromModelFilePage, ToModelFilePage } from '../../schemas/src/protocol/model-file-page.js';
+import { takePicture } from './picture.js';
 import { repositoryRoot } from './shared.js';
 
 export const pageThemes = ['dark', 'light', 'high-contrast', 'high-contrast-light'] as const;
@@ -213,8 +214,7 @@ export async function openWebviewWindow(
       now = next;
       await load();
     },
-    takePicture: async (name) =>
-      void (await page.screenshot({ path: path.join(repositoryRoot, 'build', 'pictures', `${name}.png`), fullPage: true })),
+    takePicture: (name) => takePicture(page, name, { fullPage: true }),
     keepFile(name, content, encoding) {
       const folder = path.join(repositoryRoot, 'build', 'pictures', 'exported');
       mkdirSync(folder, { recursive: true });

@@ -9,6 +9,7 @@ import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { axeViolations } from '../../support/axe.js';
 import { runBitwright } from '../../support/bitwright-process.js';
 import { finishRun } from '../../support/finished-run.js';
+import { takePicture } from '../../support/picture.js';
 import { repositoryRoot } from '../../support/shared.js';
 import { temporaryFolder } from '../../support/tiny-llama-folder.js';
 
@@ -74,8 +75,8 @@ test('bitwright report --html: one file that draws all, loads nothing and runs n
           assert.ok(overflow <= 0, `${overflow} px too wide: ${what}`);
           assert.deepEqual(failures, [], what);
           if (width === 1100) await assertSaved(page);
-          const picture = `standalone-report-${colorScheme}${contrast === 'more' ? '-contrast' : ''}-${width}.png`;
-          await page.screenshot({ path: path.join(repositoryRoot, 'build', 'pictures', picture) });
+          const picture = `standalone-report-${colorScheme}${contrast === 'more' ? '-contrast' : ''}-${width}`;
+          await takePicture(page, picture);
           await page.close();
         }
   } finally {
