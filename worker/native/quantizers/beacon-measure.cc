@@ -1,37 +1,49 @@
-// What a row of Beacon is measured by, summed in double over its cell; behind the last column all values are 0. Legend in beacon.h.
+// What a row of Beacon is measured by, summed in double over its cell; behind the last column all values are 0. Products are float: b and e are sums of as many
+// terms as the cell has columns, and their rounding is larger than that of a product. Legend in beacon.h.
 #include <cstdint>
 
 #include "core/vector-math.h"
 #include "quantizers/beacon.h"
+#include "quantizers/row-tile.h"
 
 namespace bitwright {
 namespace {
 
-/// Eight sums side by side, whatever the processor's vectors: so the result is the same on all.
-constexpr int64_t n_sums = 8;
-using Sums = double __attribute__((vector_size(n_sums * sizeof(double)), aligned(alignof(double))));
-using Some = float __attribute__((vector_size(n_sums * sizeof(float)), aligned(alignof(float)), may_alias));
-inline __attribute__((always_inline)) Some some_at(const float* values) { return *reinterpret_cast<const Some*>(values); }
-inline __attribute__((always_inline)) Sums doubles(const Some& values) { return __builtin_convertvector(values, Sums); }
-inline __attribute__((always_inline)) double total(const Sums& sums) {
-  double all = 0;
-  for (int64_t i = 0; i < n_sums; ++i) all += sums[i];
-  return all;
-}
+/// Sixteen sums side by side, whatever the processor's vectors: so the result is the same on all.
+class Sums {
+ public:
+  inline __attribute__((always_inline)) void add(const Rows& values) {
+    // As one vector: GCC 12 converts halves of one by quarters.
+    const All all = __builtin_convertvector(values, All);
+    low_ += __builtin_shufflevector(all, all, 0, 1, 2, 3, 4, 5, 6, 7);
+    high_ += __builtin_shufflevector(all, all, 8, 9, 10, 11, 12, 13, 14, 15);
+  }
+  inline __attribute__((always_inline)) double total() const {
+    const Half sums = low_ + high_;
+    double all = 0;
+    for (int64_t i = 0; i < row_lanes / 2; ++i) all += sums[i];
+    return all;
+  }
+
+ private:
+  using All = double __attribute__((vector_size(row_lanes * sizeof(double))));
+  using Half = double __attribute__((vector_size(row_lanes / 2 * sizeof(double))));
+  Half low_{}, high_{};
+};
 
 }  // namespace
 
 BITWRIGHT_VECTOR void beacon_measure(BeaconTile& tile, int64_t r) {
   const int64_t first = r * tile.stride;
   const float unit = tile.unit[r];
-  Sums lengths{}, aways{}, lefts{};
-  for (int64_t k = first; k < first + tile.stride; k += n_sums) {
-    const Sums w = doubles(some_at(tile.w + k)), v = doubles(some_at(tile.a + k) * unit), b = doubles(some_at(tile.b + k)), e = doubles(some_at(tile.e + k));
-    lengths += v * (b - e);
-    aways -= v * e;
-    lefts += (w - v) * e;
+  Sums lengths, aways, lefts;
+  for (int64_t k = first; k < first + tile.stride; k += row_lanes) {
+    const Rows v = rows_at(tile.a + k) * unit, e = rows_at(tile.e + k);
+    lengths.add(v * (rows_at(tile.b + k) - e));
+    aways.add(v * e);
+    lefts.add((rows_at(tile.w + k) - v) * e);
   }
-  const double B = total(lengths), D = total(aways), left = total(lefts);
+  const double B = lengths.total(), D = -aways.total(), left = lefts.total();
   tile.B[r] = static_cast<float>(B);
   tile.D[r] = static_cast<float>(D);
   // A NaN goes on into what is explained.
@@ -42,9 +54,9 @@ BITWRIGHT_VECTOR void beacon_measure(BeaconTile& tile, int64_t r) {
 
 BITWRIGHT_VECTOR void beacon_target(BeaconTile& tile, int64_t r) {
   const float *const w = tile.w + r * tile.stride, *const b = tile.b + r * tile.stride;
-  Sums sums{};
-  for (int64_t k = 0; k < tile.stride; k += n_sums) sums += doubles(some_at(w + k)) * doubles(some_at(b + k));
-  tile.target[r] = total(sums);
+  Sums sums;
+  for (int64_t k = 0; k < tile.stride; k += row_lanes) sums.add(rows_at(w + k) * rows_at(b + k));
+  tile.target[r] = sums.total();
 }
 
 }  // namespace bitwright

@@ -139,6 +139,15 @@ inline __attribute__((always_inline)) void reach(const BeaconTile& tile, int64_t
     for (int64_t c = 0; c < count; ++c) e[k] += tile.S[columns[c] * tile.ld + k] * deltas[c];
 }
 
+/// The same for one change.
+inline __attribute__((always_inline)) void reach_block(const BeaconTile& tile, int64_t r, int64_t t, float delta, int64_t begin, int64_t end) {
+  float* const __restrict e = tile.e + r * tile.stride;
+  const float* const __restrict S = tile.S + t * tile.ld;
+  int64_t k = begin;
+  for (; k + row_lanes <= end; k += row_lanes) rows_at(e + k) += rows_at(S + k) * delta;
+  for (; k < end; ++k) e[k] += S[k] * delta;
+}
+
 /// A function of its own: in the midst of another the compiler takes row after row.
 BITWRIGHT_VECTOR void decide(const BeaconCoordinates& at, BeaconTile& tile, Angles& angles, float* steps) {
   take_steps(at, tile, steps);
@@ -175,7 +184,7 @@ inline __attribute__((always_inline)) void change_codes(Walk& walk, int64_t begi
     const float change = -walk.steps[r] * tile.unit[r];
     of.columns[of.count] = t;
     of.deltas[of.count++] = change;
-    reach(tile, r, &t, &change, 1, begin, walk.end);
+    reach_block(tile, r, t, change, begin, walk.end);
   }
 }
 

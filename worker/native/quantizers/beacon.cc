@@ -27,13 +27,13 @@ namespace {
 
 constexpr int64_t row_tile = row_lanes;
 
-/// What all cells of a call share; with groups also V and, of one group, what its codes left of W, transposed: [I × padded rows], [group × padded rows].
+/// What all cells of a call share; with groups also V [O, I] and what the codes of one group left of W [O, group].
 struct Work {
   const Views& in;
   const Views& out;
   Cells cells;
   Grid grid;
-  int64_t n_sweeps, padded, stride;
+  int64_t n_sweeps, stride;
   bool moves_zero_point;
   std::vector<uint8_t> pinned;
   FloatView weight;
@@ -64,7 +64,7 @@ float store_scale(const TensorView& scale, int64_t index, double value, float ot
 float first_zero_point(const Work& work, const float* w, int64_t count, float scale, float observed) {
   if (!work.moves_zero_point) return observed;
   double mean = 0;
-  for (int64_t k = 0; k < count; ++k) mean += static_cast<double>(w[k * row_tile]);
+  for (int64_t k = 0; k < count; ++k) mean += static_cast<double>(w[k]);
   mean /= static_cast<double>(std::max<int64_t>(1, count));
   const float middle = (work.grid.qmin() + work.grid.qmax()) / 2;
   return std::clamp(round_half_even(middle - static_cast<float>(mean) / scale), work.grid.qmin(), work.grid.qmax());
@@ -87,7 +87,7 @@ BITWRIGHT_VECTOR void errors_f32(const float* w, const float* a, float scale, in
 BITWRIGHT_VECTOR void errors_bf16(const float* w, const float* a, float scale, int64_t m, float* to) { write_errors<BF16Type>(w, a, scale, m, to); }
 BITWRIGHT_VECTOR void errors_f16(const float* w, const float* a, float scale, int64_t m, float* to) { write_errors<F16Type>(w, a, scale, m, to); }
 
-/// A cell: its first column, S, its diagonal and the sums of its columns; what the target is beside the weights, [m × padded rows], or null.
+/// A cell: its first column, S, its diagonal and the sums of its columns; what the target is beside the weights, its rows `answer_ld` apart, or null.
 struct Metric {
   int64_t group, first;
   const float* S;
@@ -96,12 +96,29 @@ struct Metric {
   const uint32_t* open;
   const float* column_sums;
   const float* answer;
+  int64_t answer_ld;
 };
 
-/// Arrays of a tile: the target, a, b, e, and a spare one.
+/// Arrays of a tile: the target by rows, and by columns with a, b and e.
 constexpr int64_t n_arrays = 5;
 
-/// Rows [16 t, 16 t + 16) of the cell: the weights, and where they begin.
+/// The target of `n_rows` rows, each behind the other, and zeros behind its columns.
+BITWRIGHT_VECTOR void write_targets(const Work& work, const Metric& at, int64_t first_row, int64_t n_rows, float* __restrict to) {
+  const int64_t m = work.cells.group_size, I = work.cells.columns;
+  const uint8_t* const pinned = work.pinned_at(at.first);
+  for (int64_t r = 0; r < n_rows; ++r, to += work.stride) {
+    const float* const __restrict weights = work.weight.data() + (first_row + r) * I + at.first;
+    std::copy_n(weights, m, to);
+    for (int64_t k = 0; k < m && pinned != nullptr; ++k)
+      if (pinned[k] != 0) to[k] = 0;
+    const float* const __restrict answer = at.answer == nullptr ? nullptr : at.answer + (first_row + r) * at.answer_ld;
+    if (answer != nullptr)
+      for (int64_t k = 0; k < m; ++k) to[k] += answer[k];
+    std::fill_n(to + m, work.stride - m, 0.0f);
+  }
+}
+
+/// Rows [16 t, 16 t + 16) of the cell: the target, and where they begin. Those that the weight does not have are 0.
 BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buffer) {
   const int64_t m = work.cells.group_size, I = work.cells.columns, first_row = t * row_tile, size = row_tile * work.stride;
   BeaconTile tile;
@@ -112,27 +129,24 @@ BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buff
   tile.ld = at.ld;
   tile.diagonal = at.diagonal;
   tile.open = at.open;
-  tile.w = buffer;
-  tile.a = buffer + size;
+  tile.w = buffer + size;
+  tile.a = tile.w + size;
   tile.b = tile.a + size;
   tile.e = tile.b + size;
   tile.pinned = work.pinned_at(at.first);
   tile.column_sums = work.moves_zero_point ? at.column_sums : nullptr;
   tile.qmin = work.grid.qmin();
   tile.qmax = work.grid.qmax();
-  // Each on a line of its own, far from the next.
-  for (int64_t k = 0; k < m && at.answer != nullptr; ++k) __builtin_prefetch(at.answer + k * work.padded + first_row);
-  load_rows(work.weight.data() + first_row * I + at.first, I, tile.n_rows, m, tile.w, row_tile);
-  for (int64_t k = 0; k < m && tile.pinned != nullptr; ++k)
-    if (tile.pinned[k] != 0) std::fill_n(tile.w + k * row_tile, row_tile, 0.0f);
-  for (int64_t k = 0; k < m && at.answer != nullptr; ++k) rows_at(tile.w + k * row_tile) += rows_at(at.answer + k * work.padded + first_row);
+  write_targets(work, at, first_row, tile.n_rows, buffer);
+  std::fill_n(buffer + tile.n_rows * work.stride, (row_tile - tile.n_rows) * work.stride, 0.0f);
+  load_rows(buffer, work.stride, row_tile, m, tile.w);
   std::fill_n(tile.unit, row_tile, 1.0f);
   const bool has_codes = work.in[6].present;
   for (int64_t r = 0; r < tile.n_rows; ++r) {
     const int64_t index = work.cells.index(first_row + r, at.group);
     tile.unit[r] = scale_at(work.in[3], index);
     const float observed = static_cast<float>(work.in[4].as<int8_t>()[index]);
-    tile.zero_point[r] = has_codes ? observed : first_zero_point(work, tile.w + r, m, tile.unit[r], observed);
+    tile.zero_point[r] = has_codes ? observed : first_zero_point(work, buffer + r * work.stride, m, tile.unit[r], observed);
   }
   if (!has_codes) return tile;
   std::fill_n(tile.a, m * row_tile, 0.0f);
@@ -143,18 +157,18 @@ BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buff
   return tile;
 }
 
-/// From columns of 16 rows to one row behind the other: each array goes to the place of the one before, the first to the spare one, and the last leaves its own.
-float* turn_about(BeaconTile& tile, float* spare) {
-  for (float** array : {&tile.w, &tile.a, &tile.b, &tile.e}) {
-    store_rows(*array, tile.m, spare, tile.stride);
-    for (int64_t r = 0; r < row_tile; ++r) std::fill_n(spare + r * tile.stride + tile.m, tile.stride - tile.m, 0.0f);
-    std::swap(*array, spare);
+/// From columns of 16 rows to one row behind the other, as the target is in `rows`: each array goes to the place of the one before.
+void turn_about(BeaconTile& tile, float* rows) {
+  float* to = std::exchange(tile.w, rows);
+  for (float** array : {&tile.a, &tile.b, &tile.e}) {
+    store_rows(*array, tile.m, to, tile.stride);
+    for (int64_t r = 0; r < row_tile; ++r) std::fill_n(to + r * tile.stride + tile.m, tile.stride - tile.m, 0.0f);
+    std::swap(*array, to);
   }
-  return spare;
 }
 
-/// Scale, zero point, codes, and the errors w - ŵ for the columns behind; these pass through `errors`.
-void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile, float* errors) {
+/// Scale, zero point, codes, and the errors w - ŵ for the columns behind.
+void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile) {
   const int64_t m = tile.m, I = work.cells.columns, first_row = t * row_tile;
   const DType dtype = work.in[3].dtype;
   const auto write = dtype == DType::BF16 ? errors_bf16 : dtype == DType::F16 ? errors_f16 : errors_f32;
@@ -165,11 +179,11 @@ void store_tile(Work& work, int64_t t, const Metric& at, const BeaconTile& tile,
     work.out[2].as<int8_t>()[index] = std::isfinite(tile.zero_point[r]) ? static_cast<int8_t>(tile.zero_point[r]) : int8_t{0};
     store_codes(a, tile.zero_point[r], m, work.out[0].as<int8_t>() + begin);
     if (work.E == nullptr) continue;
-    write(work.weight.data() + begin, a, scale, m, errors + r * m);
+    float* const errors = work.E.get() + (first_row + r) * m;
+    write(work.weight.data() + begin, a, scale, m, errors);
     for (int64_t k = 0; k < m && tile.pinned != nullptr; ++k)
-      if (tile.pinned[k] != 0) errors[r * m + k] = 0;
+      if (tile.pinned[k] != 0) errors[k] = 0;
   }
-  if (work.E != nullptr) load_rows(errors, m, tile.n_rows, m, work.E.get() + first_row, work.padded);
 }
 
 /// Tiles [t, t + n_tiles) of a cell.
@@ -182,7 +196,7 @@ void solve_tiles(Work& work, int64_t t, int64_t n_tiles, const Metric& at) {
   if (!work.in[6].present) beacon_start({tiles, static_cast<size_t>(n_tiles)});
   for (int64_t i = 0; i < n_tiles; ++i) {
     BeaconTile& tile = tiles[i];
-    float* const spare = turn_about(tile, buffer.data() + i * tile_size + 4 * size);
+    turn_about(tile, buffer.data() + i * tile_size);
     for (int64_t r = 0; r < tile.n_rows; ++r) {
       beacon_target(tile, r);
       beacon_measure(tile, r);
@@ -191,7 +205,7 @@ void solve_tiles(Work& work, int64_t t, int64_t n_tiles, const Metric& at) {
       if (sweep > 0) beacon_sweep(tile);
       for (int64_t r = 0; r < tile.n_rows; ++r) work.out[3].as<double>()[((t + i) * row_tile + r) * (work.n_sweeps + 1) + sweep] += tile.explained[r];
     }
-    store_tile(work, t + i, at, tile, spare);
+    store_tile(work, t + i, at, tile);
   }
 }
 
@@ -249,23 +263,23 @@ std::vector<float> sums_of(const float* S, int64_t ld, int64_t m, const uint8_t*
 }
 
 void solve_groups(RunContext& context, Work& work, int64_t n_tiles) {
-  const int64_t m = work.cells.group_size, I = work.cells.columns, n_groups = work.cells.n_groups, padded = work.padded;
+  const int64_t m = work.cells.group_size, O = work.cells.rows, I = work.cells.columns, n_groups = work.cells.n_groups;
   const float* R = work.in[2].as<float>();
   // V_g P_g for all rows when a group begins, or R_gh P_h for all groups h behind, so that V holds the answers themselves.
-  const bool spreads_rows = padded < I / 2;
+  const bool spreads_rows = O < I / 2;
   std::vector<float> P(static_cast<size_t>(n_groups * m * m)), S(P.size());
-  const LargeScratch product = large_scratch(m * (spreads_rows ? padded : I));
+  const LargeScratch product = large_scratch(m * (spreads_rows ? O : I));
   context.pool.parallel_for(n_groups, [&](int64_t g) { group_metric(R, I, g * m, m, P.data() + g * m * m, S.data() + g * m * m); });
   for (int64_t group = 0; group < n_groups && !context.cancelled(); ++group) {
     const int64_t first = group * m, behind = first + m;
     const float* metric = S.data() + group * m * m;
-    float* const V = work.V.get() + first * padded;
+    float* const V = work.V.get() + first;
     std::vector<float> sums;
     if (work.moves_zero_point) sums = sums_of(metric, m, m, work.pinned_at(first));
     const std::vector<float> diagonal = diagonal_of(metric, m, m, work.stride);
     const std::vector<uint32_t> open = open_columns(m, work.pinned_at(first));
-    if (group > 0 && spreads_rows) gemm_tn(context.pool, m, padded, m, 1.0f, P.data() + group * m * m, m, V, padded, 0.0f, product.get(), padded);
-    solve_cell(context, work, n_tiles, {group, first, metric, m, diagonal.data(), open.data(), sums.data(), group == 0 ? nullptr : spreads_rows ? product.get() : V});
+    if (group > 0 && spreads_rows) gemm_nn(context.pool, O, m, m, 1.0f, V, I, P.data() + group * m * m, m, 0.0f, product.get(), m);
+    solve_cell(context, work, n_tiles, {group, first, metric, m, diagonal.data(), open.data(), sums.data(), group == 0 ? nullptr : spreads_rows ? product.get() : V, spreads_rows ? m : I});
     const float* spread = R + first * I + behind;
     if (!spreads_rows) {
       context.pool.parallel_for(n_groups - group - 1, [&](int64_t h) {
@@ -274,7 +288,7 @@ void solve_groups(RunContext& context, Work& work, int64_t n_tiles) {
       });
       spread = product.get();
     }
-    gemm_tn(context.pool, I - behind, padded, m, 1.0f, spread, I, work.E.get(), padded, group > 0 ? 1.0f : 0.0f, work.V.get() + behind * padded, padded);
+    gemm_nn(context.pool, O, I - behind, m, 1.0f, work.E.get(), m, spread, I, group > 0 ? 1.0f : 0.0f, work.V.get() + behind, I);
   }
 }
 
@@ -299,20 +313,19 @@ Operation quantize_beacon_operation() {
             return Status::fine();
           },
           [](RunContext& context, const Views& in, const Views& out, const Options& options) {
-            Work work{in, out, {}, {}, options.integer("n_sweeps"), 0, 0, false, {}, FloatView(in[0]), {}, {}};
+            Work work{in, out, {}, {}, options.integer("n_sweeps"), 0, false, {}, FloatView(in[0]), {}, {}};
             (void)Cells::from(options, in[0].shape, work.cells);
             (void)grid_from(options, work.grid);
             work.moves_zero_point = !work.grid.symmetric && options.flag("centering");
             const int64_t O = work.cells.rows, I = work.cells.columns, n_tiles = (O + row_tile - 1) / row_tile;
-            work.padded = n_tiles * row_tile;
             work.stride = (work.cells.group_size + beacon_look - 1) / beacon_look * beacon_look;
             if (in[5].present) work.pinned.assign(in[5].as<uint8_t>(), in[5].as<uint8_t>() + I);
             for (int64_t i = 0; i < I; ++i)
               if (!std::isfinite(in[1].as<float>()[i * I + i]) || in[1].as<float>()[i * I + i] < 0) return Status::error("diag(H) at column " + std::to_string(i) + " is " + std::to_string(in[1].as<float>()[i * I + i]));
             std::fill_n(out[3].as<double>(), O * (work.n_sweeps + 1), 0.0);
             if (work.cells.n_groups > 1) {
-              work.V = large_scratch(I * work.padded);
-              work.E = large_scratch(work.cells.group_size * work.padded);
+              work.V = large_scratch(O * I);
+              work.E = large_scratch(O * work.cells.group_size);
               solve_groups(context, work, n_tiles);
             } else {
               const float* H = in[1].as<float>();
@@ -320,7 +333,7 @@ Operation quantize_beacon_operation() {
               if (work.moves_zero_point) sums = sums_of(H, I, I, work.pinned_at(0));
               const std::vector<float> diagonal = diagonal_of(H, I, I, work.stride);
               const std::vector<uint32_t> open = open_columns(I, work.pinned_at(0));
-              solve_cell(context, work, n_tiles, {0, 0, H, I, diagonal.data(), open.data(), sums.data(), nullptr});
+              solve_cell(context, work, n_tiles, {0, 0, H, I, diagonal.data(), open.data(), sums.data(), nullptr, 0});
             }
             if (context.cancelled()) return Status::cancelled();
             for (int64_t r = 0; r < O; ++r)

@@ -82,7 +82,7 @@ void solve_tile(const Layer& layer, const float* weights, int64_t first_row) {
   const bool follows = n_groups == 1;
   // b = H w is needed for the scale alone.
   if (follows)
-    for (int64_t t : layer.order) add_columns(b, 0, I, H, I, &t, 1, v + t * row_lanes);
+    for (int64_t t : layer.order) add_columns(b, 0, I, H + t * I, I, 1, v + t * row_lanes);
   double* errors = layer.out[2].as<double>();
   for (int64_t pass = 0; pass < layer.n_iters; ++pass) {
     for (int64_t t : layer.order) {
@@ -90,7 +90,7 @@ void solve_tile(const Layer& layer, const float* weights, int64_t first_row) {
       float delta[row_lanes], is_kept[row_lanes] = {};
       for (int64_t r = 0; r < n_rows && kept != nullptr; ++r) is_kept[r] = kept[(first_row + r) * I + t] != 0 ? 1.0f : 0.0f;
       choose_codes(v + t * row_lanes, d + t * row_lanes, H[t * I + t], scales + g * row_lanes, zero_points + g * row_lanes, is_kept, layer.grid.qmin(), layer.grid.qmax(), codes + t * row_lanes, delta);
-      if (std::any_of(delta, delta + row_lanes, [](float value) { return value != 0; })) add_columns(d, 0, I, H, I, &t, 1, delta);
+      if (std::any_of(delta, delta + row_lanes, [](float value) { return value != 0; })) add_columns(d, 0, I, H + t * I, I, 1, delta);
     }
     if (!follows) continue;
     // ⟨Xw, Xv⟩ and ‖Xv‖² = vᵀ (b - d); the values and d move with the scale.

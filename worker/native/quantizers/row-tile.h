@@ -17,35 +17,9 @@ inline __attribute__((always_inline)) const Rows& rows_at(const float* values) {
 /// That of grid.h, of all lanes.
 inline __attribute__((always_inline)) Rows round_half_even(const Rows& values) { return (values + 12582912.0f) - 12582912.0f; }
 
-/// g[k] += Σ_c S[columns[c]][k] · deltas[c] for k in [begin, end).
-void add_columns(float* g, int64_t begin, int64_t end, const float* S, int64_t ld, const int64_t* columns, int64_t count, const float* deltas);
+/// g[k] += Σ_c S[c][k] · deltas[c] for k in [begin, end) and c < count; rows of S are ld apart.
+void add_columns(float* g, int64_t begin, int64_t end, const float* S, int64_t ld, int64_t count, const float* deltas);
 /// Σ_k x[k] · y[k] of every lane, in double.
 void inner_products(const float* x, const float* y, int64_t m, double* sums);
-
-/// Changes of the columns of one block; columns in which no row changes cost nothing.
-struct ColumnChanges {
-  int64_t columns[column_block];
-  float deltas[column_block * row_lanes];
-  int64_t count = 0;
-
-  /// False where nothing changes.
-  bool add(int64_t column, const float* delta) {
-    // A number and not a bool: so the compiler takes all lanes at once.
-    uint32_t any = 0;
-    for (int64_t r = 0; r < row_lanes; ++r) any |= delta[r] != 0 ? 1u : 0u;
-    if (any != 0) push(column, rows_at(delta));
-    return any != 0;
-  }
-  /// Without a look at what changes.
-  void push(int64_t column, const Rows& delta) {
-    columns[count] = column;
-    rows_at(deltas + count * row_lanes) = delta;
-    ++count;
-  }
-  /// Those from `first` on reach [begin, end) of g.
-  void reach(float* g, int64_t begin, int64_t end, const float* S, int64_t ld, int64_t first = 0) const {
-    add_columns(g, begin, end, S, ld, columns + first, count - first, deltas + first * row_lanes);
-  }
-};
 
 }  // namespace bitwright
