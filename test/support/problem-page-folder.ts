@@ -25,6 +25,7 @@ export function writePageFolder(dir: string): void {
   const weight_map = { 'lm_head.weight': 'model-00001-of-00002.safetensors', 'model.norm.weight': 'model-00002-of-00002.safetensors' };
   writeFileSync(path.join(dir, 'half', 'model.safetensors.index.json'), JSON.stringify({ weight_map }));
   writeModel(path.join(dir, 'moe'), withExperts(llama));
+  writeModel(path.join(dir, 'moe-in-one-tensor'), withExpertsInOneTensor(llama));
   writeModel(path.join(dir, 'deep'), tinyLlama({ blocks: 12 }));
   for (const [name, vocab_size, tokenizer] of [
     ['sentencepiece', 265, sentencePieceTokenizer()],
@@ -67,6 +68,15 @@ export function withExperts({ config, tensors }: TinyModel): TinyModel {
   });
   const named = { model_type: 'qwen3_moe', architectures: ['Qwen3MoeForCausalLM'] };
   return { config: { ...config, ...named }, tensors: Object.fromEntries(routed) };
+}
+
+/** The same two experts in one tensor for each projection. */
+function withExpertsInOneTensor(llama: TinyModel): TinyModel {
+  const { config, tensors } = withExperts(llama);
+  const joined = Object.entries(tensors).map(([name, shape]): [string, number[]] =>
+    name.includes('.experts.') ? [name.replace(/\.\d+(\.\w+)\.weight$/, '$1'), [2, ...shape]] : [name, shape],
+  );
+  return { config, tensors: Object.fromEntries(joined) };
 }
 
 /** Layers of 128 and 384 columns, which the groups of the presets divide. */

@@ -81,6 +81,7 @@ import { unknownValue } from './unknown-value.js';
 import { valueOutOfRange } from './value-out-of-range.js';
 import { vectorsDoNotFit } from './vectors-do-not-fit.js';
 import { wrongLength } from './wrong-length.js';
+import { weightsNotMatrices } from './weights-not-matrices.js';
 import { zerosNotKept } from './zeros-not-kept.js';
 
 export const allChecks: readonly Check[] = [
@@ -113,6 +114,7 @@ export const allChecks: readonly Check[] = [
   ignoreMatchesNothing,
   patternMatchesMore,
   nothingQuantized,
+  weightsNotMatrices,
   nothingPruned,
   maskStructureDoesNotFit,
   ggufNotExpressible,

@@ -4,6 +4,7 @@ import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import { containersMatching } from '../plan/container-modules.js';
 import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import type { PatternMatch, Resolution } from '../plan/resolution.js';
+import { higherWeightsNamed } from '../plan/weights-beyond-matrices.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 
 export function patternMatchesNothing(
@@ -19,7 +20,8 @@ export function patternMatchesNothing(
       // Attention is no matrix, and its inputs can be quantized.
       .filter(({ entry }) => kind === 'ignore' || !containersMatching(entry, model).some((container) => container.kind === 'attention'))
       .map((pattern) => {
-        const meant = probablyMeant(pattern.entry, modules);
+        const noMatrix = whyNoMatrix(pattern, model);
+        const meant = noMatrix === null ? probablyMeant(pattern.entry, modules) : null;
         const fixes: ProblemFix[] =
           meant === null
             ? []
@@ -36,7 +38,7 @@ export function patternMatchesNothing(
           severity,
           path: pattern.path,
           at: 'value' as const,
-          message: `${pattern.entry} matches none of the ${modules.length} modules of the model, so ${effect}.${whyContainer(pattern, model) ?? why(pattern)}${meant === null ? '' : ` Did you mean ${meant.text} (${meant.count} ${meant.count === 1 ? 'module' : 'modules'})?`}`,
+          message: `${pattern.entry} matches none of the ${modules.length} modules of the model, so ${effect}.${noMatrix ?? whyContainer(pattern, model) ?? why(pattern)}${meant === null ? '' : ` Did you mean ${meant.text} (${meant.count} ${meant.count === 1 ? 'module' : 'modules'})?`}`,
           fixes,
         };
       }),
@@ -51,6 +53,13 @@ function whyContainer({ entry }: PatternMatch, model: NonNullable<Resolution['mo
   const [first, ...more] = containersMatching(entry, model);
   if (first === undefined) return null;
   return ` It names ${first.name}${more.length === 0 ? '' : ` and ${more.length} more`}, and only the linear layers and embeddings in there count: each is compared by its own name and class.`;
+}
+
+/** An entry that names convolutions, or experts in one tensor. */
+function whyNoMatrix({ entry }: PatternMatch, model: NonNullable<Resolution['model']>): string | null {
+  const [first, ...more] = higherWeightsNamed(entry, model);
+  if (first === undefined) return null;
+  return ` It names ${first.name}${more.length === 0 ? '' : ` and ${more.length} more`}, whose weight has ${first.n_dims} dimensions, and only matrices are quantized here: linear layers and embeddings. Remove the entry.`;
 }
 
 function why({ entry }: PatternMatch): string {
