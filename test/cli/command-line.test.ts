@@ -1,6 +1,6 @@
 // The built command line: usage, exit codes, and what check, plan and inspect print. No worker takes part.
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -191,6 +191,16 @@ test('plan --json: the plan, or null with the problems', async () => {
   assert.equal((JSON.parse(bad.stdout) as ResolvePlanResult).plan, null);
 });
 
+test('plan of a recipe that only prunes: no table of quantized layers, and pruned ones are not kept', async () => {
+  const pruning = 'MagnitudePruningModifier: {init_sparsity: 0, final_sparsity: 0.5, targets: [Linear]}';
+  writeFileSync(path.join(folder, 'pruning.quant.yaml'), recipe('{}').replace('QuantizationModifier: {}', pruning));
+  const { code, stdout } = await run('plan', 'pruning.quant.yaml');
+  assert.equal(code, 0);
+  assert.match(stdout, /^Prune +MagnitudePruningModifier: 50 % of the weights, in 15 layers$/m);
+  assert.match(stdout, /^Kept +model\.embed_tokens$/m);
+  assert.doesNotMatch(stdout, /Quantize |rows × columns|quantized layers/);
+});
+
 test('plan for a reader tells layers by block, sizes and memory', async () => {
   const { code, stdout } = await run('plan', 'good.quant.yaml');
   assert.equal(code, 0);
@@ -224,6 +234,8 @@ test('inspect: text, JSON, and a folder that is no model', async () => {
   assert.match(stdout, /^ {2}model\.layers\.\{0–1\}\.mlp\.down_proj\.weight +F32 +64 × 176 /m);
   const json = JSON.parse((await run('inspect', '--json', 'model')).stdout) as ModelDescription;
   assert.equal(json.architecture?.hidden_size, 64);
+  cpSync(path.join(folder, 'model/model.safetensors'), path.join(folder, 'weights/model.safetensors'), { recursive: true });
+  assert.match((await run('inspect', 'weights')).stdout, /^Architecture +unknown: there is no config\.json \(/m);
   const none = await run('inspect', 'nowhere');
   assert.equal(none.code, 1);
   assert.match(none.stderr, /model-not-found/);

@@ -39,6 +39,7 @@ test('a run that has pruned and quantized nothing counts the pruned layers, and 
   const lines = reportLines({ ...report, layers }, { output_dir: '/out', report_dir: null });
   assert.ok(lines[1]?.startsWith(`Pruned ${layers.length} layers in `), lines[1]);
   assert.ok(lines.some((line) => line.startsWith('  worst layers ')));
+  assert.doesNotMatch(lines.join('\n'), /quantized layers/);
 });
 
 test('one line on a CPU with room, and for reports that tell no more', () => {

@@ -54,7 +54,7 @@ function showEvent(event: Exclude<RunEvent, RunEnded>, progress: Progress): void
     case 'run-began': {
       const resumed = event.resumed_blocks > 0 ? `; resuming after ${counted(event.resumed_blocks, 'finished block')}` : '';
       progress.note(
-        `Run ${event.run_id} on ${event.device}: ${counted(event.n_layers, 'layer')} in ${counted(event.n_blocks, 'block')}${resumed}`,
+        `Run ${event.run_id} on ${event.device}: ${counted(event.n_layers, 'layer')}${event.n_blocks === 0 ? '' : ` in ${counted(event.n_blocks, 'block')}`}${resumed}`,
       );
       return;
     }

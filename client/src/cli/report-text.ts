@@ -19,7 +19,7 @@ export function reportLines(
   const quantized = report.layers.filter((layer) => layer.quantizer !== null);
   const isPruned = quantized.length === 0 && report.layers.length > 0;
   const layers = isPruned ? report.layers : quantized;
-  const compared = beforeAfter(report, output_dir !== null);
+  const compared = beforeAfter(report, output_dir !== null, isPruned);
   return [
     '',
     `${isPruned && report.outcome === 'completed' ? 'Pruned' : beginnings[report.outcome]} ${counted(layers.length, 'layer')} in ${duration(report.seconds)} on ${report.device.name} (${counted(report.device.threads, 'thread')})`,
@@ -48,14 +48,14 @@ const imatrixLine = ({ outcome, layers, transforms = [], rotations = [] }: RunRe
     : [`Imatrix     ${path.join(dir, 'imatrix.gguf')}`];
 
 /** Without a checkpoint its size is what the plan expects, and nothing to show. */
-function beforeAfter({ size, quality }: RunReport, isWritten: boolean): string[] {
+function beforeAfter({ size, quality }: RunReport, isWritten: boolean, isPruned: boolean): string[] {
   const rows: string[][] = [];
   if (isWritten)
     rows.push([
       'weights',
       bytesText(size.weights_bytes_before),
       bytesText(size.weights_bytes_after),
-      `${change(size.weights_bytes_before, size.weights_bytes_after)}, quantized layers ${size.bits_per_weight.toFixed(2)} bits per weight`,
+      `${change(size.weights_bytes_before, size.weights_bytes_after)}${isPruned ? '' : `, quantized layers ${size.bits_per_weight.toFixed(2)} bits per weight`}`,
     ]);
   if (quality !== null) rows.push(...qualityRows(quality));
   if (rows.length === 0) return [];

@@ -10,9 +10,10 @@ export const isPassedOver = (name: string): boolean => name.endsWith('.rotary_em
 /** Of the weights; each in a clause. */
 export function weightObstacles(model: ModelDescription): string[] {
   const { architecture: facts, model_type } = model;
+  const name = model.architecture_name ?? model_type;
   if (facts === null || ggufArchitecture(model_type) === null)
     return [
-      `its architecture ${model.architecture_name ?? model_type ?? ''} is none of those that are written (Llama, Mistral, Qwen2, Qwen3)`,
+      `its architecture${name === null ? ', which config.json does not name,' : ` ${name}`} is none of those that are written (Llama, Mistral, Qwen2, Qwen3)`,
     ];
   const named = model.tensors.filter(({ name }) => !isPassedOver(name));
   const nameless = named.filter(({ name }) => ggufName(name, facts) === null);

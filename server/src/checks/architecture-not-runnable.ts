@@ -1,6 +1,8 @@
 // Calibration or evaluation of a model that cannot be run here.
+import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import type { RecipeModifier } from '../plan/read-modifiers.js';
 import { canaryOf } from '../plan/resolve-canary.js';
-import { needsCalibration } from '../plan/resolution.js';
+import { needsCalibration, type Resolution } from '../plan/resolution.js';
 import type { Check } from './check.js';
 
 export const architectureNotRunnable: Check = {
@@ -9,38 +11,39 @@ export const architectureNotRunnable: Check = {
     const { model, architectureReason, evaluations, tasks } = resolution;
     if (model === null || model.architecture !== null) return [];
     const needing = needsCalibration(resolution);
-    const name = model.architecture_name ?? 'The model';
-    const reason = `${name} cannot be run here: ${architectureReason ?? 'its architecture is unknown'}`;
-    if (needing !== null)
-      return [
-        {
-          code: 'architecture-not-runnable',
-          severity: 'error',
-          path: needing.path,
-          at: 'key',
-          message: `${needing.name} runs calibration data through the model. ${reason}. Use a data-free scheme with QuantizationModifier, such as W4A16.`,
-        },
-      ];
-    if (evaluations.length > 0 || tasks.files.length > 0)
-      return [
-        {
-          code: 'architecture-not-runnable',
-          severity: 'error',
-          path: ['evaluate'],
-          at: 'key',
-          message: `evaluate runs the model. ${reason}. Remove evaluate; the quantization itself needs no data.`,
-        },
-      ];
-    if (canaryOf(resolution) !== null)
-      return [
-        {
-          code: 'architecture-not-runnable',
-          severity: 'error',
-          path: ['canary'],
-          at: 'key',
-          message: `The canary runs the half-quantized model and compares its predictions of the next token. ${reason}. Remove canary; the quantization itself needs no data.`,
-        },
-      ];
-    return [];
+    const reason = `${model.architecture_name ?? 'The model'} cannot be run here: ${architectureReason ?? 'its architecture is unknown'}.`;
+    const rest = needing === null ? '; the quantization itself needs no data.' : '.';
+    const problem = (path: RecipePath, why: string, wayOut: string): Problem => ({
+      code: 'architecture-not-runnable',
+      severity: 'error',
+      path,
+      at: 'key',
+      message: `${why} ${reason} ${wayOut}`,
+    });
+    return [
+      ...(needing === null
+        ? []
+        : [problem(needing.path, `${needing.name} runs calibration data through the model.`, dataFree(needing, resolution))]),
+      ...(evaluations.length > 0 || tasks.files.length > 0
+        ? [problem(['evaluate'], 'evaluate runs the model.', `Remove evaluate${rest}`)]
+        : []),
+      ...(canaryOf(resolution) === null
+        ? []
+        : [
+            problem(
+              ['canary'],
+              'The canary runs the half-quantized model and compares its predictions of the next token.',
+              `Remove canary${rest}`,
+            ),
+          ]),
+    ];
   },
 };
+
+/** What comes nearest to the modifier and needs no data. */
+function dataFree({ name }: RecipeModifier, { quantization }: Resolution): string {
+  if (name === 'SparseGPTModifier' || name === 'WandaPruningModifier') return 'Use MagnitudePruningModifier, which needs no data.';
+  return quantization.some(({ groups }) => groups.some(({ scheme }) => scheme?.input_activations))
+    ? 'Use QuantizationModifier with a scheme whose inputs are scaled while the model runs, such as W8A8 or FP8_DYNAMIC.'
+    : 'Use a data-free scheme with QuantizationModifier, such as W4A16.';
+}

@@ -6,7 +6,8 @@ export const calibrationMissing: Check = {
   code: 'calibration-missing',
   run(resolution) {
     const needing = needsCalibration(resolution);
-    if (needing === null || resolution.calibration !== null) return [];
+    // To a model that cannot be run here no data helps, and architecture-not-runnable says so.
+    if (needing === null || resolution.calibration !== null || resolution.model?.architecture === null) return [];
     // Without a place for the result nothing is run: the text is a plain llm-compressor recipe, whose data comes from its caller.
     const plain = resolution.outputDir === null && !('calibration' in resolution.document.value);
     return [

@@ -7,7 +7,7 @@ export const canaryCannotMeasure: Check = {
   code: 'canary-cannot-measure',
   run(resolution) {
     const canary = canaryOf(resolution);
-    if (canary === null) return [];
+    if (canary === null || resolution.model?.architecture === null) return [];
     const problem = (fields: Pick<Problem, 'path' | 'at' | 'message' | 'fixes'>): Problem[] => [
       { code: 'canary-cannot-measure', severity: 'error', ...fields },
     ];

@@ -7,8 +7,8 @@ export const modelWithoutTokenizer: Check = {
   code: 'model-without-tokenizer',
   run(resolution) {
     const { model, gguf, tasks } = resolution;
-    // Of a GGUF file, which cannot be without, gguf-not-expressible speaks.
-    if (model === null || gguf !== null || model.side_files.includes('tokenizer.json')) return [];
+    // Of a GGUF file, which cannot be without, gguf-not-expressible speaks; to a model that cannot be run no tokens help.
+    if (model === null || model.architecture === null || gguf !== null || model.side_files.includes('tokenizer.json')) return [];
     const other = model.side_files.filter((name) => /^(tokenizer\.model|vocab\.(json|txt)|merges\.txt)$/.test(name));
     const problem = (path: RecipePath, severity: ProblemSeverity, file: string, what: string, instead: string): Problem => ({
       code: 'model-without-tokenizer',

@@ -8,7 +8,7 @@ import { higherWeightsNamed } from '../plan/weights-beyond-matrices.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 
 export function patternMatchesNothing(
-  { quantization, model }: Resolution,
+  { quantization, model, document }: Resolution,
   kind: 'target' | 'ignore',
   severity: ProblemSeverity,
 ): Problem[] {
@@ -17,6 +17,8 @@ export function patternMatchesNothing(
   return quantization.flatMap(({ patterns }) =>
     patterns
       .filter((pattern) => pattern.kind === kind && pattern.error === null && pattern.matches?.length === 0)
+      // GGUFModifier takes embeddings too where nobody says targets: a model without any is none the worse.
+      .filter(({ entry, modifier }) => entry !== 'Embedding' || document.has([...modifier.path, 'targets']))
       // Attention is no matrix, and its inputs can be quantized.
       .filter(({ entry }) => kind === 'ignore' || !containersMatching(entry, model).some((container) => container.kind === 'attention'))
       .map((pattern) => {

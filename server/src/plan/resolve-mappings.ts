@@ -34,20 +34,8 @@ export function resolveMappings(modifier: RecipeModifier, modules: readonly Name
   const { body, path, name } = modifier;
   const said = Array.isArray(body['mappings']) ? (body['mappings'] as unknown[]) : null;
   const problems: Problem[] = [];
-  if (said === null && !isLlama)
-    return {
-      mappings: [],
-      n_ignored: 0,
-      problems: [
-        {
-          code: 'smoothquant-mappings-unresolved',
-          severity: 'error',
-          path,
-          at: 'key',
-          message: `${name} has no default mappings for this architecture. Give mappings: pairs of [[balance layers], smooth layer].`,
-        },
-      ],
-    };
+  // Of an architecture that cannot be run here architecture-not-runnable speaks, and no mappings of the user's would help.
+  if (said === null && !isLlama) return { mappings: [], n_ignored: 0, problems };
   const patterns: PatternMapping[] =
     said === null
       ? llamaDefaults.map(([balance, smooth]) => ({ balance, smooth, path }))

@@ -8,17 +8,11 @@ export interface HigherWeight {
   bytes: number;
 }
 
-const weightsOfModel = new WeakMap<ModelDescription, readonly HigherWeight[]>();
-
-/** Position embeddings and class tokens, one row of which is all there is, are no weights of a layer. The same array for the same model. */
+/** Position embeddings and class tokens, one row of which is all there is, are no weights of a layer. */
 export function higherWeights(model: ModelDescription): readonly HigherWeight[] {
-  const known = weightsOfModel.get(model);
-  if (known !== undefined) return known;
-  const found = model.tensors
+  return model.tensors
     .filter(({ shape }) => shape.length > 2 && shape[0] !== 1)
     .map(({ name, shape, bytes }) => ({ name: name.replace(/\.weight$/, ''), n_dims: shape.length, bytes }));
-  weightsOfModel.set(model, found);
-  return found;
 }
 
 /** What an entry of targets or ignore names among them: by full name, by pattern, or by class as PyTorch has it. */

@@ -1,7 +1,10 @@
 // Models of pictures: convolutions are no matrices, and what runs a model has no code for them.
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import type { TinyModel } from '../../support/model-fixture.js';
-import { marked } from '../../support/recipe-fixture.js';
+import { checkIn, inFolder, marked } from '../../support/recipe-fixture.js';
 
 /** Names as transformers saves them; one block, without what a test does not need. */
 const vit: TinyModel = {
@@ -66,3 +69,47 @@ test(
 );
 
 test('a patch embedding is too small a share to be told', marked(recipe('targets: [Linear]'), { model: vit }));
+
+const told = (text: string, model = vit): Promise<string[]> =>
+  inFolder({ model }, async (dir) => {
+    rmSync(path.join(dir, 'model', 'tokenizer.json'));
+    const { problems } = await checkIn(dir, `model: model\noutput: {dir: out}\n${text}`);
+    return problems.map(({ code, path: at, message }) => `${code} at ${at.at(-1)}: ${message}`);
+  });
+
+test('all that would run the model is told at once, and not what would be wanting if it ran', async () => {
+  const stage = 'q_stage: {q_modifiers: {SmoothQuantModifier: {smoothing_strength: 0.5}, GPTQModifier: {scheme: W8A8}}}';
+  const problems = await told(`evaluate: {perplexity: {dataset: rows.jsonl}}\ncanary: {max_mean_kld: 1}\n${stage}`);
+  assert.deepEqual(
+    problems.map((problem) => problem.split(':')[0]),
+    ['evaluate', 'canary', 'SmoothQuantModifier'].map((at) => `architecture-not-runnable at ${at}`),
+    problems.join('\n'),
+  );
+  for (const problem of problems.slice(0, 2)) assert.match(problem, /Remove (evaluate|canary)\.$/);
+});
+
+test('the way out of a model that cannot be run is what comes nearest without data', async () => {
+  for (const [modifiers, way] of [
+    ['SparseGPTModifier: {sparsity: 0.5}', /Use MagnitudePruningModifier, which needs no data\.$/],
+    ['GPTQModifier: {scheme: W8A8}', /scaled while the model runs, such as W8A8 or FP8_DYNAMIC\.$/],
+    ['AWQModifier: {scheme: W4A16, ignore: ["re:.*"]}', /such as W4A16\.$/],
+  ] as const) {
+    const problems = await told(`q_stage: {q_modifiers: {${modifiers}}}`);
+    const found = problems.filter((problem) => problem.startsWith('architecture-not-runnable'));
+    assert.equal(found.length, 1, problems.join('\n'));
+    assert.match(found[0] ?? '', way);
+    assert.ok(!problems.some((problem) => problem.startsWith('calibration-missing')), problems.join('\n'));
+  }
+});
+
+test('no GGUF of such a model: one error, also where config.json names no architecture and no embedding is there', async () => {
+  for (const [model, name] of [
+    [vit, 'its architecture ViTForImageClassification is none'],
+    [cnn, 'its architecture, which config.json does not name, is none'],
+  ] as const) {
+    const problems = await told('q_stage: {q_modifiers: {GGUFModifier: {type: Q8_0}}}', model);
+    const errors = problems.filter((problem) => !/^(gguf-type-falls-back|weights-not-matrices)/.test(problem));
+    assert.equal(errors.length, 1, problems.join('\n'));
+    assert.ok(errors[0]?.includes(name), errors[0]);
+  }
+});

@@ -62,7 +62,7 @@ export async function finishUnit(input: UnitInput): Promise<FinishedUnit> {
     problems.push(...found);
     context.layerFinished(metrics);
     for (const problem of found) context.problem(problem);
-    context.advance(quantizeOperations([layer]), `${layer.name} quantized`);
+    context.advance(quantizeOperations([layer]), `${layer.name} ${layer.scheme === null ? 'pruned' : 'quantized'}`);
     context.throwIfCancelled();
   };
   const quantized: NamedTensor[] = [];

@@ -109,7 +109,7 @@ function modelLines(model: ModelDescription, shapes: ReadonlyMap<string, string>
   );
   return [
     `${model.dir}`,
-    `Architecture  ${model.architecture_name ?? 'not named in config.json'}${facts === null ? ' (not one that Bitwright can run: data-free methods only)' : ''}`,
+    `Architecture  ${model.architecture_name ?? (model.side_files.includes('config.json') ? 'not named in config.json' : 'unknown: there is no config.json')}${facts === null ? ' (not one that Bitwright can run: data-free methods only)' : ''}`,
     ...(facts === null
       ? []
       : [

@@ -78,30 +78,15 @@ function prunerText(pruner: PrunerPlan): string {
 function planLines(plan: QuantizationPlan): string[] {
   const { model, estimate } = plan;
   const quantized = plan.layers.filter((layer) => layer.scheme !== null);
-  const kept = plan.layers.filter((layer) => layer.scheme === null);
+  const pruned = new Set(plan.pruning.flatMap(({ layers }) => layers.map(({ name }) => name)));
+  const kept = plan.layers.filter((layer) => layer.scheme === null && !pruned.has(layer.name));
   return [
     `Model        ${model.dir} (${model.architecture_name ?? 'architecture unknown'}, ${model.dtype}, ${counted(model.tensors.length, 'tensor')})`,
     ...plan.transforms.map((transform) => `Transform    ${transform.modifier}: ${transformText(transform)}`),
     ...plan.pruning.map((pruner) => `Prune        ${pruner.modifier}: ${prunerText(pruner)}`),
-    `Quantize     ${thousands(quantized.length)} of ${counted(plan.layers.length, 'layer')}`,
-    ...table(
-      [
-        { title: 'layers', align: 'left' },
-        { title: 'rows × columns', align: 'right' },
-        { title: 'scheme', align: 'left' },
-        { title: 'by', align: 'left' },
-      ],
-      groupByName(
-        quantized,
-        (layer) => layer.name,
-        (layer) => JSON.stringify([layer.rows, layer.columns, layer.scheme, layer.quantizer?.modifier, layer.quantizer?.name]),
-      ).map(({ name, items: [layer] }) => [
-        name,
-        layer === undefined ? '' : `${layer.rows} × ${layer.columns}`,
-        schemeText(layer?.scheme ?? null),
-        layer?.quantizer === null || layer === undefined ? '' : `${layer.quantizer.name} (${layer.quantizer.modifier})`,
-      ]),
-    ),
+    ...(quantized.length === 0 && pruned.size > 0
+      ? []
+      : [`Quantize     ${thousands(quantized.length)} of ${counted(plan.layers.length, 'layer')}`, ...layerTable(quantized)]),
     ...(kept.length === 0
       ? []
       : [
@@ -122,12 +107,34 @@ function planLines(plan: QuantizationPlan): string[] {
       : [
           `Depth        error of every layer on ${datasetText(plan.depth)}, about ${percent(depthOperations(plan) / estimate.operations)} of the arithmetic`,
         ]),
-    `Weights      ${bytesText(estimate.weights_bytes_before)} → ${bytesText(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight)`,
+    `Weights      ${bytesText(estimate.weights_bytes_before)} → ${bytesText(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}${quantized.length === 0 ? '' : `; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight`})`,
     `Memory       about ${bytesText(estimate.peak_memory_bytes)} at most${parseDeviceChoice(plan.device)?.kind === 'cuda' ? ' on each device' : ''}, while ${estimate.peak_memory_stage}`,
     `Disk         ${bytesText(estimate.disk_bytes)} free needed`,
     `Output       ${plan.output.dir}`,
     `Device       ${plan.device}`,
   ];
+}
+
+/** Like layers in one line. */
+function layerTable(layers: QuantizationPlan['layers']): string[] {
+  return table(
+    [
+      { title: 'layers', align: 'left' },
+      { title: 'rows × columns', align: 'right' },
+      { title: 'scheme', align: 'left' },
+      { title: 'by', align: 'left' },
+    ],
+    groupByName(
+      layers,
+      (layer) => layer.name,
+      (layer) => JSON.stringify([layer.rows, layer.columns, layer.scheme, layer.quantizer?.modifier, layer.quantizer?.name]),
+    ).map(({ name, items: [layer] }) => [
+      name,
+      layer === undefined ? '' : `${layer.rows} × ${layer.columns}`,
+      schemeText(layer?.scheme ?? null),
+      layer?.quantizer === null || layer === undefined ? '' : `${layer.quantizer.name} (${layer.quantizer.modifier})`,
+    ]),
+  );
 }
 
 function evaluationLines(evaluate: QuantizationPlan['evaluate']): string[] {
