@@ -1,12 +1,13 @@
 // A group_size that does not divide the columns of a layer: llm-compressor stops when it starts, or later in a kernel.
 import { isEncoded } from '../../../schemas/src/encoded-weights.js';
-import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import type { Problem, ProblemFix, RecipeEdit, RecipePath } from '../../../schemas/src/problem.js';
 import { layersByScheme } from '../plan/assign-layers.js';
 import type { ResolvedModifier } from '../plan/resolution.js';
 import { mappingOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
-import { ignoreEdits } from './ignore-edits.js';
+import { firstOf } from './first-of.js';
+import { ignoreFixOf, quoted } from './ignore-edits.js';
 
 /** Of smaller groups the scales are half a bit per weight and more, and vLLM has no kernel. */
 const usualSizes = [256, 128, 64, 32];
@@ -49,21 +50,11 @@ function inputProblems({ modifier, groups }: ResolvedModifier, layersOf: ReturnT
 
 function ignoreFix(modifier: ResolvedModifier['modifier'], bad: readonly LayerPlan[], members: readonly LayerPlan[]): ProblemFix[] {
   if (bad.length === members.length) return [];
-  const roles = [...new Set(bad.map((layer) => layer.role))];
-  return [
-    {
-      title: `Ignore ${roles.join(', ')}`,
-      preferred: false,
-      edits: ignoreEdits(
-        modifier,
-        roles.map((role) => `re:.*${role}$`),
-      ),
-    },
-  ];
+  return [ignoreFixOf(modifier, bad, members)];
 }
 
 function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: ReturnType<typeof layersByScheme>): Problem[] {
-  return groups.flatMap(({ scheme, path, name }) => {
+  return groups.flatMap(({ scheme, path, name, targets }) => {
     const size = scheme?.weights?.group_size ?? null;
     if (scheme === null || size === null || (scheme.weights !== null && isEncoded(scheme.weights))) return [];
     // NVFP4 and MX are their group sizes.
@@ -86,6 +77,8 @@ function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: Return
               edits: [{ kind: 'replace-value', path: at, text: String(fitting) }],
             },
       );
+    // A preset with quantized inputs says more than its weights.
+    if (!inGroups && !isFixed && scheme.input_activations === null) fixes.push(groupsFix(modifier, targets, scheme.weights, fitting));
     fixes.push(...ignoreFix(modifier, bad, members));
     const fits = fitting === undefined ? 'strategy: channel, one scale for each row' : `a group_size that divides them, such as ${fitting}`;
     const choice = isFixed
@@ -106,6 +99,27 @@ function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: Return
   });
 }
 
+/** The preset written out, with a size that fits. */
+function groupsFix(
+  { body, path }: ResolvedModifier['modifier'],
+  targets: readonly string[],
+  weights: QuantizationScheme['weights'],
+  fitting: number | undefined,
+): ProblemFix {
+  const at = [...path, 'scheme'];
+  const size = fitting === undefined ? 'strategy: channel' : `strategy: group, group_size: ${fitting}`;
+  const args = `{num_bits: ${weights?.num_bits}, type: ${weights?.type}, symmetric: ${weights?.symmetric}, ${size}}`;
+  return {
+    title: `Write config_groups with ${fitting === undefined ? 'strategy channel' : `group_size ${fitting}`}`,
+    preferred: true,
+    edits: [
+      { kind: 'replace-value', path: at, text: `{group_0: {targets: [${targets.map(quoted).join(', ')}], weights: ${args}}}` },
+      { kind: 'replace-key', path: at, text: 'config_groups' },
+      ...('targets' in body ? [{ kind: 'remove' as const, path: [...path, 'targets'] }] : []),
+    ],
+  };
+}
+
 /** Without a strategy of its own the size alone made the groups. */
 function channelEdits({ body }: ResolvedModifier['modifier'], group: string, at: RecipePath): RecipeEdit[] {
   const weights = at.slice(0, -1);
@@ -122,7 +136,7 @@ function channelEdits({ body }: ResolvedModifier['modifier'], group: string, at:
 }
 
 const listed = (layers: readonly LayerPlan[]): string =>
-  layers
-    .slice(0, 4)
-    .map((layer) => layer.name)
-    .join(', ') + (layers.length > 4 ? ` and ${layers.length - 4} more` : '');
+  firstOf(
+    layers.map(({ name }) => name),
+    4,
+  );

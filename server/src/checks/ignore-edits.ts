@@ -1,7 +1,33 @@
 // Edits that add entries to the ignore of a modifier, however it is written: what the fixes of several checks share.
-import type { RecipeEdit } from '../../../schemas/src/problem.js';
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { ProblemFix, RecipeEdit } from '../../../schemas/src/problem.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import { textsOf } from '../recipe/coerce.js';
+
+/** Ends of names that these layers have and no other of the members: the last part where that tells them apart, else more parts. */
+function endsOf(layers: readonly LayerPlan[], members: readonly LayerPlan[]): string[] {
+  const taken = new Set(layers);
+  const others = members.filter((layer) => !taken.has(layer));
+  const isOwn = new Map<string, boolean>();
+  const tells = (end: string): boolean => {
+    const known = isOwn.get(end) ?? !others.some(({ name }) => name.endsWith(end));
+    isOwn.set(end, known);
+    return known;
+  };
+  const endOf = ({ name, role }: LayerPlan): string => {
+    let end = role;
+    while (end !== name && !tells(end)) end = name.slice(name.lastIndexOf('.', name.length - end.length - 2) + 1);
+    return end;
+  };
+  return [...new Set(layers.map(endOf))];
+}
+
+/** Takes these layers away, and none that fits. */
+export function ignoreFixOf(modifier: RecipeModifier, layers: readonly LayerPlan[], members: readonly LayerPlan[]): ProblemFix {
+  const ends = endsOf(layers, members);
+  const entries = ends.map((end) => `re:.*${end.replaceAll('.', '\\.')}$`);
+  return { title: `Ignore ${ends.join(', ')}`, preferred: false, edits: ignoreEdits(modifier, entries) };
+}
 
 export function ignoreEdits({ path, body }: RecipeModifier, entries: readonly string[]): RecipeEdit[] {
   const written = entries.map(quoted);
@@ -14,5 +40,5 @@ export function ignoreEdits({ path, body }: RecipeModifier, entries: readonly st
   ];
 }
 
-/** YAML reads `re: x` as a mapping, and what starts with a star as an alias. */
-const quoted = (entry: string): string => (/^[\w.-]+$/.test(entry) ? entry : `'${entry}'`);
+/** YAML reads `re: x` as a mapping, and what starts with a star as an alias; within single quotes a backslash is itself. */
+export const quoted = (entry: string): string => (/^[\w.-]+$/.test(entry) ? entry : `'${entry.replaceAll("'", "''")}'`);

@@ -3,6 +3,7 @@ import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { Problem } from '../../../schemas/src/problem.js';
 import { importanceName, weighedLayers } from '../plan/resolve-imatrix.js';
 import type { Check } from './check.js';
+import { firstOf } from './first-of.js';
 
 export const imatrixWithoutImportance: Check = {
   code: 'imatrix-without-importance',
@@ -20,7 +21,7 @@ export const imatrixWithoutImportance: Check = {
       const inBlocks = without.filter(({ block }) => block !== null);
       const unseen = without.filter(knows);
       const which = (unseen.length > 0 ? unseen : inBlocks.length > 0 ? inBlocks : without).map(({ name }) => name);
-      const named = `${which.slice(0, 3).join(', ')}${which.length > 3 ? ` and ${which.length - 3} more` : ''}`;
+      const named = firstOf(which, 3);
       const way =
         unseen.length > 0
           ? `No row reached ${named} when it was made (count 0): make it again with more texts`

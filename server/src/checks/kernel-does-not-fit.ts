@@ -12,7 +12,7 @@ import { releasesFor } from '../runtimes/vllm-releases.js';
 import type { VllmRelease } from '../runtimes/vllm-releases.js';
 import { shareOf } from '../runtimes/vllm-share.js';
 import type { Check } from './check.js';
-import { ignoreEdits } from './ignore-edits.js';
+import { ignoreFixOf } from './ignore-edits.js';
 import { sentence } from './sentence.js';
 
 interface Verdict {
@@ -135,14 +135,13 @@ function problemOf(
       edits: [{ kind: 'replace-value', path: [...path, 'weights', 'group_size'], text: String(size) }],
     });
   if (owner !== undefined && isPart)
-    fixes.push({
-      title: `Ignore ${roles.join(', ')}`,
-      preferred: false,
-      edits: ignoreEdits(
+    fixes.push(
+      ignoreFixOf(
         owner.modifier,
-        roles.map((role) => `re:.*${role}$`),
+        findings.flatMap(({ linear }) => linear.members),
+        layers,
       ),
-    });
+    );
   return {
     code: 'kernel-does-not-fit',
     severity: severities[level] ?? 'warning',

@@ -6,6 +6,7 @@ import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import type { PatternMatch, Resolution } from '../plan/resolution.js';
 import { higherWeightsNamed } from '../plan/weights-beyond-matrices.js';
 import { nearestName } from '../recipe/did-you-mean.js';
+import { quoted } from './ignore-edits.js';
 
 export function patternMatchesNothing(
   { quantization, model, document }: Resolution,
@@ -46,9 +47,6 @@ export function patternMatchesNothing(
       }),
   );
 }
-
-/** YAML needs quotes around a text with a colon in it; within single quotes a backslash is itself. */
-const quoted = (text: string): string => (/^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", "''")}'`);
 
 /** An entry that names what holds layers. */
 function whyContainer({ entry }: PatternMatch, model: NonNullable<Resolution['model']>): string | null {

@@ -5,6 +5,7 @@ import { layersByScheme } from '../plan/assign-layers.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import { booleanOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
+import { firstOf } from './first-of.js';
 
 /** The order of the columns is stored in unsigned numbers of 16 bits. */
 const mostOrdered = 65536;
@@ -64,10 +65,10 @@ function contradictions(modifier: RecipeModifier, { num_centroids, num_res_centr
 }
 
 const listed = (layers: readonly LayerPlan[]): string =>
-  `${layers
-    .slice(0, 3)
-    .map(({ name }) => name)
-    .join(', ')}${layers.length > 3 ? ` and ${layers.length - 3} more` : ''}`;
+  firstOf(
+    layers.map(({ name }) => name),
+    3,
+  );
 const sizes = (numbers: readonly number[]): string => [...new Set(numbers)].sort((a, b) => a - b).join(', ');
 
 function misfits(modifier: RecipeModifier, { group_num, outlier_size, enable_perm }: Vectors, members: readonly LayerPlan[]): Problem[] {

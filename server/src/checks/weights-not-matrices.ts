@@ -3,6 +3,7 @@ import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { percent } from '../../../schemas/src/number-text.js';
 import { higherWeights } from '../plan/weights-beyond-matrices.js';
 import type { Check } from './check.js';
+import { firstOf } from './first-of.js';
 
 /** Of the bytes of the model: less than that nobody misses. */
 const WORTH_TELLING = 0.1;
@@ -15,14 +16,14 @@ export const weightsNotMatrices: Check = {
     const sum = (of: readonly { bytes: number }[]): number => of.reduce((total, { bytes }) => total + bytes, 0);
     const share = sum(weights) / sum(model.tensors);
     if (!(share > WORTH_TELLING)) return [];
-    const names = weights.slice(0, 3).map(({ name, n_dims }) => `${name} (${n_dims} dimensions)`);
+    const names = weights.map(({ name, n_dims }) => `${name} (${n_dims} dimensions)`);
     return [
       {
         code: 'weights-not-matrices',
         severity: 'warning',
         path: first.modifier.path,
         at: 'key',
-        message: `${percent(share)} of the model, ${bytesText(sum(weights))}, stay as they are: ${names.join(', ')}${weights.length > 3 ? ` and ${weights.length - 3} more` : ''} are no matrices, and only linear layers and embeddings are quantized. Quantize convolutions with the tool of your runtime; experts in one tensor can be saved as one linear layer each.`,
+        message: `${percent(share)} of the model, ${bytesText(sum(weights))}, stay as they are: ${firstOf(names, 3)} are no matrices, and only linear layers and embeddings are quantized. Quantize convolutions with the tool of your runtime; experts in one tensor can be saved as one linear layer each.`,
       },
     ];
   },

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { quickFixes } from '../../../server/src/features/code-actions.js';
 import type { TinyModel } from '../../support/model-fixture.js';
+import { applyEdits } from '../../support/recipe-features.js';
 import { checkIn, inFolder, marked } from '../../support/recipe-fixture.js';
 
 /** Names as transformers saves them; one block, without what a test does not need. */
@@ -112,4 +114,43 @@ test('no GGUF of such a model: one error, also where config.json names no archit
     assert.equal(errors.length, 1, problems.join('\n'));
     assert.ok(errors[0]?.includes(name), errors[0]);
   }
+});
+
+test('groups that do not divide: the preset is written out with a size that does, and ignore takes no layer that fits', async () => {
+  const text = `model: model
+output: {dir: out}
+q_stage:
+  q_modifiers:
+    QuantizationModifier:
+      scheme: W4A16
+      targets: [Linear, 're:.*dense$']
+      ignore: [classifier]
+`;
+  await inFolder({ model: vit }, async (dir) => {
+    const { problems, document } = await checkIn(dir, text);
+    const [problem] = problems;
+    assert.ok(problem);
+    const [write, ignore] = quickFixes(document, problems, problem.range);
+    assert.ok(write && ignore);
+    assert.equal(write.title, 'Write config_groups with group_size 64');
+    assert.equal(ignore.title, 'Ignore query, attention.output.dense, intermediate.dense');
+    const groups = applyEdits(document, write.edits);
+    assert.equal(
+      groups,
+      text.replace(
+        "scheme: W4A16\n      targets: [Linear, 're:.*dense$']",
+        () =>
+          "config_groups: {group_0: {targets: [Linear, 're:.*dense$'], weights: {num_bits: 4, type: int, symmetric: true, strategy: group, group_size: 64}}}",
+      ),
+    );
+    const written = await checkIn(dir, groups);
+    assert.deepEqual(written.problems, []);
+    assert.deepEqual(new Set(written.plan?.layers.map(({ scheme }) => scheme?.weights?.group_size)), new Set([undefined, 64]));
+    const spared = await checkIn(dir, applyEdits(document, ignore.edits));
+    assert.deepEqual(spared.problems, []);
+    assert.deepEqual(
+      spared.plan?.layers.filter(({ scheme }) => scheme !== null).map(({ name }) => name),
+      ['vit.encoder.layer.0.output.dense'],
+    );
+  });
 });
