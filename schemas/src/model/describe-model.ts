@@ -1,6 +1,7 @@
 // A model folder → facts, from config.json and tensor headers alone; never a weight byte.
 import path from 'node:path';
 import type { ModelDescription, ModelFile, ModelTensor } from '../generated/plan.js';
+import { isConv1d } from './conv1d.js';
 import { describeGguf, type DescribedGguf } from './describe-gguf.js';
 import { readConfig } from './model-config.js';
 import type { ModelFiles } from './model-files.js';
@@ -36,14 +37,15 @@ const failed = (code: ModelProblem['code'], place: string, message: string): Des
 const weightSuffixes = ['.centroids.weight', '.weight', '.weight_packed'];
 const partOfWeight = /\.(res|outlier)_centroids\.weight$/;
 
-/** Modules with a 2-D weight. Embeddings and norms by name; every other 2-D weight is a Linear, as llm-compressor's model-free rule has it. */
-function moduleClasses(tensors: readonly ModelTensor[], tied: boolean): Record<string, ModuleClass> {
+/** Modules with a 2-D weight. Embeddings and norms by name; every other 2-D weight is a Linear, as llm-compressor's model-free rule has it, but for those of Conv1D. */
+function moduleClasses(tensors: readonly ModelTensor[], model_type: string | null, tied: boolean): Record<string, ModuleClass> {
   const modules: Record<string, ModuleClass> = {};
   const classes = new Map<string, ModuleClass>();
   for (const tensor of tensors) {
     const suffix = weightSuffixes.find((ending) => tensor.name.endsWith(ending));
     if (suffix === undefined || tensor.shape.length !== 2 || partOfWeight.test(tensor.name)) continue;
     const name = tensor.name.slice(0, -suffix.length);
+    if (isConv1d(model_type, name)) continue;
     const role = name.slice(name.lastIndexOf('.') + 1);
     const moduleClass = classes.get(role) ?? classOfRole(role);
     classes.set(role, moduleClass);
@@ -147,7 +149,7 @@ export async function describeModel(dir: string, files: ModelFiles): Promise<Des
     );
 
   const tied = facts.tie_word_embeddings && !tensors.some((tensor) => tensor.name.startsWith('lm_head.'));
-  const modules = moduleClasses(tensors, tied);
+  const modules = moduleClasses(tensors, facts.model_type, tied);
   const named = Object.entries(modules).map(([name, moduleClass]) => ({ name, class: moduleClass }));
   let quantization: ModelDescription['quantization'] = null;
   if (config['quantization_config'] !== undefined) {
@@ -200,7 +202,7 @@ async function describeWhole(dir: string, name: string, entries: readonly string
       dir: path.resolve(dir),
       ...described,
       dtype: commonDtype(described.tensors),
-      modules: moduleClasses(described.tensors, tied),
+      modules: moduleClasses(described.tensors, described.model_type, tied),
       side_files: entries.filter((entry) => sideFilePattern.test(entry)),
     },
     problems: [],

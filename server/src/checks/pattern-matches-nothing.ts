@@ -4,7 +4,7 @@ import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import { containersMatching } from '../plan/container-modules.js';
 import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import type { PatternMatch, Resolution } from '../plan/resolution.js';
-import { higherWeightsNamed } from '../plan/weights-beyond-matrices.js';
+import { weightsBeyondNamed } from '../plan/weights-beyond-matrices.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 import { quoted } from './ignore-edits.js';
 
@@ -55,11 +55,15 @@ function whyContainer({ entry }: PatternMatch, model: NonNullable<Resolution['mo
   return ` It names ${first.name}${more.length === 0 ? '' : ` and ${more.length} more`}, and only the linear layers and embeddings in there count: each is compared by its own name and class.`;
 }
 
-/** An entry that names convolutions, or experts in one tensor. */
+/** An entry that names convolutions, experts in one tensor, or Conv1D. */
 function whyNoMatrix({ entry }: PatternMatch, model: NonNullable<Resolution['model']>): string | null {
-  const [first, ...more] = higherWeightsNamed(entry, model);
+  const [first, ...more] = weightsBeyondNamed(entry, model);
   if (first === undefined) return null;
-  return ` It names ${first.name}${more.length === 0 ? '' : ` and ${more.length} more`}, whose weight has ${first.n_dims} dimensions, and only matrices are quantized here: linear layers and embeddings. Remove the entry.`;
+  const what =
+    first.n_dims === 2
+      ? 'is kept transposed (Conv1D of transformers), and only linear layers and embeddings are quantized here'
+      : `has ${first.n_dims} dimensions, and only matrices are quantized here: linear layers and embeddings`;
+  return ` It names ${first.name}${more.length === 0 ? '' : ` and ${more.length} more`}, whose weight ${what}. Remove the entry.`;
 }
 
 function why({ entry }: PatternMatch): string {

@@ -65,6 +65,9 @@ interface ModelLayers {
   last: LayerPlan[];
 }
 
+/** The rows of such an embedding are no tokens, and no head shares it. */
+const isOfPlaces = (name: string): boolean => /(^|\.)wpe$|position|token_type/.test(name);
+
 const layersOfModel = new WeakMap<ModelDescription, ModelLayers>();
 
 /** Made once for a model. */
@@ -73,7 +76,8 @@ function modelLayers(model: ModelDescription): ModelLayers {
   if (known !== undefined) return known;
   const modules = modulesOf(model);
   const tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
-  const embedding = model.architecture?.embed_tokens ?? modules.find((module) => module.class === 'Embedding')?.name ?? null;
+  const embedding =
+    model.architecture?.embed_tokens ?? modules.find(({ name, class: of }) => of === 'Embedding' && !isOfPlaces(name))?.name ?? null;
   const indices: number[] = [];
   const layers: ModelLayers = { indices, last: [] };
   for (const module of modules) {

@@ -1,4 +1,4 @@
-// Models of pictures: convolutions are no matrices, and what runs a model has no code for them.
+// Models of pictures, and others that have no code here to run them: convolutions are no matrices, and Conv1D keeps its own transposed.
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
@@ -67,6 +67,39 @@ test(
     # ^^^^^^^^^^^^^^^^^^^^ warning weights-not-matrices: 55.9 % of the model, 166.3 kB, stay as they are: conv1 (4 dimensions), conv2 (4 dimensions), conv3 (4 dimensions) and 1 more are no matrices
   `,
     { model: cnn },
+  ),
+);
+
+const gpt2: TinyModel = {
+  config: { architectures: ['GPT2LMHeadModel'], model_type: 'gpt2', tie_word_embeddings: true },
+  tensors: {
+    'transformer.wte.weight': [96, 64],
+    'transformer.wpe.weight': [32, 64],
+    'transformer.h.0.attn.c_attn.weight': [64, 192],
+    'transformer.h.0.attn.c_proj.weight': [64, 64],
+    'transformer.h.0.mlp.c_fc.weight': [64, 256],
+    'transformer.h.0.mlp.c_proj.weight': [256, 64],
+    'transformer.h.0.ln_1.weight': [64],
+  },
+};
+
+test(
+  'transposed weights of Conv1D are no linear layers, and that they stay is said',
+  marked(
+    `
+  model: model
+  output: {dir: out}
+  q_stage:
+    q_modifiers:
+      QuantizationModifier:
+    # ^^^^^^^^^^^^^^^^^^^^ warning weights-not-matrices: transformer.h.0.attn.c_attn (Conv1D), transformer.h.0.attn.c_proj (Conv1D), transformer.h.0.mlp.c_fc (Conv1D) and 1 more are kept transposed, and no modifier takes such weights
+    # ^^^^^^^^^^^^^^^^^^^^ warning tied-lm-head-quantized: lm_head shares its 96 × 64 matrix with transformer.wte
+        scheme: W8A8
+        targets: [lm_head, Conv1D, "re:.*c_attn$"]
+  #                        ^^^^^^ error target-matches-nothing: It names transformer.h.0.attn.c_attn and 3 more, whose weight is kept transposed (Conv1D of transformers)
+  #                                ^^^^^^^^^^^^^^ error target-matches-nothing: It names transformer.h.0.attn.c_attn, whose weight
+  `,
+    { model: gpt2 },
   ),
 );
 
