@@ -206,7 +206,16 @@ export async function openWebviewWindow(
   return {
     page,
     failures,
-    send: (message) => page.evaluate((data) => window.postMessage(data, '*'), message),
+    // Until the page has it: its own listener is there before this one.
+    send: (message) =>
+      page.evaluate(
+        (data) =>
+          new Promise<void>((resolve) => {
+            window.addEventListener('message', () => resolve(), { once: true });
+            window.postMessage(data, '*');
+          }),
+        message,
+      ),
     sent: async (kind) =>
       (await page.evaluate(() => (window as unknown as { sent: Sent[] }).sent)).filter((message) => message.kind === kind) as never,
     reload: load,

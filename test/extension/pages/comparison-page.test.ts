@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import type { RecipeLine } from '../../../schemas/src/protocol/client-webview.js';
-import { assertNothingRuns, checkThemes, evilName, exportAll, tabTo } from '../../support/page-checks.js';
+import { assertNothingRuns, checkThemes, evilName, exportAll, placesKept, tabTo } from '../../support/page-checks.js';
 import { reportLayers, runReport } from '../../support/report-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
@@ -125,7 +125,7 @@ test('the layer of the keyboard, the opened table and the place in the page outl
   await page.locator('.cell[data-key="model.layers.3.mlp.up_proj"]').focus();
   await page.locator('#table').evaluate((table) => (table.scrollTop = 60));
   await page.evaluate(() => scrollTo(0, 444));
-  await page.waitForTimeout(400);
+  await placesKept(page);
   await window.reload();
   await show(window);
   assert.ok(await page.locator('#table').isVisible());

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModelFileFacts } from '../../../schemas/src/protocol/model-file-page.js';
 import { axeViolations } from '../../support/axe.js';
-import { assertNothingRuns, checkThemes, evilName, exportAll, tabTo } from '../../support/page-checks.js';
+import { assertNothingRuns, checkThemes, evilName, exportAll, placesKept, tabTo } from '../../support/page-checks.js';
 import { layerName } from '../../support/sensitivity-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
@@ -196,7 +196,7 @@ test('filter, order, what was chosen and the place in the table outlive a reload
   await row.click();
   const before = await page.locator('#grid').evaluate((grid) => grid.scrollTop);
   assert.ok(before > 1000);
-  await page.waitForTimeout(400);
+  await placesKept(page);
   await window.reload();
   await show(window);
   assert.equal(await page.locator('#filter').inputValue(), 'proj');

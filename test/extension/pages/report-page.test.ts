@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { errorDepth } from '../../support/depth-fixture.js';
-import { assertNothingRuns, checkThemes, cutWithoutSign, evilName, exportAll, tabTo } from '../../support/page-checks.js';
+import { assertNothingRuns, checkThemes, cutWithoutSign, evilName, exportAll, placesKept, tabTo } from '../../support/page-checks.js';
 import { awqTransform, pictured, reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
@@ -186,7 +186,7 @@ test('what was chosen, its order and the place in the page outlive a reload', as
   await page.locator('#log-counts').uncheck();
   await page.locator('#table').evaluate((table) => (table.scrollTop = 90));
   await page.evaluate(() => scrollTo(0, 333));
-  await page.waitForTimeout(400);
+  await placesKept(page);
   await window.reload();
   await show(window, report);
   assert.equal(await page.locator('#metric').inputValue(), 'weight_sqnr_db');

@@ -161,14 +161,18 @@ test('the mouse: one, more with Ctrl, a rectangle with Shift, the rule by two cl
   await click(3, 6, { clickCount: 2 });
   assert.equal((await window.sent('reveal-rule')).at(-1)?.layer, layerName(3, 'down_proj'));
   const picture = (): Promise<string> => page.locator('#canvas').evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+  const anotherThan = async (seen: string): Promise<string> => {
+    for (;;) {
+      const now = await picture();
+      if (now !== seen) return now;
+      await page.waitForTimeout(20);
+    }
+  };
   const before = await picture();
   await window.send({ kind: 'show-rules', rules: layerRules(analysis, [layerName(0, 'q_proj')]) });
-  await page.waitForTimeout(100);
-  const raised = await picture();
-  assert.notEqual(raised, before);
+  const raised = await anotherThan(before);
   await window.send({ kind: 'highlight-layers', layers: [layerName(1, 'q_proj')] });
-  await page.waitForTimeout(100);
-  assert.notEqual(await picture(), raised);
+  await anotherThan(raised);
 });
 
 test('a layer named as markup is shown and not run; no inline script runs on the page', async () => {
