@@ -1,7 +1,7 @@
 // Recipe text → document and problems. YAML 1.1 as PyYAML reads it, JSON (which YAML contains) and Markdown front matter. Never throws.
 import { LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
-import type { Problem, ProblemFix, RecipePath, TextRange } from '../../../schemas/src/problem.js';
+import type { Problem, ProblemFix, TextRange } from '../../../schemas/src/problem.js';
 import { pyYamlTags } from './pyyaml-tags.js';
 import { RecipeDocument } from './recipe-document.js';
 import { schemaProblems } from './schema-problems.js';
@@ -101,7 +101,7 @@ export function parseRecipe(original: string, file: string | null = null): Parse
       ],
     };
   }
-  problems.push(...treeProblems(yaml).map(placed), ...schemaProblems(document.value, (path) => sourceOf(document, path)));
+  problems.push(...treeProblems(yaml).map(placed), ...schemaProblems(document));
   return { document, problems };
 }
 
@@ -119,13 +119,6 @@ export function parseValue(text: string): unknown {
 export const withLineBreaks = (text: string): string => (text.includes('\r') ? text.replace(/\r(?!\n)/g, '\n') : text);
 
 const problem = (code: string, message: string): Problem => ({ code, severity: 'error', path: [], at: 'value', message });
-
-/** A scalar as it is written. */
-function sourceOf(document: RecipeDocument, path: RecipePath): string | null {
-  if (!document.has(path)) return null;
-  const { begin, end } = document.spanOf(path, 'value');
-  return document.text.slice(begin, end);
-}
 
 const severalDocuments =
   'A second document begins here, behind a line of --- or more text after the first; llm-compressor reads one and fails. Remove the line, or what follows it.';

@@ -39,6 +39,13 @@ export class RecipeDocument {
     return node;
   }
 
+  /** A scalar as it is written; null where the text does not hold it. */
+  sourceOf(path: RecipePath): string | null {
+    if (!this.has(path)) return null;
+    const { begin, end } = this.spanOf(path, 'value');
+    return this.text.slice(begin, end);
+  }
+
   /** The longest part of the path that the text holds, as a span; the whole of a key or value. */
   spanOf(path: RecipePath, at: 'key' | 'value'): Span {
     for (let length = path.length; length > 0; length -= 1) {

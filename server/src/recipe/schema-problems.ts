@@ -2,27 +2,27 @@
 import type { SchemaFinding } from '../../../schemas/src/json-schema.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import { coerceTo } from './coerce.js';
+import type { RecipeDocument } from './recipe-document.js';
 import { findingsOfRecipe } from './recipe-schema.js';
 import { problemAt, refusalOf, samePath, show, type Refusal } from './refusal.js';
 import { unknownField } from './unknown-field.js';
 import { valueNotListed } from './value-not-listed.js';
 import { dateProblem, datesIn, wrongType } from './wrong-type.js';
 
-/** `sourceOf`: a scalar as it is written; null where the text does not hold it. */
-export function schemaProblems(value: unknown, sourceOf: (path: RecipePath) => string | null): Problem[] {
-  const findings = findingsOfRecipe(value).filter((finding) => finding.keyword !== 'anyOf' && finding.keyword !== 'oneOf');
+export function schemaProblems(document: RecipeDocument): Problem[] {
+  const findings = findingsOfRecipe(document.value).filter((finding) => finding.keyword !== 'anyOf' && finding.keyword !== 'oneOf');
   const problems: Problem[] = [];
   for (const finding of findings) {
     // The `null` branch of an optional object always fails beside the real reason.
     if (finding.keyword === 'type' && finding.params['type'] === 'null' && !isAloneAt(finding, findings)) continue;
     // A stage or group that is no mapping is passed over without a word: recipe-yields-no-modifier and unknown-key speak of it.
     if (finding.keyword === 'type' && isStageOrGroup(finding.path)) continue;
-    const problem = problemOf(refusalOf(finding, { findings, root: value, sourceOf }));
+    const problem = problemOf(refusalOf(finding, { findings, document }));
     if (problem !== null && !problems.some((other) => other.message === problem.message && samePath(other.path, problem.path)))
       problems.push(problem);
   }
-  for (const path of datesIn(value, []))
-    if (!problems.some((other) => samePath(other.path, path))) problems.push(dateProblem(path, sourceOf(path)));
+  for (const path of datesIn(document.value, []))
+    if (!problems.some((other) => samePath(other.path, path))) problems.push(dateProblem(path, document.sourceOf(path)));
   return problems;
 }
 

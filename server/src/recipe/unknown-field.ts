@@ -2,7 +2,7 @@
 import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
 import { nearestName } from './did-you-mean.js';
 import { knownKeys } from './recipe-schema.js';
-import { problemAt, valueAt, type Refusal } from './refusal.js';
+import { problemAt, type Refusal } from './refusal.js';
 
 /** Fields of older releases → what became of them. */
 const retiredFields: Record<string, string> = {
@@ -25,7 +25,7 @@ const retiredOfModifiers: ReadonlyMap<string, string> = new Map([
 ]);
 
 export function unknownField(refusal: Refusal): Problem {
-  const { path, params, root, field } = refusal;
+  const { path, params, document, field } = refusal;
   const key = String(params['additionalProperty']);
   const known = knownKeys(path);
   const near = nearestName(key, known);
@@ -33,7 +33,7 @@ export function unknownField(refusal: Refusal): Problem {
   const what = `${key} is not a field of ${field}`;
   const way = retired !== undefined ? `: ${retired}.` : near !== null ? `; did you mean ${near}?` : `; it has ${known.join(', ')}.`;
   const fixes: ProblemFix[] = [];
-  const isType = field === 'GGUFModifier' && key === 'scheme' && valueAt(root, [...path, 'type']) === undefined;
+  const isType = field === 'GGUFModifier' && key === 'scheme' && document.valueAt([...path, 'type']) === undefined;
   if (retired === undefined && near !== null)
     fixes.push({ title: `Rename to ${near}`, preferred: true, edits: [{ kind: 'replace-key', path: [...path, key], text: near }] });
   const called = key === 'percdamp' ? 'dampening_frac' : isType ? 'type' : null;

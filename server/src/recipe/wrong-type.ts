@@ -2,10 +2,10 @@
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
 import { coerceTo, type FieldType } from './coerce.js';
 import { fieldsBeside, findingsOfRecipe } from './recipe-schema.js';
-import { problemAt, samePath, show, valueAt, type Refusal } from './refusal.js';
+import { problemAt, samePath, show, type Refusal } from './refusal.js';
 
 export function wrongType(refusal: Refusal): Problem | null {
-  const { path, params, findings, root, sourceOf, field, value } = refusal;
+  const { path, params, findings, document, field, value } = refusal;
   const types = ([] as unknown[]).concat(params['type']).flatMap((type) => String(type).split(',')) as FieldType[];
   // Alternatives of one value are reported one by one; any that fits is enough.
   const all = [
@@ -19,7 +19,7 @@ export function wrongType(refusal: Refusal): Problem | null {
   if (typeof value === 'string' && findings.some((other) => other.keyword === 'enum' && samePath(other.path, path))) return null;
   if (value === null && /Modifier$/.test(field)) {
     // Its fields stand beside it: unknown-modifier moves them.
-    if (path.length === 3 && fieldsBeside(path, valueAt(root, path.slice(0, -1))).length > 0) return null;
+    if (path.length === 3 && fieldsBeside(path, document.valueAt(path.slice(0, -1))).length > 0) return null;
     return problemAt(
       refusal,
       'modifier-without-body',
@@ -34,7 +34,7 @@ export function wrongType(refusal: Refusal): Problem | null {
       .filter((type) => type !== 'null')
       .map(typeName)
       .join(' or ')}.`,
-    typeFixes(root, all, path, sourceOf(path)),
+    typeFixes(refusal, all),
   );
 }
 
@@ -49,16 +49,18 @@ const typeNames: Partial<Record<FieldType, string>> = {
 const typeName = (type: FieldType): string => typeNames[type] ?? type;
 
 /** A lone name where a list is wanted, a lone path where a mapping is; 2:4, which YAML 1.1 takes for a number counted in sixties. What else was meant is not guessed. */
-function typeFixes(root: unknown, wanted: readonly FieldType[], path: RecipePath, source: string | null): ProblemFix[] {
-  const value = valueAt(root, path);
+function typeFixes({ document, path, value }: Refusal, wanted: readonly FieldType[]): ProblemFix[] {
+  const source = document.sourceOf(path);
   if (source === null) return [];
   // A list of mappings or pairs is not made of a name.
-  if (typeof value === 'string' && wanted.includes('array') && !source.includes('\n') && isAccepted([value], path, root)) {
+  if (typeof value === 'string' && wanted.includes('array') && !source.includes('\n') && isAccepted([value], path, document.value)) {
     const text = `[${quotedInFlow(source)}]`;
     return [{ title: `Make it a list: ${text}`, preferred: true, edits: [{ kind: 'replace-value', path, text }] }];
   }
   const key =
-    typeof value === 'string' && !source.includes('\n') && ['dir', 'dataset'].find((name) => isAccepted({ [name]: value }, path, root));
+    typeof value === 'string' &&
+    !source.includes('\n') &&
+    ['dir', 'dataset'].find((name) => isAccepted({ [name]: value }, path, document.value));
   if (typeof key === 'string') {
     const text = `{${key}: ${quotedInFlow(source)}}`;
     return [{ title: `Make it a mapping: ${text}`, preferred: true, edits: [{ kind: 'replace-value', path, text }] }];
