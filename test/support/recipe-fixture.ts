@@ -8,7 +8,7 @@ import { describeModel } from '../../schemas/src/model/describe-model.js';
 import { nodeFiles } from '../../schemas/src/model/model-files.js';
 import { checkRecipe } from '../../server/src/checks/check-recipe.js';
 import type { CheckedRecipe } from '../../server/src/checks/check-recipe.js';
-import type { ResolveContext } from '../../server/src/plan/resolution.js';
+import type { ResolveContext } from '../../server/src/plan/resolve-context.js';
 import { dedent, readMarks } from './markers.js';
 import { tinyLlama, writeModel } from './model-fixture.js';
 import type { TinyModel } from './model-fixture.js';

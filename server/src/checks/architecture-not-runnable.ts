@@ -1,8 +1,9 @@
 // Calibration or evaluation of a model that cannot be run here.
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import { needsCalibration } from '../plan/needs-calibration.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import { canaryOf } from '../plan/resolve-canary.js';
-import { needsCalibration, type Resolution } from '../plan/resolution.js';
+import type { Resolution } from '../plan/resolution.js';
 import type { Check } from './check.js';
 
 export const architectureNotRunnable: Check = {

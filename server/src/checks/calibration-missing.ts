@@ -1,5 +1,5 @@
 // A modifier that needs data in a recipe that names none: llm-compressor fails with an error about None after the model is loaded.
-import { needsCalibration } from '../plan/resolution.js';
+import { needsCalibration } from '../plan/needs-calibration.js';
 import type { Check } from './check.js';
 
 export const calibrationMissing: Check = {

@@ -1,7 +1,7 @@
 // A calibration section in a recipe none of whose modifiers uses data: no row of it is read.
 import { calibratedModifiers, knownModifiers } from '../plan/read-modifiers.js';
 import { canaryOf } from '../plan/resolve-canary.js';
-import { needsCalibration } from '../plan/resolution.js';
+import { needsCalibration } from '../plan/needs-calibration.js';
 import { booleanOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 

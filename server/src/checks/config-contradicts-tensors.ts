@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { contradictions } from '../../../schemas/src/model/architecture-tensors.js';
 import { canaryOf } from '../plan/resolve-canary.js';
-import { needsCalibration } from '../plan/resolution.js';
+import { needsCalibration } from '../plan/needs-calibration.js';
 import type { Check } from './check.js';
 
 const n_shown = 2;

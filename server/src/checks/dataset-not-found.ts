@@ -1,6 +1,6 @@
 // A dataset file that is not there, or is a folder.
 import { datasetKind } from '../../../schemas/src/dataset/dataset-row.js';
-import type { ResolvedDataset } from '../plan/resolution.js';
+import type { ResolvedDataset } from '../plan/resolve-dataset.js';
 import type { ResolvedTaskFile } from '../plan/resolve-tasks.js';
 import type { Check } from './check.js';
 import { firstOf } from './first-of.js';

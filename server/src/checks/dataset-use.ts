@@ -1,8 +1,9 @@
 // What the checks of datasets share: which of them a run reads, and in which words a place in one is named.
 import type { ProblemSeverity } from '../../../schemas/src/problem.js';
 import { canaryOf } from '../plan/resolve-canary.js';
-import { needsCalibration } from '../plan/resolution.js';
-import type { ResolvedDataset, Resolution } from '../plan/resolution.js';
+import { needsCalibration } from '../plan/needs-calibration.js';
+import type { Resolution } from '../plan/resolution.js';
+import type { ResolvedDataset } from '../plan/resolve-dataset.js';
 
 export interface UsedDataset extends ResolvedDataset {
   /** Of what would stop a run: rows for calibration that no modifier needs are never read. */

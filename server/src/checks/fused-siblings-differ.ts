@@ -1,7 +1,7 @@
 // q/k/v, gate/up or the experts of one block with different schemes: vLLM fuses them and refuses the checkpoint when it loads it.
 import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { Problem, RelatedPlace } from '../../../schemas/src/problem.js';
-import { schemeText } from '../plan/expand-scheme.js';
+import { schemeText } from '../plan/scheme-text.js';
 import { decidingRule, rulesOfLayer } from '../plan/layer-rules.js';
 import { modulesOf } from '../plan/pattern-matches.js';
 import type { Resolution } from '../plan/resolution.js';

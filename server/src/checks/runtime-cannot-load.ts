@@ -3,7 +3,7 @@ import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generat
 import { isSolved } from '../../../schemas/src/modifiers.js';
 import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
 import { layersByScheme } from '../plan/assign-layers.js';
-import { schemeText } from '../plan/expand-scheme.js';
+import { schemeText } from '../plan/scheme-text.js';
 import { expandArgs } from '../plan/quantization-args.js';
 import type { ResolvedModifier, Resolution } from '../plan/resolution.js';
 import { coerceTo, mappingOf } from '../recipe/coerce.js';

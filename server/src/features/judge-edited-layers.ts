@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { EditLayersResult, ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
-import { schemeText } from '../plan/expand-scheme.js';
+import { schemeText } from '../plan/scheme-text.js';
 import type { Resolution } from '../plan/resolution.js';
 import { schemeArgs, type SchemeArgs } from './layer-moves.js';
 

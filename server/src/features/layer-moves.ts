@@ -2,7 +2,8 @@
 import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import type { LayerEdit } from '../../../schemas/src/protocol/client-server.js';
-import { expandScheme, presetBody, type SchemeGroup } from '../plan/expand-scheme.js';
+import { expandScheme, type SchemeGroup } from '../plan/expand-scheme.js';
+import { presetBody } from '../plan/presets.js';
 import { decidingRule, rulesOfLayer } from '../plan/layer-rules.js';
 import { modulesOf } from '../plan/pattern-matches.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';

@@ -1,6 +1,7 @@
 // What a recipe makes of each layer of its model and which entry of targets or ignore says so: pictures draw it over their cells, and follow the cursor by it.
 import type { LayerInForce, LayerRulesResult, RecipeRule } from '../../../schemas/src/protocol/client-server.js';
-import { presetDescription, presetNames, presetBody, schemeText } from '../plan/expand-scheme.js';
+import { presetDescription, presetNames, presetBody } from '../plan/presets.js';
+import { schemeText } from '../plan/scheme-text.js';
 import { decidingRule, rulesOfLayer, type LayerRule } from '../plan/layer-rules.js';
 import { modulesOf } from '../plan/pattern-matches.js';
 import type { Resolution } from '../plan/resolution.js';

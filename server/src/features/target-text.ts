@@ -3,7 +3,7 @@ import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import { containersMatching } from '../plan/container-modules.js';
 import { sizeOfDtype, storedBytes } from '../plan/estimate-size.js';
-import { schemeText } from '../plan/expand-scheme.js';
+import { schemeText } from '../plan/scheme-text.js';
 import { rulesOfLayer, type LayerRule } from '../plan/layer-rules.js';
 import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import { settledLayers } from '../plan/resolution.js';

@@ -22,9 +22,10 @@ import { depthPlan } from './plan-depth.js';
 import { estimatePlan } from './estimate-plan.js';
 import type { EstimateInput } from './estimate-plan.js';
 import type { RowsEstimate } from './estimate-memory.js';
-import { needsCalibration } from './resolution.js';
+import { needsCalibration } from './needs-calibration.js';
 import type { RecipeModifier } from './read-modifiers.js';
-import type { ResolvedDataset, Resolution, ResolvedTransform } from './resolution.js';
+import type { Resolution, ResolvedTransform } from './resolution.js';
+import type { ResolvedDataset } from './resolve-dataset.js';
 import type { ResolvedAwq } from './resolve-awq-mappings.js';
 
 /** null while the model, the output folder or where a data set is are not known. */

@@ -1,12 +1,13 @@
 // Presets, config_groups and mappings of presets → groups of targets with explicit schemes; what a scheme and its modifier may say together.
-import presets from '../../../schemas/scheme-presets.json';
-import { encodedText } from '../../../schemas/src/encoded-weights.js';
 import { ggufScheme } from '../../../schemas/src/gguf-scheme.js';
 import type { LayerPlan, ModelDescription, QuantizationArgs, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
-import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
+import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import { booleanOf, coerceTo, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
 import { nearestName } from '../recipe/did-you-mean.js';
-import { actorders, expandArgs, refusal } from './quantization-args.js';
+import { actorderOf } from './actorder.js';
+import { observerOverrides, type ObserverOverrides } from './observer-overrides.js';
+import { presetBody, presetNames } from './presets.js';
+import { expandArgs, refusal, removal } from './quantization-args.js';
 import { bitsandbytesScheme } from './quantizers/bitsandbytes.js';
 import { vptqSchemeOf } from './quantizers/vptq.js';
 import { defaultType, ggufSchemeOf, ggufWish, imatrixOf } from './quantizers/gguf.js';
@@ -30,16 +31,6 @@ export interface ExpandedModifier {
   problems: Problem[];
 }
 
-export const presetNames = Object.keys(presets);
-export const presetDescription = (name: string): string | null =>
-  (presets as Record<string, { description: string }>)[name.toUpperCase()]?.description ?? null;
-
-/** What a preset says, as a group of config_groups says it; null where no preset has that name. */
-export function presetBody(name: string): Readonly<Record<string, unknown>> | null {
-  const preset = (presets as Record<string, Readonly<Record<string, unknown>>>)[name.toUpperCase()];
-  return preset === undefined ? null : Object.fromEntries(Object.entries(preset).filter(([key]) => key !== 'description'));
-}
-
 export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
   const { body, path } = modifier;
   if (modifier.name === 'BitsAndBytesModifier') return { groups: [wholeGroup(modifier, bitsandbytesScheme(body))], problems: [] };
@@ -61,8 +52,8 @@ export function expandScheme(modifier: RecipeModifier): ExpandedModifier {
     parts.push(part);
   };
   const preset = (name: string, at: RecipePath): Readonly<Record<string, unknown>> | null => {
-    const found = (presets as Record<string, Readonly<Record<string, unknown>>>)[name.toUpperCase()];
-    if (found !== undefined) return found;
+    const found = presetBody(name);
+    if (found !== null) return found;
     const near = nearestName(name, presetNames);
     problems.push(
       refusal(
@@ -173,13 +164,6 @@ function kept(path: RecipePath, scheme: QuantizationScheme | null): Quantization
   return known;
 }
 
-/** Of two fields that exclude each other either may go: a choice, so never the preferred fix. */
-const removal = (path: RecipePath, field: string): ProblemFix => ({
-  title: `Remove ${field}`,
-  preferred: false,
-  edits: [{ kind: 'remove', path: [...path, field] }],
-});
-
 /** The keys and values of the cache are quantized as the inputs of attention. */
 function refuseCacheScheme({ body, path }: RecipeModifier, problems: Problem[]): void {
   const said = coerceTo('object', body['kv_cache_scheme']);
@@ -194,43 +178,6 @@ function refuseCacheScheme({ body, path }: RecipeModifier, problems: Problem[]):
         `kv_cache_scheme cannot use strategy ${strategy}; llm-compressor fails on it when it starts. Use tensor or attn_head.`,
       ),
     );
-}
-
-interface ObserverOverrides {
-  weights: string | null;
-  input: string | null;
-  output: string | null;
-}
-
-function observerOverrides(modifier: RecipeModifier, problems: Problem[]): ObserverOverrides {
-  const { body, path } = modifier;
-  const dict = mappingOf(body['observer']);
-  const single = { weights: body['weight_observer'], input: body['input_observer'], output: body['output_observer'] };
-  const said = ['weight_observer', 'input_observer', 'output_observer'].filter((field) => (body[field] ?? null) !== null);
-  // Even an empty mapping counts as given.
-  if (said.length > 0 && body['observer'] !== undefined && body['observer'] !== null)
-    problems.push({
-      ...refusal(
-        'observer-given-twice',
-        [...path, 'observer'],
-        `${modifier.name} has both observer and weight_observer, input_observer or output_observer; llm-compressor refuses that. Keep one of the two forms.`,
-        'key',
-      ),
-      related: said.map((field) => ({ path: [...path, field], at: 'key', message: `${field} stands here` })),
-      fixes: [
-        removal(path, 'observer'),
-        {
-          title: `Remove ${said.join(', ')}`,
-          preferred: false,
-          edits: said.map((field) => ({ kind: 'remove', path: [...path, field] })),
-        },
-      ],
-    });
-  const name = (place: keyof ObserverOverrides): string | null => {
-    const value = single[place] ?? dict[place];
-    return typeof value === 'string' ? value : null;
-  };
-  return { weights: name('weights'), input: name('input'), output: name('output') };
 }
 
 function expandGroup(
@@ -287,52 +234,6 @@ function expandGroup(
 const isOutputStrategy = ({ strategy, dynamic }: QuantizationArgs): boolean =>
   strategy === 'tensor' || strategy === 'token' || (dynamic === true && (strategy === 'group' || strategy === 'tensor_group'));
 
-/** The modifier's actorder wins where the args say none; two different ones are refused, aliases count as different. Of texts that mean nothing actorder-invalid speaks. */
-function actorderOf(
-  modifier: RecipeModifier,
-  said: Readonly<Record<string, unknown>>,
-  weights: QuantizationArgs,
-  argsPath: RecipePath,
-  problems: Problem[],
-): QuantizationArgs['actorder'] {
-  const path = [...modifier.path, 'actorder'];
-  const value = modifier.body['actorder'];
-  if (typeof value === 'boolean')
-    problems.push(
-      refusal('actorder-invalid', path, `actorder is ${String(value)}; on the modifier it must be static, weight, group, dynamic or null.`),
-    );
-  // The args are read first: true is group, false is null, and letters do not matter there.
-  const written = said['actorder'];
-  const inArgs = written === true ? 'group' : written === false ? null : typeof written === 'string' ? written.toLowerCase() : written;
-  if (value !== undefined && inArgs !== undefined && inArgs !== null && value !== inArgs)
-    problems.push({
-      ...refusal(
-        'actorder-given-twice',
-        path,
-        `actorder is ${JSON.stringify(value)} here and ${JSON.stringify(written)} in the weights of ${String(argsPath.at(-2))}; llm-compressor refuses two different ones. Keep one.`,
-      ),
-      related: [{ path: [...argsPath, 'actorder'], at: 'value', message: `${JSON.stringify(written)} here` }],
-      fixes: [
-        {
-          title: `Keep ${JSON.stringify(value)}, of the modifier`,
-          preferred: false,
-          edits: [{ kind: 'remove', path: [...argsPath, 'actorder'] }],
-        },
-        { title: `Keep ${JSON.stringify(written)}, of the weights`, preferred: false, edits: [{ kind: 'remove', path }] },
-      ],
-    });
-  const asked =
-    value === undefined
-      ? inArgs === undefined || inArgs === null
-        ? 'weight'
-        : weights.actorder
-      : value === null
-        ? null
-        : (actorders.get(String(value)) ?? null);
-  // The modifier's `group` falls back where there are no groups; the check actorder-without-groups says so.
-  return asked === 'group' && weights.strategy !== 'group' && weights.strategy !== 'tensor_group' ? null : asked;
-}
-
 /** Storage format by compressed-tensors' order of rules; the first that fits. */
 function inferFormat(weights: QuantizationArgs | null, inputs: QuantizationArgs | null): QuantizationScheme['format'] {
   if (weights === null) return 'dense';
@@ -342,18 +243,4 @@ function inferFormat(weights: QuantizationArgs | null, inputs: QuantizationArgs 
   if (weights.type === 'int' && inputs !== null) return 'int-quantized';
   if (weights.type === 'int' && weights.num_bits <= 8) return 'pack-quantized';
   return weights.type === 'float' && inputs !== null ? 'float-quantized' : 'naive-quantized';
-}
-
-/** Short text of a scheme, such as `int4 g128 sym, int8 token inputs`. */
-export function schemeText(scheme: QuantizationScheme): string {
-  const args = (value: QuantizationArgs): string =>
-    encodedText(value) ??
-    `${value.type === 'int' ? 'int' : 'fp'}${value.num_bits}${value.levels === undefined ? '' : ` ${value.levels}`} ${value.strategy === 'group' || value.strategy === 'tensor_group' ? `g${value.group_size ?? 0}` : value.strategy}${value.symmetric ? '' : ' asym'}`;
-  if (scheme.weights === null) return 'unquantized';
-  return (
-    args(scheme.weights) +
-    (scheme.input_activations === null
-      ? ''
-      : `, inputs ${args(scheme.input_activations)}${scheme.input_activations.dynamic === false ? ' static' : ''}`)
-  );
 }

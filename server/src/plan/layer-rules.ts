@@ -1,4 +1,4 @@
-// Every entry of targets and ignore that names a layer, and what became of it: why the layer gets the scheme that it gets. The order is that of assignedBy in resolution.ts.
+// Every entry of targets and ignore that names a layer, and what became of it: why the layer gets the scheme that it gets. The order is that of assignedBy in assign-layers.ts.
 import { compileTarget, targetRank, type NamedModule } from '../../../schemas/src/model/match-targets.js';
 import type { RecipePath } from '../../../schemas/src/problem.js';
 import type { SchemeGroup } from './expand-scheme.js';

@@ -12,6 +12,13 @@ export const refusal = (code: string, path: RecipePath, message: string, at: 'ke
   message,
 });
 
+/** Of two fields that exclude each other either may go: a choice, so never the preferred fix. */
+export const removal = (path: RecipePath, field: string): ProblemFix => ({
+  title: `Remove ${field}`,
+  preferred: false,
+  edits: [{ kind: 'remove', path: [...path, field] }],
+});
+
 /** What is written → what it means; two pairs are the same. */
 export const actorders: ReadonlyMap<string, QuantizationArgs['actorder']> = new Map([
   ['static', 'weight'],

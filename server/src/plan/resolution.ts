@@ -1,8 +1,6 @@
 // A recipe read against its model: which modules each pattern matches, which scheme each layer gets, which data is used. What checks look at and plans are made of.
 import path from 'node:path';
-import { readDatasetHead, readRows } from '../../../schemas/src/dataset/dataset-head.js';
-import type { DatasetHead, HeadReading } from '../../../schemas/src/dataset/dataset-head.js';
-import type { DatasetPlan, LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { DescribeModelAnswer } from '../../../schemas/src/model/describe-model.js';
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
@@ -11,27 +9,21 @@ import { readTokenizerFacts } from '../../../schemas/src/model/tokenizer-facts.j
 import type { TokenizerFacts } from '../../../schemas/src/model/tokenizer-facts.js';
 import { othersFilesIn } from '../../../schemas/src/model/own-output.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
-import { booleanOf, coerceTo, integerOf, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
+import { coerceTo, mappingOf, textOf, textsOf } from '../recipe/coerce.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { assignLayers } from './assign-layers.js';
 import type { ModifierGroups } from './assign-layers.js';
 import { expandScheme } from './expand-scheme.js';
 import { matchesOf, modulesAndNormsOf, modulesOf } from './pattern-matches.js';
 import type { ModelModule } from './pattern-matches.js';
-import {
-  calibratedModifiers,
-  correctionModifiers,
-  pruningModifiers,
-  readModifiers,
-  schemeModifiers,
-  smoothingModifiers,
-} from './read-modifiers.js';
+import { correctionModifiers, pruningModifiers, readModifiers, schemeModifiers, smoothingModifiers } from './read-modifiers.js';
 import type { RecipeModifier } from './read-modifiers.js';
+import { absolutePath, readHeadOf, type ResolveContext } from './resolve-context.js';
+import { resolveDataset, type ResolvedDataset } from './resolve-dataset.js';
 import { resolveTasks } from './resolve-tasks.js';
 import type { ResolvedTasks } from './resolve-tasks.js';
 import { resolvePruning } from './pruning/resolve-pruning.js';
 import type { ResolvedPruning } from './pruning/resolve-pruning.js';
-import { saidObserver } from './said-observers.js';
 import { resolveAwqMappings } from './resolve-awq-mappings.js';
 import type { ResolvedAwq } from './resolve-awq-mappings.js';
 import { resolveCorrections } from './resolve-corrections.js';
@@ -40,27 +32,10 @@ import { resolveGguf } from './resolve-gguf.js';
 import type { ResolvedGguf } from './resolve-gguf.js';
 import { resolveImatrices, withImportance } from './resolve-imatrix.js';
 import type { ResolvedImatrix } from './resolve-imatrix.js';
-import { ownImportance } from './quantizers/gguf.js';
 import { resolveMappings } from './resolve-mappings.js';
 import type { ResolvedMapping } from './resolve-mappings.js';
 import { partsHead, resolveRotation, rotationModifiers } from './resolve-rotations.js';
 import type { ResolvedRotation } from './resolve-rotations.js';
-
-/** What resolving asks of the outside. */
-export interface ResolveContext {
-  /** Path of the recipe file; null for text that is not saved yet. */
-  recipePath: string | null;
-  /** Folder that relative paths in the recipe start from; null for text that is not saved, where they mean nothing yet. */
-  baseDir: string | null;
-  files: ModelFiles;
-  environment: NodeJS.ProcessEnv;
-  describe(dir: string): Promise<DescribeModelAnswer>;
-  /** Bytes that a run into a folder, which may not exist yet, can use there; null or absent: not known. */
-  freeBytes?(dir: string): Promise<number | null>;
-  /** Where heads of datasets are kept between key presses; else they are read anew. */
-  readHead?(file: string): Promise<DatasetHead | null>;
-  overrides?: { model?: string; dataset?: string; output_dir?: string; device?: string };
-}
 
 /** One entry of targets or ignore and what it matches in the model. */
 export interface PatternMatch {
@@ -83,17 +58,6 @@ export interface ResolvedTransform {
   mappings: readonly ResolvedMapping[];
   /** Mappings that its ignore leaves out. */
   n_ignored: number;
-}
-
-export interface ResolvedDataset {
-  path: RecipePath;
-  plan: DatasetPlan;
-  /** null: not known, as the recipe is not saved and the path is relative. */
-  exists: boolean | null;
-  /** The names in it, where it is a folder; a dataset is a file. */
-  folder: readonly string[] | null;
-  /** Its first rows, and those of them that are used, as a run would read them; null while there is no such file, or none that is read. */
-  head: { file: DatasetHead; reading: HeadReading } | null;
 }
 
 export interface Resolution {
@@ -140,7 +104,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   const modules = model && modulesOf(model);
   const quantization = modifiers
     .filter((modifier) => schemeModifiers.includes(modifier.name))
-    .map((modifier) => resolveModifier(modifier, modules, problems));
+    .map((modifier) => resolveModifier(document, modifier, modules, problems));
   const transforms: ResolvedTransform[] = [];
   for (const modifier of modifiers.filter(({ name }) => smoothingModifiers.includes(name))) {
     if (model === null) continue;
@@ -152,7 +116,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   const output = textOf(mappingOf(value['output'])['dir'], '');
   const named = context.overrides?.output_dir ?? (output === '' ? null : absolutePath(context, output));
   const outputDir = named === null ? null : path.resolve(named);
-  const calibration = await findDataset(
+  const calibration = await resolveDataset(
     ['calibration'],
     value['calibration'],
     'num_calibration_samples',
@@ -163,7 +127,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
   const evaluate = mappingOf(value['evaluate']);
   const evaluations: ResolvedDataset[] = [];
   for (const key of ['perplexity', 'kl_divergence']) {
-    const found = await findDataset(['evaluate', key], evaluate[key], 'num_samples', null, context, undefined);
+    const found = await resolveDataset(['evaluate', key], evaluate[key], 'num_samples', null, context, undefined);
     if (found !== null) evaluations.push(found);
   }
   const hasRows = [calibration, ...evaluations].some((dataset) => (dataset?.head ?? null) !== null);
@@ -234,12 +198,6 @@ async function fileAtOrAbove(dir: string, files: ModelFiles): Promise<string | n
   return parent === dir ? null : fileAtOrAbove(parent, files);
 }
 
-/** null for a relative path in a recipe that is not saved. */
-function absolutePath({ baseDir }: ResolveContext, named: string): string | null {
-  if (path.isAbsolute(named)) return path.resolve(named);
-  return baseDir === null ? null : path.resolve(baseDir, named);
-}
-
 async function findModel(document: RecipeDocument, context: ResolveContext, problems: Problem[]): Promise<DescribeModelAnswer | null> {
   const named = context.overrides?.model ?? coerceTo('string', document.value['model']);
   if (typeof named !== 'string' || named === '') return null;
@@ -265,7 +223,12 @@ async function findModel(document: RecipeDocument, context: ResolveContext, prob
   return answer;
 }
 
-function resolveModifier(modifier: RecipeModifier, modules: readonly ModelModule[] | null, problems: Problem[]): ResolvedModifier {
+function resolveModifier(
+  document: RecipeDocument,
+  modifier: RecipeModifier,
+  modules: readonly ModelModule[] | null,
+  problems: Problem[],
+): ResolvedModifier {
   const expanded = expandScheme(modifier);
   problems.push(...expanded.problems);
   const patternOf = (entry: string, at: RecipePath, kind: 'target' | 'ignore'): PatternMatch => {
@@ -281,82 +244,12 @@ function resolveModifier(modifier: RecipeModifier, modules: readonly ModelModule
     entries.map((entry, index) => patternOf(entry, Array.isArray(value) ? [...at, index] : at, kind));
   const { body, path: at } = modifier;
   const patterns = [
-    ...expanded.groups.flatMap((group) =>
-      listed(group.targets, group.targetsPath, valueOf(body, group.targetsPath.slice(at.length)), 'target'),
-    ),
+    ...expanded.groups.flatMap((group) => listed(group.targets, group.targetsPath, document.valueAt(group.targetsPath), 'target')),
     ...listed(textsOf(body['ignore']), [...at, 'ignore'], body['ignore'], 'ignore'),
   ];
   return { modifier, groups: expanded.groups, patterns };
 }
 
-const valueOf = (root: unknown, at: RecipePath): unknown =>
-  at.reduce<unknown>((node, step) => (node as Record<string | number, unknown> | undefined)?.[step], root);
-
-async function findDataset(
-  at: RecipePath,
-  value: unknown,
-  countKey: string,
-  defaultCount: number | null,
-  context: ResolveContext,
-  override: string | undefined,
-): Promise<ResolvedDataset | null> {
-  const fields = mappingOf(value);
-  const named = override ?? coerceTo('string', fields['dataset']);
-  if (typeof named !== 'string') return null;
-  const file = override === undefined ? absolutePath(context, named) : path.resolve(named);
-  const bytes = file === null ? null : await context.files.size(file);
-  const count = fields[countKey];
-  const plan: DatasetPlan = {
-    dataset: file ?? named,
-    text_column: textOf(fields['text_column'], 'text'),
-    num_calibration_samples: count === undefined ? defaultCount : ((coerceTo('integer', count) as number | undefined) ?? null),
-    max_seq_length: (coerceTo('integer', fields['max_seq_length']) as number | undefined) ?? null,
-    shuffle: booleanOf(fields['shuffle_calibration_samples'], false),
-    seed: integerOf(fields['seed'], 42),
-    sha256: null,
-    bytes: bytes ?? 0,
-  };
-  const head = file === null || bytes === null ? null : await readHeadOf(context, file);
-  return {
-    path: [...at, 'dataset'],
-    exists: file === null ? null : bytes !== null,
-    folder: file === null || bytes !== null ? null : await context.files.list(file),
-    plan,
-    head: head && { file: head, reading: readRows(head, plan.text_column, usedRows(plan)) },
-  };
-}
-
-const readHeadOf = (context: ResolveContext, file: string): Promise<DatasetHead | null> =>
-  context.readHead?.(file) ?? readDatasetHead(file, context.files.readRange);
-
-/** A shuffle reads all rows before it chooses. */
-const usedRows = ({ num_calibration_samples, shuffle }: DatasetPlan): number =>
-  shuffle ? Infinity : Math.max(1, num_calibration_samples ?? Infinity);
-
 /** null where a scheme is not understood, so that it is not known what its layers get. */
 export const settledLayers = ({ quantization, layers }: Resolution): Pick<Resolution, 'layers'> | null =>
   quantization.some(({ groups }) => groups.some(({ scheme }) => scheme === null)) ? null : { layers };
-
-/** The first modifier that needs rows: for what it does, for calibrated activations, for an observer that weighs by them. */
-export function needsCalibration(resolution: Resolution): RecipeModifier | null {
-  const byScheme = ({ modifier, groups }: ResolvedModifier): boolean =>
-    (modifier.body['kv_cache_scheme'] ?? null) !== null ||
-    booleanOf(modifier.body['requires_calibration_data'], false) ||
-    (modifier.name === 'GGUFModifier' && ownImportance(modifier.body)) ||
-    // llm-compressor knows it in this spelling alone.
-    groups.some((group) => saidObserver(modifier, group, 'weights')?.text === 'imatrix_mse') ||
-    groups.some(
-      ({ scheme }) =>
-        scheme !== null &&
-        ((scheme.input_activations !== null && scheme.input_activations.dynamic !== true) || scheme.output_activations?.dynamic === false),
-    );
-  const needing = resolution.quantization.filter(byScheme).map(({ modifier }) => modifier);
-  // The norm of a row is known without rows of data, the variance of its output is not.
-  const keepsOutputs = ({ name, body }: RecipeModifier): boolean =>
-    name === 'VarianceCorrectionModifier' && textOf(body['statistic'], 'weights') === 'outputs';
-  return (
-    resolution.modifiers.find(
-      (modifier) => calibratedModifiers.includes(modifier.name) || needing.includes(modifier) || keepsOutputs(modifier),
-    ) ?? null
-  );
-}

@@ -1,7 +1,8 @@
 // `canary` of a recipe against its model and its texts: which rows it runs, and behind which blocks it measures.
 import type { CanaryPlan } from '../../../schemas/src/generated/plan.js';
 import { coerceTo, integerOf, mappingOf } from '../recipe/coerce.js';
-import type { ResolvedDataset, Resolution } from './resolution.js';
+import type { Resolution } from './resolution.js';
+import type { ResolvedDataset } from './resolve-dataset.js';
 
 export interface ResolvedCanary {
   /** As asked for. */

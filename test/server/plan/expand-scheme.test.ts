@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import presets from '../../../schemas/scheme-presets.json';
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
-import { expandScheme, presetNames, type ExpandedModifier } from '../../../server/src/plan/expand-scheme.js';
+import { expandScheme, type ExpandedModifier } from '../../../server/src/plan/expand-scheme.js';
+import { presetNames } from '../../../server/src/plan/presets.js';
 import { readModifiers } from '../../../server/src/plan/read-modifiers.js';
 import { parseRecipe } from '../../../server/src/recipe/parse-recipe.js';
 
