@@ -1,5 +1,6 @@
 // actorder of GPTQModifier in other words than its four: llm-compressor accepts any text, and writes wrong weights or a config.json that cannot be loaded.
 import { actorders } from '../plan/quantization-args.js';
+import { changeTo } from '../recipe/change-to.js';
 import type { Check } from './check.js';
 import { severityOfSilence } from './severity-of-silence.js';
 
@@ -10,7 +11,8 @@ export const actorderInvalid: Check = {
       const value = body['actorder'];
       if (name !== 'GPTQModifier' || typeof value !== 'string' || actorders.has(value)) return [];
       const lower = value.toLowerCase();
-      const meant = actorders.has(lower) ? lower : null;
+      // What Python prints and reads as null is a text to YAML.
+      const meant = lower === 'none' ? 'null' : actorders.has(lower) ? lower : null;
       const at = [...path, 'actorder'];
       return [
         {
@@ -18,14 +20,8 @@ export const actorderInvalid: Check = {
           severity: severityOfSilence(resolution),
           path: at,
           at: 'value',
-          message: `actorder is ${JSON.stringify(value)}; llm-compressor accepts the text and writes wrong weights. Use static (or weight), group (or dynamic), or null${meant === null ? '' : `, in lower case: ${meant}`}.`,
-          ...(meant === null
-            ? {}
-            : {
-                fixes: [
-                  { title: `Change to ${meant}`, preferred: true, edits: [{ kind: 'replace-value' as const, path: at, text: meant }] },
-                ],
-              }),
+          message: `actorder is ${JSON.stringify(value)}; llm-compressor accepts the text and writes wrong weights. Use static (or weight), group (or dynamic), or null${meant === null ? '' : meant === 'null' ? ', which is what Python calls None' : `, in lower case: ${meant}`}.`,
+          ...(meant === null ? {} : { fixes: [changeTo(meant, at)] }),
         },
       ];
     }),

@@ -6,6 +6,7 @@ import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/probl
 import type { SchemeGroup } from '../plan/expand-scheme.js';
 import { quantizationModifiers, type RecipeModifier } from '../plan/read-modifiers.js';
 import { saidArgs, saidObserver } from '../plan/said-observers.js';
+import { changeTo } from '../recipe/change-to.js';
 import type { Check } from './check.js';
 
 export const levelsNotForScheme: Check = {
@@ -23,12 +24,6 @@ const problem = (path: RecipePath, message: string, fixes?: ProblemFix[]): Probl
   at: 'value',
   message,
   ...(fixes === undefined ? {} : { fixes }),
-});
-
-const changeTo = (path: RecipePath, text: string): ProblemFix => ({
-  title: `Change to ${text}`,
-  preferred: true,
-  edits: [{ kind: 'replace-value', path, text }],
 });
 
 /** Only weights have them: inputs are rounded by the runtime, which knows none. */
@@ -55,7 +50,7 @@ function onWeights(modifier: RecipeModifier, group: SchemeGroup): Problem[] {
   if (weights.type !== 'int')
     return [
       problem(place('type'), `levels ${levels} are integers, and ${group.name} has type ${weights.type}. Set type: int.`, [
-        changeTo(place('type'), 'int'),
+        changeTo('int', place('type')),
       ]),
     ];
   if (!weights.symmetric)
@@ -63,7 +58,7 @@ function onWeights(modifier: RecipeModifier, group: SchemeGroup): Problem[] {
       problem(
         place('symmetric'),
         `levels ${levels} lie on both sides of zero alike, and ${group.name} has symmetric: false. Set symmetric: true.`,
-        [changeTo(place('symmetric'), 'true')],
+        [changeTo('true', place('symmetric'))],
       ),
     ];
   if (weights.num_bits < least_bits)
@@ -71,7 +66,7 @@ function onWeights(modifier: RecipeModifier, group: SchemeGroup): Problem[] {
       problem(
         place('num_bits'),
         `levels ${levels} need num_bits ${least_bits} or more to be stored, and ${group.name} has ${weights.num_bits}. Set num_bits: ${least_bits}.`,
-        said.args['num_bits'] === undefined ? undefined : [changeTo(place('num_bits'), String(least_bits))],
+        said.args['num_bits'] === undefined ? undefined : [changeTo(String(least_bits), place('num_bits'))],
       ),
     ];
   const obstacle = ofModifier(modifier.name, levels, weights);
@@ -97,7 +92,7 @@ function meanWithoutLevels(modifier: RecipeModifier, group: SchemeGroup): Proble
     problem(
       said.path,
       `The observer absmean is for levels ternary and binary, and ${group.name} has none. Use memoryless_mse, or add levels: ternary.`,
-      [changeTo(said.path, 'memoryless_mse')],
+      [changeTo('memoryless_mse', said.path)],
     ),
   ];
 }

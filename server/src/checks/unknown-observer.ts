@@ -4,6 +4,7 @@ import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
 import { observerFacts } from '../plan/observers.js';
 import type { ResolvedModifier } from '../plan/resolution.js';
 import { saidObserver } from '../plan/said-observers.js';
+import { changeTo } from '../recipe/change-to.js';
 import { coerceTo, mappingOf } from '../recipe/coerce.js';
 import { nearestName } from '../recipe/did-you-mean.js';
 import type { Check } from './check.js';
@@ -47,9 +48,7 @@ function unknown(text: string, path: RecipePath): Problem {
     path,
     at: 'value',
     message: `${JSON.stringify(text)} is no observer of llm-compressor, which fails when it starts to calibrate${near === null ? `; there are ${observers.join(', ')}.` : `; did you mean ${near}?`}`,
-    ...(near === null
-      ? {}
-      : { fixes: [{ title: `Change to ${near}`, preferred: true, edits: [{ kind: 'replace-value', path, text: near }] }] }),
+    ...(near === null ? {} : { fixes: [changeTo(near, path)] }),
   };
 }
 
@@ -68,5 +67,5 @@ const unseen = (text: string, path: RecipePath): Problem => ({
   path,
   at: 'value',
   message: `${text} means imatrix_mse, and only in that spelling llm-compressor sees that it needs calibration data; without data every column weighs the same. Write imatrix_mse.`,
-  fixes: [{ title: 'Change to imatrix_mse', preferred: true, edits: [{ kind: 'replace-value', path, text: 'imatrix_mse' }] }],
+  fixes: [changeTo('imatrix_mse', path)],
 });

@@ -1,6 +1,7 @@
 // The actorder of GPTQ, which a recipe may say on the modifier and in the weights of a group.
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import type { Problem, RecipePath } from '../../../schemas/src/problem.js';
+import { changeTo } from '../recipe/change-to.js';
 import { actorders, refusal } from './quantization-args.js';
 import type { RecipeModifier } from './read-modifiers.js';
 
@@ -15,9 +16,14 @@ export function actorderOf(
   const path = [...modifier.path, 'actorder'];
   const value = modifier.body['actorder'];
   if (typeof value === 'boolean')
-    problems.push(
-      refusal('actorder-invalid', path, `actorder is ${String(value)}; on the modifier it must be static, weight, group, dynamic or null.`),
-    );
+    problems.push({
+      ...refusal(
+        'actorder-invalid',
+        path,
+        `actorder is ${String(value)}; on the modifier it must be static, weight, group, dynamic or null.`,
+      ),
+      fixes: [changeTo(value ? 'group' : 'null', path)],
+    });
   // The args are read first: true is group, false is null, and letters do not matter there.
   const written = said['actorder'];
   const inArgs = written === true ? 'group' : written === false ? null : typeof written === 'string' ? written.toLowerCase() : written;

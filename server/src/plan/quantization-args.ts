@@ -2,6 +2,7 @@
 import type { QuantizationArgs } from '../../../schemas/src/generated/plan.js';
 import { levelsFacts, type Levels } from '../../../schemas/src/levels.js';
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
+import { changeTo } from '../recipe/change-to.js';
 import { booleanOf, integerOf, mappingOf, textOf } from '../recipe/coerce.js';
 
 export const refusal = (code: string, path: RecipePath, message: string, at: 'key' | 'value' = 'value'): Problem => ({
@@ -65,7 +66,7 @@ export function expandArgs(
     refuse(
       'group_size',
       `group_size is the text ${JSON.stringify(args['group_size'])}; llm-compressor wants a number without quotes.`,
-      numberIn(args['group_size']),
+      numberIn(args['group_size']) ?? noneIn(args['group_size']),
     );
   const saidStrategy = args['strategy'] === undefined || args['strategy'] === null ? null : textOf(args['strategy'], '').toLowerCase();
   // Beside a strategy without groups llm-compressor takes 0 for nothing.
@@ -114,7 +115,7 @@ export function expandArgs(
   const saidOrder = args['actorder'];
   const actorder = saidOrder === true ? 'group' : typeof saidOrder === 'string' ? (actorders.get(saidOrder.toLowerCase()) ?? null) : null;
   if (typeof saidOrder === 'string' && !actorders.has(saidOrder.toLowerCase()))
-    refuse('actorder', `actorder is ${JSON.stringify(saidOrder)}; it is static (weight), group (dynamic) or null.`);
+    refuse('actorder', `actorder is ${JSON.stringify(saidOrder)}; it is static (weight), group (dynamic) or null.`, noneIn(saidOrder));
   if (actorder === 'group' && !grouped)
     refuse('actorder', `actorder ${JSON.stringify(saidOrder)} needs strategy group; here it is ${String(strategy)}.`);
   if (actorder !== null && !isWeights) refuse('actorder', 'actorder orders the columns of weights; activations have none. Remove it.');
@@ -151,11 +152,7 @@ export function expandArgs(
   };
 }
 
-const changeTo = (text: string, path: RecipePath): ProblemFix => ({
-  title: `Change to ${text}`,
-  preferred: true,
-  edits: [{ kind: 'replace-value', path, text }],
-});
+const noneIn = (text: string): string | undefined => (/^none$/i.test(text) ? 'null' : undefined);
 const numberIn = (text: string): string | undefined => (/^\s*-?\d+\s*$/.test(text) ? String(Number(text)) : undefined);
 const booleanIn = (text: string): string | undefined =>
   /^(true|yes|on)$/.test(text) ? 'true' : /^(false|no|off)$/.test(text) ? 'false' : undefined;

@@ -1,5 +1,6 @@
 // A value that is none of those that its field takes.
-import type { Problem, ProblemFix } from '../../../schemas/src/problem.js';
+import type { Problem } from '../../../schemas/src/problem.js';
+import { changeTo } from './change-to.js';
 import { nearestName } from './did-you-mean.js';
 import { problemAt, show, type Refusal } from './refusal.js';
 
@@ -19,14 +20,12 @@ export function valueNotListed(refusal: Refusal): Problem | null {
       : isDevice
         ? ' One CUDA device is cuda:0, several are cuda:0,1, cuda is all of them.'
         : '';
-  const fixes: ProblemFix[] =
-    near === null ? [] : [{ title: `Change to ${near}`, preferred: true, edits: [{ kind: 'replace-value', path, text: near }] }];
   return problemAt(
     refusal,
     field === 'scheme' ? 'unknown-scheme' : 'unknown-value',
     near === null
       ? `${field} is ${show(value)}, which is none of ${allowed.join(', ')}.${form}`
       : `${field} ${show(value)} does not exist; did you mean ${near}? All are: ${allowed.join(', ')}.${form}`,
-    fixes,
+    near === null ? [] : [changeTo(near, path)],
   );
 }

@@ -1,5 +1,6 @@
 // A value of another type than its field's, dates among them; what pydantic would convert is none.
 import type { Problem, ProblemFix, RecipePath } from '../../../schemas/src/problem.js';
+import { changeTo } from './change-to.js';
 import { coerceTo, type FieldType } from './coerce.js';
 import { fieldsBeside, findingsOfRecipe } from './recipe-schema.js';
 import { problemAt, samePath, show, type Refusal } from './refusal.js';
@@ -52,6 +53,8 @@ const typeName = (type: FieldType): string => typeNames[type] ?? type;
 function typeFixes({ document, path, value }: Refusal, wanted: readonly FieldType[]): ProblemFix[] {
   const source = document.sourceOf(path);
   if (source === null) return [];
+  // As Python prints null.
+  if (source === 'None' && wanted.includes('null')) return [changeTo('null', path)];
   // A list of mappings or pairs is not made of a name.
   if (typeof value === 'string' && wanted.includes('array') && !source.includes('\n') && isAccepted([value], path, document.value)) {
     const text = `[${quotedInFlow(source)}]`;

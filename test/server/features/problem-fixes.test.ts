@@ -30,6 +30,43 @@ const cases: [string, string, string, string][] = [
     '    QuantizationModifier:\n      ignore: [lm_head]\n      config_groups:\n        g:\n          targets: [Linear]\n          weights:\n            strategy: group\n            group_size: 48\n            num_bits: 8\n',
     '    QuantizationModifier:\n      ignore: [lm_head]\n      config_groups:\n        g:\n          targets: [Linear]\n          weights:\n            strategy: channel\n            num_bits: 8\n',
   ],
+  // As Python prints null, true and false.
+  [
+    'actorder-invalid',
+    'Change to null',
+    '    GPTQModifier: {scheme: W8A8, actorder: None}\n',
+    '    GPTQModifier: {scheme: W8A8, actorder: null}\n',
+  ],
+  [
+    'actorder-invalid',
+    'Change to null',
+    '    GPTQModifier: {scheme: W8A8, actorder: False}\n',
+    '    GPTQModifier: {scheme: W8A8, actorder: null}\n',
+  ],
+  [
+    'actorder-invalid',
+    'Change to group',
+    '    GPTQModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 4, group_size: 4}}}, actorder: True}\n',
+    '    GPTQModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 4, group_size: 4}}}, actorder: group}\n',
+  ],
+  [
+    'quantization-args-invalid',
+    'Change to null',
+    '    GPTQModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel, actorder: None}}}}\n',
+    '    GPTQModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel, actorder: null}}}}\n',
+  ],
+  [
+    'quantization-args-invalid',
+    'Change to null',
+    '    QuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel, group_size: None}}}}\n',
+    '    QuantizationModifier: {config_groups: {g: {targets: [Linear], weights: {num_bits: 8, strategy: channel, group_size: null}}}}\n',
+  ],
+  [
+    'wrong-type',
+    'Change to null',
+    '    SmoothQuantModifier: {mappings: None}\n    QuantizationModifier: {scheme: W8A8}\n',
+    '    SmoothQuantModifier: {mappings: null}\n    QuantizationModifier: {scheme: W8A8}\n',
+  ],
   [
     'wrong-type',
     'Make it a list: [lm_head]',
