@@ -1,13 +1,15 @@
 // A group_size that does not divide the columns of a layer: llm-compressor stops when it starts, or later in a kernel.
 import { isEncoded } from '../../../schemas/src/encoded-weights.js';
-import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { Problem, ProblemFix, RecipeEdit, RecipePath } from '../../../schemas/src/problem.js';
 import { layersByScheme } from '../plan/assign-layers.js';
+import { presetBody } from '../plan/presets.js';
 import type { ResolvedModifier } from '../plan/resolution.js';
 import { mappingOf } from '../recipe/coerce.js';
+import { flowText } from '../recipe/yaml-scalar.js';
 import type { Check } from './check.js';
 import { firstOf } from './first-of.js';
-import { ignoreFixOf, quoted } from './ignore-edits.js';
+import { ignoreFixOf } from './ignore-edits.js';
 
 /** Of smaller groups the scales are half a bit per weight and more, and vLLM has no kernel. */
 const usualSizes = [256, 128, 64, 32];
@@ -77,8 +79,7 @@ function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: Return
               edits: [{ kind: 'replace-value', path: at, text: String(fitting) }],
             },
       );
-    // A preset with quantized inputs says more than its weights.
-    if (!inGroups && !isFixed && scheme.input_activations === null) fixes.push(groupsFix(modifier, targets, scheme.weights, fitting));
+    else if (!isFixed && path.length === modifier.path.length + 1) fixes.push(writtenOut(modifier, name, targets, fitting));
     fixes.push(...ignoreFix(modifier, bad, members));
     const fits = fitting === undefined ? 'strategy: channel, one scale for each row' : `a group_size that divides them, such as ${fitting}`;
     const choice = isFixed
@@ -99,23 +100,23 @@ function weightProblems({ modifier, groups }: ResolvedModifier, layersOf: Return
   });
 }
 
-/** The preset written out, with a size that fits. */
-function groupsFix(
-  { body, path }: ResolvedModifier['modifier'],
-  targets: readonly string[],
-  weights: QuantizationScheme['weights'],
-  fitting: number | undefined,
-): ProblemFix {
+/** The preset as a group of its own, with another size; without one with a scale for each row. */
+function writtenOut({ path, body }: ResolvedModifier['modifier'], preset: string, targets: readonly string[], size?: number): ProblemFix {
+  const { weights, ...others } = presetBody(preset) ?? {};
+  const { group_size: _, ...bits } = mappingOf(weights);
+  const groups = size === undefined ? { strategy: 'channel' } : { group_size: size };
   const at = [...path, 'scheme'];
-  const size = fitting === undefined ? 'strategy: channel' : `strategy: group, group_size: ${fitting}`;
-  const args = `{num_bits: ${weights?.num_bits}, type: ${weights?.type}, symmetric: ${weights?.symmetric}, ${size}}`;
   return {
-    title: `Write config_groups with ${fitting === undefined ? 'strategy channel' : `group_size ${fitting}`}`,
-    preferred: true,
+    title: `Write config_groups with ${size === undefined ? 'strategy channel, one scale for each row' : `group_size ${size}, which divides all layers`}`,
+    preferred: false,
     edits: [
-      { kind: 'replace-value', path: at, text: `{group_0: {targets: [${targets.map(quoted).join(', ')}], weights: ${args}}}` },
       { kind: 'replace-key', path: at, text: 'config_groups' },
-      ...('targets' in body ? [{ kind: 'remove' as const, path: [...path, 'targets'] }] : []),
+      {
+        kind: 'replace-value',
+        path: at,
+        text: flowText({ [preset.toLowerCase()]: { targets, weights: { ...bits, ...groups }, ...others } }),
+      },
+      ...(body['targets'] === undefined ? [] : [{ kind: 'remove' as const, path: [...path, 'targets'] }]),
     ],
   };
 }

@@ -6,7 +6,7 @@ import type { Resolution } from '../plan/resolution.js';
 import { textsOf } from '../recipe/coerce.js';
 import { isJson, parseValue } from '../recipe/parse-recipe.js';
 import type { RecipeDocument } from '../recipe/recipe-document.js';
-import { yamlScalar } from '../recipe/yaml-scalar.js';
+import { flowText, yamlScalar } from '../recipe/yaml-scalar.js';
 import { patternsOf } from './assign-bits.js';
 import { addedItems, commentAbove, insertion, isInFlow, type CommentedEntry } from './commented-edits.js';
 import { bodyOf, type Move } from './layer-moves.js';
@@ -190,13 +190,4 @@ function unique(title: string, taken: Set<string>): string {
   for (let count = 2; taken.has(name); count += 1) name = `${title}_${count}`;
   taken.add(name);
   return name;
-}
-
-function flowText(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(flowText).join(', ')}]`;
-  if (typeof value === 'object' && value !== null)
-    return `{${Object.entries(value)
-      .map(([key, part]) => `${yamlScalar(key)}: ${flowText(part)}`)
-      .join(', ')}}`;
-  return typeof value === 'string' ? yamlScalar(value) : String(value);
 }

@@ -9,3 +9,12 @@ export const yamlScalar = (text: string): string =>
     : /[\u0000-\u001f]/.test(text)
       ? JSON.stringify(text)
       : `'${text.replaceAll("'", "''")}'`;
+
+export function flowText(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(flowText).join(', ')}]`;
+  if (typeof value === 'object' && value !== null)
+    return `{${Object.entries(value)
+      .map(([key, part]) => `${yamlScalar(key)}: ${flowText(part)}`)
+      .join(', ')}}`;
+  return typeof value === 'string' ? yamlScalar(value) : String(value);
+}

@@ -97,7 +97,7 @@ test(
         scheme: W8A8
         targets: [lm_head, Conv1D, "re:.*c_attn$"]
   #                        ^^^^^^ error target-matches-nothing: It names transformer.h.0.attn.c_attn and 3 more, whose weight is kept transposed (Conv1D of transformers)
-  #                                ^^^^^^^^^^^^^^ error target-matches-nothing: It names transformer.h.0.attn.c_attn, whose weight
+  #                                ^^^^^^^^^^^^^^ error target-matches-nothing: kept transposed
   `,
     { model: gpt2 },
   ),
@@ -165,7 +165,7 @@ q_stage:
     assert.ok(problem);
     const [write, ignore] = quickFixes(document, problems, problem.range);
     assert.ok(write && ignore);
-    assert.equal(write.title, 'Write config_groups with group_size 64');
+    assert.equal(write.title, 'Write config_groups with group_size 64, which divides all layers');
     assert.equal(ignore.title, 'Ignore query, attention.output.dense, intermediate.dense');
     const groups = applyEdits(document, write.edits);
     assert.equal(
@@ -173,7 +173,7 @@ q_stage:
       text.replace(
         "scheme: W4A16\n      targets: [Linear, 're:.*dense$']",
         () =>
-          "config_groups: {group_0: {targets: [Linear, 're:.*dense$'], weights: {num_bits: 4, type: int, symmetric: true, strategy: group, group_size: 64}}}",
+          "config_groups: {w4a16: {targets: [Linear, 're:.*dense$'], weights: {num_bits: 4, symmetric: true, strategy: group, group_size: 64}}}",
       ),
     );
     const written = await checkIn(dir, groups);

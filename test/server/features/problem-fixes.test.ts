@@ -68,6 +68,18 @@ const cases: [string, string, string, string][] = [
     '    SmoothQuantModifier: {mappings: null}\n    QuantizationModifier: {scheme: W8A8}\n',
   ],
   [
+    'group-size-indivisible',
+    'Write config_groups with strategy channel, one scale for each row',
+    '    QuantizationModifier:\n      scheme: W4A16 # why\n      targets: [Linear]\n      ignore: [lm_head]\n',
+    '    QuantizationModifier:\n      config_groups: {w4a16: {targets: [Linear], weights: {num_bits: 4, symmetric: true, strategy: channel}}} # why\n      ignore: [lm_head]\n',
+  ],
+  [
+    'group-size-indivisible',
+    'Write config_groups with group_size 64, which divides all layers',
+    '    QuantizationModifier: {scheme: W4A8, targets: ["re:.*q_proj"]}\n',
+    "    QuantizationModifier: {config_groups: {w4a8: {targets: ['re:.*q_proj'], weights: {num_bits: 4, symmetric: true, strategy: group, group_size: 64}, input_activations: {num_bits: 8, type: int, strategy: token, dynamic: true}}}}\n",
+  ],
+  [
     'wrong-type',
     'Make it a list: [lm_head]',
     '    QuantizationModifier: {scheme: W8A8, ignore: lm_head}\n',
