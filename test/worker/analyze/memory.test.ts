@@ -4,37 +4,18 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
-import { processBytes } from '../../../schemas/src/process-bytes.js';
 import { asSensitivity } from '../../../schemas/src/validate.js';
 import type { LayerSensitivity } from '../../../schemas/src/generated/sensitivity.js';
 import { analyze } from '../../../worker/src/analyze/analyze.js';
-import { writeDataset } from '../../support/dataset-file.js';
 import { failureCode } from '../../support/failures.js';
 import { withDevice } from '../../support/native-device.js';
-import { writeTinyLlama } from '../../support/tiny-llama-folder.js';
-import { inTemporaryFolder, resolvePlan } from '../../support/worker-run.js';
+import { limited, planOverRows, type RowsOfTokens } from '../../support/short-memory.js';
+import { inTemporaryFolder } from '../../support/worker-run.js';
 
-/** What the emulated device has for cuBLAS. */
-const workspaceBytes = 32 << 20;
+const modifiers = 'GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: channel}}}}';
 
-async function planIn(dir: string, rows: number, length: number, sizes = {}): Promise<QuantizationPlan> {
-  const model = path.join(dir, 'model');
-  writeTinyLlama(model, 'random', sizes);
-  const dataset = path.join(dir, 'rows.jsonl');
-  const idsOf = (row: number): number[] => Array.from({ length }, (_, i) => (row * 31 + i * i * 7 + i) % 96);
-  writeDataset(
-    dataset,
-    Array.from({ length: rows }, (_, row) => ({ input_ids: idsOf(row) })),
-  );
-  return resolvePlan({
-    recipe:
-      'quant_stage: {quant_modifiers: {GPTQModifier: {ignore: [lm_head], config_groups: {g: {targets: [Linear], weights: {num_bits: 4, strategy: channel}}}}}}',
-    model,
-    output: path.join(dir, 'out'),
-    calibration: { dataset, num_calibration_samples: rows, max_seq_length: length },
-    evaluate: { dataset, max_seq_length: length, num_samples: 2 },
-  });
-}
+const planIn = (dir: string, rows: number, length: number, sizes?: RowsOfTokens['sizes']): Promise<QuantizationPlan> =>
+  planOverRows(dir, { rows, length, modifiers, sizes, evaluate: { max_seq_length: length, num_samples: 2 } });
 
 interface Analyzed {
   layers: LayerSensitivity[];
@@ -49,20 +30,13 @@ async function analyzed(
   bytes: number,
   wish: { endToEnd?: boolean; fisher?: boolean } = {},
 ): Promise<Analyzed> {
-  const own = {
-    ...plan,
-    output: { ...plan.output, dir: `${plan.output.dir}-${bytes}` },
-    max_memory_bytes: bytes === Infinity ? null : processBytes + bytes,
-    max_device_memory_bytes: bytes === Infinity ? null : workspaceBytes + bytes,
-    estimate: { ...plan.estimate, peak_memory_bytes: 0 },
-  };
   return withDevice(
     async (device) => {
       device.native.resetPeakMemory();
       const watch = { onProgress: () => undefined, throwIfCancelled: () => undefined };
       const { endToEnd = false, fisher = false } = wish;
       const { dir, problems } = await analyze({
-        plan: own,
+        plan: limited(plan, bytes),
         bits: [4],
         endToEnd,
         fisher,

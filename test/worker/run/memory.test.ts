@@ -5,52 +5,16 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
-import { processBytes } from '../../../schemas/src/process-bytes.js';
 import type { Device } from '../../../worker/src/tensor/tensor.js';
-import { writeDataset } from '../../support/dataset-file.js';
-import { writeTinyLlama } from '../../support/tiny-llama-folder.js';
-import { inTemporaryFolder, resolvePlan, runPlan, runToCompletion, type FinishedRun } from '../../support/worker-run.js';
+import { limited, planOverRows, type RowsOfTokens } from '../../support/short-memory.js';
+import { inTemporaryFolder, runPlan, runToCompletion, type FinishedRun } from '../../support/worker-run.js';
 
 const transforms = 'SmoothQuantModifier: {smoothing_strength: 0.5}';
 const gptq = (inGroups: string): string => `${transforms}, GPTQModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}`;
 const inGroups = 'targets: [Linear], weights: {num_bits: 4, type: int, strategy: group, group_size: 16}';
 
-async function planIn(
-  dir: string,
-  rows: number,
-  length: number,
-  isEvaluated: boolean,
-  modifiers = gptq(inGroups),
-  sizes = {},
-): Promise<QuantizationPlan> {
-  const model = path.join(dir, 'model');
-  writeTinyLlama(model, 'random', sizes);
-  const dataset = path.join(dir, 'rows.jsonl');
-  const idsOf = (row: number): number[] => Array.from({ length }, (_, i) => (row * 31 + i * i * 7 + i) % 96);
-  writeDataset(
-    dataset,
-    Array.from({ length: rows }, (_, row) => ({ input_ids: idsOf(row) })),
-  );
-  return resolvePlan({
-    recipe: `quant_stage: {quant_modifiers: {${modifiers}}}`,
-    model,
-    output: path.join(dir, 'out'),
-    calibration: { dataset, num_calibration_samples: rows, max_seq_length: length },
-    ...(isEvaluated ? { evaluate: { dataset } } : {}),
-  });
-}
-
-/** What the emulated device has for cuBLAS. */
-const workspaceBytes = 32 << 20;
-
-/** The plan in another folder, with so many bytes for tensors; its estimate is not asked. */
-const limited = (plan: QuantizationPlan, bytes: number): QuantizationPlan => ({
-  ...plan,
-  output: { ...plan.output, dir: `${plan.output.dir}-${bytes}` },
-  max_memory_bytes: processBytes + bytes,
-  max_device_memory_bytes: workspaceBytes + bytes,
-  estimate: { ...plan.estimate, peak_memory_bytes: 0 },
-});
+const planIn = (dir: string, rows: number, length: number, part: Partial<RowsOfTokens> = {}): Promise<QuantizationPlan> =>
+  planOverRows(dir, { rows, length, modifiers: gptq(inGroups), ...part });
 
 const weightsOf = ({ output }: QuantizationPlan): Buffer => readFileSync(path.join(output.dir, 'model.safetensors'));
 const degraded = ({ problems }: RunReport): string[] =>
@@ -98,7 +62,7 @@ const peakOf = ({ memory }: RunReport): number => memory.devices?.[0]?.peak_byte
 
 test('on the CPU: hidden states go to files, batches are halved, and the bytes are those of a run with room', () =>
   inTemporaryFolder(async (dir) => {
-    const plan = await planIn(dir, 100, 60, true);
+    const plan = await planIn(dir, 100, 60, { evaluate: {} });
     const { report: free } = await runToCompletion(plan);
     assert.deepEqual(degraded(free), []);
     assert.ok((free.memory.activations?.device_bytes ?? 0) > 0 && free.memory.activations?.disk_bytes === 0);
@@ -133,7 +97,7 @@ test('rotations that follow from rows: hidden states go to files, the pass begin
   inTemporaryFolder(async (dir) => {
     const duquant = `DuQuantModifier: {block_size: 16}, QuantizationModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}`;
     // Many batches, so that it is the hidden states that need the memory.
-    const plan = await planIn(dir, 800, 60, false, duquant);
+    const plan = await planIn(dir, 800, 60, { modifiers: duquant });
     const { report: free } = await runToCompletion(plan);
     const wish = limited(plan, Math.floor(0.75 * peakOf(free)));
     const { report } = await runToCompletion(wish);
@@ -151,7 +115,7 @@ test('rotations that follow from rows: hidden states go to files, the pass begin
 
 test('where memory is short and no limit is set, the run says so before it begins and keeps to what can be used', () =>
   inTemporaryFolder(async (dir) => {
-    const plan = await planIn(dir, 8, 30, false);
+    const plan = await planIn(dir, 8, 30);
     const { report } = await runToCompletion({ ...plan, estimate: { ...plan.estimate, peak_memory_bytes: 1e15 } });
     const [told = ''] = degraded(report);
     assert.match(
@@ -163,7 +127,7 @@ test('where memory is short and no limit is set, the run says so before it begin
 
 test('when nothing is left to give up, the run fails with what is missing and leaves nothing behind', () =>
   inTemporaryFolder(async (dir) => {
-    const plan = await planIn(dir, 4, 30, false);
+    const plan = await planIn(dir, 4, 30);
     const { ended, report } = await runPlan(limited(plan, 60_000));
     assert.equal(ended.outcome, 'failed');
     assert.equal(ended.failure?.code, 'memory-too-small');
@@ -174,6 +138,28 @@ test('when nothing is left to give up, the run fails with what is missing and le
     assert.ok(report && degraded(report).length > 0);
   }));
 
+/** GPTQ alone, with room and with a share of what that took: the bytes and errors are the same, and what was given up is answered. */
+async function untransformed(
+  dir: string,
+  kind: 'cpu' | 'cuda',
+  share: number,
+  { rows, length, sizes }: Pick<RowsOfTokens, 'rows' | 'length' | 'sizes'>,
+): Promise<{ report: RunReport; free: RunReport; told: string[] }> {
+  const modifiers = `GPTQModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}`;
+  const plan = await planIn(dir, rows, length, { modifiers, sizes });
+  // It takes more than a block does.
+  delete plan.depth;
+  const run = (wish: QuantizationPlan): Promise<FinishedRun & { report: RunReport }> => runToCompletion(wish, { kind, threads: 1 });
+  const { report: free } = await run(plan);
+  assert.deepEqual(degraded(free), []);
+  const wish = limited(plan, Math.floor(share * peakOf(free)));
+  const { report } = await run(wish);
+  const errorsOf = ({ layers }: RunReport): unknown => layers.map(({ name, relative_output_error }) => [name, relative_output_error]);
+  assert.deepEqual(errorsOf(report), errorsOf(free));
+  assert.ok(weightsOf(wish).equals(weightsOf(plan)));
+  return { report, free, told: degraded(report) };
+}
+
 // What the whole takes at its most beside what the device itself holds: on CUDA that is while a solver works, whose intermediate results are no tensors.
 for (const [kind, share] of [
   ['cpu', 0.88],
@@ -181,16 +167,7 @@ for (const [kind, share] of [
 ] as const)
   test(`Hessians that do not fit beside each other are summed one at a time, and the bytes are those of a run with room: ${kind}`, () =>
     inTemporaryFolder(async (dir) => {
-      const modifiers = `GPTQModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}`;
-      const plan = await planIn(dir, 4, 20, false, modifiers, { hidden: 128, mlp: 64 });
-      // It takes more than a block does.
-      delete plan.depth;
-      const run = (wish: QuantizationPlan): Promise<FinishedRun & { report: RunReport }> => runToCompletion(wish, { kind, threads: 1 });
-      const { report: free } = await run(plan);
-      assert.deepEqual(degraded(free), []);
-      const wish = limited(plan, Math.floor(share * peakOf(free)));
-      const { report } = await run(wish);
-      const told = degraded(report);
+      const { told } = await untransformed(dir, kind, share, { rows: 4, length: 20, sizes: { hidden: 128, mlp: 64 } });
       assert.ok(
         told.some((message) =>
           /^Memory ran out in block 0: \w+ wanted .* Hessians are summed one at a time, in 4 passes of the rows through a block: 65\.5 kB at most in place of 213\.0 kB\. /.test(
@@ -209,9 +186,6 @@ for (const [kind, share] of [
         told.join('\n'),
       );
       assert.ok(!told.some((message) => message.includes('batches')), told.join('\n'));
-      const errorsOf = ({ layers }: RunReport): unknown => layers.map(({ name, relative_output_error }) => [name, relative_output_error]);
-      assert.deepEqual(errorsOf(report), errorsOf(free));
-      assert.ok(weightsOf(wish).equals(weightsOf(plan)));
     }));
 
 /**
@@ -224,15 +198,7 @@ for (const [kind, rows, length, share] of [
 ] as const)
   test(`a sequence that does not fit passes in pieces, and the bytes are those of a run with room: ${kind}`, () =>
     inTemporaryFolder(async (dir) => {
-      const modifiers = `GPTQModifier: {ignore: [lm_head], config_groups: {g: {${inGroups}}}}`;
-      const plan = await planIn(dir, rows, length, false, modifiers, { mlp: 256 });
-      delete plan.depth;
-      const run = (wish: QuantizationPlan): Promise<FinishedRun & { report: RunReport }> => runToCompletion(wish, { kind, threads: 1 });
-      const { report: free } = await run(plan);
-      assert.deepEqual(degraded(free), []);
-      const wish = limited(plan, Math.floor(share * peakOf(free)));
-      const { report } = await run(wish);
-      const told = degraded(report);
+      const { report, free, told } = await untransformed(dir, kind, share, { rows, length, sizes: { mlp: 256 } });
       const bits = kind === 'cpu' ? 'no bit of a result changes' : 'cuBLAS may round .*';
       const step = new RegExp(
         `Sequences now pass through a block (512|256) tokens at a time, all but .*; ${bits}\\. The work was begun again;`,
@@ -242,16 +208,11 @@ for (const [kind, rows, length, share] of [
         told.join('\n'),
       );
       assert.ok(peakOf(report) <= share * peakOf(free), `${peakOf(report)} bytes at most, ${peakOf(free)} with room`);
-      assert.deepEqual(
-        report.layers.map(({ name, relative_output_error }) => [name, relative_output_error]),
-        free.layers.map(({ name, relative_output_error }) => [name, relative_output_error]),
-      );
-      assert.ok(weightsOf(wish).equals(weightsOf(plan)));
     }));
 
 test('on an emulated CUDA device: hidden states go to pinned memory, batches are halved, and the layers are those of a run with room', () =>
   inTemporaryFolder(async (dir) => {
-    const plan = await planIn(dir, 16, 40, false);
+    const plan = await planIn(dir, 16, 40);
     const log: string[] = [];
     const run = (wish: QuantizationPlan): Promise<FinishedRun & { report: RunReport }> =>
       runToCompletion(wish, {
