@@ -183,7 +183,7 @@ export async function resolveRecipe(document: RecipeDocument, context: ResolveCo
     imatrices,
     outputDir,
     outputFile: outputDir === null ? null : await fileAtOrAbove(outputDir, context.files),
-    othersFiles: outputDir === null ? [] : await othersFilesIn(outputDir, context.files),
+    othersFiles: outputDir === null ? [] : await othersFilesIn(outputDir, (await context.files.list(outputDir)) ?? [], context.files),
     freeBytes: model === null || outputDir === null ? null : ((await context.freeBytes?.(outputDir)) ?? null),
     problems,
   };

@@ -32,15 +32,16 @@ export interface CheckpointHashes {
 
 /** Before any work: a folder that is not ours is never replaced. */
 export async function checkOutputFolder(dir: string): Promise<void> {
+  let names: string[];
   try {
-    await readdir(dir);
+    names = await readdir(dir);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') return;
     if (code === 'ENOTDIR') throw runFailure.outputNotAFolder(dir, await fileAtOrAbove(dir));
     throw runFailure.fileUnreadable(dir, error instanceof Error ? error.message : String(error));
   }
-  if ((await othersFilesIn(dir, nodeFiles)).length > 0) throw runFailure.outputNotOurs(dir);
+  if ((await othersFilesIn(dir, names, nodeFiles)).length > 0) throw runFailure.outputNotOurs(dir);
 }
 
 /** Of a path that is no folder: the file that stands in the way, itself or one above it. */
