@@ -93,10 +93,10 @@ quant_stage:
     );
     const fix = actions.find(({ title }) => title === 'Change to W4A16');
     assert.ok(fix?.edit, actions.map(({ title }) => title).join(', '));
-    const next = diagnosticsOf(document.uri);
     assert.ok(await vscode.workspace.applyEdit(fix.edit));
     assert.equal(document.getText(), text.replace('W4A61', 'W4A16'));
-    assert.deepEqual(await next, []);
+    // Those of the text before may be told once more.
+    while (vscode.languages.getDiagnostics(document.uri).length > 0) await diagnosticsOf(document.uri);
   });
 
   it('completes the layers of its model', async () => {

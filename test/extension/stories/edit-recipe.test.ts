@@ -71,8 +71,8 @@ test('a squiggle under the exact range, mended by completion', async () => {
   const codeLink = hover.locator('a', { hasText: 'unknown-scheme' });
   assert.match((await codeLink.getAttribute('href')) ?? '', /docs\/problems\/unknown-scheme\.md$/);
   await page.waitForTimeout(300);
-  await window.takePicture('diagnostics');
   assert.ok(await hover.isVisible());
+  await window.takePicture('diagnostics');
   await page.keyboard.press('Escape');
 
   // A double click selects the word; typing replaces it and completion offers what may stand there.
@@ -82,9 +82,9 @@ test('a squiggle under the exact range, mended by completion', async () => {
   await page.keyboard.press('Control+Space');
   await suggestions.locator('.monaco-list-row', { hasText: 'W4A16' }).first().waitFor();
   await page.waitForTimeout(300);
-  await window.takePicture('completion');
   const offered = await suggestions.locator('.monaco-list-row .label-name').allTextContents();
   assert.ok(offered.includes('W4A16') && offered.includes('W4A8'), offered.join(', '));
+  await window.takePicture('completion');
   await suggestions
     .locator('.monaco-list-row', { has: page.getByText('W4A16', { exact: true }) })
     .first()

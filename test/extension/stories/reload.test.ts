@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { FrameLocator } from 'playwright-core';
+import { placesKept } from '../../support/page-checks.js';
 import { reportLayers, runReport } from '../../support/report-fixture.js';
 import { sensitivityAnalysis } from '../../support/sensitivity-fixture.js';
 import { openVscodeWindow, type VscodeWindow } from '../../support/vscode-window.js';
@@ -114,7 +115,6 @@ const pages: Page[] = [
 
 test('pages come back as they were: loaded again, and with the whole window', async () => {
   await using window = await openVscodeWindow({ files, width: 1400, height: 800 });
-  const { page } = window;
   const before = new Map<string, unknown>();
   const shown = async ({ title, drawn }: Page): Promise<FrameLocator> => {
     await tab(window, title).click();
@@ -127,11 +127,12 @@ test('pages come back as they were: loaded again, and with the whole window', as
     await tab(window, one.title).waitFor();
     const frame = await shown(one);
     await one.choose(frame);
-    await page.waitForTimeout(600);
+    await placesKept(frame);
     before.set(one.title, await one.look(frame));
-    // Loaded again alone.
+    // Loaded again alone: the one that stood there goes.
+    await frame.locator('html').evaluate((html) => html.setAttribute('data-before', ''));
     await window.run('Developer: Reload Webviews');
-    await page.waitForTimeout(1000);
+    await frame.locator('html:not([data-before])').waitFor({ state: 'attached' });
     assert.deepEqual(await settled(one, await shown(one), before.get(one.title)), before.get(one.title), `${one.title}, loaded again`);
   }
   for (const one of pages)
