@@ -144,10 +144,12 @@ function vscodeWindow(page: Page, folder: string, extension: string, close: () =
       await quickInput.waitFor({ timeout: 10_000 });
       await quickInput.fill(text, { timeout: 5_000 });
     };
-    if (!(await inTime(ask(() => page.keyboard.press(key))))) {
-      // A webview that is drawn anew takes the focus, and with it the key; the field in the title opens the same.
+    // A webview that is drawn anew takes the focus, and with it the key or the list; the field in the title opens the same.
+    const byKey = ask(() => page.keyboard.press(key));
+    const byTitle = ask(() => page.locator('.command-center-quick-pick').click());
+    for (let attempts = 0; !(await inTime(attempts % 2 === 0 ? byKey : byTitle)); attempts += 1) {
+      if (attempts === 5) throw new Error(`The list of ${text} did not open.`);
       await page.keyboard.press('Escape');
-      await ask(() => page.locator('.command-center-quick-pick').click())();
     }
     await page.locator('.quick-input-list .monaco-list-row').first().waitFor();
   };
