@@ -88,6 +88,11 @@ std::string refusal_of(int n_threads) {
   return "";
 }
 
+const Case option_cases("an option that is no integer of 64 bits reads as the least of them on every kind of processor, one with a fraction without it", [] {
+  for (const auto& [value, integer] : {std::pair{double{NAN}, int64_t{INT64_MIN}}, {INFINITY, INT64_MIN}, {1e300, INT64_MIN}, {0x1p63, INT64_MIN}, {-1e300, INT64_MIN}, {-2.75, int64_t{-2}}, {0x1p62, int64_t{1} << 62}})
+    expect(options({{"n", double{value}}}).integer("n") == integer, std::to_string(value) + " reads as " + std::to_string(options({{"n", double{value}}}).integer("n")));
+}, Where::once);
+
 const Case pool_cases("a pool of more threads than BLAS has buffers for is refused with a sentence, and the most that are taken work", [] {
   expect(refusal_of(bitwright::most_threads + 1).find("more than 512") != std::string::npos, "one too many is refused: " + refusal_of(bitwright::most_threads + 1));
   expect(refusal_of(100000).find("more than 512") != std::string::npos, "100000 are refused");

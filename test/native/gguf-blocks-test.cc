@@ -110,17 +110,23 @@ const Case odd_cases("GGUF blocks: zeros, constants, one outlier, tiny and too l
     const Array back = read_back(zeros, none(), type);
     for (int64_t i = 0; i < 512; ++i) expect(i < 256 ? back.at(i) == 0 : std::fabs(back.at(i) - 0.25) < 0.01, type + ": " + std::to_string(back.at(i)) + " at " + std::to_string(i));
     const Array below = array_of(DType::F32, {1, 256}, [](int64_t) { return -0.25; });
-    for (int64_t i = 0; i < 256; ++i) expect(std::fabs(read_back(below, none(), type).at(i) + 0.25) < 0.01, type + ": all the same below zero");
+    const Array of_below = read_back(below, none(), type);
+    for (int64_t i = 0; i < 256; ++i) expect(std::fabs(of_below.at(i) + 0.25) < 0.01, type + ": all the same below zero");
     const Array negative = array_of(DType::F32, {1, 256}, [](int64_t i) { return i == 9 ? -8.0 : -0.001; });
     const Array of_negative = read_back(negative, none(), type);
     expect(std::fabs(of_negative.at(9) + 8) < 0.5, type + ": the outlier became " + std::to_string(of_negative.at(9)));
     const Array tiny = array_of(DType::F32, {1, 256}, [](int64_t i) { return i % 2 == 0 ? 1e-30 : -1e-30; });
-    for (int64_t i = 0; i < 256; ++i) expect(std::fabs(read_back(tiny, none(), type).at(i)) < 1e-20, type + ": tiny weights");
+    const Array of_tiny = read_back(tiny, none(), type);
+    for (int64_t i = 0; i < 256; ++i) expect(std::fabs(of_tiny.at(i)) < 1e-20, type + ": tiny weights");
     expect_refused("gguf_encode", {array_of(DType::F32, {2, 256}, [](int64_t i) { return i == 300 ? NAN : 0.5; }), none()}, of(type), "in row 1");
     expect_refused("gguf_encode", {array_of(DType::F32, {1, 256}, [](int64_t i) { return i == 30 ? -INFINITY : 0.5; }), none()}, of(type), "in row 0");
     expect_refused("gguf_encode", {array_of(DType::F32, {1, 256}, [](int64_t) { return 3e8; }), none()}, of(type), "too large");
     expect_refused("gguf_encode", {array_of(DType::F32, {1, 48}, [](int64_t) { return 1.0; }), none()}, of(type), "do not divide 48");
   }
+  // 1 / d is beyond float: no code follows from it, and every processor makes the same of none.
+  const Array next_to_nothing = array_of(DType::F32, {1, 32}, [](int64_t i) { return i % 3 == 0 ? 0.0 : i % 3 == 1 ? 2e-37 : -2e-37; });
+  const Array bytes = run_everywhere("gguf_encode", {next_to_nothing, none()}, of("Q8_0"))[0];
+  for (int64_t i = 0; i < bytes.spec.count(); ++i) expect(bytes.at(i) == 0, "Q8_0 of weights around 2e-37: byte " + std::to_string(i) + " is " + std::to_string(bytes.at(i)));
   const Array weight = normal(DType::F32, {1, 256}, 1);
   expect_refused("gguf_encode", {weight, array_of(DType::F32, {256}, [](int64_t i) { return i == 7 ? -1.0 : 1.0; })}, of("Q4_K"), "importance of column 7");
   expect_refused("gguf_encode", {weight, none()}, of("IQ4_NL"), "gguf_type IQ4_NL is none of");

@@ -159,7 +159,11 @@ BITWRIGHT_PORTABLE inline GgufTrial gguf_trial(const GgufLayout& layout, const G
 
 /// Q8_0 has the bytes of the format's own writer: d, and codes to nearest under its inverse.
 BITWRIGHT_PORTABLE inline float gguf_plain_scale(float largest) { return largest / 127.0f; }
-BITWRIGHT_PORTABLE inline int gguf_plain_code(float x, float d) { return static_cast<int>(lround(static_cast<double>(x * (d == 0 ? 0.0f : 1.0f / d)))); }
+/// A d whose inverse float does not hold is 0 in float16, and so are the codes: what a conversion makes of an infinity differs between processors.
+BITWRIGHT_PORTABLE inline int gguf_plain_code(float x, float d) {
+  const float inverse = 1.0f / d;
+  return std::isinf(inverse) ? 0 : static_cast<int>(lround(static_cast<double>(x * inverse)));
+}
 
 /// No weight above it has a d that float16 holds.
 BITWRIGHT_PORTABLE inline double gguf_largest_weight(const GgufLayout& layout) {
