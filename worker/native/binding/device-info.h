@@ -1,5 +1,6 @@
 // What this machine offers, for `bitwright devices`.
 #pragma once
+#include <istream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +13,9 @@ struct CpuInfo {
   long long memory_bytes = 0;
   std::vector<std::pair<std::string, std::string>> details;
 };
+
+/// Name, cores and instruction sets as Linux tells them in /proc/cpuinfo, of a process that sees so many logical processors.
+CpuInfo cpu_info_from(std::istream& cpuinfo, int n_visible);
 
 /// Read once from /proc.
 const CpuInfo& cpu_info();
