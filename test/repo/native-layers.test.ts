@@ -1,8 +1,9 @@
 // Keeps the layers of the native core: what a C++ file may include, by the folder it stands in.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { test } from 'node:test';
-import { readRepositoryFile, repositoryFiles } from './source-files.js';
+import { readRepositoryFile, repositoryFiles, repositoryRoot } from './source-files.js';
 
 const root = 'worker/native/';
 const stems = ['formats', 'forward', 'metrics', 'observers', 'pruning', 'quantizers', 'transforms'];
@@ -64,11 +65,22 @@ test('own headers are included by their path from the root of the native core', 
 
 test('what one kind of processor alone has is asked for where the compiler builds for it', () => {
   const isOfOneKind =
-    /\b(target_clones|__attribute__\(\(target\b|__builtin_ia32_\w+|__builtin_cpu_supports|_mm\d*_\w+|[a-z]mmintrin\.h|arm_neon\.h)/;
+    /\b(__asm__|target_clones|__attribute__\(\(target\b|__builtin_ia32_\w+|__builtin_cpu_supports|_mm\d*_\w+|[a-z]mmintrin\.h|arm_neon\.h)/;
   const guarded = /^#if defined\(__x86_64__\)$.*?^#(else|endif)$/gms;
   assert.ok(sources.some((file) => isOfOneKind.test(readRepositoryFile(file))));
   assert.deepEqual(
     sources.filter((file) => isOfOneKind.test(readRepositoryFile(file).replace(guarded, ''))),
     [],
   );
+});
+
+const cross = 'aarch64-linux-gnu-g++';
+const skip = spawnSync(cross, ['--version']).error === undefined ? false : `${cross} is not installed`;
+
+test('what asks for the kind of processor compiles for arm64', { skip }, () => {
+  const asking = sources.filter((file) => file.endsWith('.cc') && readRepositoryFile(file).includes('defined(__x86_64__)'));
+  assert.ok(asking.length > 0);
+  const settings = ['-std=c++20', '-fsyntax-only', '-Wall', '-Wextra', '-Wpedantic', '-Wno-psabi', '-Werror', '-I', root];
+  const { status, stderr } = spawnSync(cross, [...settings, ...asking], { cwd: repositoryRoot, encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
 });

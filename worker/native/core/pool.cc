@@ -15,6 +15,9 @@ bool spin_until(const Condition& condition) {
     if (condition()) return true;
 #if defined(__x86_64__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    // Waits about as long; `yield` does nothing on most of these processors, and the looks would be over before any worker could see work.
+    __asm__ volatile("isb" ::: "memory");
 #endif
   }
   return false;
