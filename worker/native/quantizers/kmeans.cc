@@ -1,6 +1,6 @@
 // k-means of weighted points: Σ_i w_i ‖x_i - c_label(i)‖² made small, by Lloyd's iterations (Lloyd 1982) from a k-means++ start (Arthur and Vassilvitskii 2007).
 //
-//   start       the first centroid is a point drawn by its weight, every further one a point drawn by w_i ‖x_i - nearest centroid‖²
+//   start       the first centroid is a point drawn by its weight, every further one a point drawn by w_i ‖x_i - nearest centroid‖², w_i here rounded to a power of two
 //   iteration   every point to its nearest centroid, every centroid to the weighted mean of its points; one without points to the point with the largest error
 //   end         after `iterations`, or when one has gained less than `tolerance` of the error
 //
@@ -63,9 +63,13 @@ BITWRIGHT_VECTOR void lower_errors(const float* points, const float* weights, in
 bool start(RunContext& context, const float* points, const float* weights, int64_t n, const KmeansSettings& settings, float* centroids) {
   const int64_t length = settings.length;
   KmeansRandom random(settings.seed);
-  std::vector<float> errors(weights, weights + n);
+  std::vector<float> drawing(static_cast<size_t>(n));
   std::vector<double> sums(static_cast<size_t>(kmeans_tiles(n)));
-  context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) { sums[static_cast<size_t>(begin / tile)] = sum_in_order(weights + begin, end - begin); });
+  context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) {
+    std::transform(weights + begin, weights + end, drawing.data() + begin, drawing_weight);
+    sums[static_cast<size_t>(begin / tile)] = sum_in_order(drawing.data() + begin, end - begin);
+  });
+  std::vector<float> errors = drawing;
   for (int64_t k = 0; k < settings.count; ++k) {
     if (context.cancelled()) return false;
     const int64_t chosen = drawn_point(random.next(), errors.data(), n, sums.data(), kmeans_tiles(n));
@@ -74,7 +78,7 @@ bool start(RunContext& context, const float* points, const float* weights, int64
     std::copy_n(points + chosen * length, length, centroids + k * length);
     if (k == 0) std::fill(errors.begin(), errors.end(), std::numeric_limits<float>::infinity());
     context.pool.parallel_chunks(n, tile, [&](int64_t begin, int64_t end) {
-      lower_errors(points + begin * length, weights + begin, end - begin, length, centroids + k * length, errors.data() + begin);
+      lower_errors(points + begin * length, drawing.data() + begin, end - begin, length, centroids + k * length, errors.data() + begin);
       sums[static_cast<size_t>(begin / tile)] = sum_in_order(errors.data() + begin, end - begin);
     });
   }

@@ -19,11 +19,11 @@ struct ManyPoints {
   __device__ int64_t used(int64_t) const { return length; }
 };
 
-/// sums[tile] over the values of a tile in their order.
-__global__ void __launch_bounds__(block_threads) sum_tiles(const float* values, int64_t n, double* sums) {
+/// errors[i] = what the point counts for in a draw, and sums[tile] over those of a tile in their order.
+__global__ void __launch_bounds__(block_threads) weigh_points(const float* weights, int64_t n, float* errors, double* sums) {
   __shared__ float tile[kmeans_tile];
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kmeans_tile, count = n - first < kmeans_tile ? n - first : kmeans_tile;
-  for (int64_t i = threadIdx.x; i < count; i += block_threads) tile[i] = values[first + i];
+  for (int64_t i = threadIdx.x; i < count; i += block_threads) errors[first + i] = tile[i] = drawing_weight(weights[first + i]);
   __syncthreads();
   if (threadIdx.x == 0) sums[blockIdx.x] = sum_in_order(tile, count);
 }
@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(block_threads)
   if (*chosen < 0) return;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kmeans_tile, count = n - first < kmeans_tile ? n - first : kmeans_tile;
   for (int64_t i = threadIdx.x; i < count; i += block_threads) {
-    const float before = is_first ? INFINITY : errors[first + i], error = weighted_distance(points + (first + i) * length, centroid, length, weights[first + i]);
+    const float before = is_first ? INFINITY : errors[first + i], error = weighted_distance(points + (first + i) * length, centroid, length, drawing_weight(weights[first + i]));
     errors[first + i] = tile[i] = error < before ? error : before;
   }
   __syncthreads();
@@ -190,11 +190,11 @@ void start(Context& context, const float* points, const float* weights, int64_t 
   const int64_t n_tiles = kmeans_tiles(n);
   const Scratch<int64_t> place = context.scratch<int64_t>(1);
   KmeansRandom random(settings.seed);
-  launch(context, static_cast<unsigned>(n_tiles), block_threads, 0, sum_tiles, weights, n, sums);
+  launch(context, static_cast<unsigned>(n_tiles), block_threads, 0, weigh_points, weights, n, errors, sums);
   for (int64_t k = 0; k < settings.count; ++k) {
     if (k % launches_a_step == 0) context.step();
     float* centroid = centroids + k * settings.length;
-    launch(context, 1, 1, 0, draw_centroid, random.next(), k == 0 ? weights : errors, n, sums, n_tiles, points, settings.length, centroid, place.data());
+    launch(context, 1, 1, 0, draw_centroid, random.next(), errors, n, sums, n_tiles, points, settings.length, centroid, place.data());
     launch(context, static_cast<unsigned>(n_tiles), block_threads, 0, lower_errors, points, weights, n, settings.length, centroid, place.data(), k == 0, errors, sums);
   }
 }
