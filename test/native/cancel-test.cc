@@ -1,5 +1,7 @@
 // Cancelling an operation midway: those that take seconds on a large layer look between their steps whether anybody wants the result, end with the one sentence that says
 // so, leave nothing behind, and the device works on.
+#include <dlfcn.h>
+
 #include "core/cpu-backend.h"
 #include "core/operations.h"
 #include "runner.h"
@@ -78,6 +80,36 @@ void expect_end_on_processor(const Call& call) {
   const Status status = backend.run(*operation, views_of(call.inputs), views_of(results), call.options, cancel);
   expect(status.message == Status::cancelled().message, call.operation + " answered: " + (status.ok() ? "done" : status.message));
 }
+
+/// The emulation counts launches that nobody has waited for.
+const Case ahead_cases("short operations are enqueued at most 320 calls before the device has done them, so that a cancel need not wait for more", [] {
+  const std::string path = BITWRIGHT_EMULATED_LIBRARY;
+  if (path.empty()) throw Skipped{"there is no emulation in this build"};
+  Status status;
+  const auto library = bitwright::BackendLibrary::load(path, status);
+  expect(library != nullptr, status.message);
+  void* const loaded = dlopen(path.c_str(), RTLD_NOW | RTLD_NOLOAD);
+  const auto most_ahead = reinterpret_cast<int64_t (*)()>(dlsym(loaded, "bitwright_emulated_most_ahead"));
+  bitwright::Device device(library->open(0, status));
+  const Array a = normal(DType::F32, {4, 4}, 1);
+  const bitwright::Tensor A = device.from_bytes(a.spec, a.bytes.data());
+  const auto idle = [&] {
+    std::promise<void> done;
+    device.sync([&](Status) { done.set_value(); });
+    done.get_future().get();
+  };
+  idle();
+  most_ahead();
+  for (int i = 0; i < 2000; ++i) {
+    std::vector<bitwright::Tensor> sum;
+    expect(device.enqueue("add", {A, A}, {}, sum).ok(), "add");
+    device.release(sum[0]);
+  }
+  idle();
+  const int64_t most = most_ahead();
+  expect(most > 64 && most <= 320, "the host was " + std::to_string(most) + " launches ahead");
+  dlclose(loaded);
+}, Where::once);
 
 /// How often the running operation has looked, and at which look somebody cancels; 0: never.
 struct Looks {

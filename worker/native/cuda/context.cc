@@ -143,7 +143,7 @@ void Context::await_fill(const void* data) {
 void Context::copy(void* to, const void* from, int64_t bytes, cudaMemcpyKind kind) {
   await_fill(kind == cudaMemcpyHostToDevice ? to : from);
   if (bytes > 0) check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, stream_), "cudaMemcpyAsync");
-  memory_.count_call();
+  count_call();
 }
 
 void Context::clear(void* to, int64_t bytes) {
@@ -269,7 +269,7 @@ void Context::run(const bitwright_call& call) {
   for (const Views* views : {&inputs, &results})
     for (const TensorView& view : *views)
       if (view.present) await_fill(view.data);
-  memory_.count_call();
+  count_call();
   call_ = &call;
   try {
     kernel(*this, inputs, results, options);
@@ -281,11 +281,20 @@ void Context::run(const bitwright_call& call) {
 }
 
 void Context::step() {
-  cudaEvent_t event = steps_[n_steps_++ % most_behind];
+  hold_back();
+  if (call_->cancelled(call_->state) != 0) throw Cancelled{};
+}
+
+void Context::hold_back() {
+  const cudaEvent_t event = steps_[n_steps_++ % most_behind];
   // What went wrong on the device is told by the settle.
   if (cudaEventSynchronize(event) != cudaSuccess) settle_here();
-  if (call_->cancelled(call_->state) != 0) throw Cancelled{};
   check(cudaEventRecord(event, stream_), "cudaEventRecord");
+}
+
+void Context::count_call() {
+  memory_.count_call();
+  if (++n_short_calls_ % calls_a_step == 0) hold_back();
 }
 
 double Context::measure(const std::string& what, int64_t m, int64_t n, int64_t k) {

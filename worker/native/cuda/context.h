@@ -102,7 +102,7 @@ class Context {
     if (std::string fault = settle(); !fault.empty()) throw Failure{std::move(fault), true};
   }
   /// Between the steps of a long operation: ends it when it is cancelled. Holds the host back until the device is at most a few steps behind: without that all steps
-  /// would be enqueued long before anybody cancels.
+  /// would be enqueued long before anybody cancels. So are short operations, `calls_a_step` at a time, and the queue in front of them looks whether they are wanted.
   void step();
   double measure(const std::string& what, int64_t m, int64_t n, int64_t k);
   /// Makes this thread speak to this device.
@@ -120,6 +120,10 @@ class Context {
     cudaEvent_t done;
   };
   std::string take_fault();
+  /// Waits until the device has done all but the last `most_behind` steps.
+  void hold_back();
+  /// One more call of the queue.
+  void count_call();
   /// The stream that fills memory beside the work: after whatever the block was used for before.
   cudaStream_t stream_to_fill(const void* block);
   /// The work that comes now uses the memory at `data`: after it is filled.
@@ -154,6 +158,10 @@ class Context {
   static constexpr size_t most_behind = 4;
   cudaEvent_t steps_[most_behind] = {};
   size_t n_steps_ = 0;
+  /// Few, and a device has nothing left to do while the host reads the next weights from a file; many, and a cancel waits for them: for five times as many at the most, some 0.3 s in a block of 8 B
+  /// parameters with batches of 4096 tokens.
+  static constexpr int64_t calls_a_step = 64;
+  int64_t n_short_calls_ = 0;
   std::vector<std::string> since_settled_;
 };
 
