@@ -1,4 +1,5 @@
 // Which devices a recipe, a setting or a command asks for: auto, cpu, cuda (all of them), cuda:0 (one), cuda:0,1 (some).
+import type { MemoryNeed, QuantizationPlan } from './generated/plan.js';
 
 export interface DeviceChoice {
   kind: 'auto' | 'cpu' | 'cuda';
@@ -12,6 +13,10 @@ export function parseDeviceChoice(text: string): DeviceChoice | null {
   const numbers = /^cuda:(\d{1,4}(?:,\d{1,4})*)$/.exec(text)?.[1];
   return numbers === undefined ? null : { kind: 'cuda', indices: [...new Set(numbers.split(',').map(Number))] };
 }
+
+/** What a run needs of the device that its plan names; auto: as on the CPU. */
+export const memoryNeedOf = ({ device, estimate }: Pick<QuantizationPlan, 'device' | 'estimate'>): MemoryNeed =>
+  parseDeviceChoice(device)?.kind === 'cuda' ? estimate.cuda : estimate;
 
 /** For messages: what may be said. */
 export const deviceForms = 'auto, cpu, cuda (all CUDA devices), one by its number as in cuda:0, or several as in cuda:0,1';

@@ -1,4 +1,5 @@
 // A run in progress as its page shows it: the plan's layers, filled in by the run's events. Pure: event by event, from nothing but what was told.
+import { memoryNeedOf } from './device-choice.js';
 import type { QuantizationPlan } from './generated/plan.js';
 import type { CanaryFigure, LayerMetrics, RunProblem } from './generated/report.js';
 import { isNumber, isText, listOf, orNull, withFields } from './protocol/message-shape.js';
@@ -92,7 +93,7 @@ export function beginLiveRun(plan: QuantizationPlan, recipe: string): LiveRun {
     layers: plan.layers
       .filter(({ name, quantizer }) => quantizer !== null || pruned.has(name))
       .map(({ name, role, block }) => ({ name, role, block, metrics: null })),
-    estimated_bytes: plan.estimate.peak_memory_bytes,
+    estimated_bytes: memoryNeedOf(plan).peak_memory_bytes,
     canary: plan.canary ? { max_mean_kld: plan.canary.max_mean_kld, every: plan.canary.every, figures: [] } : null,
   });
 }

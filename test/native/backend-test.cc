@@ -96,7 +96,8 @@ const bitwright_backend_table& host_table() {
                                                   std::free(block);
                                                 },
                                                 copy_bytes,
-                                                copy_bytes};
+                                                copy_bytes,
+                                                [](void*, int32_t) { return int64_t{0}; }};
   return table;
 }
 

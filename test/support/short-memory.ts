@@ -7,7 +7,7 @@ import { writeTinyLlama } from './tiny-llama-folder.js';
 import { resolvePlan } from './worker-run.js';
 
 /** What the emulated device has for cuBLAS. */
-const workspaceBytes = 32 << 20;
+export const workspaceBytes = 32 << 20;
 
 export interface RowsOfTokens {
   rows: number;
@@ -39,11 +39,11 @@ export async function planOverRows(dir: string, { rows, length, modifiers, sizes
   });
 }
 
-/** The plan in another folder, with so many bytes for tensors (Infinity: all that there are); its estimate is not asked. */
+/** The plan in another folder, with so many bytes for tensors and what operations take beside them (Infinity: all that there are); its estimate is not asked. */
 export const limited = (plan: QuantizationPlan, bytes: number): QuantizationPlan => ({
   ...plan,
   output: { ...plan.output, dir: `${plan.output.dir}-${bytes}` },
   max_memory_bytes: bytes === Infinity ? null : processBytes + bytes,
   max_device_memory_bytes: bytes === Infinity ? null : workspaceBytes + bytes,
-  estimate: { ...plan.estimate, peak_memory_bytes: 0 },
+  estimate: { ...plan.estimate, peak_memory_bytes: 0, cuda: { ...plan.estimate.cuda, peak_memory_bytes: 0 } },
 });

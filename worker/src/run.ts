@@ -79,8 +79,8 @@ export async function run(context: RunContext): Promise<void> {
 async function prepare(context: RunContext): Promise<RunJournal> {
   const { plan, runDir } = context;
   checkPlanIsSupported(plan, observers);
-  const short = checkMemory(plan, context.device.native.kind);
   limitMemory(plan, context.devices);
+  const short = checkMemory(plan, context.devices);
   await checkOutputFolder(plan.output.dir);
   await verifyModelFiles(plan.model);
   await makeFolder(runDir).catch((error: unknown) => {

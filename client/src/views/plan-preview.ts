@@ -5,7 +5,7 @@ import { l10n } from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { canaryPlanText } from '../../../schemas/src/canary-text.js';
 import { depthOperations } from '../../../schemas/src/depth-operations.js';
-import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
+import { memoryNeedOf, parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import type { DatasetPlan, LayerPlan, QuantizationArgs, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { percent } from '../../../schemas/src/number-text.js';
 import { gatesText } from '../../../schemas/src/quality-gates.js';
@@ -75,6 +75,7 @@ function evaluationText(evaluate: QuantizationPlan['evaluate']): string {
 /** The plan as Markdown: what goes in, what happens to each kind of layer, what it costs, where it goes. */
 function planText(plan: QuantizationPlan): string {
   const { estimate, model, output, calibration, evaluate } = plan;
+  const memory = memoryNeedOf(plan);
   const rows = groupLayers(plan.layers).map(
     ({ layers, first }) =>
       `| ${first.role} | ${layers.length} | ${first.rows} × ${first.columns} | ${first.quantizer?.modifier ?? l10n.t('kept as it is')} | ${argsText(first.scheme?.weights ?? null)} | ${argsText(first.scheme?.input_activations ?? null)} |`,
@@ -94,7 +95,7 @@ function planText(plan: QuantizationPlan): string {
     `## ${l10n.t('What it costs')}`,
     '',
     `- ${l10n.t('Size: {0} → {1} ({2} bits per weight in the quantized layers)', bytesText(estimate.weights_bytes_before), bytesText(estimate.weights_bytes_after), estimate.bits_per_weight.toFixed(2))}`,
-    `- ${l10n.t('Memory: about {0} while {1}', bytesText(estimate.peak_memory_bytes), estimate.peak_memory_stage)}`,
+    `- ${l10n.t('Memory: about {0} while {1}', bytesText(memory.peak_memory_bytes), memory.peak_memory_stage)}`,
     `- ${l10n.t('Disk while running: about {0}', bytesText(estimate.disk_bytes))}`,
     '',
     ...(plan.transforms.length === 0

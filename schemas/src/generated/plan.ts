@@ -1017,6 +1017,7 @@ export interface PlanEstimate {
    */
   least_memory_bytes: number;
   least_memory_stage: string;
+  cuda: MemoryNeed;
   /**
    * Free space needed while running: shards and checkpoint.
    */
@@ -1025,4 +1026,13 @@ export interface PlanEstimate {
    * Multiply-adds of calibration, quantization and evaluation.
    */
   operations: number;
+}
+/**
+ * Of each CUDA device, were the run on them: as for the CPU, hidden states on the host.
+ */
+export interface MemoryNeed {
+  peak_memory_bytes: number;
+  peak_memory_stage: string;
+  least_memory_bytes: number;
+  least_memory_stage: string;
 }

@@ -1,25 +1,31 @@
-// An estimated peak above what this machine has: an error where nothing the run could give up would make it fit, else a warning.
+// An estimated peak above what this machine has: an error where nothing the run could give up would make it fit, else a warning. On CUDA devices, whose
+// memory the editor does not know, above max_device_memory, and always a warning, as the worker refuses nothing there.
 import { bytesText } from '../../../schemas/src/bytes-text.js';
+import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import { estimateOf, memoryLimit } from '../plan/build-plan.js';
-import { bytesOf } from '../recipe/coerce.js';
+import { bytesOf, textOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 
 export const memoryAboveMachine: Check = {
   code: 'memory-above-machine',
   run(resolution) {
     if (resolution.model === null) return [];
-    const { peak_memory_bytes: peak, peak_memory_stage, least_memory_bytes: least, least_memory_stage } = estimateOf(resolution);
-    const cap = bytesOf(resolution.document.value['max_memory']);
-    const limit = memoryLimit(resolution);
+    const { value } = resolution.document;
+    const isCuda = parseDeviceChoice(resolution.context.overrides?.device ?? textOf(value['device'], 'auto'))?.kind === 'cuda';
+    const estimate = estimateOf(resolution);
+    const { peak_memory_bytes: peak, peak_memory_stage, least_memory_bytes: least, least_memory_stage } = isCuda ? estimate.cuda : estimate;
+    const key = isCuda ? 'max_device_memory' : 'max_memory';
+    const cap = bytesOf(value[key]);
+    const limit = isCuda ? (cap ?? Infinity) : memoryLimit(resolution);
     if (peak <= limit) return [];
-    const has = `${cap === null ? 'this machine has' : 'max_memory allows'} ${bytesText(limit)}`;
-    const advice = `Lower calibration.max_seq_length or num_calibration_samples${cap === null ? '' : ', or raise max_memory'}`;
-    const isPossible = least <= limit;
+    const has = `${cap === null ? 'this machine has' : `${key} allows`} ${bytesText(limit)}`;
+    const advice = `Lower calibration.max_seq_length or num_calibration_samples${cap === null ? '' : `, or raise ${key}`}`;
+    const isPossible = isCuda || least <= limit;
     return [
       {
         code: 'memory-above-machine',
         severity: isPossible ? 'warning' : 'error',
-        path: cap === null ? ['model'] : ['max_memory'],
+        path: cap === null ? ['model'] : [key],
         at: 'value',
         message: isPossible
           ? `${sentenceOf(peak_memory_stage)} needs about ${bytesText(peak)} of memory, ${has}. The run will put hidden states into files and pass fewer rows at a time, with which it needs about ${bytesText(least)} and takes longer. ${advice} to save that time.`

@@ -1,11 +1,12 @@
-// Peak memory of a run on the CPU, stage by stage, from shapes alone. Follows the worker: what is alive together is added up here.
+// Peak memory of a run, stage by stage, from shapes alone: on the CPU, and on a CUDA device. Follows the worker: what is alive together is added up here.
 //
 // T  tokens of a batch (packed documents, about 4096; a longer document is a batch of its own)
 // N  tokens of all calibration or evaluation rows
 // d  hidden_size, f  intermediate_size, k  num_key_value_heads · head_dim, a  num_attention_heads · head_dim, V  vocab_size
 // n  columns of a layer, m  its rows; b  bytes of an element as stored
 //
-// Measured against the resident size at its peak (Linux, glibc, 2 cores); the table is in test/server/plan/estimate-memory.test.ts.
+// Measured against the resident size at its peak (Linux, glibc, 2 cores); the table is in test/server/plan/estimate-memory.test.ts. What a CUDA device holds is
+// measured by test/worker/run/device-memory.test.ts, what its operations take beside tensors by test/native/scratch-test.cc.
 import type { ArchitectureFacts, LayerPlan, ModelDescription, TransformPlan } from '../../../schemas/src/generated/plan.js';
 import { groupBy } from '../../../schemas/src/group-by.js';
 import { isRotation, isSolved, needsPairs } from '../../../schemas/src/modifiers.js';
@@ -47,8 +48,10 @@ export interface MemoryInput {
   transforms: readonly TransformPlan[];
   /** Names of the layers that are pruned; absent: none. */
   pruned?: ReadonlySet<string>;
-  /** Bytes that the run may use; hidden states beyond 40 % of it go to files. */
+  /** Bytes that the run may use; hidden states beyond 40 % of it go to files. On a CUDA device 0: they get what is left, or lie on the host. */
   memoryLimit: number;
+  /** Absent: the CPU's. */
+  onCuda?: boolean;
   storedBytes(layer: LayerPlan): number;
 }
 
@@ -59,7 +62,9 @@ const returnedBlock = 32 * 2 ** 20;
 const keptFactor = 2;
 /** As in the native core's block-cache.cc: what calibration leaves idle while the evaluation takes blocks of other sizes. */
 const idleBytes = 96 * 2 ** 20;
-/** As in the worker's token-batches.ts. */
+/** As in worker/native/cuda/context.cc: what a CUDA device holds before the first tensor. */
+const cublasBytes = 32 * 2 ** 20;
+/** As in the worker's token-batches.ts, and in worker/native/core/split-bf16.h: rows that are split at a time. */
 const batchTokens = 4096;
 /** As in the worker's run.ts and perplexity.ts. */
 const cacheShare = 0.4;
@@ -82,7 +87,7 @@ const elements = ({ rows, columns }: LayerPlan): number => rows * columns;
 
 export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStage[] {
   const { architecture } = input.model;
-  const always = processBytes + Math.min(pieceBytes, bytesAfter);
+  const always = input.onCuda ? cublasBytes : processBytes + Math.min(pieceBytes, bytesAfter);
   const stages: MemoryStage[] = [];
   const add = (name: string, bytes: number): void => void stages.push({ name, bytes: Math.ceil(always + bytes) });
   const changed = input.layers.filter((layer) => layer.scheme?.weights ?? input.pruned?.has(layer.name));
@@ -103,7 +108,9 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
     const hidden = rows + canary;
     const hessians = largestOf(units, (unit) => hessianBytes(unit, input));
     // Where errors are corrected, what is quantized of the block stays beside what was: worker/src/jobs/quantized-so-far.ts.
-    const weights = largestOf(blocksOf(input.layers), blockWeights) * (pairs ? 2 : 1);
+    const beside = (layer: LayerPlan): number =>
+      Math.max(productBytes(layer, batchOf(calibration), input), summingBytes(layer, calibration, input));
+    const weights = blockWeights(input.layers, beside) * (pairs ? 2 : 1);
     add(
       'calibrating a block',
       hidden + weights + hessians + workingBytes(architecture, calibration) + (pairs ? pairBytes(architecture, calibration) : 0),
@@ -119,11 +126,11 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
     const { evaluation } = input;
     const hidden = cachedBytes(architecture, evaluation, input.memoryLimit);
     // A quantized weight is dequantized when it is loaded, so the block is as large as before.
-    const weights = largestOf(blocksOf(input.layers), blockWeights);
+    const weights = passedWeights(evaluation, input);
     const adapters = largestOf(units, (unit) => adaptersOf(unit, input));
-    const idle = input.calibration === null ? 0 : Math.min(idleBytes, workingBytes(architecture, input.calibration));
+    const idle = input.calibration === null || input.onCuda ? 0 : Math.min(idleBytes, workingBytes(architecture, input.calibration));
     add('evaluating a block', hidden + weights + adapters + idle + workingBytes(architecture, evaluation));
-    add('evaluating the head', hidden + idle + headBytes(architecture, input.layers, evaluation));
+    add('evaluating the head', hidden + idle + headBytes(architecture, input, evaluation));
   }
   if (input.generation && architecture !== null) add('generating', generatingBytes(architecture, input, input.generation));
   return stages;
@@ -146,15 +153,12 @@ export function leastMemoryStages(input: MemoryInput, bytesAfter: number): Memor
 }
 
 /** All weights at once, as a reader computes them; keys and values (8 · layers · k bytes a token) of the prompts that are answered together; the activations of what is read. */
-function generatingBytes(
-  facts: ArchitectureFacts,
-  { model, layers, memoryLimit }: MemoryInput,
-  { questions, tokens }: GenerationEstimate,
-): number {
+function generatingBytes(facts: ArchitectureFacts, input: MemoryInput, { questions, tokens }: GenerationEstimate): number {
+  const { model, layers, memoryLimit } = input;
   const kept = 8 * facts.num_hidden_layers * facts.num_key_value_heads * facts.head_dim * tokens;
   const together = Math.max(1, Math.min(mostTogether, questions, Math.floor((keptShare * memoryLimit) / kept)));
   const weights = model.tensors.reduce((sum, { bytes }) => sum + bytes, 0);
-  const widest = largestOf(layers, (layer) => (sizeOf(layer) === 4 ? 0 : blocks(1, 4 * elements(layer))));
+  const widest = largestOf(layers, (layer) => productBytes(layer, together * tokens, input));
   return (
     weights +
     widest +
@@ -221,10 +225,27 @@ const rotatingBytes = (layers: readonly LayerPlan[]): number => largestOf(layers
 const seenBytes = ({ hidden_size: d, num_attention_heads, head_dim }: ArchitectureFacts): number =>
   blocks(3, 4 * d * d) + blocks(1, 4 * (num_attention_heads * head_dim) ** 2);
 
-/** All tensors of a block as stored (m · n · b), and the widest once more in F32, as products take it. */
-function blockWeights(members: readonly LayerPlan[]): number {
-  const stored = members.reduce((sum, layer) => sum + elements(layer) * sizeOf(layer), 0);
-  return stored + Math.max(0, ...members.map((layer) => (sizeOf(layer) === 4 ? 0 : blocks(1, 4 * elements(layer)))));
+/** All tensors of the largest block as stored (m · n · b), and what is taken beside for one of them. */
+const blockWeights = (layers: readonly LayerPlan[], beside: (layer: LayerPlan) => number): number =>
+  largestOf(blocksOf(layers), (members) =>
+    members.reduce((sum, layer) => sum + elements(layer) * sizeOf(layer), largestOf(members, beside)),
+  );
+
+/** The same while rows pass through it. */
+const passedWeights = (rows: RowsEstimate, input: MemoryInput): number =>
+  blockWeights(input.layers, (layer) => productBytes(layer, batchOf(rows), input));
+
+/** What a product of T rows takes of a weight that is not F32: its copy in F32; on a CUDA device of a BF16 weight the rows in three parts (worker/native/forward/linear.cu). */
+function productBytes(layer: LayerPlan, T: number, { onCuda }: MemoryInput): number {
+  if (sizeOf(layer) === 4) return 0;
+  return blocks(1, onCuda && layer.dtype === 'BF16' ? 6 * Math.min(T, batchTokens) * layer.columns : 4 * elements(layer));
+}
+
+/** A Hessian on a CUDA device: the sum of a batch, and its rows in two parts (worker/native/observers); of those that are compared both. */
+function summingBytes(layer: LayerPlan, rows: RowsEstimate, input: MemoryInput): number {
+  if (!input.onCuda || !needsHessian(layer, input)) return 0;
+  const parts = 4 * Math.min(batchOf(rows), batchTokens) * layer.columns;
+  return Math.max(blocks(1, 4 * layer.columns ** 2) + blocks(1, parts), needsPairs(layer) ? blocks(2, parts) : 0);
 }
 
 /** Inputs of the linears of a block in the unquantized model, kept for a batch while those behind quantized blocks are computed: T · (2 d + a + f). */
@@ -280,24 +301,24 @@ const adaptersOf = (unit: readonly LayerPlan[], { transforms }: MemoryInput): nu
   unit.reduce((sum, layer) => sum + adapterBytes(layer, transforms), 0);
 
 /** Norm and logits of a batch, and the head's weight as stored and in F32. */
-function headBytes(facts: ArchitectureFacts, layers: readonly LayerPlan[], rows: RowsEstimate): number {
+function headBytes(facts: ArchitectureFacts, input: MemoryInput, rows: RowsEstimate): number {
   const { hidden_size: d, vocab_size: V, lm_head } = facts;
-  const head = layers.find((layer) => layer.name === lm_head);
-  const b = head === undefined ? 4 : sizeOf(head);
+  const head = input.layers.find((layer) => layer.name === lm_head);
   const T = batchOf(rows);
-  return (
-    blocks(2, 4 * T * d) +
-    V * d * b +
-    (b === 4 ? 0 : blocks(1, 4 * V * d)) +
-    blocks(1, Math.max(4 * V, Math.min(rows.isLeast ? fewLogitBytes : logitBytes, 4 * T * V)))
-  );
+  const logits = Math.max(4 * V, Math.min(rows.isLeast ? fewLogitBytes : logitBytes, 4 * T * V));
+  const weight = head === undefined ? 4 * V * d : V * d * sizeOf(head) + productBytes(head, logits / (4 * V), input);
+  return blocks(2, 4 * T * d) + weight + blocks(1, logits);
 }
 
 /** Its rows in a block, or both heads on them. */
-function canaryBytes({ canary, model: { architecture }, layers }: MemoryInput): number {
+function canaryBytes(input: MemoryInput): number {
+  const {
+    canary,
+    model: { architecture },
+  } = input;
   if (!canary || architecture === null) return 0;
-  const weights = largestOf(blocksOf(layers), blockWeights);
-  return Math.max(weights + workingBytes(architecture, canary), 2 * headBytes(architecture, layers, canary));
+  const weights = passedWeights(canary, input);
+  return Math.max(weights + workingBytes(architecture, canary), 2 * headBytes(architecture, input, canary));
 }
 
 /** What the worker finishes as one: the layers of a block, and every layer outside of the blocks by itself. */

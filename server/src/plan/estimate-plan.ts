@@ -2,6 +2,7 @@
 import type {
   ArchitectureFacts,
   LayerPlan,
+  MemoryNeed,
   ModelDescription,
   PlanEstimate,
   PrunerPlan,
@@ -9,7 +10,14 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { isRotation, isScaling, isSolved } from '../../../schemas/src/modifiers.js';
-import { leastMemoryStages, memoryStages, type GenerationEstimate, type MemoryStage, type RowsEstimate } from './estimate-memory.js';
+import {
+  leastMemoryStages,
+  memoryStages,
+  type GenerationEstimate,
+  type MemoryInput,
+  type MemoryStage,
+  type RowsEstimate,
+} from './estimate-memory.js';
 import { adapterBytes, inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
 
 export interface EstimateInput {
@@ -74,15 +82,12 @@ export function estimatePlan({
     if (layer.scheme === null && layer.tied_to !== null && pruned.has(layer.name))
       after += layer.rows * layer.columns * sizeOfDtype(layer.dtype);
   const memory = { model, layers, calibration, evaluation, generation, canary, transforms, pruned, memoryLimit, storedBytes: stored };
-  const [peak, least] = [largestOf(memoryStages(memory, after)), largestOf(leastMemoryStages(memory, after))];
   return {
     weights_bytes_before: before,
     weights_bytes_after: after,
     bits_per_weight: weights === 0 ? 8 * sizeOfDtype(model.dtype) : bits / weights,
-    peak_memory_bytes: peak.bytes,
-    peak_memory_stage: peak.name,
-    least_memory_bytes: least.bytes,
-    least_memory_stage: least.name,
+    ...memoryNeed(memory, after),
+    cuda: memoryNeed({ ...memory, memoryLimit: 0, onCuda: true }, after),
     disk_bytes: 2 * after + quantized.length * besideLayerBytes + (rotation === undefined ? 0 : before + head),
     operations:
       operations(model.architecture, layers, calibration, readings, canary) + transformOperations(layers, calibration, transforms),
@@ -94,6 +99,16 @@ export function estimatePlan({
  * in the journal and again in the report (4 kB each), and the hashes and arguments of its tensors in the lock (3 kB).
  */
 const besideLayerBytes = 32e3;
+
+function memoryNeed(input: MemoryInput, after: number): MemoryNeed {
+  const [peak, least] = [largestOf(memoryStages(input, after)), largestOf(leastMemoryStages(input, after))];
+  return {
+    peak_memory_bytes: peak.bytes,
+    peak_memory_stage: peak.name,
+    least_memory_bytes: least.bytes,
+    least_memory_stage: least.name,
+  };
+}
 
 const largestOf = (stages: readonly MemoryStage[]): MemoryStage =>
   stages.reduce((best, stage) => (stage.bytes > best.bytes ? stage : best));

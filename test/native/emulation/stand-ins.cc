@@ -72,6 +72,12 @@ int64_t DeviceMemory::left(int64_t free_on_device) const {
   return limit_ == 0 ? free_on_device : std::max<int64_t>(0, limit_ - held_bytes_);
 }
 
+int64_t DeviceMemory::peak(bool begins_anew) {
+  std::lock_guard lock(mutex_);
+  if (begins_anew) peak_bytes_ = held_bytes_;
+  return peak_bytes_;
+}
+
 void* DeviceMemory::take(int64_t bytes) {
   const Mapping mapping = mapping_of(bytes);
   std::lock_guard lock(mutex_);
@@ -79,6 +85,7 @@ void* DeviceMemory::take(int64_t bytes) {
   void* begin = mmap(nullptr, mapping.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (begin == MAP_FAILED) return nullptr;
   held_bytes_ += bytes;
+  count_peak();
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   // Fresh memory holds no zeros, so that what is read before it is written shows.
   std::memset(begin, 0xcb, mapping.bytes - page);

@@ -37,6 +37,27 @@ test('between what a run takes and what it takes at the least: a warning with wh
     assert.match(error, /^error \w.* needs about .* of memory at the least, max_memory allows .*\. Lower .*, or raise max_memory\.$/);
   }));
 
+test('on CUDA devices it is their own estimate, and max_device_memory that it is held against', () =>
+  inLongRows(async (dir) => {
+    const told = async (more: string): Promise<string[]> =>
+      (await checkIn(dir, recipe(more))).problems
+        .filter(({ code }) => code === 'memory-above-machine')
+        .map(({ severity, message }) => `${severity} ${message}`);
+    const { plan } = await checkIn(dir, recipe('device: cuda\n'));
+    assert.ok(plan);
+    const { peak_memory_bytes: peak } = plan.estimate.cuda;
+    assert.ok(peak < plan.estimate.peak_memory_bytes, 'no process, no hidden states');
+    // The memory of the machine is no limit of theirs.
+    assert.deepEqual(await told('device: cuda\nmax_memory: 1MB\n'), []);
+    assert.deepEqual(await told(`device: cuda:0,1\nmax_device_memory: ${peak}\n`), []);
+    assert.deepEqual(await told(`max_device_memory: ${peak - 1}\n`), [], 'another device');
+    const [warning = ''] = await told(`device: cuda\nmax_device_memory: ${peak - 1}\n`);
+    assert.match(
+      warning,
+      /^warning \w.* needs about .* of memory, max_device_memory allows .*, or raise max_device_memory to save that time\.$/,
+    );
+  }));
+
 test('the estimate counts every text and every question that is evaluated, and what is generated', () =>
   inLongRows(async (dir) => {
     const estimateWith = async (evaluate: string) => {

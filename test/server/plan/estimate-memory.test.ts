@@ -84,6 +84,23 @@ for (const [sizes, n_blocks, mb] of [
     assert.ok(ratio > 0.9 && ratio < 1.5, `${(peak_memory_bytes / 1e6).toFixed(0)} MB, ${ratio.toFixed(2)} times the measured`);
   });
 
+test('of a CUDA device: no process and no hidden states, and the parts of a product for 4096 rows, not for all of a document', () => {
+  const cudaOf = (dtype: 'BF16' | 'F32', tokens: number, quantizer: 'rtn' | 'gptq' = 'rtn'): number => {
+    const model = describedLlama({ ...m2048, dtype });
+    const read = { samples: 4, tokens, totalTokens: 4 * tokens };
+    const layers = layersOf(model, scheme(4), quantizer);
+    const calibration = quantizer === 'gptq' ? read : null;
+    return estimatePlan({ model, layers, calibration, evaluation: read, memoryLimit: 64e9 }).cuda.peak_memory_bytes;
+  };
+  // While a block is evaluated BF16 weights (46.1 M) take half as much as F32's, and the parts of 4096 rows of the widest input 6 · 4096 · 5632 bytes.
+  const weights = 4 * 2048 * 2048 + 3 * 2048 * 5632;
+  for (const tokens of [4096, 8192, 65_536])
+    assert.equal(cudaOf('F32', tokens) - cudaOf('BF16', tokens), 2 * weights - 6 * 4096 * 5632, `${tokens} tokens`);
+  assert.ok(cudaOf('F32', 4096) < estimate(m2048, 'rtn', null, { ...rows, tokens: 4096, totalTokens: 4 * 4096 }).peak_memory_bytes);
+  // Hessians of 2048 and 5632 columns, and the sum of one with the parts of its rows.
+  assert.ok(cudaOf('F32', 4096, 'gptq') - cudaOf('F32', 4096) > 4 * (3 * 2048 ** 2 + 2 * 5632 ** 2) + 4 * 4096 * 5632 - 1);
+});
+
 test('a process that does nothing much takes what Node and the addon take', () => {
   assert.ok(estimate(small, 'rtn', null, null).peak_memory_bytes > 100e6);
 });

@@ -7,7 +7,7 @@
 extern "C" {
 #endif
 
-#define BITWRIGHT_BACKEND_ABI 3
+#define BITWRIGHT_BACKEND_ABI 4
 /// The symbol that a library exports; its type is bitwright_backend_function.
 #define BITWRIGHT_BACKEND_SYMBOL "bitwright_backend"
 
@@ -89,6 +89,8 @@ struct bitwright_backend_table {
   void (*give_host)(void* device, void* block, int64_t bytes);
   int32_t (*to_host)(void* device, void* host, const void* from, int64_t bytes, char* text);
   int32_t (*to_device)(void* device, void* to, const void* host, int64_t bytes, char* text);
+  /* Bytes of the device at their most, tensors and what operations took beside them, since a call whose `begins_anew` was not 0. */
+  int64_t (*peak)(void* device, int32_t begins_anew);
 };
 
 typedef const struct bitwright_backend_table* (*bitwright_backend_function)(void);

@@ -17,7 +17,7 @@ struct Room {
   int64_t free = -1;
 };
 
-/// All but `give`, `give_host`, `limit` and `room` is called by the thread of the queue alone.
+/// All but `give`, `give_host`, `limit`, `room` and `peak` is called by the thread of the queue alone.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -28,6 +28,8 @@ class Backend {
   /// A hard cap on what is taken from the device at a time, kept blocks counted in; beyond it `take` answers nullptr. 0: none.
   virtual void limit(int64_t bytes) = 0;
   virtual Room room() = 0;
+  /// Bytes at their most, with what operations take beside their tensors, since it was last to begin anew; 0: the backend counts none, and tensors are all that is known.
+  virtual int64_t peak(bool begins_anew) = 0;
   /// Host memory that the device copies to and from by itself; nullptr when there is no more.
   virtual void* take_host(int64_t bytes) = 0;
   virtual void give_host(void* block, int64_t bytes) = 0;

@@ -12,6 +12,7 @@ class CpuBackend : public Backend {
   void give(void* block, int64_t bytes) override { blocks_.give(block, static_cast<size_t>(bytes)); }
   void limit(int64_t bytes) override { blocks_.limit(static_cast<size_t>(bytes)); }
   Room room() override;
+  int64_t peak(bool) override { return 0; }
   // The memory of this device is the host's.
   void* take_host(int64_t) override { return nullptr; }
   void give_host(void*, int64_t) override {}

@@ -1,6 +1,7 @@
 // A device: an in-order queue of operations on tensors, run by one executor thread on a backend. Results get their storage when the operation runs
 // and lose it when the release passes in the queue, so memory follows the work, not the calls.
 #pragma once
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -61,11 +62,13 @@ class Device {
   void cancel() { cancel_ = true; }
   void resume();
   int64_t current_bytes() const { return memory_->current_bytes; }
-  int64_t peak_bytes() const { return peak_bytes_; }
+  /// Of tensors, and of what operations took beside them where the backend knows.
+  int64_t peak_bytes() { return std::max(peak_bytes_.load(), backend().peak(false)); }
   int64_t host_bytes() const { return memory_->host_bytes; }
   int64_t host_peak_bytes() const { return host_peak_bytes_; }
   void reset_peak() {
     peak_bytes_ = memory_->current_bytes.load();
+    backend().peak(true);
     host_peak_bytes_ = memory_->host_bytes.load();
   }
   /// A hard cap on the memory of the device that is taken at a time, kept blocks counted in; 0: none.

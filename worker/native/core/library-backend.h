@@ -44,6 +44,7 @@ class LibraryBackend : public Backend {
   void give(void* block, int64_t bytes) override { table_.give(device_, block, bytes); }
   void limit(int64_t bytes) override { table_.limit(device_, bytes); }
   Room room() override;
+  int64_t peak(bool begins_anew) override { return table_.peak(device_, begins_anew ? 1 : 0); }
   void* take_host(int64_t bytes) override { return table_.take_host(device_, bytes); }
   void give_host(void* block, int64_t bytes) override { table_.give_host(device_, block, bytes); }
   Status to_host(void* host, const void* from, int64_t bytes) override;

@@ -5,9 +5,14 @@
 //
 // A value that is not finite is its own high part, the others are 0.
 #pragma once
+#include <cstdint>
+
 #include "core/dtype.h"
 
 namespace bitwright {
+
+/// Rows of an input whose parts are made at a time: a batch of the usual size at once, a longer document in pieces.
+inline constexpr int64_t split_rows = 4096;
 
 struct ExactParts {
   uint16_t high, middle, low;

@@ -102,7 +102,8 @@ const bitwright_backend_table table = {
     },
     [](void* device, void* to, const void* host, int64_t bytes, char* text) {
       return on_device(device, text, [&](Context& context) { context.copy(to, host, bytes, cudaMemcpyHostToDevice); });
-    }};
+    },
+    [](void* device, int32_t begins_anew) { return context_of(device).memory().peak(begins_anew != 0); }};
 
 }  // namespace
 }  // namespace bitwright::cuda

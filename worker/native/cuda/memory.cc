@@ -39,6 +39,7 @@ void* DeviceMemory::take(int64_t bytes) {
     found->second.pop_back();
     kept_bytes_ -= static_cast<int64_t>(size);
     last_uses_[kept.block] = kept.last_use;
+    count_peak();
     return kept.block;
   }
   void* fresh = nullptr;
@@ -51,6 +52,7 @@ void* DeviceMemory::take(int64_t bytes) {
     }
   }
   if (fresh != nullptr) held_bytes_ += static_cast<int64_t>(size);
+  count_peak();
   return fresh;
 }
 
@@ -60,6 +62,12 @@ void DeviceMemory::give(void* block, int64_t bytes) {
   std::lock_guard lock(mutex_);
   free_[size].push_back({block, n_calls_});
   kept_bytes_ += static_cast<int64_t>(size);
+}
+
+int64_t DeviceMemory::peak(bool begins_anew) {
+  std::lock_guard lock(mutex_);
+  if (begins_anew) peak_bytes_ = held_bytes_ - kept_bytes_;
+  return peak_bytes_;
 }
 
 int64_t DeviceMemory::left(int64_t free_on_device) const {

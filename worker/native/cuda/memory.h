@@ -1,6 +1,7 @@
 // Memory of a CUDA device, and pinned memory of the host beside it: blocks that were given back are kept for the next ones. One stream uses them
 // all in its order, so a block can go to the next user as soon as the call that used it last was made; a second stream has to ask for `last_use`.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -23,6 +24,8 @@ class DeviceMemory {
   void give(void* block, int64_t bytes);
   /// A hard cap on the bytes that are in use or kept at a time; 0: none.
   void limit(int64_t bytes) { limit_ = bytes; }
+  /// Bytes in use at their most since it was last to begin anew.
+  int64_t peak(bool begins_anew);
   /// What `take` could still get of a device with that many free bytes.
   int64_t left(int64_t free_on_device) const;
 
@@ -38,12 +41,13 @@ class DeviceMemory {
     uint64_t last_use;
   };
   void release_all();
+  void count_peak() { peak_bytes_ = std::max(peak_bytes_, held_bytes_ - kept_bytes_); }
   bool fits(size_t bytes) const { return limit_ == 0 || held_bytes_ + static_cast<int64_t>(bytes) <= limit_; }
   mutable std::mutex mutex_;
   std::atomic<int64_t> limit_{0};
   std::atomic<uint64_t> n_calls_{0};
   /// In use or kept, and kept.
-  int64_t held_bytes_ = 0, kept_bytes_ = 0;
+  int64_t held_bytes_ = 0, kept_bytes_ = 0, peak_bytes_ = 0;
   std::map<size_t, std::vector<Kept>> free_;
   std::unordered_map<const void*, uint64_t> last_uses_;
 };

@@ -1,6 +1,7 @@
 // The gradient of causal grouped-query attention on a CUDA device: see attention-backward.cc for the formula. A block takes one query of one head and leaves
 // dq with two numbers of the row, log Σ e^s and Σ P ∘ dP; then a block takes one key of one key/value head through all queries that see it. Plain: nothing is
 // kept in tiles across queries, and every score is computed three times.
+// Beside inputs and results: the two numbers, 16 T · heads bytes.
 #include "cuda/launch.cuh"
 #include "forward/kernels.h"
 #include "forward/visible-keys.h"

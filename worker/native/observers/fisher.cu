@@ -1,4 +1,5 @@
 // Diagonal of the empirical Fisher information on a CUDA device: see fisher.cc.
+// Beside inputs: dW, 4 O · I bytes.
 #include "cuda/launch.cuh"
 #include "observers/kernels.h"
 

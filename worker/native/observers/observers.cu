@@ -4,7 +4,7 @@
 //   S = ½ highᵀ high + highᵀ middle,   S + Sᵀ = highᵀ high + highᵀ middle + middleᵀ high = xᵀ x + Δ
 // in two products that add in F32, and the result is symmetric to the bit. |Δ_ij| ≤ 2^-15 · Σ_t |x_ti x_tj| = 3.1e-5 · Σ: what is dropped are middleᵀ middle
 // (2^-16) and the rest of x beside middle (twice 2^-17). On normal values it is below 1e-5 · Σ, and the diagonal is 2e-6 too small (test/native,
-// "products of rounded parts"). Small Hessians are computed in F32.
+// "products of rounded parts"). Small Hessians are computed in F32. Beside H and x: S, 4 I² bytes, and the parts of at most 4096 rows, 4 T · I.
 #include "cuda/columns.cuh"
 #include "cuda/operations.h"
 #include "observers/kernels.h"
@@ -38,9 +38,12 @@ void hessian_accumulate(Context& context, const Views& in, const Views&, const O
   const Scratch<float> sums = context.scratch<float>(I * I);
   float* S = sums.data();
   if (sums_by_parts(context, T, I)) {
-    const SplitInput parts(context, x, T * I);
-    context.gemm(DType::BF16, true, false, I, I, T, 1, parts.high(), I, parts.middle(), I, 0, S, I);
-    context.gemm(DType::BF16, true, false, I, I, T, 0.5, parts.high(), I, parts.high(), I, 1, S, I);
+    SplitInput parts(context, x, T, I);
+    for_split_rows(T, [&](int64_t begin, int64_t rows) {
+      parts.take(begin, rows);
+      context.gemm(DType::BF16, true, false, I, I, rows, 1, parts.high(), I, parts.middle(), I, begin > 0 ? 1 : 0, S, I);
+      context.gemm(DType::BF16, true, false, I, I, rows, 0.5, parts.high(), I, parts.high(), I, 1, S, I);
+    });
   } else {
     context.gemm(DType::F32, true, false, I, I, T, 0.5, x, I, x, I, 0, S, I);
   }

@@ -2,6 +2,7 @@
 // what those before it left, see beacon.cc.
 // Floor at the rate of F32 products: per channel 4 I² · O operations for the start and 2 I² · O for a sweep; with groups of m columns 2 I · O · m of each and I² · O for what is behind.
 // Columns whose codes stay are not passed over as on the processor; a cell that has settled is left, which is looked for behind every 8 sweeps.
+// Beside inputs and results: weights, a, b, e and codes, 17 O · I + 1024 O bytes for cells of a row; with groups of m 4 O · I + 16 I · m and what those take of a group.
 #include "cuda/columns.cuh"
 #include "quantizers/beacon.cuh"
 #include "quantizers/kernels.h"

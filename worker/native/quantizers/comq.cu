@@ -1,6 +1,7 @@
 // COMQ on a CUDA device: legend in comq.cc. V, D and B stand transposed, [I × padded rows]. A pass walks blocks of 128 columns in solving order (column-walk.cuh); what a block
 // changes reaches all of D by one matrix product in F32, whose rows of H are gathered before. The scale follows from sums over columns in double.
 // Floor: 2 I² · O operations per pass and as many for B, at the rate of F32 products. Columns whose codes stay are not passed over as on the processor.
+// Beside inputs and results: four matrices and codes, 17 O · I + 512 (O + I) bytes; with groups 13 O · I.
 #include "cuda/columns.cuh"
 #include "quantizers/column-walk.cuh"
 #include "quantizers/kernels.h"

@@ -2,6 +2,7 @@
 //
 // W* = W + W (C - H) Uᵀ U by three products in F32. With more rows than columns the square matrices are multiplied first: 4 I³ + 2 I² · O operations instead of 6 I² · O.
 // With X = X̃ the first factor is zero in either order, and W* is W. Floor: these operations at the rate of F32 products.
+// Beside inputs and results: 4 I² + 8 I · min(O, I) bytes, and 4 O · I for a weight that is not F32.
 #include "cuda/launch.cuh"
 #include "quantizers/kernels.h"
 

@@ -1,6 +1,7 @@
 // Greedy path following on a CUDA device: legend in gpfq.cc. Blocks of 128 columns are walked as column-walk.cuh has it, P behind the block is updated by two matrix products
 // in F32, by one where both inputs are the same (P += H (w - v)).
 // Floor: 2 I² · O operations (I² · O without C) at the rate of F32 products, or 3 bytes a BF16 weight.
+// Beside inputs and results: weights, P, values of a block and codes, 9 O · I + 512 O bytes.
 #include "quantizers/column-walk.cuh"
 #include "quantizers/kernels.h"
 

@@ -1,5 +1,6 @@
 // The upper factor of the Hessian on a CUDA device, its inverse, column order and dead columns: see gptq-factor.cc. The factorization waits for its outcome,
 // because a failure decides what is done next.
+// Beside inputs and results: the factor takes 4 n² + 512 n bytes (twice that where it is repeated in double precision), the inverse 5 n².
 #include <cmath>
 
 #include "cuda/launch.cuh"
@@ -94,8 +95,9 @@ void inverse_factor(Context& context, const Views& in, const Views& out, const O
   for_each(context, n, [=] __device__(int64_t i) {
     if (!(R[i * n + i] > 0)) report(diagonal, i, bits_of(R[i * n + i]));
   });
-  const Scratch<float> triangle = context.scratch<float>(n * n), inverse = context.scratch<float>(n * n);
-  float *L = triangle.data(), *X = inverse.data();
+  // L is read for the last time before U is written.
+  const Scratch<float> inverse = context.scratch<float>(n * n);
+  float *L = U, *X = inverse.data();
   for_rows(context, n, n, [=] __device__(int64_t i, int64_t j) { L[i * n + j] = R[(n - 1 - i) * n + (n - 1 - j)]; });
   invert_lower(context, n, L, X);
   FaultSlot* slot = context.fault([](uint32_t, uint32_t) { return std::string("the inverse of the factor is not finite"); });

@@ -3,6 +3,7 @@
 // V [I × O] in solving order lies on the device. A launch solves one block of at most 128 columns: a block of threads takes 32 rows through it, their V
 // in shared memory. One warp, a row per lane, rounds 16 columns with their updates in registers; then all warps bring the 16 errors to the
 // rest of the tile. The columns behind the block are updated by one matrix product in F32. Rows are independent: nothing depends on how many run at once.
+// Beside inputs and results: V and the errors of a block, 4 O · (I + 128) bytes.
 #include "cuda/launch.cuh"
 #include "quantizers/gptq-column.h"
 #include "quantizers/kernels.h"

@@ -4,6 +4,8 @@
 //
 // What differs from the processor's: where singular values lie close together, U is another basis of the same space. What is left, tr((E - B A) H (E - B A)ᵀ),
 // differs by what single-precision products round: on both it is within 1e-3 of the whole from the least possible (test/native/corrections-test.cc).
+//
+// Beside inputs and results, with l = rank + 8: the residual, its product with H where there is one, and the bases: 8 O · I + l (24 O + 4 I) bytes.
 #include "cuda/reductions.cuh"
 #include "transforms/kernels.h"
 

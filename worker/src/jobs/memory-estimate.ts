@@ -1,7 +1,7 @@
 // What the plan needs against what the machine has, before the run and measured during it.
 import os from 'node:os';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
-import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { MemoryNeed, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { processBytes } from '../../../schemas/src/process-bytes.js';
 import { roomForRun } from '../../../schemas/src/room-for-run.js';
@@ -24,23 +24,44 @@ function deviceLimit(plan: Pick<QuantizationPlan, 'max_memory_bytes' | 'max_devi
 
 /**
  * Throws memory-too-small where nothing that a run can give up would make it fit. Answers what to tell where it will have to give something up: null where it need not.
- * On a CUDA device the tensors are not in this memory.
+ * CUDA devices, whose limits stand, are never refused: their governor knows what is free better than an estimate that takes tensors below 32 MiB for twice as large.
  */
-export function checkMemory(plan: Pick<QuantizationPlan, 'estimate' | 'max_memory_bytes'>, kind: NativeDevice['kind']): RunProblem | null {
-  if (kind === 'cuda') return null;
+export function checkMemory(plan: Pick<QuantizationPlan, 'estimate' | 'max_memory_bytes'>, devices: readonly Device[]): RunProblem | null {
+  if (devices[0]?.native.kind === 'cuda') return checkDevices(plan.estimate.cuda, devices);
   const { peak_memory_bytes, peak_memory_stage, least_memory_bytes, least_memory_stage } = plan.estimate;
   const available = availableMemory(plan);
   if (peak_memory_bytes <= available) return null;
   if (least_memory_bytes > available)
     throw runFailure.memoryTooSmall(bytesText(least_memory_bytes), `${bytesText(available)} is free`, least_memory_stage);
   const advice = plan.max_memory_bytes === null ? 'use a machine with more memory' : 'raise max_memory';
-  return {
-    code: 'memory-degraded',
-    severity: 'warning',
-    message: `Memory is short: ${peak_memory_stage} needs about ${bytesText(peak_memory_bytes)}, and ${bytesText(available)} can be used. Hidden states go to files and fewer rows pass at a time where it runs out, which takes longer; to save that time, lower max_seq_length or num_calibration_samples, or ${advice}.`,
-    layer: null,
-    recipe_path: null,
-  };
+  return shortage(
+    `Memory is short: ${peak_memory_stage} needs about ${bytesText(peak_memory_bytes)}, and ${bytesText(available)} can be used. Hidden states go to files and fewer rows pass at a time where it runs out, which takes longer; to save that time, lower max_seq_length or num_calibration_samples, or ${advice}.`,
+  );
+}
+
+const shortage = (message: string): RunProblem => ({
+  code: 'memory-degraded',
+  severity: 'warning',
+  message,
+  layer: null,
+  recipe_path: null,
+});
+
+function checkDevices(
+  { peak_memory_bytes, peak_memory_stage, least_memory_bytes }: MemoryNeed,
+  devices: readonly Device[],
+): RunProblem | null {
+  // No tensor is there yet: what a device has given out is what it needs to begin.
+  const room = Math.min(
+    ...devices.map(({ native }) => {
+      const { free_bytes, peak_bytes } = native.memory();
+      return (free_bytes ?? Infinity) + peak_bytes;
+    }),
+  );
+  if (peak_memory_bytes <= room) return null;
+  return shortage(
+    `Device memory is short: ${peak_memory_stage} needs about ${bytesText(peak_memory_bytes)}, and ${bytesText(room)} can be used. Where it runs out, less is there at a time, down to about ${bytesText(least_memory_bytes)}, which takes longer; lower max_seq_length, or give the run more device memory.`,
+  );
 }
 
 /** Where memory is short there is a limit even if nobody asks for one: without it the system would run out, and the run could give nothing up. */

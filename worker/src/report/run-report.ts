@@ -72,7 +72,7 @@ export function makeReport(facts: RunFacts): RunReport {
     size: sizeOf(facts),
     quality: facts.quality,
     memory: {
-      estimated_peak_bytes: plan.estimate.peak_memory_bytes,
+      estimated_peak_bytes: (facts.device.kind === 'cuda' ? plan.estimate.cuda : plan.estimate).peak_memory_bytes,
       measured_peak_bytes: facts.measured_peak_bytes,
       stage: facts.peakStage,
       ...facts.places,

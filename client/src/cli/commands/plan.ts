@@ -1,7 +1,7 @@
 // `bitwright plan RECIPE`: what a run would do, without running it.
 import { bytesText } from '../../../../schemas/src/bytes-text.js';
 import { depthOperations } from '../../../../schemas/src/depth-operations.js';
-import { parseDeviceChoice } from '../../../../schemas/src/device-choice.js';
+import { memoryNeedOf } from '../../../../schemas/src/device-choice.js';
 import type {
   DatasetPlan,
   GenerationPlan,
@@ -77,6 +77,7 @@ function prunerText(pruner: PrunerPlan): string {
 
 function planLines(plan: QuantizationPlan): string[] {
   const { model, estimate } = plan;
+  const memory = memoryNeedOf(plan);
   const quantized = plan.layers.filter((layer) => layer.scheme !== null);
   const pruned = new Set(plan.pruning.flatMap(({ layers }) => layers.map(({ name }) => name)));
   const kept = plan.layers.filter((layer) => layer.scheme === null && !pruned.has(layer.name));
@@ -108,7 +109,7 @@ function planLines(plan: QuantizationPlan): string[] {
           `Depth        error of every layer on ${datasetText(plan.depth)}, about ${percent(depthOperations(plan) / estimate.operations)} of the arithmetic`,
         ]),
     `Weights      ${bytesText(estimate.weights_bytes_before)} → ${bytesText(estimate.weights_bytes_after)} (${change(estimate.weights_bytes_before, estimate.weights_bytes_after)}${quantized.length === 0 ? '' : `; quantized layers ${estimate.bits_per_weight.toFixed(2)} bits per weight`})`,
-    `Memory       about ${bytesText(estimate.peak_memory_bytes)} at most${parseDeviceChoice(plan.device)?.kind === 'cuda' ? ' on each device' : ''}, while ${estimate.peak_memory_stage}`,
+    `Memory       about ${bytesText(memory.peak_memory_bytes)} at most${memory === estimate.cuda ? ' on each device' : ''}, while ${memory.peak_memory_stage}`,
     `Disk         ${bytesText(estimate.disk_bytes)} free needed`,
     `Output       ${plan.output.dir}`,
     `Device       ${plan.device}`,
