@@ -3,6 +3,7 @@ import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { ProblemFix, RecipeEdit } from '../../../schemas/src/problem.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import { textsOf } from '../recipe/coerce.js';
+import { flowText, yamlScalar } from '../recipe/yaml-scalar.js';
 
 /** Ends of names that these layers have and no other of the members: the last part where that tells them apart, else more parts. */
 function endsOf(layers: readonly LayerPlan[], members: readonly LayerPlan[]): string[] {
@@ -30,15 +31,12 @@ export function ignoreFixOf(modifier: RecipeModifier, layers: readonly LayerPlan
 }
 
 export function ignoreEdits({ path, body }: RecipeModifier, entries: readonly string[]): RecipeEdit[] {
-  const written = entries.map(quoted);
-  if (Array.isArray(body['ignore'])) return written.map((text) => ({ kind: 'append-item', path: [...path, 'ignore'], text }));
-  const text = `[${[...textsOf(body['ignore']).map(quoted), ...written].join(', ')}]`;
+  if (Array.isArray(body['ignore']))
+    return entries.map((entry) => ({ kind: 'append-item', path: [...path, 'ignore'], text: yamlScalar(entry) }));
+  const text = flowText([...textsOf(body['ignore']), ...entries]);
   return [
     body['ignore'] === undefined
       ? { kind: 'insert-key', path, key: 'ignore', text }
       : { kind: 'replace-value', path: [...path, 'ignore'], text },
   ];
 }
-
-/** YAML reads `re: x` as a mapping, and what starts with a star as an alias; within single quotes a backslash is itself. */
-export const quoted = (entry: string): string => (/^[\w.-]+$/.test(entry) ? entry : `'${entry.replaceAll("'", "''")}'`);

@@ -6,7 +6,8 @@ import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import type { PatternMatch, Resolution } from '../plan/resolution.js';
 import { weightsBeyondNamed } from '../plan/weights-beyond-matrices.js';
 import { nearestName } from '../recipe/did-you-mean.js';
-import { quoted } from './ignore-edits.js';
+import { yamlScalar } from '../recipe/yaml-scalar.js';
+import { firstOf } from './first-of.js';
 
 export function patternMatchesNothing(
   { quantization, model, document }: Resolution,
@@ -32,7 +33,7 @@ export function patternMatchesNothing(
                 {
                   title: `Change to ${meant.text}`,
                   preferred: true,
-                  edits: [{ kind: 'replace-value', path: pattern.path, text: quoted(meant.text) }],
+                  edits: [{ kind: 'replace-value', path: pattern.path, text: yamlScalar(meant.text) }],
                 },
               ];
         const effect = kind === 'target' ? 'it quantizes nothing' : 'it spares nothing';
@@ -50,20 +51,23 @@ export function patternMatchesNothing(
 
 /** An entry that names what holds layers. */
 function whyContainer({ entry }: PatternMatch, model: NonNullable<Resolution['model']>): string | null {
-  const [first, ...more] = containersMatching(entry, model);
-  if (first === undefined) return null;
-  return ` It names ${first.name}${more.length === 0 ? '' : ` and ${more.length} more`}, and only the linear layers and embeddings in there count: each is compared by its own name and class.`;
+  const names = containersMatching(entry, model).map(({ name }) => name);
+  return names.length === 0
+    ? null
+    : ` It names ${firstOf(names, 1)}, and only the linear layers and embeddings in there count: each is compared by its own name and class.`;
 }
 
 /** An entry that names convolutions, experts in one tensor, or Conv1D. */
 function whyNoMatrix({ entry }: PatternMatch, model: NonNullable<Resolution['model']>): string | null {
-  const [first, ...more] = weightsBeyondNamed(entry, model);
+  const found = weightsBeyondNamed(entry, model);
+  const [first] = found;
   if (first === undefined) return null;
+  const names = found.map(({ name }) => name);
   const what =
     first.n_dims === 2
       ? 'is kept transposed (Conv1D of transformers), and only linear layers and embeddings are quantized here'
       : `has ${first.n_dims} dimensions, and only matrices are quantized here: linear layers and embeddings`;
-  return ` It names ${first.name}${more.length === 0 ? '' : ` and ${more.length} more`}, whose weight ${what}. Remove the entry.`;
+  return ` It names ${firstOf(names, 1)}, whose weight ${what}. Remove the entry.`;
 }
 
 function why({ entry }: PatternMatch): string {
