@@ -139,7 +139,7 @@ BeaconTile begin_tile(const Work& work, int64_t t, const Metric& at, float* buff
   tile.qmax = work.grid.qmax();
   write_targets(work, at, first_row, tile.n_rows, buffer);
   std::fill_n(buffer + tile.n_rows * work.stride, (row_tile - tile.n_rows) * work.stride, 0.0f);
-  load_rows(buffer, work.stride, row_tile, m, tile.w);
+  load_rows(buffer, work.stride, m, tile.w);
   std::fill_n(tile.unit, row_tile, 1.0f);
   const bool has_codes = work.in[6].present;
   for (int64_t r = 0; r < tile.n_rows; ++r) {

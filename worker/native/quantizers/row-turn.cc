@@ -24,12 +24,12 @@ inline __attribute__((always_inline)) void turn_four(const float* from, int64_t 
 
 }  // namespace
 
-void load_rows(const float* from, int64_t ld, int64_t n_rows, int64_t count, float* to, int64_t to_ld) {
+void load_rows(const float* from, int64_t ld, int64_t count, float* tile) {
   int64_t k = 0;
-  for (; n_rows == row_lanes && k + 4 <= count; k += 4)
-    for (int64_t r = 0; r < row_lanes; r += 4) turn_four(from + r * ld + k, ld, to + k * to_ld + r, to_ld);
+  for (; k + 4 <= count; k += 4)
+    for (int64_t r = 0; r < row_lanes; r += 4) turn_four(from + r * ld + k, ld, tile + k * row_lanes + r, row_lanes);
   for (; k < count; ++k)
-    for (int64_t r = 0; r < row_lanes; ++r) to[k * to_ld + r] = r < n_rows ? from[r * ld + k] : 0.0f;
+    for (int64_t r = 0; r < row_lanes; ++r) tile[k * row_lanes + r] = from[r * ld + k];
 }
 
 void store_rows(const float* tile, int64_t count, float* to, int64_t ld) {
