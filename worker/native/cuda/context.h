@@ -158,8 +158,7 @@ class Context {
   static constexpr size_t most_behind = 4;
   cudaEvent_t steps_[most_behind] = {};
   size_t n_steps_ = 0;
-  /// Few, and a device has nothing left to do while the host reads the next weights from a file; many, and a cancel waits for them: for five times as many at the most, some 0.3 s in a block of 8 B
-  /// parameters with batches of 4096 tokens.
+  /// Few, and a device has nothing left to do while the host reads the next weights from a file; many, and a cancel waits for them: for five times as many at the most.
   static constexpr int64_t calls_a_step = 64;
   int64_t n_short_calls_ = 0;
   std::vector<std::string> since_settled_;
