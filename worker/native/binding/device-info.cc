@@ -50,16 +50,16 @@ CpuInfo cpu_info_from(std::istream& cpuinfo, int n_visible) {
     if (line.rfind("core id", 0) == 0) cores.insert(socket + "/" + value_of(line));
     if (line.rfind("CPU implementer", 0) == 0) implementer = value_of(line);
     if (line.rfind("CPU part", 0) == 0) arm_names.insert(arm_name(implementer, value_of(line)));
-    if ((line.rfind("flags", 0) == 0 || line.rfind("Features", 0) == 0) && flags.empty()) flags = " " + value_of(line) + " ";
+    if ((line.rfind("flags", 0) == 0 || line.rfind("Features", 0) == 0) && flags.empty()) flags = std::string(" ").append(value_of(line)) + " ";
   }
   // Kinds of cores that stand side by side.
   if (info.name.empty())
-    for (const std::string& name : arm_names) info.name += (info.name.empty() ? "" : " + ") + name;
+    for (const std::string& name : arm_names) info.name.append(info.name.empty() ? "" : " + ").append(name);
   if (info.name.empty()) info.name = "CPU";
   info.n_physical_cores = cores.empty() ? n_visible : std::clamp(static_cast<int>(cores.size()), 1, n_visible);
   std::string sets;
   for (const char* name : {"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"})
-    if (flags.find(std::string(" ") + name + " ") != std::string::npos) sets += (sets.empty() ? "" : " ") + std::string(name);
+    if (flags.find(std::string(" ") + name + " ") != std::string::npos) sets.append(sets.empty() ? "" : " ").append(name);
   info.details.emplace_back("instruction sets", sets.empty() ? "baseline" : sets);
   return info;
 }
