@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { longRecipe, longRunFiles } from '../../support/long-run.js';
+import { finishedBlocks, longRecipe, longRunFiles } from '../../support/long-run.js';
 import { runReport } from '../../support/report-fixture.js';
 import { openVscodeWindow, type VscodeWindow } from '../../support/vscode-window.js';
 
@@ -31,6 +31,8 @@ test('watch a run, cancel it, run it to its end, run it again from its lock', as
   await live.locator('#stages tr', { hasText: 'quantize' }).waitFor();
   await live.locator('#memory', { hasText: 'at most, of' }).waitFor();
   await window.takePicture('run-live');
+  // A run continues after whole blocks, and a cell is filled before its block is finished.
+  await finishedBlocks(window, 1);
   await live.locator('#cancel').click();
   await live.locator('.state', { hasText: 'Cancelled. What is finished is kept' }).waitFor();
   assert.ok(await live.locator('#cancel').isHidden());
