@@ -18,12 +18,24 @@ export const hasGradient = ({ architecture }: ModelDescription, { name, block }:
 const measured = ({ model, layers }: Pick<QuantizationPlan, 'model' | 'layers'>): LayerPlan[] =>
   layers.filter((layer) => layer.scheme?.weights && hasGradient(model, layer));
 
-/** Why the layers of a plan have no gradients, as a sentence; null: they have. */
-export function gradientObstacle(plan: Pick<QuantizationPlan, 'model' | 'layers' | 'calibration'>): string | null {
+/** Of the trace of the Hessian, where nobody says how many. */
+export const usualProbes = 8;
+
+/** What one probe takes in passes forwards: two passes, each forwards, forwards again, backwards and along the signs. */
+export const passesOfProbe = 8;
+
+const gradientMeasures = { fisher: 'The Fisher information', hessian_trace: 'The trace of the Hessian' } as const;
+
+/** Why the layers of a plan have no gradients for a measure, as a sentence; null: they have. */
+export function gradientObstacle(
+  plan: Pick<QuantizationPlan, 'model' | 'layers' | 'calibration'>,
+  measure: keyof typeof gradientMeasures,
+): string | null {
+  const what = gradientMeasures[measure];
   if (plan.calibration === null)
-    return 'The Fisher information needs the gradients of calibration rows, and the recipe has none that a modifier reads: use one that learns from data, such as GPTQModifier, with a calibration.';
+    return `${what} needs the gradients of calibration rows, and the recipe has none that a modifier reads: use one that learns from data, such as GPTQModifier, with a calibration.`;
   if (measured(plan).length === 0)
-    return 'The Fisher information is that of the linears of the blocks and of a head with a weight of its own, and the recipe quantizes none of these: widen its targets.';
+    return `${what} is that of the linears of the blocks and of a head with a weight of its own, and the recipe quantizes none of these: widen its targets.`;
   return null;
 }
 

@@ -229,11 +229,11 @@ async function analyzePlan(
   connection: MessageConnection,
   devices: Devices,
   version: string,
-  { plan, bits, end_to_end, fisher, keep_weights }: AnalyzeParams,
+  { plan, bits, end_to_end, fisher, hessian_probes, keep_weights }: AnalyzeParams,
   token: CancellationToken,
 ): Promise<AnalyzeResult> {
   return onFirstDevice(connection, devices, plan, token, (opened) =>
-    analyze({ ...opened, bits, endToEnd: end_to_end, fisher, keepWeights: keep_weights, version }),
+    analyze({ ...opened, bits, endToEnd: end_to_end, fisher, hessianProbes: hessian_probes, keepWeights: keep_weights, version }),
   );
 }
 

@@ -1,12 +1,19 @@
 // What an analysis shall measure beside each layer alone, asked with what it takes. What the recipe cannot give is refused here, before anything starts.
 import * as vscode from 'vscode';
-import { fisherCost, gradientObstacle, measuredText, textObstacle } from '../../../schemas/src/analysis-measures.js';
+import {
+  fisherCost,
+  gradientObstacle,
+  measuredText,
+  passesOfProbe,
+  textObstacle,
+  usualProbes,
+} from '../../../schemas/src/analysis-measures.js';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { DatasetPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { AnalyzeParams } from '../../../schemas/src/protocol/client-worker.js';
 
 interface Measure extends vscode.QuickPickItem {
-  param: 'fisher' | 'end_to_end';
+  param: 'fisher' | 'end_to_end' | 'hessian_probes';
   obstacle: string | null;
 }
 
@@ -22,7 +29,20 @@ export async function askMeasures(plan: QuantizationPlan, bits: readonly number[
   });
   const candidates = bits.length * plan.layers.filter(({ scheme }) => scheme?.weights).length;
   const items = [
-    measure('fisher', l10n.t('Predicted loss'), l10n.t('Fisher information: gradients'), gradientObstacle(plan), costOfFisher(plan)),
+    measure(
+      'fisher',
+      l10n.t('Predicted loss'),
+      l10n.t('Fisher information: gradients'),
+      gradientObstacle(plan, 'fisher'),
+      costOfGradients(plan, 4, true),
+    ),
+    measure(
+      'hessian_probes',
+      l10n.t('Trace of the Hessian'),
+      l10n.t('second derivatives of the loss, from {0} probes', usualProbes),
+      gradientObstacle(plan, 'hessian_trace'),
+      costOfGradients(plan, passesOfProbe * usualProbes, false),
+    ),
     measure(
       'end_to_end',
       l10n.t('KL divergence and perplexity'),
@@ -40,7 +60,7 @@ export async function askMeasures(plan: QuantizationPlan, bits: readonly number[
   if (impossible) void vscode.window.showErrorMessage(impossible.obstacle ?? '');
   if (chosen === undefined || impossible) return null;
   const has = (param: Measure['param']): boolean => chosen.some((item) => item.param === param);
-  return { fisher: has('fisher'), end_to_end: has('end_to_end') };
+  return { fisher: has('fisher'), end_to_end: has('end_to_end'), hessian_probes: has('hessian_probes') ? usualProbes : 0 };
 }
 
 function rowsText(dataset: DatasetPlan | null): string {
@@ -48,16 +68,13 @@ function rowsText(dataset: DatasetPlan | null): string {
   return rows === null ? vscode.l10n.t('all rows') : vscode.l10n.t('{0} rows', rows);
 }
 
-function costOfFisher(plan: QuantizationPlan): string {
+/** Squared gradients are kept; else moved weights and signs take half as much again. `passes`: as often as the rows would pass forwards in the same time. */
+function costOfGradients(plan: QuantizationPlan, passes: number, isKept: boolean): string {
   const { num_calibration_samples: rows = null, max_seq_length: length = null } = plan.calibration ?? {};
   const tokens = rows === null || length === null ? null : rows * length;
   const { gradient_bytes, block_bytes, hidden_bytes } = fisherCost(plan, tokens ?? 0);
-  const memory = tokens === null ? vscode.l10n.t('all hidden states') : bytesText(block_bytes + hidden_bytes);
+  const memory = tokens === null ? vscode.l10n.t('all hidden states') : bytesText((isKept ? 1 : 1.5) * block_bytes + hidden_bytes);
   // One line of the list, which cuts what is longer.
-  return vscode.l10n.t(
-    'Time: about 4 passes of {0}. Memory: {1}, else disk. Disk: {2}.',
-    rowsText(plan.calibration),
-    memory,
-    bytesText(gradient_bytes),
-  );
+  const cost = vscode.l10n.t('Time: about {0} passes of {1}. Memory: {2}, else disk.', passes, rowsText(plan.calibration), memory);
+  return isKept ? `${cost} ${vscode.l10n.t('Disk: {0}.', bytesText(gradient_bytes))}` : cost;
 }

@@ -20,6 +20,7 @@ export const candidateKeys: readonly CandidateKey[] = [
   'mean_kld',
   'perplexity_change',
   'fisher_loss',
+  'hessian_loss',
   'relative_output_error',
   'weight_mse',
   'weight_sqnr_db',
@@ -28,6 +29,7 @@ export const candidateKeys: readonly CandidateKey[] = [
 
 export const layerFigures: Readonly<Record<string, (layer: LayerSensitivity) => number | null>> = {
   fisher_trace: ({ fisher_trace }) => fisher_trace ?? null,
+  hessian_trace: ({ hessian_trace }) => hessian_trace?.value ?? null,
   kurtosis: ({ activations }) => activations?.kurtosis ?? null,
   max_over_median: ({ activations }) => activations?.max_over_median ?? null,
   weight_variance: ({ weight_variance }) => weight_variance,

@@ -66,6 +66,10 @@ export interface LayerSensitivity {
    */
   fisher_trace?: number | null;
   /**
+   * Left out: not asked for, null: the layer has no gradient.
+   */
+  hessian_trace?: HessianTrace | null;
+  /**
    * Of the inputs on the calibration rows.
    */
   activations: {
@@ -74,6 +78,17 @@ export interface LayerSensitivity {
     channel_absmax: SidecarArray;
   } | null;
   candidates: CandidateSensitivity[];
+}
+/**
+ * Of the loss for the weight, by predicted token: Hutchinson's estimate.
+ */
+export interface HessianTrace {
+  value: number;
+  /**
+   * Of the mean over the probes; null: one probe tells none.
+   */
+  standard_error: number | null;
+  probes: number;
 }
 /**
  * Little-endian array beside the report.
@@ -110,4 +125,8 @@ export interface CandidateSensitivity {
    * Predicted from squared gradients, nats per token; left out: not asked for, null: the layer has no gradient.
    */
   fisher_loss?: number | null;
+  /**
+   * Predicted from the trace of the Hessian, nats per token; left out: not asked for, null: the layer has no gradient.
+   */
+  hessian_loss?: number | null;
 }

@@ -96,6 +96,8 @@ export interface AnalyzeParams {
   end_to_end: boolean;
   /** Squared gradients of the loss, and what they predict for each candidate. */
   fisher: boolean;
+  /** Probes of the trace of the Hessian of the loss; 0: none. */
+  hessian_probes: number;
   /** Each quantized weight stays in the folder, for a search. */
   keep_weights: boolean;
 }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { CandidateSensitivity, LayerSensitivity } from '../../../schemas/src/generated/sensitivity.js';
 import { makeFolder, writeFailure, writeTextDurably } from '../checkpoint/durable-file.js';
 import { appendToJournal, readJournal, rewriteJournal } from '../checkpoint/journal-file.js';
+import type { ProbeProducts } from './hessian-trace.js';
 import type { KeptWeight } from './kept-weights.js';
 
 /** Sums of the squared inputs of every column. */
@@ -39,6 +40,7 @@ type Line =
   | { name: string; candidate: CandidateSensitivity }
   | { endToEnd: EndToEndFacts }
   | { kept: KeptWeight }
+  | { probe: number; products: ProbeProducts }
   | { mix: MeasuredMix };
 
 export class AnalysisJournal {
@@ -46,6 +48,8 @@ export class AnalysisJournal {
   private readonly candidates = new Map<string, CandidateSensitivity>();
   private readonly keptWeights = new Map<string, KeptWeight>();
   readonly mixes = new Map<string, MeasuredMix>();
+  /** Of the trace of the Hessian. */
+  readonly probes = new Map<number, ProbeProducts>();
   endToEnd: EndToEndFacts | null = null;
   /** Candidates that were there when it was opened. */
   resumed = 0;
@@ -111,6 +115,11 @@ export class AnalysisJournal {
     await this.append({ mix });
   }
 
+  async addProbe(probe: number, products: ProbeProducts): Promise<void> {
+    this.probes.set(probe, products);
+    await this.append({ probe, products });
+  }
+
   private get file(): string {
     return path.join(this.dir, 'journal.jsonl');
   }
@@ -120,6 +129,7 @@ export class AnalysisJournal {
       if ('layer' in line) this.layers.set(line.layer.name, line.layer);
       else if ('endToEnd' in line) this.endToEnd = line.endToEnd;
       else if ('kept' in line) this.keptWeights.set(`${line.kept.name} ${line.kept.num_bits}`, line.kept);
+      else if ('probe' in line) this.probes.set(line.probe, line.products);
       else if ('mix' in line) this.mixes.set(line.mix.key, line.mix);
       else this.candidates.set(`${line.name} ${line.candidate.num_bits}`, line.candidate);
     }
@@ -131,7 +141,8 @@ export class AnalysisJournal {
     const endToEnd: Line[] = this.endToEnd === null ? [] : [{ endToEnd: this.endToEnd }];
     const kept = [...this.keptWeights.values()].map((one): Line => ({ kept: one }));
     const mixes = [...this.mixes.values()].map((mix): Line => ({ mix }));
-    return [...endToEnd, ...layers, ...candidates, ...kept, ...mixes];
+    const probes = [...this.probes].map(([probe, products]): Line => ({ probe, products }));
+    return [...endToEnd, ...probes, ...layers, ...candidates, ...kept, ...mixes];
   }
 
   private append(line: Line): Promise<void> {

@@ -39,6 +39,8 @@ import { measureCandidate, withBits } from './candidate.js';
 import { checkAnalysis, type AskedAnalysis } from './check-analysis.js';
 import { EndToEnd } from './end-to-end.js';
 import { Fisher } from './fisher.js';
+import type { GradientPassInput } from './gradient-pass.js';
+import { HessianProbes } from './hessian-trace.js';
 import { InputMoments } from './input-moments.js';
 import { isThere, keepWeight } from './kept-weights.js';
 import { inTemporaryFolder } from './temporary-folder.js';
@@ -71,7 +73,7 @@ export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
   const journal = await AnalysisJournal.open(dir, await analysisWork(plan, text, kind, version));
   const analysis = new Analysis(input, layers, journal);
   const found = await withinMemory(plan, [input.device], () => inTemporaryFolder(dir, (folder) => analysis.run(folder, text)));
-  await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits, fisher: analysis.fisher });
+  await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits, fisher: analysis.fisher, noHessian: analysis.noHessian });
   return { dir, resumed: journal.resumed, problems: analysis.problems };
 }
 
@@ -91,6 +93,8 @@ class Analysis {
   readonly problems: RunProblem[] = [];
   /** null: not asked for, known from before, or without rows. */
   fisher: Fisher | null = null;
+  /** Why the trace of the Hessian cannot be had, where it was asked for. */
+  noHessian: string | null = null;
   private done = 0;
   private readonly governor: MemoryGovernor;
 
@@ -129,6 +133,10 @@ class Analysis {
       await governor.survive({ stage: 'the Fisher information', isRecorded: true }, () =>
         this.measureFisher(path.join(dir, 'fisher'), tokens, rows.parts[0].model, whole),
       );
+    if (tokens && rows)
+      await governor.survive({ stage: 'the trace of the Hessian', isRecorded: true }, () =>
+        this.measureHessian(path.join(dir, 'hessian'), tokens, rows.parts[0].model, whole),
+      );
     using endToEnd =
       text &&
       (await EndToEnd.open(plan.model, text, device, path.join(dir, 'end-to-end'), budget, () => watch.throwIfCancelled(), governor));
@@ -155,15 +163,41 @@ class Analysis {
   }
 
   private async measureFisher(dir: string, tokens: TokenBatches, decoder: DecoderModel, budget: ActivationBudget): Promise<void> {
+    const { gradient_bytes } = fisherCost(this.input.plan, tokens.nTokens);
+    const pass = await this.gradientPass('the Fisher information', gradient_bytes, { tokens, decoder, dir, budget });
+    this.fisher = await Fisher.measure(pass);
+  }
+
+  /** A probe that is finished is never measured again. */
+  private async measureHessian(dir: string, tokens: TokenBatches, decoder: DecoderModel, budget: ActivationBudget): Promise<void> {
+    const { hessianProbes = 0 } = this.input;
+    const missing = Array.from({ length: hessianProbes }, (_, probe) => probe).filter((probe) => !this.journal.probes.has(probe));
+    if (missing.length === 0) return;
+    const pass = await this.gradientPass('the trace of the Hessian', 0, { tokens, decoder, dir, budget });
+    let told = '';
+    const hessian = new HessianProbes({ ...pass, onBatch: (message) => pass.onBatch(`${told}${message}`) });
+    for (const probe of missing) {
+      told = `probe ${probe + 1} of ${hessianProbes}, `;
+      const products = await hessian.measure(probe);
+      if (typeof products === 'string') return void (this.noHessian = products);
+      await this.journal.addProbe(probe, products);
+    }
+  }
+
+  private async gradientPass(
+    measure: string,
+    fileBytes: number,
+    given: Pick<GradientPassInput, 'tokens' | 'decoder' | 'dir' | 'budget'>,
+  ): Promise<GradientPassInput> {
     const { plan, device, watch } = this.input;
-    const { gradient_bytes, hidden_bytes } = fisherCost(plan, tokens.nTokens);
-    const onDisk = gradient_bytes + Math.max(0, hidden_bytes - budget.device - budget.host);
-    await checkDisk(onDisk, analysisDir(plan), 'analysis with the Fisher information');
+    const { hidden_bytes } = fisherCost(plan, given.tokens.nTokens);
+    const onDisk = fileBytes + Math.max(0, hidden_bytes - given.budget.device - given.budget.host);
+    await checkDisk(onDisk, analysisDir(plan), `analysis with ${measure}`);
     const onBatch = (message: string): void => {
       watch.throwIfCancelled();
       watch.onProgress(0, message);
     };
-    this.fisher = await Fisher.measure({ model: plan.model, layers: this.layers, tokens, decoder, device, dir, budget, onBatch });
+    return { model: plan.model, layers: this.layers, device, onBatch, ...given };
   }
 
   private async unit(unit: WorkUnit, rows: SpreadRows | null, endToEnd: EndToEnd | null, dataset: string): Promise<void> {

@@ -12,9 +12,11 @@ export interface AskedAnalysis {
   endToEnd: boolean;
   /** Squared gradients of the loss, and what they predict for each candidate. */
   fisher: boolean;
+  /** Of the trace of the Hessian of the loss; none where it is left out. */
+  hessianProbes?: number;
 }
 
-export function checkAnalysis({ plan, bits, endToEnd, fisher }: AskedAnalysis, layers: readonly LayerPlan[]): void {
+export function checkAnalysis({ plan, bits, endToEnd, fisher, hessianProbes = 0 }: AskedAnalysis, layers: readonly LayerPlan[]): void {
   checkPlanIsSupported(plan, observers);
   const wrong = bits.find((bit) => !Number.isInteger(bit) || bit < 2 || bit > 8);
   if (wrong !== undefined || bits.length === 0)
@@ -26,6 +28,9 @@ export function checkAnalysis({ plan, bits, endToEnd, fisher }: AskedAnalysis, l
     throw runFailure.analysisImpossible(
       `An analysis varies the bits of integers, and ${ofFloats.name} has none in ${schemeText(ofFloats)}: use an integer scheme such as W4A16.`,
     );
-  const obstacle = (endToEnd ? textObstacle(plan) : null) ?? (fisher ? gradientObstacle(plan) : null);
+  const obstacle =
+    (endToEnd ? textObstacle(plan) : null) ??
+    (fisher ? gradientObstacle(plan, 'fisher') : null) ??
+    (hessianProbes > 0 ? gradientObstacle(plan, 'hessian_trace') : null);
   if (obstacle !== null) throw runFailure.analysisImpossible(obstacle);
 }

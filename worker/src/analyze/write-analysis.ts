@@ -9,6 +9,7 @@ import { imatrixFile, writeImatrix } from '../checkpoint/imatrix-file.js';
 import { Sidecar } from '../report/sidecar.js';
 import type { AnalysisJournal, EndToEndFacts } from './analysis-journal.js';
 import type { Fisher } from './fisher.js';
+import { traceOf } from './hessian-trace.js';
 
 export const analysisFile = 'sensitivity.json';
 
@@ -60,6 +61,20 @@ const sensitivityMetrics: readonly MetricDefinition[] = [
     'empirical Fisher in place of the Hessian whose trace HAWQ-V2 takes, arXiv 1911.03852',
   ),
   definition(
+    'hessian_loss',
+    'Predicted loss change (Hessian)',
+    '½ tr(H) · mean of ΔW² over the weights, ΔW = W − Ŵ, H as in the trace of the Hessian; negative where the trace is',
+    'nats per token',
+    'Ω of HAWQ-V2, Dong et al., arXiv 1911.03852',
+  ),
+  definition(
+    'hessian_trace',
+    'Trace of the Hessian',
+    'tr(H) over the weights of the layer, H the second derivatives of the summed −log p of the calibration rows, over N; mean over the probes of vᵀ H v, v random signs, with its standard error',
+    'nats per token and square of a weight',
+    'Hutchinson, 1990; sensitivity of HAWQ-V2, Dong et al., arXiv 1911.03852',
+  ),
+  definition(
     'kurtosis',
     'Kurtosis of the inputs',
     'E[(x − μ)⁴] / E[(x − μ)²]² over all inputs of the layer; 3 for a normal distribution',
@@ -98,10 +113,12 @@ interface AnalysisFacts {
   journal: AnalysisJournal;
   endToEnd: EndToEndFacts | null;
   fisher: Pick<Fisher, 'reason'> | null;
+  /** Why the trace of the Hessian cannot be had, where it was asked for. */
+  noHessian: string | null;
 }
 
 export async function writeAnalysis(facts: AnalysisFacts): Promise<void> {
-  const { plan, version, dir, bits, layers, journal, endToEnd, fisher } = facts;
+  const { plan, version, dir, bits, layers, journal, endToEnd, fisher, noHessian } = facts;
   const sidecar = new Sidecar('activations.bin');
   const analysis: SensitivityAnalysis = {
     sensitivity_version: 1,
@@ -115,7 +132,10 @@ export async function writeAnalysis(facts: AnalysisFacts): Promise<void> {
     not_measured: [],
     layers: layers.map(({ name }) => layerOf(name, journal, bits, sidecar)),
   };
-  analysis.not_measured = notMeasured(plan, endToEnd, withoutFisher(fisher, analysis.layers));
+  analysis.not_measured = notMeasured(plan, endToEnd, [
+    ...withoutGradients(analysis.layers, 'fisher_trace', 'fisher_loss and fisher_trace', '--fisher', fisher?.reason ?? null),
+    ...withoutGradients(analysis.layers, 'hessian_trace', 'hessian_loss and hessian_trace', '--hessian-trace', noHessian),
+  ]);
   await writeDurably(path.join(dir, sidecar.file), sidecar.chunks, 'the arrays of the analysis');
   await writeOwnImatrix(facts);
   await writeTextDurably(path.join(dir, analysisFile), `${JSON.stringify(analysis, null, 2)}\n`);
@@ -138,35 +158,45 @@ function layerOf(name: string, journal: AnalysisJournal, bits: readonly number[]
   const facts = journal.layers.get(name);
   if (facts === undefined) throw new Error(`The analysis of ${name} is missing in its journal.`);
   const { activations, ...rest } = facts;
+  const products = [...journal.probes.values()].flatMap((probe) => probe[name] ?? []);
+  const isProbed = journal.probes.size > 0;
+  const hessian_trace = products.length === 0 ? null : traceOf(products);
   return {
     ...rest,
+    ...(isProbed && { hessian_trace }),
     activations: activations && {
       kurtosis: activations.kurtosis,
       max_over_median: activations.max_over_median,
       channel_absmax: sidecar.floats(Float32Array.from(activations.absmax)),
     },
-    candidates: bits.flatMap((bit) => journal.candidate(name, bit, false) ?? []),
+    candidates: bits.flatMap((bit) => {
+      const found = journal.candidate(name, bit, false);
+      if (found === null) return [];
+      return isProbed ? { ...found, hessian_loss: hessian_trace && (hessian_trace.value * found.weight_mse) / 2 } : found;
+    }),
   };
 }
 
-/** Which layers have no Fisher information, and why; null: all have it. */
-function withoutFisher(fisher: AnalysisFacts['fisher'], layers: readonly LayerSensitivity[]): string | null {
-  const without = layers.filter(({ fisher_trace }) => typeof fisher_trace !== 'number');
-  if (without.length === 0) return null;
-  const names =
-    without.length === layers.length
-      ? 'fisher_loss and fisher_trace'
-      : `fisher_loss and fisher_trace of ${without.map(({ name }) => name).join(', ')}`;
-  if (fisher !== null && fisher.reason !== null) return `${names}: ${fisher.reason}`;
-  if (without.every(({ fisher_trace }) => fisher_trace === null))
-    return `${names}: gradients are those of the linears of the blocks and of a head with a weight of its own, and this is neither.`;
-  return `${names}: not asked for (on the command line: --fisher).`;
+/** Which layers lack what gradients give, and why; nothing: all have it. `reason`: why no layer can. */
+function withoutGradients(
+  layers: readonly LayerSensitivity[],
+  key: 'fisher_trace' | 'hessian_trace',
+  figures: string,
+  option: string,
+  reason: string | null,
+): string[] {
+  const without = layers.filter((layer) => (layer[key] ?? null) === null);
+  if (without.length === 0) return [];
+  const names = without.length === layers.length ? figures : `${figures} of ${without.map(({ name }) => name).join(', ')}`;
+  if (reason !== null) return [`${names}: ${reason}`];
+  if (without.every((layer) => layer[key] === null))
+    return [`${names}: gradients are those of the linears of the blocks and of a head with a weight of its own, and this is neither.`];
+  return [`${names}: not asked for (on the command line: ${option}).`];
 }
 
-function notMeasured(plan: QuantizationPlan, endToEnd: EndToEndFacts | null, fisher: string | null): string[] {
+function notMeasured(plan: QuantizationPlan, endToEnd: EndToEndFacts | null, gradients: string[]): string[] {
   return [
-    ...(fisher === null ? [] : [fisher]),
-    'hessian_trace: the trace of the Hessian of the loss (Hutchinson) needs second derivatives, which Bitwright does not compute.',
+    ...gradients,
     ...(plan.transforms.length > 0
       ? ['transforms: the weights are those of the model; the transforms of the recipe were not applied.']
       : []),

@@ -1,6 +1,6 @@
 // `bitwright analyze RECIPE`: what quantizing each layer alone costs, for every number of bits.
 import path from 'node:path';
-import type { SensitivityAnalysis } from '../../../../schemas/src/generated/sensitivity.js';
+import type { LayerSensitivity, SensitivityAnalysis } from '../../../../schemas/src/generated/sensitivity.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
 import { deviceOption, exitCode, outOption, recipeOptions, UsageError, type Command, type Invocation } from '../command.js';
 import { counted, table, type Column } from '../format-text.js';
@@ -16,7 +16,8 @@ export const analyzeCommand: Command = {
   summary: 'Measure how sensitive each layer is, for every number of bits.',
   description: `Each layer that the recipe quantizes is quantized alone, with its own method and scheme and each number of bits: weight error, output error on the
 calibration rows and, with --end-to-end, KL divergence and perplexity of the whole model on the text of evaluate (costly: one pass of half the model for
-each candidate). With --fisher the loss of each candidate is predicted from squared gradients: one pass forwards and backwards for all of them. Written to
+each candidate). With --fisher the loss of each candidate is predicted from squared gradients: one pass forwards and backwards for all of them;
+--hessian-trace takes two passes for each probe, and tells the standard error that they leave. Written to
 OUTPUT.analysis/sensitivity.json; running again continues, and measures only what is new. With calibration rows imatrix.gguf stands beside it, for
 llama-quantize and GGUFModifier.`,
   operands: { least: 1, most: 1 },
@@ -24,6 +25,11 @@ llama-quantize and GGUFModifier.`,
     bits: { value: 'LIST', description: 'numbers of bits from 2 to 8, with commas between (default: 2,3,4,8)' },
     'end-to-end': { value: null, description: 'also measure the predictions of the whole model with each candidate' },
     fisher: { value: null, description: 'also predict the loss of each candidate by the empirical Fisher information (gradients)' },
+    'hessian-trace': {
+      value: 'PROBES',
+      description: 'also estimate the trace of the Hessian of the loss, from so many probes (two passes forwards and backwards for each)',
+      count: { most: 10000 },
+    },
     'keep-weights': { value: null, description: 'keep each quantized weight beside the analysis, for suggest --max-kld' },
     out: outOption,
     device: deviceOption,
@@ -50,6 +56,7 @@ llama-quantize and GGUFModifier.`,
           bits,
           end_to_end: invocation.flag('end-to-end'),
           fisher: invocation.flag('fisher'),
+          hessian_probes: invocation.count('hessian-trace') ?? 0,
           keep_weights: invocation.flag('keep-weights'),
         },
         { signal: abort.signal, onProgress: ({ fraction, message }) => progress.update(fraction, null, message) },
@@ -83,6 +90,9 @@ function bitsOf(invocation: Invocation): number[] {
 const shown = (value: number | null | undefined): string =>
   value === null || value === undefined ? '–' : value === 0 ? '0' : Math.abs(value) < 1e-3 ? value.toExponential(1) : value.toPrecision(3);
 
+const traceText = ({ hessian_trace: trace }: LayerSensitivity): string =>
+  trace ? `${shown(trace.value)} ± ${shown(trace.standard_error)}` : '–';
+
 function analysisLines(analysis: SensitivityAnalysis, { dir, resumed }: { dir: string; resumed: number }): string[] {
   const { bits, layers, calibration, end_to_end, not_measured } = analysis;
   const [title, key] =
@@ -93,15 +103,18 @@ function analysisLines(analysis: SensitivityAnalysis, { dir, resumed }: { dir: s
         : calibration !== null
           ? (['relative output error', 'relative_output_error'] as const)
           : (['weight MSE', 'weight_mse'] as const);
+  const hasTrace = layers.some(({ hessian_trace }) => hessian_trace);
   const columns: Column[] = [
     { title: `${title}`, align: 'left' },
     ...bits.map((bit): Column => ({ title: `${bit} bit`, align: 'right' })),
+    ...(hasTrace ? [{ title: 'tr(H)', align: 'right' } as const] : []),
     { title: 'kurtosis', align: 'right' },
     { title: 'max/median', align: 'right' },
   ];
   const rows = layers.map((layer) => [
     layer.name,
     ...bits.map((bit) => shown(layer.candidates.find(({ num_bits }) => num_bits === bit)?.[key])),
+    ...(hasTrace ? [traceText(layer)] : []),
     shown(layer.activations?.kurtosis),
     shown(layer.activations?.max_over_median),
   ]);
