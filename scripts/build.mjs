@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, wr
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { languageClientParts } from './language-client-parts.mjs';
+import { shortSchema } from './short-schema.mjs';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const inRoot = (...parts) => path.join(root, ...parts);
@@ -36,7 +37,7 @@ function bundleOptions(outDir, sourcemap) {
         'worker/hash-thread': 'worker/src/hash-thread.ts',
         'cli/bitwright': 'client/src/cli/bitwright.ts',
       },
-      plugins: [withoutDescriptions, withoutUris, languageClientParts, asCommonJs(outDir, sourcemap)],
+      plugins: [shortSchemas, withoutUris, languageClientParts, asCommonJs(outDir, sourcemap)],
       // What several of them need is there once, and what they import later is read later.
       splitting: true,
       chunkNames: 'shared/[name]-[hash]',
@@ -68,14 +69,16 @@ function bundleOptions(outDir, sourcemap) {
   ];
 }
 
-/** No editor shows the descriptions of plans, reports, analyses and locks, and nothing asks which draft a schema follows. */
-const withoutDescriptions = {
-  name: 'without-descriptions',
+/** Nothing asks which draft a schema follows. Those of plans, reports, analyses and locks are short (short-schema.mjs), and without descriptions, which no editor shows. */
+const shortSchemas = {
+  name: 'short-schemas',
   setup({ onLoad }) {
     onLoad({ filter: /[\\/]schemas[\\/].*\.schema\.json$/ }, ({ path: file }) => {
-      const dropped = ['$schema', ...(/(plan|report|sensitivity|lock)\.schema\.json$/.test(file) ? ['description', 'title'] : [])];
+      const isShort = /(plan|report|sensitivity|lock)\.schema\.json$/.test(file);
+      const dropped = ['$schema', ...(isShort ? ['description', 'title'] : [])];
       const keep = (key, value) => (dropped.includes(key) && typeof value === 'string' ? undefined : value);
-      return { contents: JSON.stringify(JSON.parse(readFileSync(file, 'utf8'), keep)), loader: 'json' };
+      const schema = JSON.parse(readFileSync(file, 'utf8'), keep);
+      return { contents: JSON.stringify(isShort ? shortSchema(schema) : schema), loader: 'json' };
     });
   },
 };

@@ -8,8 +8,13 @@ import type { QuantizationPlan } from './generated/plan.js';
 import type { RunReport } from './generated/report.js';
 import type { SensitivityAnalysis } from './generated/sensitivity.js';
 import { schemaValidator, type SchemaFinding } from './json-schema.js';
+import { wholeSchema } from './whole-schema.js';
 
-const alone = (schema: { $id: string }): ((value: unknown) => SchemaFinding[]) => schemaValidator({ [schema.$id]: schema }, schema.$id);
+/** Made whole at the first use. */
+const alone = (schema: { $id: string }): ((value: unknown) => SchemaFinding[]) => {
+  let findings: ReturnType<typeof schemaValidator> | undefined;
+  return (value) => (findings ??= schemaValidator({ [schema.$id]: wholeSchema(schema) }, schema.$id))(value);
+};
 const findingsOfLock = /* @__PURE__ */ alone(lockSchema);
 const findingsOfPlan = /* @__PURE__ */ alone(planSchema);
 const findingsOfReport = /* @__PURE__ */ alone(reportSchema);
