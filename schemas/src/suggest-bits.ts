@@ -3,32 +3,43 @@
 import { AllocationError, closedFormBits, ParetoCurve, type Candidate, type CandidateGroup } from './allocate-bits.js';
 import type { CandidateSensitivity, LayerSensitivity, SensitivityAnalysis } from './generated/sensitivity.js';
 import { groupBy } from './group-by.js';
+import { trim } from './number-text.js';
 
-/** Losses that add up over layers to a first approximation. */
-export const lossMetrics = ['mean_kld', 'fisher_loss', 'relative_output_error', 'weight_squared_error'] as const;
+/** Losses that add up over layers to a first approximation; what tells most comes first. */
+export const lossMetrics = ['mean_kld', 'fisher_loss', 'hessian_loss', 'relative_output_error', 'weight_squared_error'] as const;
 export type LossMetric = (typeof lossMetrics)[number];
 
 export const lossTitles: Record<LossMetric, string> = {
   mean_kld: 'sum of the KL divergences of each layer alone, nats',
   fisher_loss:
     'sum of the losses that the Fisher information estimates for each layer alone, nats per token (their order holds, not their size)',
+  hessian_loss:
+    'sum of the losses that the trace of the Hessian predicts for each layer alone, nats per token (their order holds, not their size)',
   relative_output_error: 'sum of the relative output errors of each layer alone',
   weight_squared_error: 'sum of the squared errors of the weights',
 };
 
-/** What tells most of those that every candidate has. */
-export function bestMetric({ layers }: SensitivityAnalysis): LossMetric {
-  const candidates = layers.flatMap((layer) => layer.candidates);
-  if (candidates.every(({ mean_kld }) => mean_kld !== null)) return 'mean_kld';
-  if (candidates.every(({ fisher_loss }) => typeof fisher_loss === 'number')) return 'fisher_loss';
-  return candidates.every(({ relative_output_error }) => relative_output_error !== null) ? 'relative_output_error' : 'weight_squared_error';
+/** Those that every candidate has. */
+export const possibleLosses = ({ layers }: SensitivityAnalysis): LossMetric[] =>
+  lossMetrics.filter((metric) =>
+    layers.every((layer) => layer.candidates.every((candidate) => typeof lossOf(layer, candidate, metric) === 'number')),
+  );
+
+export const bestMetric = (analysis: SensitivityAnalysis): LossMetric => possibleLosses(analysis)[0] ?? 'weight_squared_error';
+
+/** A text: why there is none. */
+function lossOf(layer: LayerSensitivity, candidate: CandidateSensitivity, metric: LossMetric): number | string {
+  const value = metric === 'weight_squared_error' ? candidate.weight_mse * layer.rows * layer.columns : candidate[metric];
+  if (value === null || value === undefined) return `${layer.name} with ${candidate.num_bits} bits has no ${metric}`;
+  // Where the trace is negative the worst candidate would be the best.
+  return metric === 'hessian_loss' && value < 0
+    ? `${layer.name} has a trace of the Hessian of ${traceText(layer)}, by which errors are a gain`
+    : value;
 }
 
-function lossOf(layer: LayerSensitivity, candidate: CandidateSensitivity, metric: LossMetric): number {
-  const value = metric === 'weight_squared_error' ? candidate.weight_mse * layer.rows * layer.columns : candidate[metric];
-  if (value === null || value === undefined) throw new AllocationError(`${layer.name} with ${candidate.num_bits} bits has no ${metric}`);
-  return value;
-}
+/** With its standard error. */
+export const traceText = ({ hessian_trace: trace }: LayerSensitivity): string =>
+  trace ? `${trim(trace.value)} ± ${trace.standard_error === null ? '?' : trim(trace.standard_error)}` : '–';
 
 export interface BitGroup extends CandidateGroup {
   layers: readonly LayerSensitivity[];
@@ -37,7 +48,13 @@ export interface BitGroup extends CandidateGroup {
 }
 
 /** Layers that take one scheme together, with the candidates that all of them have. */
-export function bitGroups({ layers, bits }: SensitivityAnalysis, metric: LossMetric): BitGroup[] {
+export function bitGroups(analysis: SensitivityAnalysis, metric: LossMetric): BitGroup[] {
+  const { layers, bits } = analysis;
+  const lossToAdd = (layer: LayerSensitivity, candidate: CandidateSensitivity): number => {
+    const loss = lossOf(layer, candidate, metric);
+    if (typeof loss === 'number') return loss;
+    throw new AllocationError(`${loss}; losses that every layer has: ${possibleLosses(analysis).join(', ')}`);
+  };
   return [...groupBy(layers, ({ group }) => group)].map(([name, group]) => {
     const shared = bits.filter((bit) => group.every((layer) => layer.candidates.some(({ num_bits }) => num_bits === bit)));
     const candidates = shared.map((bit): Candidate => {
@@ -45,7 +62,7 @@ export function bitGroups({ layers, bits }: SensitivityAnalysis, metric: LossMet
       return {
         scheme: `${bit} bit`,
         bytes: parts.reduce((sum, { candidate }) => sum + candidate.bytes, 0),
-        loss: parts.reduce((sum, { layer, candidate }) => sum + lossOf(layer, candidate, metric), 0),
+        loss: parts.reduce((sum, { layer, candidate }) => sum + lossToAdd(layer, candidate), 0),
       };
     });
     return { name, layers: group, bits: shared, candidates };
@@ -76,7 +93,7 @@ export function suggestBits(analysis: SensitivityAnalysis, budgetBytes: number, 
   const best = curve.best(budgetBytes);
   if (best === null)
     throw new AllocationError(
-      `the smallest schemes take ${perWeight(curve.leastBytes).toFixed(3)} bits per weight (${curve.leastBytes} bytes), more than the budget of ${perWeight(budgetBytes).toFixed(3)} (${Math.floor(budgetBytes)} bytes)`,
+      `the smallest schemes take ${perWeight(curve.leastBytes).toFixed(3)} bits per weight (${curve.leastBytes} bytes), more than the budget of ${perWeight(budgetBytes).toFixed(3)} (${Math.floor(budgetBytes)} bytes); raise the budget, or analyze with smaller bits`,
     );
   const closed = closedForm(groups, perWeight(best.bytes));
   return {

@@ -92,6 +92,32 @@ test('the metric is the one that tells most of those that are there', () => {
   assert.throws(() => suggestBits(analysis(layers), 10), /the smallest schemes take 2\.250 bits per weight/);
 });
 
+test('what the trace of the Hessian predicts is added up where no trace is negative', () => {
+  const probed = (value: number, one: LayerSensitivity): LayerSensitivity => ({
+    ...one,
+    hessian_trace: { value, standard_error: 0.25, probes: 8 },
+    candidates: one.candidates.map((candidate) => ({ ...candidate, hessian_loss: value * 4 ** -candidate.num_bits })),
+  });
+  const [one, other] = [layer('x', 'x', 8, 1, [2, 4], false), layer('y', 'y', 8, 1, [2, 4], false)];
+  const convex = analysis([probed(3, one), probed(0, other)]);
+  assert.equal(bestMetric(convex), 'hessian_loss');
+  // 6 bits for two layers of one size: the one that loses nothing gets the 2.
+  const spent = suggestBits(convex, (3.25 * weightCount(convex.layers)) / 8);
+  assert.deepEqual(
+    spent.groups.map(({ num_bits }) => num_bits),
+    [4, 2],
+  );
+  const concave = analysis([probed(3, one), probed(-0.125, other)]);
+  assert.equal(bestMetric(concave), 'relative_output_error');
+  assert.throws(
+    () => suggestBits(concave, 1e9, 'hessian_loss'),
+    (error: unknown) =>
+      error instanceof AllocationError &&
+      error.message ===
+        'y has a trace of the Hessian of -0.125 ± 0.25, by which errors are a gain; losses that every layer has: relative_output_error, weight_squared_error',
+  );
+});
+
 test('budgets as they are written', () => {
   for (const [text, bytes] of [
     ['4.25bpw', 425],

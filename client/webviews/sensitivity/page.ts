@@ -1,6 +1,6 @@
 // The static parts of the sensitivity page: head, controls, the bar of actions and the places that pictures are drawn into.
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
-import { lossMetrics, type LossMetric } from '../../../schemas/src/suggest-bits.js';
+import { possibleLosses, type LossMetric } from '../../../schemas/src/suggest-bits.js';
 import { draw, type Drawing } from '../plot/element.js';
 import { figuresOf } from './figures.js';
 
@@ -14,17 +14,10 @@ const section = (id: string, title: string, ...parts: Drawing[]): Drawing =>
 
 const fileName = (path: string): string => path.split(/[\\/]/).at(-1) ?? path;
 
-/** Losses that every layer has for some number of bits. */
-const possibleLosses = ({ layers }: SensitivityAnalysis): LossMetric[] =>
-  lossMetrics.filter(
-    (metric) =>
-      metric === 'weight_squared_error' ||
-      layers.every(({ candidates }) => candidates.every((candidate) => typeof candidate[metric] === 'number')),
-  );
-
 const lossNames: Record<LossMetric, string> = {
   mean_kld: 'KL divergence',
   fisher_loss: 'predicted loss (Fisher)',
+  hessian_loss: 'predicted loss (Hessian)',
   relative_output_error: 'relative output error',
   weight_squared_error: 'squared error of the weights',
 };

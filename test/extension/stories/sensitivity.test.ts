@@ -126,3 +126,36 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
   await page.mouse.move(0, 0);
   await window.takePicture('comparison');
 });
+
+const fewRows = `model: models/stories-and-sums-1m
+calibration:
+  dataset: data/calibration.jsonl
+  num_calibration_samples: 8
+output:
+  dir: out/hessian
+quant_stage:
+  quant_modifiers:
+    GPTQModifier:
+      scheme: W4A16
+      targets: ['re:.*mlp.down_proj$']
+`;
+
+test('the trace of the Hessian is chosen with its cost, and shown with what it predicts', async () => {
+  await using window = await openVscodeWindow({ files: { 'hessian.quant.yaml': fewRows } });
+  const { page } = window;
+  await window.open('hessian.quant.yaml');
+  await window.run('Bitwright: Analyze Layer Sensitivity');
+  const measure = page.locator('.quick-input-widget .monaco-list-row', { hasText: 'Trace of the Hessian' });
+  // Eight probes of two passes, each as long as four forwards.
+  await measure.filter({ hasText: 'from 8 probes' }).filter({ hasText: 'Time: about 64 passes of 8 rows.' }).waitFor();
+  await measure.click();
+  await page.keyboard.press('Enter');
+  await page.locator('.tab.active', { hasText: 'Sensitivity: hessian' }).waitFor();
+  const heat = window.webview();
+  await heat.locator('#summary', { hasText: '4 layers. Worst by predicted loss change (Hessian) with 4 bits' }).waitFor();
+  await heat.locator('#definition', { hasText: 'source: Ω of HAWQ-V2' }).waitFor();
+  assert.equal(await heat.locator('#loss').inputValue(), 'hessian_loss');
+  await heat.locator('#figure').selectOption('hessian_trace');
+  await heat.locator('#summary', { hasText: 'Worst by trace of the Hessian' }).waitFor();
+  await window.takePicture('sensitivity-hessian');
+});

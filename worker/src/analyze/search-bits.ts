@@ -56,10 +56,10 @@ async function search(input: SearchInput, governor: MemoryGovernor): Promise<Bit
     );
   const journal = await findJournal(input, dir, text);
   const analysis = await readAnalysis(dir);
-  const groups = bitGroups(analysis, input.metric ?? bestMetric(analysis));
+  const groups = solved(dir, () => bitGroups(analysis, input.metric ?? bestMetric(analysis)));
   const kept = await keptOf(dir, journal, groups);
   await verifyModelFiles(assembledModel(plan, dir, [...kept.values()]));
-  const curve = curveOf(dir, groups);
+  const curve = solved(dir, () => new ParetoCurve(groups));
   // An analysis holds the rows of its calibration beside these; here all of the budget is theirs.
   const budget = activationBudget(device, 1, plan.model, plan.layers, availableMemory(plan), usualBatch);
   using opened = { current: null as EndToEnd | null, [Symbol.dispose]: () => opened.current?.[Symbol.dispose]() };
@@ -127,9 +127,9 @@ async function keptOf(dir: string, journal: AnalysisJournal, groups: readonly Bi
   return kept;
 }
 
-function curveOf(dir: string, groups: readonly BitGroup[]): ParetoCurve {
+function solved<T>(dir: string, solve: () => T): T {
   try {
-    return new ParetoCurve(groups);
+    return solve();
   } catch (error) {
     if (error instanceof AllocationError) throw runFailure.analysisMissing(dir, `there is no choice in it: ${error.message}`);
     throw error;

@@ -1,7 +1,8 @@
 // `bitwright analyze RECIPE`: what quantizing each layer alone costs, for every number of bits.
 import path from 'node:path';
-import type { LayerSensitivity, SensitivityAnalysis } from '../../../../schemas/src/generated/sensitivity.js';
+import type { SensitivityAnalysis } from '../../../../schemas/src/generated/sensitivity.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
+import { traceText } from '../../../../schemas/src/suggest-bits.js';
 import { deviceOption, exitCode, outOption, recipeOptions, UsageError, type Command, type Invocation } from '../command.js';
 import { counted, table, type Column } from '../format-text.js';
 import { onInterrupt } from '../interrupt.js';
@@ -90,9 +91,6 @@ function bitsOf(invocation: Invocation): number[] {
 const shown = (value: number | null | undefined): string =>
   value === null || value === undefined ? '–' : value === 0 ? '0' : Math.abs(value) < 1e-3 ? value.toExponential(1) : value.toPrecision(3);
 
-const traceText = ({ hessian_trace: trace }: LayerSensitivity): string =>
-  trace ? `${shown(trace.value)} ± ${shown(trace.standard_error)}` : '–';
-
 function analysisLines(analysis: SensitivityAnalysis, { dir, resumed }: { dir: string; resumed: number }): string[] {
   const { bits, layers, calibration, end_to_end, not_measured } = analysis;
   const [title, key] =
@@ -100,9 +98,11 @@ function analysisLines(analysis: SensitivityAnalysis, { dir, resumed }: { dir: s
       ? (['KL divergence, nats', 'mean_kld'] as const)
       : layers.some(({ fisher_trace }) => typeof fisher_trace === 'number')
         ? (['predicted loss, nats per token', 'fisher_loss'] as const)
-        : calibration !== null
-          ? (['relative output error', 'relative_output_error'] as const)
-          : (['weight MSE', 'weight_mse'] as const);
+        : layers.some(({ hessian_trace }) => hessian_trace)
+          ? (['predicted loss, nats per token', 'hessian_loss'] as const)
+          : calibration !== null
+            ? (['relative output error', 'relative_output_error'] as const)
+            : (['weight MSE', 'weight_mse'] as const);
   const hasTrace = layers.some(({ hessian_trace }) => hessian_trace);
   const columns: Column[] = [
     { title: `${title}`, align: 'left' },

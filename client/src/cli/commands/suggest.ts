@@ -140,8 +140,7 @@ function solved(solve: () => Suggestion): Suggestion {
   try {
     return solve();
   } catch (error) {
-    if (error instanceof AllocationError)
-      throw new HostError(`There is no such choice: ${error.message}. Raise --budget, or analyze with smaller --bits.`);
+    if (error instanceof AllocationError) throw new HostError(`There is no such choice: ${error.message}.`);
     throw error;
   }
 }
