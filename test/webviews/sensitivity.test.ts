@@ -111,6 +111,25 @@ test('what gradients predict comes before the errors of layers, in words, table 
   assert.deepEqual([value(rows.length - 1, 'fisher_loss'), value(rows.length - 1, 'fisher_trace')], ['', '']);
 });
 
+test('the trace of the Hessian is shown with its standard error, also where it is negative', () => {
+  const [first, ...others] = analysis.layers;
+  assert.ok(first);
+  const metric = { key: 'hessian_trace', name: 'Trace of the Hessian', definition: '', unit: '', source: '' };
+  const probed = { ...first, hessian_trace: { value: -0.5, standard_error: 0.25, probes: 8 } };
+  const once = others.map((layer) => ({ ...layer, hessian_trace: { value: -2, standard_error: null, probes: 1 } }));
+  const measured = { ...analysis, metrics: [...analysis.metrics, metric], layers: [probed, ...once] };
+  const view = viewOf({ figure: 'hessian_trace' }, measured);
+  assert.match(summaryText(view), /^14 layers\. Worst by trace of the Hessian: .*q_proj, -0\.5 ± 0\.25\.$/);
+  const table = toMarkup(drawLayerTable(measured, view, null, new Set()));
+  assert.match(table, />-0\.5 ± 0\.25</);
+  assert.match(table, />-2 ± \?</);
+  const [heads = '', row = '', next = ''] = analysisCsv(measured, null).trimEnd().split('\n');
+  assert.deepEqual(
+    [heads, row, next].map((line) => line.split(',').at(-1)),
+    ['hessian_trace_standard_error', '0.25', '0.25'],
+  );
+});
+
 test('stronger is worse, by one scale for all, for each row or for each column', () => {
   const shareOf = (view: HeatView, name: string): number => view.cells.find(({ layer }) => layer.name === name)?.share ?? NaN;
   for (const figure of ['relative_output_error', 'weight_sqnr_db', 'weight_cosine']) {

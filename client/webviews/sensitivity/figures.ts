@@ -1,5 +1,6 @@
 // The figures of an analysis that the heatmap can show: what each layer has, for a number of bits or for none, and how it is written. Definitions come from the analysis itself.
 import type { CandidateSensitivity, LayerSensitivity, SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
+import { traceText } from '../../../schemas/src/suggest-bits.js';
 import { trim } from '../report/metrics.js';
 
 export interface Figure {
@@ -71,6 +72,10 @@ export const valueText = (figure: Figure, value: number): string =>
     : figure.key === 'weight_cosine'
       ? String(Number(value.toPrecision(5)))
       : trim(value);
+
+/** With its standard error, where it has one. */
+export const layerValueText = (figure: Figure, layer: LayerSensitivity, value: number): string =>
+  figure.key === 'hessian_trace' ? traceText(layer) : valueText(figure, value);
 
 /** For the inside of a cell. */
 export function shortText(figure: Figure, value: number): string {

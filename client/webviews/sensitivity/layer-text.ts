@@ -4,7 +4,7 @@ import type { LayerSensitivity, SensitivityAnalysis } from '../../../schemas/src
 import type { LayerRulesResult } from '../../../schemas/src/protocol/client-server.js';
 import { csvText } from '../csv.js';
 import { draw, type Drawing } from '../plot/element.js';
-import { candidateKeys, candidateOf, layerFigures, nameWithin, valueText } from './figures.js';
+import { candidateKeys, candidateOf, layerFigures, layerValueText, nameWithin } from './figures.js';
 import type { HeatCell, HeatView } from './view.js';
 
 const forceText = (name: string, rules: LayerRulesResult | null): string => {
@@ -24,7 +24,7 @@ export function cellText({ layer, bits, value }: HeatCell, view: HeatView): stri
   const rank = view.ranks.get(bits)?.get(layer.name);
   const what = `${figure.name}${figure.ofBits ? ` with ${bits} bits` : ''}`;
   if (value === null) return `${what}: not measured`;
-  return `${what}: ${valueText(figure, value)}${rank === undefined ? '' : `, number ${rank} of ${view.total} from the worst`}`;
+  return `${what}: ${layerValueText(figure, layer, value)}${rank === undefined ? '' : `, number ${rank} of ${view.total} from the worst`}`;
 }
 
 export function cellLabel(cell: HeatCell, view: HeatView, rules: LayerRulesResult | null): string {
@@ -84,7 +84,7 @@ export function drawLayerTable(
       ),
       ...bits.map((bit) => {
         const value = figure.valueOf(layer, bit);
-        return draw('td', { class: 'numeric' }, value === null ? '–' : valueText(figure, value));
+        return draw('td', { class: 'numeric' }, value === null ? '–' : layerValueText(figure, layer, value));
       }),
     ),
   );
@@ -104,7 +104,7 @@ export function drawLayerTable(
 /** Every layer and number of bits with everything that was measured. */
 export function analysisCsv(analysis: SensitivityAnalysis, rules: LayerRulesResult | null): string {
   const facts = ['layer', 'block', 'role', 'rows', 'columns', 'group', 'now', 'num_bits', 'scheme', 'bytes'];
-  const heads = [...facts, ...candidateKeys, ...Object.keys(layerFigures)];
+  const heads = [...facts, ...candidateKeys, ...Object.keys(layerFigures), 'hessian_trace_standard_error'];
   const rows = analysis.layers.flatMap((layer: LayerSensitivity) =>
     layer.candidates.map((candidate) => [
       layer.name,
@@ -119,6 +119,7 @@ export function analysisCsv(analysis: SensitivityAnalysis, rules: LayerRulesResu
       candidate.bytes,
       ...candidateKeys.map((key) => candidate[key] ?? null),
       ...Object.values(layerFigures).map((valueOf) => valueOf(layer)),
+      layer.hessian_trace?.standard_error ?? null,
     ]),
   );
   return csvText(heads, rows);
@@ -133,7 +134,7 @@ export function summaryText(view: HeatView): string {
   const [worst] = [...ranked].sort((a, b) => rank(a) - rank(b));
   const shown = view.layers.length === view.total ? `${view.total} layers` : `${view.layers.length} of ${view.total} layers`;
   if (worst === undefined || worst.value === null) return `${shown}; ${figure.name} was not measured.`;
-  return `${shown}. Worst by ${nameWithin(figure)}${figure.ofBits ? ` with ${worst.bits} bits` : ''}: ${worst.layer.name}, ${valueText(figure, worst.value)}.`;
+  return `${shown}. Worst by ${nameWithin(figure)}${figure.ofBits ? ` with ${worst.bits} bits` : ''}: ${worst.layer.name}, ${layerValueText(figure, worst.layer, worst.value)}.`;
 }
 
 /** A scheme without its bits, and without the word that one of the two writers leaves out. */

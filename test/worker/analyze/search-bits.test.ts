@@ -107,6 +107,10 @@ test('what cannot be searched is refused with what to run', { skip: skipWithoutS
     // What is gone is quantized again.
     await analyzed(dir);
     await search(plan, 1);
+    await assert.rejects(
+      search(plan, 1, { metric: 'hessian_loss' }),
+      failureCode('analysis-missing', /bits has no hessian_loss; losses that every layer has: weight_squared_error/),
+    );
     await assert.rejects(search({ ...plan, evaluate: null }, 1), failureCode('analysis-impossible', /the recipe has neither/));
   }),
 );
