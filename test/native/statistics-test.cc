@@ -198,6 +198,8 @@ const Case histogram_cases("histogram counts every finite value once; summary na
   // 101 runs begin at 0 … 99 (the last has 3 values); the values 0 and 1 at 70000 and 70001 are not finite numbers below 100.
   expect(counts.at(8) == 100 * 100 + 3 - 2, "below: " + std::to_string(counts.at(8)));
   expect(counts.at(9) == 100 * 99 + 1, "above: " + std::to_string(counts.at(9)));
+  for (const auto& [min, max] : {std::pair{0.0, 0.0}, {1.0, 0.0}, {0.0, 1e-310}, {-1e308, 1e308}, {0.0, static_cast<double>(INFINITY)}, {static_cast<double>(NAN), 1.0}})
+    expect_refused("histogram", {x}, options({{"min", min}, {"max", max}, {"n_bins", 8.0}}), "neither empty, nor infinite, nor too narrow");
   const Array all = run_everywhere("summary", {x}, {})[0];
   expect(all.at(0) == 100003 && all.at(1) == 1 && all.at(2) == 1 && all.at(3) == 0 && all.at(4) == 999 && all.at(8) == 70000, "summary");
 });

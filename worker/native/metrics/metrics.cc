@@ -140,7 +140,10 @@ Operation histogram_operation() {
           [](const Specs& in, const Options& options, Specs& out) {
             const int64_t n_bins = options.integer("n_bins");
             if (in.size() != 1 || !is_float(in[0].dtype)) return mismatch("a float tensor", in);
-            if (n_bins < 1 || n_bins > 1 << 20 || !(options.number("max") > options.number("min"))) return Status::error("a histogram needs bins and a range that is not empty");
+            const double width = options.number("max") - options.number("min"), per_unit = static_cast<double>(n_bins) / width;
+            // A width that its bins cannot divide would put the lower end at NaN bins.
+            if (n_bins < 1 || n_bins > 1 << 20 || !(width > 0) || !std::isfinite(width) || !std::isfinite(per_unit))
+              return Status::error("a histogram needs bins, and a range that is neither empty, nor infinite, nor too narrow for so many bins in double");
             out = {{DType::I64, {n_bins + 2}}};
             return Status::fine();
           },
