@@ -108,7 +108,7 @@ test('a language server that is told to end takes its process with it', { skip: 
 
 async function gone(pid: number): Promise<void> {
   for (let looks = 0; existsSync(`/proc/${pid}`); looks += 1) {
-    assert.ok(looks < 200, `process ${pid} is still there after its parent has ended`);
+    assert.ok(looks < 600, `process ${pid} is still there after its parent has ended`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

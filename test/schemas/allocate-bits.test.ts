@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AllocationError, closedFormBits, ParetoCurve, type Candidate, type CandidateGroup } from '../../schemas/src/allocate-bits.js';
+import { cpuMilliseconds } from '../support/cpu-time.js';
 
 /** The same numbers each time. */
 function randomNumbers(seed: number): () => number {
@@ -82,11 +83,11 @@ test('a model of 28 blocks is solved at once', () => {
       })),
     })),
   ).flat();
-  const began = performance.now();
+  const began = cpuMilliseconds();
   const curve = new ParetoCurve(groups);
   const weights = 28 * shapes.reduce((sum, n) => sum + n, 0);
   const best = curve.best((weights * 4.25) / 8);
-  const seconds = (performance.now() - began) / 1000;
+  const seconds = (cpuMilliseconds() - began) / 1000;
   assert.ok(best !== null && best.bytes <= (weights * 4.25) / 8);
   assert.ok(seconds < 20, `${seconds} s, ${curve.length} points`);
 });

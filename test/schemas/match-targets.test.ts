@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compileTarget, targetRank, type ModuleClass } from '../../schemas/src/model/match-targets.js';
+import { cpuMilliseconds } from '../support/cpu-time.js';
 
 const names = [
   'lm_head',
@@ -143,7 +144,7 @@ test('names and classes', () => {
 
 test('a pattern that would take forever ends after a tenth of a second, and is an error from then on', () => {
   const name = 'model.layers.0.self_attn.q_proj_aaaaaaaaaaaaaaaaaaaaaa';
-  const began = performance.now();
+  const began = cpuMilliseconds();
   for (const entry of ['re:(.*)*x', 're:(a|[a-z_.0-9])+!(?:.*)*', 're:(?:(?:.+)+)+x']) {
     const first = compileTarget(entry);
     assert.ok('matcher' in first, entry);
@@ -154,7 +155,7 @@ test('a pattern that would take forever ends after a tenth of a second, and is a
     assert.equal(answer, false);
   }
   assert.ok('error' in compileTarget('re:(.*)*x'));
-  assert.ok(performance.now() - began < 3000);
+  assert.ok(cpuMilliseconds() - began < 3000);
 });
 
 test('nested repeats that are quick stay usable', () => {
@@ -194,9 +195,9 @@ test('a pattern that lists names says which, and matches those alone', () => {
     `re:${'(0|1|2|3|4|5|6|7|8|9)'.repeat(3)}$`,
   ])
     assert.equal(namesOf(entry), null, entry);
-  const began = performance.now();
+  const began = cpuMilliseconds();
   assert.equal(namesOf(`re:${'a'.repeat(5000)}!`), null);
-  assert.ok(performance.now() - began < 1000);
+  assert.ok(cpuMilliseconds() - began < 1000);
   const compiled = compileTarget('re:a(b|)c$');
   assert.ok('matcher' in compiled);
   assert.deepEqual(

@@ -194,7 +194,7 @@ test('a host that is killed takes the worker along', async () => {
       return false;
     }
   };
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 30_000;
   while (isAlive() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
   assert.ok(!isAlive(), 'the worker is gone');
 });
