@@ -163,6 +163,23 @@ test('nested repeats that are quick stay usable', () => {
   assert.ok('matcher' in compiled && compiled.matcher({ name: 'model.layers.0.self_attn.q_proj', class: 'Linear' }));
 });
 
+test('a process that was held up does not make a pattern slow: the tenth of a second is one of its own work', () => {
+  const compiled = compileTarget('re:held(\\.\\w+)+\\.up_proj$');
+  assert.ok('matcher' in compiled);
+  const { test: matches } = RegExp.prototype;
+  let stops = 2;
+  RegExp.prototype.test = function (this: RegExp, text: string): boolean {
+    if (stops-- > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);
+    return matches.call(this, text);
+  };
+  try {
+    assert.ok(compiled.matcher({ name: 'held.layers.0.mlp.up_proj', class: 'Linear' }));
+  } finally {
+    RegExp.prototype.test = matches;
+  }
+  assert.ok('matcher' in compileTarget('re:held(\\.\\w+)+\\.up_proj$'));
+});
+
 test('entries of any length are answered', () => {
   for (const entry of [`re:${'x'.repeat(200_000)}`, 'x'.repeat(200_000), `re:${'('.repeat(5000)}${')'.repeat(5000)}`]) compileTarget(entry);
   assert.equal(verdict(`re:${'x'.repeat(200_000)}`), null);

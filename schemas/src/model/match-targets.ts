@@ -116,16 +116,20 @@ function testWatched(expression: RegExp, name: string, entry: string): boolean {
   const tooSlow = compiled.get(entry);
   if (tooSlow !== undefined && 'error' in tooSlow) return false;
   Object.assign(watched, { expression, name });
-  try {
-    return watch.runInContext(watched, { timeout: LONGEST_MILLISECONDS }) === true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
-    n_tooSlow += 1;
-    compiled.set(entry, {
-      error: `it takes more than ${LONGEST_MILLISECONDS} ms to see that it does not fit ${name}, because it repeats what is repeated already`,
-    });
-    return false;
-  }
+  const { user: before } = process.cpuUsage();
+  do {
+    try {
+      return watch.runInContext(watched, { timeout: LONGEST_MILLISECONDS }) === true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
+    }
+    // Node's limit is of the clock, which goes on while a machine sleeps or works for others: another try, unless half of the time was work.
+  } while (process.cpuUsage().user - before < (1000 * LONGEST_MILLISECONDS) / 2);
+  n_tooSlow += 1;
+  compiled.set(entry, {
+    error: `it takes more than ${LONGEST_MILLISECONDS} ms to see that it does not fit ${name}, because it repeats what is repeated already`,
+  });
+  return false;
 }
 
 /** An entry that names a class, of which there can be many modules; any other entry without re: names one at most. */
