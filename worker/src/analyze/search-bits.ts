@@ -21,7 +21,7 @@ import { activationBudget } from '../memory/activation-budget.js';
 import { MemoryGovernor } from '../memory/memory-governor.js';
 import { usualBatch } from '../calibration/token-batches.js';
 import type { Device } from '../tensor/tensor.js';
-import { analysisDir, analysisWork } from './analyze.js';
+import { analysisDir, analysisWork } from './analysis-input.js';
 import { AnalysisJournal, type MeasuredMix } from './analysis-journal.js';
 import { EndToEnd } from './end-to-end.js';
 import { assembledModel, isThere, type KeptWeight } from './kept-weights.js';

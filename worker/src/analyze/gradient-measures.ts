@@ -1,0 +1,85 @@
+// What an analysis learns from gradients before it looks at layers: the Fisher information and the trace of the Hessian, as far as they are asked for and
+// not known from before.
+import path from 'node:path';
+import { fisherCost } from '../../../schemas/src/analysis-measures.js';
+import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { ActivationBudget } from '../calibration/activation-cache.js';
+import type { TokenBatches } from '../calibration/token-batches.js';
+import { checkDisk } from '../jobs/memory-estimate.js';
+import type { MemoryGovernor } from '../memory/memory-governor.js';
+import type { DecoderModel } from '../models/model.js';
+import { analysisDir, type AnalysisInput } from './analysis-input.js';
+import type { AnalysisJournal } from './analysis-journal.js';
+import { Fisher } from './fisher.js';
+import type { GradientPassInput } from './gradient-pass.js';
+import { HessianProbes } from './hessian-trace.js';
+import type { MissingCandidates } from './missing-candidates.js';
+
+type Given = Pick<GradientPassInput, 'tokens' | 'decoder' | 'dir' | 'budget'>;
+
+export class GradientMeasures {
+  /** null: not asked for, known from before, or without rows. */
+  fisher: Fisher | null = null;
+  /** Why the trace of the Hessian cannot be had, where it was asked for. */
+  noHessian: string | null = null;
+
+  constructor(
+    private readonly input: AnalysisInput,
+    private readonly layers: readonly LayerPlan[],
+    private readonly journal: AnalysisJournal,
+    private readonly missing: MissingCandidates,
+  ) {}
+
+  get hasFisher(): boolean {
+    return this.fisher !== null && this.fisher.reason === null;
+  }
+
+  /** `dir`: of what stands as long as the analysis works. */
+  async measure(
+    dir: string,
+    tokens: TokenBatches,
+    decoder: DecoderModel,
+    budget: ActivationBudget,
+    governor: MemoryGovernor,
+  ): Promise<void> {
+    const given = (name: string): Given => ({ tokens, decoder, dir: path.join(dir, name), budget });
+    if (this.missing.mayHaveFisher && (await this.missing.someOf(this.layers, false)).length > 0)
+      await governor.survive({ stage: 'the Fisher information', isRecorded: true }, () => this.measureFisher(given('fisher')));
+    await governor.survive({ stage: 'the trace of the Hessian', isRecorded: true }, () => this.measureHessian(given('hessian')));
+  }
+
+  private async measureFisher(given: Given): Promise<void> {
+    const { gradient_bytes } = fisherCost(this.input.plan, given.tokens.nTokens);
+    const pass = await this.gradientPass('the Fisher information', gradient_bytes, given);
+    this.fisher = await Fisher.measure(pass);
+    this.missing.mayHaveFisher = this.hasFisher;
+  }
+
+  /** A probe that is finished is never measured again. */
+  private async measureHessian(given: Given): Promise<void> {
+    const { hessianProbes = 0 } = this.input;
+    const missing = Array.from({ length: hessianProbes }, (_, probe) => probe).filter((probe) => !this.journal.probes.has(probe));
+    if (missing.length === 0) return;
+    const pass = await this.gradientPass('the trace of the Hessian', 0, given);
+    let told = '';
+    const hessian = new HessianProbes({ ...pass, onBatch: (message) => pass.onBatch(`${told}${message}`) });
+    for (const probe of missing) {
+      told = `probe ${probe + 1} of ${hessianProbes}, `;
+      const products = await hessian.measure(probe);
+      if (typeof products === 'string') return void (this.noHessian = products);
+      await this.journal.addProbe(probe, products);
+    }
+  }
+
+  private async gradientPass(measure: string, fileBytes: number, given: Given): Promise<GradientPassInput> {
+    const { plan, device, watch } = this.input;
+    const { hidden_bytes } = fisherCost(plan, given.tokens.nTokens);
+    const onDisk = fileBytes + Math.max(0, hidden_bytes - given.budget.device - given.budget.host);
+    await checkDisk(onDisk, analysisDir(plan), `analysis with ${measure}`);
+    const onBatch = (message: string): void => {
+      watch.throwIfCancelled();
+      watch.onProgress(0, message);
+    };
+    return { model: plan.model, layers: this.layers, device, onBatch, ...given };
+  }
+}
