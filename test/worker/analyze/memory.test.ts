@@ -28,18 +28,19 @@ async function analyzed(
   plan: QuantizationPlan,
   kind: 'cpu' | 'cuda',
   bytes: number,
-  wish: { endToEnd?: boolean; fisher?: boolean } = {},
+  wish: { endToEnd?: boolean; fisher?: boolean; hessianProbes?: number } = {},
 ): Promise<Analyzed> {
   return withDevice(
     async (device) => {
       device.native.resetPeakMemory();
       const watch = { onProgress: () => undefined, throwIfCancelled: () => undefined };
-      const { endToEnd = false, fisher = false } = wish;
+      const { endToEnd = false, fisher = false, hessianProbes = 0 } = wish;
       const { dir, problems } = await analyze({
         plan: limited(plan, bytes),
         bits: [4],
         endToEnd,
         fisher,
+        hessianProbes,
         keepWeights: false,
         device,
         kind,
@@ -86,6 +87,12 @@ function assertAlike(actual: readonly LayerSensitivity[], expected: readonly Lay
   }
 }
 
+const tracesOf = ({ layers }: Analyzed, key: 'fisher_trace' | 'hessian_trace'): unknown[] => {
+  const traces = layers.map((layer) => layer[key]);
+  assert.ok(traces.every((trace) => trace !== null && trace !== undefined));
+  return traces;
+};
+
 const gaveUp = ({ told }: Analyzed, step: RegExp): void =>
   assert.ok(
     told.some((message) => step.test(message)),
@@ -129,3 +136,39 @@ test('gradients are taken in smaller batches, whose sequences stay whole', () =>
     const plenty = await planIn(dir, 1, 1000);
     await assert.rejects(analyzed(plenty, 'cpu', 400_000, { fisher: true }), failureCode('memory-too-small'));
   }));
+
+/** A thousandth of what the probes leave open: a central difference of gradients shows their last bits. */
+const nearTrace = (actual: LayerSensitivity, expected: LayerSensitivity): void => {
+  const [found, wanted] = [actual.hessian_trace, expected.hessian_trace];
+  assert.ok(found && wanted);
+  const bound = 1e-3 * (wanted.standard_error ?? NaN);
+  assert.ok(Math.abs(found.value - wanted.value) <= bound, `${actual.name}: ${found.value}, not ${wanted.value}`);
+};
+
+for (const [measure, wish, key] of [
+  ['the Fisher information', { fisher: true }, 'fisher_trace'],
+  ['the trace of the Hessian', { hessianProbes: 2 }, 'hessian_trace'],
+] as const)
+  test(`${measure}: hidden states between blocks go to files and it has the same bytes; then batches are halved, which is told`, () =>
+    inTemporaryFolder(async (dir) => {
+      const plan = await planIn(dir, 60, 60);
+      const free = await analyzed(plan, 'cpu', Infinity, wish);
+      const ranOut = `^Memory ran out in ${measure}: \\w+ wanted .*`;
+      const batches = new RegExp(`${ranOut} The rows now pass in \\d+ batches of \\d+ tokens at most; .* can change the last bits`);
+      for (const [share, isHalved] of [
+        [0.85, false],
+        [0.5, true],
+      ] as const) {
+        const short = await analyzed(plan, 'cpu', Math.floor(share * free.peak), wish);
+        gaveUp(short, new RegExp(`${ranOut} Hidden states between blocks now go to files\\.`));
+        assert.equal(
+          short.told.some((message) => batches.test(message)),
+          isHalved,
+          short.told.join('\n'),
+        );
+        assert.ok(short.peak <= share * free.peak, `${short.peak} bytes at most, ${free.peak} with room`);
+        if (!isHalved) assert.deepEqual(tracesOf(short, key), tracesOf(free, key));
+        else if (key === 'hessian_trace') short.layers.forEach((layer, at) => nearTrace(layer, free.layers[at]!));
+        else assertAlike(short.layers, free.layers);
+      }
+    }));

@@ -214,6 +214,23 @@ test('on a CUDA device weights that were loaded ahead go first, then hidden stat
     }),
   ));
 
+test('hidden states that every attempt lays out anew get no more of the device, then none of the host, before batches are halved', () =>
+  onCuda((device) =>
+    withRows(device, { device: 0, host: 0 }, async ({ governor, rows, told }) => {
+      const ownBudget = { device: 1e6, host: 1e6 };
+      const work = { stage: 'the Fisher information', isRecorded: true, ownBudget };
+      await governor.survive(work, failing([outOfMemory(), withoutHost(), outOfMemory()]));
+      assert.deepEqual(ownBudget, { device: 0, host: 0 });
+      assert.match(
+        told[0]?.message ?? '',
+        / Hidden states between blocks now go to pinned memory of the host, and what has no room there to files\. /,
+      );
+      assert.match(told[1]?.message ?? '', / No more hidden states go to pinned memory of the host; they go to files\. /);
+      assert.equal(told.length, 3);
+      assert.equal(rows.batches.length, 4);
+    }),
+  ));
+
 test('what was not committed is as if it had not been', () =>
   onCuda((device) =>
     withRows(device, { device: 160, host: 160 }, async ({ cache, rows }) => {

@@ -3,8 +3,8 @@
 import path from 'node:path';
 import { fisherCost } from '../../../schemas/src/analysis-measures.js';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
-import type { ActivationBudget } from '../calibration/activation-cache.js';
-import type { TokenBatches } from '../calibration/token-batches.js';
+import { ActivationCache, type ActivationBudget } from '../calibration/activation-cache.js';
+import { batchDocuments, documentsOf, type TokenBatches } from '../calibration/token-batches.js';
 import { checkDisk } from '../jobs/memory-estimate.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
 import type { DecoderModel } from '../models/model.js';
@@ -14,6 +14,12 @@ import { Fisher } from './fisher.js';
 import type { GradientPassInput } from './gradient-pass.js';
 import { HessianProbes } from './hessian-trace.js';
 import type { MissingCandidates } from './missing-candidates.js';
+
+/**
+ * Tokens of a batch, about: what a tape writes down takes about three times what a pass takes that forgets. It is the same whatever memory there is, as
+ * rows of other batches come out of a product with other last bits, which the differences of the Hessian show.
+ */
+const recordedBatch = 1024;
 
 type Given = Pick<GradientPassInput, 'tokens' | 'decoder' | 'dir' | 'budget'>;
 
@@ -39,13 +45,28 @@ export class GradientMeasures {
     dir: string,
     tokens: TokenBatches,
     decoder: DecoderModel,
-    budget: ActivationBudget,
+    { device, host }: ActivationBudget,
     governor: MemoryGovernor,
   ): Promise<void> {
-    const given = (name: string): Given => ({ tokens, decoder, dir: path.join(dir, name), budget });
+    const { device: on } = this.input;
+    using own = batchDocuments(documentsOf(tokens), [on], { batchTokens: recordedBatch });
+    // What stands between blocks is the pass's own; of these rows the governor has the batches.
+    using cache = new ActivationCache(on, dir, { device: 0, host: 0 });
+    const part = { model: decoder, device: on, cache, original: null, batches: own.batches, onBatch: () => undefined };
+    using _ = governor.hold({ tokens: own, rows: { parts: [part] } });
+    const budget = { device, host };
+    const given = (name: string): Given => ({ tokens: own, decoder, dir: path.join(dir, name), budget });
+    const survive = (stage: string, attempt: () => Promise<void>): Promise<void> =>
+      governor.survive({ stage, tokens: own, isRecorded: true, ownBudget: budget }, attempt);
     if (this.missing.mayHaveFisher && (await this.missing.someOf(this.layers, false)).length > 0)
-      await governor.survive({ stage: 'the Fisher information', isRecorded: true }, () => this.measureFisher(given('fisher')));
-    await governor.survive({ stage: 'the trace of the Hessian', isRecorded: true }, () => this.measureHessian(given('hessian')));
+      await survive('the Fisher information', () => this.measureFisher(given('fisher')));
+    if (this.missingProbes.length > 0) await survive('the trace of the Hessian', () => this.measureHessian(given('hessian')));
+  }
+
+  /** A probe that is finished is never measured again. */
+  private get missingProbes(): number[] {
+    const { hessianProbes = 0 } = this.input;
+    return Array.from({ length: hessianProbes }, (_, probe) => probe).filter((probe) => !this.journal.probes.has(probe));
   }
 
   private async measureFisher(given: Given): Promise<void> {
@@ -55,16 +76,12 @@ export class GradientMeasures {
     this.missing.mayHaveFisher = this.hasFisher;
   }
 
-  /** A probe that is finished is never measured again. */
   private async measureHessian(given: Given): Promise<void> {
-    const { hessianProbes = 0 } = this.input;
-    const missing = Array.from({ length: hessianProbes }, (_, probe) => probe).filter((probe) => !this.journal.probes.has(probe));
-    if (missing.length === 0) return;
     const pass = await this.gradientPass('the trace of the Hessian', 0, given);
     let told = '';
     const hessian = new HessianProbes({ ...pass, onBatch: (message) => pass.onBatch(`${told}${message}`) });
-    for (const probe of missing) {
-      told = `probe ${probe + 1} of ${hessianProbes}, `;
+    for (const probe of this.missingProbes) {
+      told = `probe ${probe + 1} of ${this.input.hessianProbes}, `;
       const products = await hessian.measure(probe);
       if (typeof products === 'string') return void (this.noHessian = products);
       await this.journal.addProbe(probe, products);

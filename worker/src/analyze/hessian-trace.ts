@@ -19,7 +19,7 @@ import { runFailure } from '../../../schemas/src/run-failure.js';
 import { linear } from '../tensor/operations/forward.js';
 import { compare, summary } from '../tensor/operations/metrics.js';
 import { weightedAccumulate } from '../tensor/operations/observers.js';
-import { cast } from '../tensor/operations/storage.js';
+import { cast, narrow } from '../tensor/operations/storage.js';
 import type { Device, Tensor } from '../tensor/tensor.js';
 import { countPredicted, passBackwards, type GradientPassInput, type LayerGradient } from './gradient-pass.js';
 
@@ -81,9 +81,14 @@ export class HessianProbes {
 function inner(v: Tensor, tell: (product: number) => void): LayerGradient {
   const parts: Tensor[] = [];
   return {
-    see(x, dy) {
+    // Document by document, so that the sum does not depend on how they are put together in batches.
+    see(x, dy, documents) {
       using y = linear(x, v, null);
-      parts.push(compare(dy, y));
+      for (const [begin, length] of documents) {
+        using gradient = narrow(dy, begin, length);
+        using along = narrow(y, begin, length);
+        parts.push(compare(gradient, along));
+      }
     },
     async finish() {
       let sum = 0;

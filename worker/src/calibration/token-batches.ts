@@ -76,6 +76,10 @@ export function batchDocuments(
   return made;
 }
 
+/** As they were given to `batchDocuments`. */
+export const documentsOf = ({ batches }: Pick<TokenBatches, 'batches'>): Int32Array[] =>
+  batches.flatMap(({ tokens, offsets }) => offsets.slice(1).map((end, index) => tokens.slice(offsets[index], end)));
+
 /** Tokens of every row that is used, in the order of use. */
 async function tokenizeRows(
   dataset: DatasetPlan,

@@ -5,7 +5,7 @@
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-import type { PlacedBytes } from '../calibration/activation-cache.js';
+import type { ActivationBudget, PlacedBytes } from '../calibration/activation-cache.js';
 import { cachesOf, type CalibrationRows } from '../calibration/calibrate-block.js';
 import { halveBatches } from '../calibration/halve-batches.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
@@ -44,6 +44,8 @@ export interface GovernedWork {
   tokens?: TokenBatches;
   /** A tape writes the pass down, and knows nothing of pieces of a sequence. */
   isRecorded?: boolean;
+  /** Of hidden states that every attempt lays out anew. */
+  ownBudget?: ActivationBudget;
   /** No batches are cut for it, so that what the run computes otherwise stays the same to the bit. */
   sparesBatches?: boolean;
 }
@@ -100,12 +102,13 @@ export class MemoryGovernor {
   /** What was done, as a sentence; null when nothing is left. */
   private async giveUp(
     missing: MissingMemory,
-    { hasLogits = false, hessians = [], sparesBatches = false, tokens, isRecorded = false }: GovernedWork,
+    { hasLogits = false, hessians = [], sparesBatches = false, tokens, isRecorded = false, ownBudget }: GovernedWork,
   ): Promise<string | null> {
     const { parts } = this;
     if (missing.where === 'host') {
       // The budget said that there was room, and there is none: what comes now goes to disk.
       if (parts.length === 0) return null;
+      if (ownBudget) ownBudget.host = 0;
       for (const cache of parts.flatMap(cachesOf)) cache.budget.host = cache.bytes.host;
       return 'No more hidden states go to pinned memory of the host; they go to files.';
     }
@@ -121,6 +124,10 @@ export class MemoryGovernor {
         moved.disk += disk;
       }
       return movedText(moved);
+    }
+    if (ownBudget && ownBudget.device > 0) {
+      ownBudget.device = 0;
+      return `Hidden states between blocks now go to ${ownBudget.host > 0 ? 'pinned memory of the host, and what has no room there to ' : ''}files.`;
     }
     if (hasLogits && this.logitsAtATime > fewLogits) {
       this.logitsAtATime /= 4;
