@@ -31,6 +31,23 @@ std::vector<Figure> figures() {
   beacon.set("centering", false);
   const Options pruning = options({{"sparsity", 0.5}, {"mask_n", 0.0}, {"mask_m", 0.0}, {"block_size", 128.0}});
   const Array q = normal(DType::F32, {500, 16}, 7), gradient = normal(DType::F32, {T, 8}, 8);
+  // 16384 cells of 16 columns; vectors of the k-means.
+  const Array wide = normal(DType::BF16, {512, 512}, 9, 0.1), weights = array_of(DType::F32, {512}, [](int64_t i) { return 1.0 + static_cast<double>(i % 7); });
+  const double cells = 512.0 * 512 / 16;
+  const Options groups = grid_options(4, true, "group", 16), tensor = grid_options(8, true, "tensor", 0);
+  const auto searched = [](Options grid) {
+    for (const auto& [name, value] : {std::pair<const char*, double>{"maxshrink", 0.2}, {"patience", 5}, {"grid", 20}, {"norm", 2.4}}) grid.set(name, value);
+    grid.set("observer", std::string("mse"));
+    return grid;
+  };
+  const Array signs = array_of(DType::I8, {512}, [](int64_t i) { return i % 3 == 0 ? -1.0 : 1.0; }), factor = array_of(DType::I8, {1, 1}, [](int64_t) { return 1.0; }), turn = array_of(DType::F64, {2, 256, 256}, [](int64_t i) { return i % 257 == 0 ? 1.0 : 0.0; });
+  const Options axis = options({{"axis", 1.0}, {"dtype", std::string("BF16")}});
+  const Array tall = normal(DType::F32, {6 * rows, 4}, 10), codes = array_of(DType::I8, {512, 512}, [](int64_t i) { return static_cast<double>(i % 16) - 8; });
+  const auto zeros = [](DType dtype, Shape shape) { return array_of(dtype, std::move(shape), [](int64_t) { return 0.0; }); };
+  const auto vptq = [](double length, double count, double res_count) {
+    return options({{"vector_len", length}, {"num_centroids", count}, {"num_res_centroids", res_count}, {"group_num", 1.0}, {"outlier_size", 0.0}, {"outlier_num_centroids", 1.0}, {"enable_norm", true}, {"stores_order", false}, {"kiter", 1.0}, {"ktol", 0.0}, {"kseed", 1.0}, {"block_size", 128.0}});
+  };
+  const double of_pairs = O * I / 2.0, of_eights = O * I / 8.0;
   return {
       {"linear", {x, normal(DType::BF16, {8, 128}, 2), none()}, {}, 6.0 * rows * 128},
       {"linear", {normal(DType::F32, {3, I}, 2), normal(DType::F16, {O, I}, 2), none()}, {}, 4.0 * O * I},
@@ -49,6 +66,27 @@ std::vector<Figure> figures() {
       {"quantize_beacon", {plain, H, none(), scales[0], scales[1], none(), none()}, beacon, 17.0 * O * I + 8.0 * block * O + 4.0 * block * block},
       {"prune_sparsegpt", {plain, U, none(), none(), none(), none(), none(), none()}, pruning, 4.0 * O * I + 9.0 * block * O},
       {"low_rank_residual", {plain, weight, H}, options({{"rank", 24.0}, {"n_iterations", 1.0}}), 8.0 * O * I + 32 * (24.0 * O + 4.0 * I) + 24.0 * 32 * 32},
+      {"weight_scales", {wide, none()}, groups, 24 * cells},
+      {"weight_scales", {wide, none()}, searched(groups), 36 * cells},
+      {"weight_scales", {wide, none()}, searched(tensor), 20.0 * 512},
+      {"search_scales", {wide, none(), weights}, searched(groups), 36 * cells + 4.0 * 512},
+      {"activation_ranges", {tall}, searched(tensor), 20.0 * 6 * rows},
+      {"histogram_accumulate", {zeros(DType::I64, {8192}), zeros(DType::F64, {4}), tall}, {}, 8.0 * 8192},
+      {"awq_weight_sum_accumulate", {zeros(DType::F64, {512}), wide}, groups, 4 * cells + 8.0 * 512},
+      {"column_abs_sum_accumulate", {zeros(DType::F64, {128}), x}, {}, 8.0 * 9 * 128},
+      {"squared_error_accumulate", {zeros(DType::F64, {1}), x, x}, {}, 0},
+      {"cell_errors", {wide, wide, normal(DType::F32, {512, 512}, 14)}, groups, 0},
+      {"clip_cells", {wide, array_of(DType::F32, {512, 32}, [](int64_t) { return 1.0; })}, groups, 4 * cells},
+      {"hadamard_transform", {wide, none(), signs, factor}, axis, 16.0 * 512 * 512},
+      {"rotate", {wide, none(), turn}, axis, 16.0 * 512 * 512},
+      {"quantize_vptq", {plain, U, none(), none()}, vptq(2, 16, 0), 4.0 * O * I + 24 * of_pairs + 4.0 * 16 * of_pairs / 32},
+      {"quantize_vptq", {plain, U, none(), none()}, vptq(2, 16, 4), 8.0 * O * I + 24 * of_pairs + 4.0 * 16 * of_pairs / 32},
+      {"quantize_vptq", {plain, U, none(), none()}, vptq(8, 4, 4), 12.0 * O * I + 4 * of_eights + 4.0 * block * O + 16.0 * block * O / 4},
+      {"pack_int32", {codes}, options({{"num_bits", 4.0}, {"axis", 1.0}}), 0},
+      {"pack_nibbles", {array_of(DType::U8, {512 * 512}, [](int64_t i) { return static_cast<double>(i % 16); })}, {}, 0},
+      {"gguf_encode", {wide, none()}, options({{"gguf_type", std::string("Q4_K")}}), 0},
+      {"blockwise_codes", {wide, array_of(DType::F32, {16}, [](int64_t i) { return static_cast<double>(i) / 8 - 1; })}, options({{"blocksize", 64.0}, {"rows", 1.0}, {"columns", 1.0}, {"dtype", std::string("F32")}}), 0},
+      {"vptq_pack", {ints({1, 256, 256}, std::vector<int32_t>(65536, 3))}, options({{"bits", 4.0}}), 0},
   };
 }
 

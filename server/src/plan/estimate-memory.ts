@@ -77,6 +77,9 @@ const mostInPiece = 511;
 /** As in the worker's greedy-decoding.ts: prompts that are answered together, and the share of the memory for their keys and values. */
 const mostTogether = 64;
 const keptShare = 0.25;
+/** As in worker/native/transforms/hadamard.cu, and in worker/native/quantizers/kmeans.cu. */
+const doublesAtATime = 2 ** 23;
+const mostTallies = 2 ** 24;
 /** Text, ids, positions and offsets of a token, in JavaScript and native. */
 const bytesOfToken = 24;
 
@@ -91,7 +94,7 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
   const stages: MemoryStage[] = [];
   const add = (name: string, bytes: number): void => void stages.push({ name, bytes: Math.ceil(always + bytes) });
   const changed = input.layers.filter((layer) => layer.scheme?.weights ?? input.pruned?.has(layer.name));
-  if (input.transforms.some(isRotation)) add('folding rotations into the weights', rotatingBytes(input.layers));
+  if (input.transforms.some(isRotation)) add('folding rotations into the weights', rotatingBytes(input));
   const units = unitsOf(changed);
   const unitBytes = largestOf(units, (unit) => quantizingBytes(unit, input));
   // Hidden states of the model as it is, of its quantized blocks, and of what is measured, beside all that the run holds.
@@ -207,19 +210,27 @@ function workingBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
  * AWQ's search, beside a pass of the rows: the parent's output as it is (T · d), and the weights of one point of the grid (m · n · b), one of them three
  * times more while it is scaled, rounded and divided. 0 without a search.
  */
-function searchBytes({ hidden_size: d }: ArchitectureFacts, { layers, calibration, transforms }: MemoryInput): number {
+function searchBytes({ hidden_size: d }: ArchitectureFacts, { layers, calibration, transforms, onCuda }: MemoryInput): number {
   if (calibration === null) return 0;
   const mappings = transforms.flatMap((transform) => (transform.name === 'awq' ? transform.mappings : []));
   return largestOf(mappings, ({ balance_layers }) => {
-    const sizes = layers.filter(({ name }) => balance_layers.includes(name)).map((layer) => elements(layer) * sizeOf(layer));
+    const members = layers.filter(({ name }) => balance_layers.includes(name));
+    const sizes = members.map((layer) => elements(layer) * sizeOf(layer));
     return (
-      blocks(1, 4 * batchOf(calibration) * d) + sizes.reduce((sum, bytes) => sum + blocks(1, bytes), 0) + blocks(3, Math.max(0, ...sizes))
+      blocks(1, 4 * batchOf(calibration) * d) +
+      sizes.reduce((sum, bytes) => sum + blocks(1, bytes), 0) +
+      blocks(3, Math.max(0, ...sizes)) +
+      (onCuda ? largestOf(members, rangeBytes) : 0)
     );
   });
 }
 
-/** The widest matrix as it was, as it becomes, and its bytes on the way to the file (m · n · b each). */
-const rotatingBytes = (layers: readonly LayerPlan[]): number => largestOf(layers, (layer) => blocks(3, elements(layer) * sizeOf(layer)));
+/** The widest matrix as it was, as it becomes, and its bytes on the way to the file (m · n · b each); on a CUDA device it is turned in double precision (worker/native/transforms/hadamard.cu). */
+const rotatingBytes = ({ layers, onCuda }: MemoryInput): number =>
+  largestOf(
+    layers,
+    (layer) => blocks(3, elements(layer) * sizeOf(layer)) + (onCuda ? blocks(2, 8 * Math.min(elements(layer), doublesAtATime)) : 0),
+  );
 
 /** DuQuant: products of the hidden states (d²), as they are, turned on one side and on both, and of the values of a block (a²). */
 const seenBytes = ({ hidden_size: d, num_attention_heads, head_dim }: ArchitectureFacts): number =>
@@ -287,11 +298,19 @@ function quantizingBytes(unit: readonly LayerPlan[], input: MemoryInput): number
     const mn = elements(layer);
     // NVFP4 divides by F32 scales, so the weight that comes back is F32 before it is rounded to BF16.
     const isTwoLevel = layer.scheme?.weights?.strategy === 'tensor_group';
-    const shared = blocks(1, mn) + blocks(1, mn * sizeOf(layer)) + (isTwoLevel ? blocks(1, 4 * mn) + blocks(1, mn / 4) : 0);
+    const shared =
+      blocks(1, mn) +
+      blocks(1, mn * sizeOf(layer)) +
+      (isTwoLevel ? blocks(1, 4 * mn) + blocks(1, mn / 4) : 0) +
+      (input.onCuda ? rangeBytes(layer) : 0);
     if (!needsHessian(layer, input)) return shared;
     // Other solvers hold one more product of n², and up to two more weights (a corrected one, a second solution).
     const isGptq = layer.quantizer === null || layer.quantizer.name === 'gptq';
-    return shared + blocks(isGptq ? 2 : 3, 4 * layer.columns ** 2) + blocks(isGptq ? 3 : 5, 4 * mn);
+    return (
+      shared +
+      blocks(isGptq ? 2 : 3, 4 * layer.columns ** 2) +
+      Math.max(blocks(isGptq ? 3 : 5, 4 * mn), input.onCuda ? vptqBytes(layer) : 0)
+    );
   };
   const residual = (layer: LayerPlan): number => (adapterBytes(layer, input.transforms) > 0 ? blocks(2, 4 * elements(layer)) : 0);
   return own + stored + adaptersOf(unit, input) + Math.max(0, ...unit.map((layer) => Math.max(one(layer), residual(layer))));
@@ -319,6 +338,28 @@ function canaryBytes(input: MemoryInput): number {
   if (!canary || architecture === null) return 0;
   const weights = passedWeights(canary, input);
   return Math.max(weights + workingBytes(architecture, canary), 2 * headBytes(architecture, input, canary));
+}
+
+/** Ranges of the cells of a weight on a CUDA device, while the best are searched (worker/native/quantizers/range-search.cuh). */
+function rangeBytes({ scheme, rows, columns }: LayerPlan): number {
+  const { group_size, strategy } = scheme?.weights ?? {};
+  if (strategy === undefined) return 0;
+  return blocks(1, 36 * rows * (group_size ? columns / group_size : 1));
+}
+
+/** VPTQ on a CUDA device (worker/native/quantizers/vptq.cu): the k-means of the vectors of a group, or a walk. */
+function vptqBytes(layer: LayerPlan): number {
+  const { vectors } = layer.scheme?.weights ?? {};
+  if (layer.quantizer?.name !== 'vptq' || !vectors) return 0;
+  const mn = elements(layer);
+  const { vector_len, num_centroids, num_res_centroids, group_num } = vectors;
+  const n = mn / vector_len / group_num;
+  const left = num_res_centroids > 0 ? 4 * mn : 0;
+  const means = blocks(1, (4 * mn) / group_num) + blocks(1, 24 * n) + 4 * Math.min(mostTallies, 1024 * num_centroids);
+  const walk =
+    4 * layer.rows * (layer.columns + layer.quantizer.block_size) +
+    (16 * layer.quantizer.block_size * layer.rows) / Math.min(4, vector_len);
+  return blocks(1, left) + Math.max(means, blocks(1, walk) + (left > 0 ? blocks(1, (4 * mn) / group_num + 4 * n) : 0));
 }
 
 /** What the worker finishes as one: the layers of a block, and every layer outside of the blocks by itself. */

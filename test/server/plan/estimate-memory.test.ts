@@ -1,7 +1,7 @@
 // The estimate of peak memory against what runs were measured to take: within one and a half times, either way.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import { estimatePlan } from '../../../server/src/plan/estimate-plan.js';
 import { weightArgs } from '../../support/layer-plan.js';
 import { describedLlama, layersOf, type ModelSizes } from '../../support/plan-inputs.js';
@@ -99,6 +99,47 @@ test('of a CUDA device: no process and no hidden states, and the parts of a prod
   assert.ok(cudaOf('F32', 4096) < estimate(m2048, 'rtn', null, { ...rows, tokens: 4096, totalTokens: 4 * 4096 }).peak_memory_bytes);
   // Hessians of 2048 and 5632 columns, and the sum of one with the parts of its rows.
   assert.ok(cudaOf('F32', 4096, 'gptq') - cudaOf('F32', 4096) > 4 * (3 * 2048 ** 2 + 2 * 5632 ** 2) + 4 * 4096 * 5632 - 1);
+});
+
+test('of a CUDA device: ranges of cells and the k-means of vectors, as test/native/scratch-test.cc has them', () => {
+  const model = describedLlama(m2048);
+  const cudaOf = (weights: NonNullable<QuantizationScheme['weights']>, quantizer?: LayerPlan['quantizer']): number => {
+    const layers = layersOf(model, { ...scheme(4), weights }, 'rtn').map((layer) =>
+      quantizer && layer.quantizer ? { ...layer, quantizer } : layer,
+    );
+    return estimatePlan({ model, layers, calibration: null, evaluation: null, memoryLimit: 64e9 }).cuda.peak_memory_bytes;
+  };
+  const widest = 2048 * 5632;
+  // What is stored of 16 columns is a scale of 4 bytes more, in all layers of the block, and a cell takes 36 bytes of one; small blocks count twice.
+  const groups = (group_size: number) => weightArgs({ num_bits: 4, strategy: 'group', group_size });
+  assert.ok(cudaOf(groups(16)) - cudaOf(groups(128)) >= 36 * widest * (1 / 16 - 1 / 128));
+  const vectors = {
+    vector_len: 1,
+    num_centroids: 16,
+    num_res_centroids: 0,
+    group_num: 1,
+    outlier_size: 0,
+    outlier_vector_len: 4,
+    outlier_num_centroids: 0,
+    enable_norm: true,
+    enable_perm: false,
+  };
+  const vptq: LayerPlan['quantizer'] = {
+    name: 'vptq',
+    modifier: 'VPTQModifier',
+    recipe_path: [] as string[],
+    enable_perm: false,
+    kiter: 100,
+    ktol: 0,
+    kseed: 0,
+    block_size: 128,
+    dampening_frac: 0.01,
+  };
+  const ofVectors = (vector_len: number) =>
+    cudaOf({ ...weightArgs({ num_bits: 4 }), codebook: 'vptq', vectors: { ...vectors, vector_len } }, vptq);
+  // Of weights one by one the k-means takes 28 bytes each; of pairs it takes 16, and other solvers 20. What is stored of all seven layers is 2 bits less each.
+  const more = ofVectors(1) - ofVectors(2);
+  assert.ok(more >= 8 * widest && more < 10 * widest, `${more} bytes`);
 });
 
 test('a process that does nothing much takes what Node and the addon take', () => {

@@ -2,6 +2,7 @@
 // centroid over its points in their order, which a stable counting sort by centroid brings together. So a start that draws by errors draws the same points, and the codebooks have the same bits.
 // Floor: (iterations) · n · count · length · 3 operations at the rate of F32 adds; the start passes `count` times over all points at the rate of memory. Both are brute force: products of matrices
 // would be faster and would find other centroids where two are about as near.
+// Beside points, their weights and the centroids: 20 bytes for each point, and tallies of 4 · count for each stretch of at least 32 points, 1024 stretches and 64 MB at most.
 #include "quantizers/kmeans.cuh"
 
 namespace bitwright::cuda {

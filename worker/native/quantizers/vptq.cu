@@ -6,6 +6,8 @@
 // and what the columns after it see is then another, equally good, rounding. With a second codebook its k-means sees what the first walk left, and so may draw other points.
 //
 // Floor: that of kmeans.cu for each iteration, as much for each walk, and GPTQ's I² · O for each walk; the launches of a walk are two or three for each column.
+// Beside inputs and results: for a codebook its vectors, 4 O · I / groups bytes, with their weights and what the k-means takes, 24 for each; for a walk 4 O · (I + block_size) and 16 bytes for each vector of a block;
+// with a second codebook also what the first leaves, 4 O · I, and the vectors stay while it is walked.
 #include "cuda/launch.cuh"
 #include "quantizers/gptq-column.h"
 #include "quantizers/kernels.h"

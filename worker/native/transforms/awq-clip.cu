@@ -1,4 +1,5 @@
 // AWQ's search for clipping on a CUDA device: see awq-clip.cc. A cell is a block; its sums are double, so that they differ from the processor's in the last bits of a single.
+// Beside inputs and results: clipping takes 4 bytes for each cell, an error nothing, or 8 bytes for each row where the tensor is one cell.
 #include "cuda/reductions.cuh"
 #include "transforms/awq-clip.h"
 #include "transforms/kernels.h"
@@ -48,7 +49,7 @@ void cell_errors(Context& context, const Views& in, const Views& out, const Opti
   const int64_t n = cells.rows * cells.n_groups;
   if (n == 0) return;
   const bool per_tensor = cells.strategy == Cells::Strategy::tensor;
-  const Scratch<double> of_rows = context.scratch<double>(n);
+  const Scratch<double> of_rows = context.scratch<double>(per_tensor ? n : 0);
   double* errors = per_tensor ? of_rows.data() : out[0].as<double>();
   launch(context, static_cast<unsigned>(n), block_threads, 0, find_cell_errors, AnyFloat(in[0]), AnyFloat(in[1]), in[2].as<float>(), cells.columns, cells.n_groups, cells.group_size, errors);
   if (!per_tensor) return;

@@ -1,5 +1,6 @@
 // AWQ's search for scales on a CUDA device: see awq.cc. Sums of columns by stretches of rows, the error by chunks, both in an order that the shape alone
 // decides; every sum is double, so that it differs from the processor's in the last bits alone.
+// Beside inputs and results: 8 bytes for each column and 512 rows of what is summed, and 4 for each cell of a weight; 8 for each 16384 values of an error.
 #include "cuda/columns.cuh"
 #include "cuda/reductions.cuh"
 #include "quantizers/grid.h"

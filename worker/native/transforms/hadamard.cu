@@ -1,4 +1,5 @@
 // Rotations of weights on a CUDA device: see hadamard.cc. In double and in the processor's order, so that the bytes are the processor's; lines are taken so many at a time that the doubles stay within 64 MB.
+// Beside inputs and results: the doubles as they are and as they become, 16 bytes for each element and 128 MB at most.
 #include <algorithm>
 #include <cmath>
 #include <utility>

@@ -14,6 +14,9 @@ const spare = 1.25;
 /** As in memory-governor.ts, beside the weight of the head. */
 const logitBytes = 64 * 2 ** 20;
 
+/** As in worker/native/core/split-bf16.h. */
+const splitRows = 4096;
+
 /** A quantized weight takes two bytes an element when it is loaded; words and bytes may hold codes of 4 bits. */
 const dequantizedFactor: Readonly<Partial<Record<TensorDtype, number>>> = { I32: 4, U8: 4, I8: 2, F8_E4M3: 2 };
 
@@ -60,10 +63,15 @@ function workBytes({ tensors, architecture }: ModelDescription, layers: Quantiza
   const solved = layers.filter((layer) => layer.block !== null && isSolved(layer));
   const [first] = solved;
   const hessians = solved.filter(({ block }) => block === first?.block).reduce((sum, { columns }) => sum + 4 * columns ** 2, 0);
+  // The sum of a batch, and two BF16 parts of some rows: worker/native/observers/observers.cu.
+  const summing = solved.reduce((most, { columns }) => Math.max(most, 4 * columns * (columns + Math.min(T, splitRows))), 0);
   const solving = solved.reduce((most, { rows, columns }) => Math.max(most, 24 * columns ** 2 + 16 * rows * columns), 0);
-  return Math.max(2 * weights + hessians + Math.max(solving, passingBytes(architecture, T)), n_heads * (outside + logitBytes + 8 * T * d));
+  return Math.max(
+    2 * weights + hessians + Math.max(solving, passingBytes(architecture, T, summing)),
+    n_heads * (outside + logitBytes + 8 * T * d),
+  );
 }
 
-/** Activations of a batch of T tokens in a block, in F32 and, of one, in the three BF16 parts of a product. */
-export const passingBytes = ({ hidden_size: d, intermediate_size: f }: ArchitectureFacts, T: number): number =>
-  4 * T * (6 * d + 3 * f) + 6 * T * Math.max(d, f);
+/** Activations of a batch of T tokens in a block, in F32, and what one operation takes beside them: the three BF16 parts of some rows of an input, or `summing`. */
+export const passingBytes = ({ hidden_size: d, intermediate_size: f }: ArchitectureFacts, T: number, summing = 0): number =>
+  4 * T * (6 * d + 3 * f) + Math.max(6 * Math.min(T, splitRows) * Math.max(d, f), summing);
