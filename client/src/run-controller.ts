@@ -2,6 +2,7 @@
 import * as vscode from 'vscode';
 import type { RunLock } from '../../schemas/src/generated/lock.js';
 import type { QuantizationPlan } from '../../schemas/src/generated/plan.js';
+import type { EvaluateProgressParams } from '../../schemas/src/protocol/client-worker.js';
 import type { RunEvent, RunFailure } from '../../schemas/src/run-event.js';
 import { RunFailureError } from '../../schemas/src/run-failure.js';
 import { askMeasures } from './commands/ask-measures.js';
@@ -186,6 +187,16 @@ export function createRunController({ context, server, status, reports, sensitiv
         status.begin('analyze', vscode.l10n.t('Analyzing {0}', vscode.workspace.asRelativePath(saved.uri)), () => void this_.cancel());
         const host = await ensureWorker();
         if (run.cancelled) abort.abort();
+        // What is told before the work begins is shown; what comes up on the way stands in the log.
+        let hasBegun = false;
+        const onProgress = ({ fraction, message, problem }: EvaluateProgressParams): void => {
+          if (problem === undefined) {
+            hasBegun = true;
+            return status.progress(fraction, message, null);
+          }
+          log.warn(`${problem.code}: ${problem.message}`);
+          if (!hasBegun) void vscode.window.showWarningMessage(problem.message);
+        };
         const answer = await host.analyze(
           {
             plan: { ...plan, max_device_memory_bytes: plan.max_device_memory_bytes ?? maxDeviceMemorySetting() },
@@ -193,12 +204,11 @@ export function createRunController({ context, server, status, reports, sensitiv
             ...asked,
             keep_weights: false,
           },
-          { signal: abort.signal, onProgress: ({ fraction, message }) => status.progress(fraction, message, null) },
+          { signal: abort.signal, onProgress },
         );
         setActive(null);
         if ('cancelled' in answer) return void showCancelled(run);
         if ('failure' in answer) return void showFailure(answer.failure, run);
-        for (const { code, message } of answer.problems) log.warn(`${code}: ${message}`);
         await sensitivity.open({ folder: answer.dir, recipe: saved.uri.toString() });
       }),
     async cancel() {

@@ -1,5 +1,5 @@
 // What an analysis can measure beside each layer alone: what it needs and takes, from the plan, so that the editor tells it before the worker is asked.
-import type { DatasetPlan, LayerPlan, ModelDescription, QuantizationPlan } from './generated/plan.js';
+import type { AnalysisNeed, DatasetPlan, LayerPlan, MemoryNeed, ModelDescription, QuantizationPlan } from './generated/plan.js';
 
 /** What the whole model is measured on; null: the recipe has no such text. */
 export const measuredText = ({ evaluate }: Pick<QuantizationPlan, 'evaluate'>): DatasetPlan | null =>
@@ -44,19 +44,55 @@ export interface FisherCost {
   gradient_bytes: number;
   /** Inputs of the blocks and gradients between them: in memory where they fit, else on disk too. */
   hidden_bytes: number;
-  /** Sums in F32 for the block that has most of them. */
-  block_bytes: number;
 }
 
 export function fisherCost(plan: Pick<QuantizationPlan, 'model' | 'layers'>, n_tokens: number): FisherCost {
   const { architecture } = plan.model;
-  const weights = new Map<number | null, number>();
-  for (const { block, rows, columns } of measured(plan)) weights.set(block, (weights.get(block) ?? 0) + rows * columns);
+  const layers = measured(plan);
   const n_blocks = architecture?.num_hidden_layers ?? 0;
-  const first = Math.min(n_blocks, ...[...weights.keys()].map((block) => block ?? n_blocks));
+  const first = layers.reduce((least, { block }) => Math.min(least, block ?? n_blocks), n_blocks);
   return {
-    gradient_bytes: 2 * [...weights.values()].reduce((sum, count) => sum + count, 0),
+    gradient_bytes: 2 * layers.reduce((sum, { rows, columns }) => sum + rows * columns, 0),
     hidden_bytes: 4 * (n_blocks - first + 2) * n_tokens * (architecture?.hidden_size ?? 0),
-    block_bytes: 4 * Math.max(0, ...weights.values()),
   };
+}
+
+/** What those need together that are measured one after the other. */
+export function needOf(
+  { estimate }: Pick<QuantizationPlan, 'estimate'>,
+  measures: readonly AnalysisNeed['measure'][],
+): Omit<AnalysisNeed, 'measure'> | null {
+  const [first, ...rest] = estimate.analysis.filter(({ measure }) => measures.includes(measure));
+  const most = (one: MemoryNeed, other: MemoryNeed): MemoryNeed => {
+    const [peak, least] = [
+      one.peak_memory_bytes < other.peak_memory_bytes ? other : one,
+      one.least_memory_bytes < other.least_memory_bytes ? other : one,
+    ];
+    const { peak_memory_bytes, peak_memory_stage } = peak;
+    const { least_memory_bytes, least_memory_stage } = least;
+    return { peak_memory_bytes, peak_memory_stage, least_memory_bytes, least_memory_stage };
+  };
+  return first
+    ? rest.reduce<Omit<AnalysisNeed, 'measure'>>((all, one) => ({ ...most(all, one), cuda: most(all.cuda, one.cuda) }), first)
+    : null;
+}
+
+/** An analysis that asks for these beside the layers. */
+export const analysisNeed = (
+  plan: Pick<QuantizationPlan, 'estimate'>,
+  asked: { end_to_end: boolean; fisher: boolean; hessian_probes: number },
+): ReturnType<typeof needOf> =>
+  needOf(plan, [
+    'layers',
+    ...(asked.end_to_end ? (['end_to_end'] as const) : []),
+    ...(asked.fisher ? (['fisher'] as const) : []),
+    ...(asked.hessian_probes > 0 ? (['hessian_trace'] as const) : []),
+  ]);
+
+/** What an analysis of quantized inputs is not good for, as a sentence; null: its layers' bits can be mixed. */
+export function mixedBitsNote({ layers }: Pick<QuantizationPlan, 'layers'>): string | null {
+  const layer = layers.find(({ scheme }) => scheme?.input_activations && scheme.weights);
+  return layer === undefined
+    ? null
+    : `${layer.name} has quantized inputs. The analysis varies the bits of the weights, with inputs as they are, and no mix of bits can be suggested from it: mixed bits are written for weights alone, in a weight-only scheme such as W4A16.`;
 }

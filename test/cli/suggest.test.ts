@@ -46,6 +46,8 @@ test('without an analysis suggest says what to run first', async () => {
 test('analyze, suggest, write, quantize: the bytes are those predicted', async () => {
   const analyzed = await run('analyze', 'r.quant.yaml', '--bits', '2,3,4,8', '--json');
   assert.equal(analyzed.code, 0, analyzed.stderr);
+  assert.match(analyzed.stderr, /^Memory {7}about \d\S* MB at most, while calibrating a block; \S+ GB is free$/m);
+  assert.doesNotMatch(analyzed.stderr, /^note/m);
   const analysis = JSON.parse(analyzed.stdout) as SensitivityAnalysis;
   assert.equal(analysis.layers.length, 14);
   const imatrix = path.join(folder, 'out.analysis', 'imatrix.gguf');
@@ -88,6 +90,7 @@ test('a limit on the quality is searched for in kept weights, with a bounded num
   // Between what 8 bits lose on this model and what 2 bits lose.
   const found = await search('1e-8', '--evaluations', '5', '--json');
   assert.equal(found.code, 0, found.stderr);
+  assert.match(found.stderr, /^Memory {7}about \d\S* MB at most, while \w.*; \S+ GB is free$/m);
   const { search: measured, ...suggestion } = JSON.parse(found.stdout) as Suggestion & { search: BitSearch; recipe: string };
   assert.ok(measured.measured.length === 5 && measured.chosen !== null);
   assert.equal(suggestion.bytes, measured.measured[measured.chosen]?.bytes);
@@ -101,4 +104,21 @@ test('a limit on the quality is searched for in kept weights, with a bounded num
     impossible.stderr,
     /^Nothing was suggested: with the most bits of the analysis \(10\.000 per weight\) the model has a KL divergence of/m,
   );
+});
+
+test('the memory that is needed and inputs that are quantized are told before an analysis begins', async () => {
+  const modifier = 'quant_stage: {quant_modifiers: {GPTQModifier: {scheme: W8A8, ignore: [lm_head]}}}';
+  const given = 'model: model\ncalibration: {dataset: rows.jsonl}\noutput: {dir: w8a8}\nmax_memory: 1GB\n';
+  writeFileSync(path.join(folder, 'w8a8.quant.yaml'), `${given}${modifier}\n`);
+  const { code, stderr, stdout } = await run('analyze', 'w8a8.quant.yaml', '--bits', '4', '--fisher');
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^Analysis {6}/m);
+  const lines = stderr.split('\n');
+  assert.match(lines[0] ?? '', /^Memory {7}about \d\S* MB at most, while .*; max_memory allows 1\.0 GB$/);
+  assert.match(
+    lines[1] ?? '',
+    /^note {2}model\.layers\.0\.[\w.]+ has quantized inputs\. The analysis varies .* in a weight-only scheme such as W4A16\.$/,
+  );
+  const suggested = await run('suggest', 'w8a8.quant.yaml', '--budget', '4.5bpw');
+  assert.match(suggested.stderr, /mixed bits are written for weights alone/);
 });

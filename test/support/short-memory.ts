@@ -45,5 +45,5 @@ export const limited = (plan: QuantizationPlan, bytes: number): QuantizationPlan
   output: { ...plan.output, dir: `${plan.output.dir}-${bytes}` },
   max_memory_bytes: bytes === Infinity ? null : processBytes + bytes,
   max_device_memory_bytes: bytes === Infinity ? null : workspaceBytes + bytes,
-  estimate: { ...plan.estimate, peak_memory_bytes: 0, cuda: { ...plan.estimate.cuda, peak_memory_bytes: 0 } },
+  estimate: { ...plan.estimate, peak_memory_bytes: 0, cuda: { ...plan.estimate.cuda, peak_memory_bytes: 0 }, analysis: [] },
 });

@@ -267,7 +267,11 @@ async function onFirstDevice<T>(
   const { devices: opened, facts } = devices.open(plan.device, plan.threads);
   const onProgress = (fraction: number, message: string): void =>
     void connection.sendNotification(evaluateProgressNotification, { fraction, message });
-  return cancellable(opened, token, () => work({ plan, device: opened[0]!, kind: facts.kind, watch: { onProgress, throwIfCancelled } }));
+  const onProblem = (problem: RunProblem): void =>
+    void connection.sendNotification(evaluateProgressNotification, { fraction: 0, message: '', problem });
+  const watch = { onProgress, onProblem, throwIfCancelled };
+  for (const { native } of opened) native.resetPeakMemory();
+  return cancellable(opened, token, () => work({ plan, device: opened[0]!, kind: facts.kind, watch }));
 }
 
 /** Cancelled devices are empty and take work again afterwards. */

@@ -1,13 +1,17 @@
 // A search for the fewest bits that keep the quality: the worker measures, and its findings become lines.
+import { needOf } from '../../../schemas/src/analysis-measures.js';
 import type { BitCriterion, BitSearch, SearchBitsParams } from '../../../schemas/src/protocol/client-worker.js';
 import { RunFailureError } from '../../../schemas/src/run-failure.js';
 import { table } from './format-text.js';
 import { onInterrupt } from './interrupt.js';
+import { memoryLines } from './memory-text.js';
+import { showTold } from './problem-text.js';
 import { startWorkerProcess } from './processes.js';
 import type { Terminal } from './terminal.js';
 
 /** Null: cancelled. */
 export async function searchBits(params: SearchBitsParams, terminal: Terminal): Promise<BitSearch | null> {
+  for (const line of memoryLines(params.plan, needOf(params.plan, ['search']))) terminal.err(line);
   const worker = await startWorkerProcess(() => undefined);
   const abort = new AbortController();
   const progress = terminal.progress();
@@ -15,7 +19,7 @@ export async function searchBits(params: SearchBitsParams, terminal: Terminal): 
   try {
     const result = await worker.searchBits(params, {
       signal: abort.signal,
-      onProgress: ({ fraction, message }) => progress.update(fraction, null, message),
+      onProgress: (told) => showTold(progress, told),
     });
     progress.end();
     if ('cancelled' in result) {
@@ -23,7 +27,6 @@ export async function searchBits(params: SearchBitsParams, terminal: Terminal): 
       return null;
     }
     if ('failure' in result) throw new RunFailureError(result.failure);
-    for (const { severity, code, message } of result.problems) terminal.err(`${severity} ${code}  ${message}`);
     return result.search;
   } finally {
     progress.end();

@@ -1,6 +1,8 @@
 // Problems of a recipe as lines for a terminal: place, message, the source line with carets, notes and ways out.
 import type { ProblemWithRange } from '../../../schemas/src/protocol/client-server.js';
+import type { EvaluateProgressParams } from '../../../schemas/src/protocol/client-worker.js';
 import { counted } from './format-text.js';
+import type { Progress } from './terminal.js';
 
 /** What `check --json` prints for each problem. */
 export interface ListedProblem {
@@ -69,4 +71,10 @@ export function whyNoPlan(problems: readonly Pick<ProblemWithRange, 'severity' |
   if (hasErrors(problems)) return `${problemCounts(problems)}.`;
   if (problems.some(({ code }) => code === 'output-dir-missing')) return 'the recipe names no output folder. Give --out DIR.';
   return 'the recipe does not name a model and an output folder. Give --model DIR and --out DIR, or write model: and output: into it.';
+}
+
+/** What an analysis or a search tells on its way. */
+export function showTold(progress: Progress, { fraction, message, problem }: EvaluateProgressParams): void {
+  if (problem === undefined) progress.update(fraction, null, message);
+  else progress.note(`${problem.severity} ${problem.code}  ${problem.message}`);
 }

@@ -4,12 +4,15 @@ import {
   fisherCost,
   gradientObstacle,
   measuredText,
+  mixedBitsNote,
+  needOf,
   passesOfProbe,
   textObstacle,
   usualProbes,
 } from '../../../schemas/src/analysis-measures.js';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
-import type { DatasetPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import { memoryNeedOf } from '../../../schemas/src/device-choice.js';
+import type { AnalysisNeed, DatasetPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { AnalyzeParams } from '../../../schemas/src/protocol/client-worker.js';
 
 interface Measure extends vscode.QuickPickItem {
@@ -27,6 +30,8 @@ export async function askMeasures(plan: QuantizationPlan, bits: readonly number[
     obstacle,
     detail: obstacle === null ? cost : l10n.t('Not with this recipe. {0}', obstacle),
   });
+  const memoryOf = (which: AnalysisNeed['measure']): string =>
+    bytesText(memoryNeedOf({ device: plan.device, estimate: { ...plan.estimate, ...needOf(plan, [which]) } }).peak_memory_bytes);
   const candidates = bits.length * plan.layers.filter(({ scheme }) => scheme?.weights).length;
   const items = [
     measure(
@@ -34,31 +39,42 @@ export async function askMeasures(plan: QuantizationPlan, bits: readonly number[
       l10n.t('Predicted loss'),
       l10n.t('Fisher information: gradients'),
       gradientObstacle(plan, 'fisher'),
-      costOfGradients(plan, 4, true),
+      costOfGradients(plan, 4, memoryOf('fisher'), true),
     ),
     measure(
       'hessian_probes',
       l10n.t('Trace of the Hessian'),
       l10n.t('second derivatives of the loss, from {0} probes', usualProbes),
       gradientObstacle(plan, 'hessian_trace'),
-      costOfGradients(plan, passesOfProbe * usualProbes, false),
+      costOfGradients(plan, passesOfProbe * usualProbes, memoryOf('hessian_trace'), false),
     ),
     measure(
       'end_to_end',
       l10n.t('KL divergence and perplexity'),
       l10n.t('of the whole model, end to end'),
       textObstacle(plan),
-      l10n.t('Time: half the model for each of {0} candidates, on {1}.', candidates, rowsText(measuredText(plan))),
+      l10n.t(
+        'Time: half the model for each of {0} candidates, on {1}. Memory: about {2}.',
+        candidates,
+        rowsText(measuredText(plan)),
+        memoryOf('end_to_end'),
+      ),
     ),
   ];
   const chosen = await vscode.window.showQuickPick(items, {
     canPickMany: true,
     title: l10n.t('Analyze Layer Sensitivity'),
-    placeHolder: l10n.t('Each layer alone is measured with {0} bits. What else?', bits.join(', ')),
+    placeHolder: l10n.t(
+      'Each layer alone is measured with {0} bits, in about {1} of memory. What else?',
+      bits.join(', '),
+      memoryOf('layers'),
+    ),
   });
   const impossible = chosen?.find(({ obstacle }) => obstacle !== null);
   if (impossible) void vscode.window.showErrorMessage(impossible.obstacle ?? '');
   if (chosen === undefined || impossible) return null;
+  const note = mixedBitsNote(plan);
+  if (note !== null) void vscode.window.showInformationMessage(note);
   const has = (param: Measure['param']): boolean => chosen.some((item) => item.param === param);
   return { fisher: has('fisher'), end_to_end: has('end_to_end'), hessian_probes: has('hessian_probes') ? usualProbes : 0 };
 }
@@ -68,13 +84,9 @@ function rowsText(dataset: DatasetPlan | null): string {
   return rows === null ? vscode.l10n.t('all rows') : vscode.l10n.t('{0} rows', rows);
 }
 
-/** Squared gradients are kept; else moved weights and signs take half as much again. `passes`: as often as the rows would pass forwards in the same time. */
-function costOfGradients(plan: QuantizationPlan, passes: number, isKept: boolean): string {
-  const { num_calibration_samples: rows = null, max_seq_length: length = null } = plan.calibration ?? {};
-  const tokens = rows === null || length === null ? null : rows * length;
-  const { gradient_bytes, block_bytes, hidden_bytes } = fisherCost(plan, tokens ?? 0);
-  const memory = tokens === null ? vscode.l10n.t('all hidden states') : bytesText((isKept ? 1 : 1.5) * block_bytes + hidden_bytes);
+/** Squared gradients are kept. `passes`: as often as the rows would pass forwards in the same time. */
+function costOfGradients(plan: QuantizationPlan, passes: number, memory: string, isKept: boolean): string {
   // One line of the list, which cuts what is longer.
-  const cost = vscode.l10n.t('Time: about {0} passes of {1}. Memory: {2}, else disk.', passes, rowsText(plan.calibration), memory);
-  return isKept ? `${cost} ${vscode.l10n.t('Disk: {0}.', bytesText(gradient_bytes))}` : cost;
+  const cost = vscode.l10n.t('Time: about {0} passes of {1}. Memory: about {2}.', passes, rowsText(plan.calibration), memory);
+  return isKept ? `${cost} ${vscode.l10n.t('Disk: {0}.', bytesText(fisherCost(plan, 0).gradient_bytes))}` : cost;
 }

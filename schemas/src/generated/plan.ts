@@ -1018,6 +1018,7 @@ export interface PlanEstimate {
   least_memory_bytes: number;
   least_memory_stage: string;
   cuda: MemoryNeed;
+  analysis: AnalysisNeed[];
   /**
    * Free space needed while running: shards and checkpoint.
    */
@@ -1035,4 +1036,15 @@ export interface MemoryNeed {
   peak_memory_stage: string;
   least_memory_bytes: number;
   least_memory_stage: string;
+}
+/**
+ * What an analysis takes that measures this, or a search for bits.
+ */
+export interface AnalysisNeed {
+  measure: 'layers' | 'end_to_end' | 'fisher' | 'hessian_trace' | 'search';
+  peak_memory_bytes: number;
+  peak_memory_stage: string;
+  least_memory_bytes: number;
+  least_memory_stage: string;
+  cuda: MemoryNeed;
 }

@@ -82,6 +82,8 @@ export const evaluateProgressNotification = 'worker/evaluateProgress';
 export interface EvaluateProgressParams {
   fraction: number;
   message: string;
+  /** Found at this moment; an analysis and a search answer all of them too. */
+  problem?: RunProblem;
 }
 
 /**

@@ -9,7 +9,6 @@ import type {
   GenerationPlan,
   LayerPlan,
   MultipleChoicePlan,
-  PlanEstimate,
   PrunerPlan,
   QuantizationPlan,
   SmoothQuantPlan,
@@ -19,8 +18,8 @@ import { gateFacts, type GateKey } from '../../../schemas/src/quality-gates.js';
 import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
 import { canaryOf, canaryPasses } from './resolve-canary.js';
 import { depthPlan } from './plan-depth.js';
-import { estimatePlan } from './estimate-plan.js';
-import type { EstimateInput } from './estimate-plan.js';
+import { analysisNeeds } from './estimate-analysis.js';
+import { estimatePlan, type EstimateInput, type RunEstimate } from './estimate-plan.js';
 import type { RowsEstimate } from './estimate-memory.js';
 import { needsCalibration } from './needs-calibration.js';
 import type { RecipeModifier } from './read-modifiers.js';
@@ -65,8 +64,12 @@ export function buildPlan(resolution: Resolution): QuantizationPlan | null {
     threads: typeof threads === 'number' ? threads : null,
     max_memory_bytes: bytesOf(value['max_memory']),
     max_device_memory_bytes: bytesOf(value['max_device_memory']),
-    // Its rows are a share of all the rest.
-    estimate: depth === null ? estimate : { ...estimate, operations: estimate.operations + depthOperations({ depth, layers }) },
+    estimate: {
+      ...estimate,
+      // Its rows are a share of all the rest.
+      operations: estimate.operations + (depth === null ? 0 : depthOperations({ depth, layers })),
+      analysis: analysisNeeds(analysisInput(resolution), estimate.weights_bytes_after),
+    },
   };
 }
 
@@ -96,10 +99,10 @@ const bytesOfQuestion = 500;
 /** Longest document where max_seq_length does not say: few texts are longer, and a context of 131072 would make every estimate absurd. */
 const usualDocument = 8192;
 
-const estimates = new WeakMap<Resolution, PlanEstimate>();
+const estimates = new WeakMap<Resolution, RunEstimate>();
 
 /** Of a resolution with a model; made once, for the check of memory and for the plan. */
-export function estimateOf(resolution: Resolution): PlanEstimate {
+export function estimateOf(resolution: Resolution): RunEstimate {
   const known = estimates.get(resolution);
   if (known !== undefined) return known;
   const estimate = estimatePlan(estimateInput(resolution));
@@ -107,8 +110,13 @@ export function estimateOf(resolution: Resolution): PlanEstimate {
   return estimate;
 }
 
+function analysisInput(resolution: Resolution) {
+  const { texts, transforms = [], ...input } = estimateInput(resolution);
+  return { ...input, transforms, evaluation: mostOf(texts) };
+}
+
 /** Rows are counted from what the recipe says and the size of the file; its real number of rows and tokens is seen by the worker. */
-function estimateInput(resolution: Resolution): EstimateInput {
+function estimateInput(resolution: Resolution): EstimateInput & { texts: RowsEstimate[] } {
   const { model, layers } = resolution;
   if (model === null) throw new Error('An estimate needs a model.');
   const context = model.architecture?.max_position_embeddings ?? 2048;
@@ -122,7 +130,7 @@ function estimateInput(resolution: Resolution): EstimateInput {
   };
   const { multipleChoice, generation } = resolution.tasks;
   const asked = [multipleChoice, generation].map((task) => (task === null ? null : questionsOf(task, context)));
-  const texts = resolution.evaluations.map(rows);
+  const texts = resolution.evaluations.map(rows).filter((text) => text !== null);
   const [choices = null, prompts = null] = asked;
   const canary = canaryOf(resolution)?.plan ?? null;
   const canaryRows = rows(canary && { plan: canary.dataset });
@@ -131,6 +139,7 @@ function estimateInput(resolution: Resolution): EstimateInput {
     layers,
     calibration: needsCalibration(resolution) === null ? null : rows(resolution.calibration),
     evaluation: mostOf([...texts, choices]),
+    texts,
     readings: [...texts, ...asked].filter((reading) => reading !== null),
     generation: prompts === null ? null : { questions: prompts.samples, tokens: prompts.tokens },
     canary:

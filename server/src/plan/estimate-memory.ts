@@ -61,13 +61,13 @@ const pieceBytes = 64 * 2 ** 20;
 const returnedBlock = 32 * 2 ** 20;
 const keptFactor = 2;
 /** As in the native core's block-cache.cc: what calibration leaves idle while the evaluation takes blocks of other sizes. */
-const idleBytes = 96 * 2 ** 20;
+export const idleBytes = 96 * 2 ** 20;
 /** As in worker/native/cuda/context.cc: what a CUDA device holds before the first tensor. */
 const cublasBytes = 32 * 2 ** 20;
 /** As in the worker's token-batches.ts, and in worker/native/core/split-bf16.h: rows that are split at a time. */
 const batchTokens = 4096;
 /** As in the worker's run.ts and perplexity.ts. */
-const cacheShare = 0.4;
+export const cacheShare = 0.4;
 /** As in the worker's perplexity.ts: logits in memory at a time. */
 const logitBytes = 64 * 2 ** 20;
 /** As in the worker's memory-governor.ts: fewer logits are not computed at a time. */
@@ -84,24 +84,29 @@ const mostTallies = 2 ** 24;
 const bytesOfToken = 24;
 
 /** `count` tensors of one size that come and go, with what the allocator keeps of them. */
-const blocks = (count: number, bytes: number): number => count * bytes * (bytes < returnedBlock ? keptFactor : 1);
+export const blocks = (count: number, bytes: number): number => count * bytes * (bytes < returnedBlock ? keptFactor : 1);
 
-const elements = ({ rows, columns }: LayerPlan): number => rows * columns;
+export const elements = ({ rows, columns }: LayerPlan): number => rows * columns;
+
+/** Before the first tensor. */
+export const alwaysBytes = ({ onCuda }: MemoryInput, bytesAfter: number): number =>
+  onCuda ? cublasBytes : processBytes + Math.min(pieceBytes, bytesAfter);
 
 export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStage[] {
   const { architecture } = input.model;
-  const always = input.onCuda ? cublasBytes : processBytes + Math.min(pieceBytes, bytesAfter);
+  const always = alwaysBytes(input, bytesAfter);
   const stages: MemoryStage[] = [];
   const add = (name: string, bytes: number): void => void stages.push({ name, bytes: Math.ceil(always + bytes) });
   const changed = input.layers.filter((layer) => layer.scheme?.weights ?? input.pruned?.has(layer.name));
   if (input.transforms.some(isRotation)) add('folding rotations into the weights', rotatingBytes(input));
   const units = unitsOf(changed);
+  const changing = `${changed.some(({ scheme }) => scheme?.weights) ? 'quantizing' : 'pruning'} a block`;
   const unitBytes = largestOf(units, (unit) => quantizingBytes(unit, input));
   // Hidden states of the model as it is, of its quantized blocks, and of what is measured, beside all that the run holds.
   const canary = !input.canary || architecture === null ? 0 : 3 * cachedBytes(architecture, input.canary, input.memoryLimit / 3);
   const measuring = canary + canaryBytes(input);
   if (input.calibration === null || architecture === null) {
-    add('quantizing a block', canary + unitBytes);
+    add(changing, canary + unitBytes);
     if (canary > 0) add('measuring the canary', measuring);
   } else {
     const { calibration } = input;
@@ -123,7 +128,7 @@ export function memoryStages(input: MemoryInput, bytesAfter: number): MemoryStag
     const search = searchBytes(architecture, input);
     if (search > 0) add('searching scales in a block', hidden + weights + search + workingBytes(architecture, calibration));
     // The rest of the block is quantized while its weights, its Hessians and the hidden states wait.
-    add('quantizing a block', hidden + weights + hessians + unitBytes);
+    add(changing, hidden + weights + hessians + unitBytes);
   }
   if (input.evaluation !== null && architecture !== null) {
     const { evaluation } = input;
@@ -171,7 +176,7 @@ function generatingBytes(facts: ArchitectureFacts, input: MemoryInput, { questio
 }
 
 /** d · N numbers between two blocks, kept for every row up to a share of the memory; and the tokens themselves. */
-function cachedBytes(
+export function cachedBytes(
   { hidden_size: d }: ArchitectureFacts,
   { totalTokens: N, tokens, isLeast }: RowsEstimate,
   memoryLimit: number,
@@ -182,7 +187,7 @@ function cachedBytes(
   return blocks(Math.ceil(N / Math.max(1, T)), hidden / Math.max(1, Math.ceil(N / Math.max(1, T)))) + bytesOfToken * N;
 }
 
-const batchOf = ({ tokens, totalTokens, isLeast }: RowsEstimate): number =>
+export const batchOf = ({ tokens, totalTokens, isLeast }: RowsEstimate): number =>
   Math.min(totalTokens, isLeast ? tokens : Math.max(batchTokens, tokens));
 
 /**
@@ -190,7 +195,7 @@ const batchOf = ({ tokens, totalTokens, isLeast }: RowsEstimate): number =>
  * their product (T · f each). In attention: norm, projection, result (T · d), queries before and after turning, mix (T · a), keys and values (T · k).
  * At the least, of a sequence in pieces of R rows: what was and is, norm, the input of down, keys, values and mix; all else for R rows.
  */
-function workingBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
+export function workingBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
   const T = batchOf(rows);
   const { hidden_size: d, intermediate_size: f, num_attention_heads, num_key_value_heads, head_dim } = facts;
   const [a, k] = [num_attention_heads * head_dim, num_key_value_heads * head_dim];
@@ -237,23 +242,23 @@ const seenBytes = ({ hidden_size: d, num_attention_heads, head_dim }: Architectu
   blocks(3, 4 * d * d) + blocks(1, 4 * (num_attention_heads * head_dim) ** 2);
 
 /** All tensors of the largest block as stored (m · n · b), and what is taken beside for one of them. */
-const blockWeights = (layers: readonly LayerPlan[], beside: (layer: LayerPlan) => number): number =>
+export const blockWeights = (layers: readonly LayerPlan[], beside: (layer: LayerPlan) => number): number =>
   largestOf(blocksOf(layers), (members) =>
     members.reduce((sum, layer) => sum + elements(layer) * sizeOf(layer), largestOf(members, beside)),
   );
 
 /** The same while rows pass through it. */
-const passedWeights = (rows: RowsEstimate, input: MemoryInput): number =>
+export const passedWeights = (rows: RowsEstimate, input: MemoryInput): number =>
   blockWeights(input.layers, (layer) => productBytes(layer, batchOf(rows), input));
 
 /** What a product of T rows takes of a weight that is not F32: its copy in F32; on a CUDA device of a BF16 weight the rows in three parts (worker/native/forward/linear.cu). */
-function productBytes(layer: LayerPlan, T: number, { onCuda }: MemoryInput): number {
+export function productBytes(layer: LayerPlan, T: number, { onCuda }: MemoryInput): number {
   if (sizeOf(layer) === 4) return 0;
   return blocks(1, onCuda && layer.dtype === 'BF16' ? 6 * Math.min(T, batchTokens) * layer.columns : 4 * elements(layer));
 }
 
 /** A Hessian on a CUDA device: the sum of a batch, and its rows in two parts (worker/native/observers); of those that are compared both. */
-function summingBytes(layer: LayerPlan, rows: RowsEstimate, input: MemoryInput): number {
+export function summingBytes(layer: LayerPlan, rows: RowsEstimate, input: MemoryInput): number {
   if (!input.onCuda || !needsHessian(layer, input)) return 0;
   const parts = 4 * Math.min(batchOf(rows), batchTokens) * layer.columns;
   return Math.max(blocks(1, 4 * layer.columns ** 2) + blocks(1, parts), needsPairs(layer) ? blocks(2, parts) : 0);
@@ -266,7 +271,7 @@ function pairBytes(facts: ArchitectureFacts, rows: RowsEstimate): number {
 }
 
 /** One H of n² F32 for every input of the unit, and a product with the other inputs where they are compared, one input at a time. Which linears share an input is known by their width; q, k, v and o may share theirs and have two. */
-function hessianBytes(unit: readonly LayerPlan[], input: MemoryInput): number {
+export function hessianBytes(unit: readonly LayerPlan[], input: MemoryInput): number {
   const inputs = new Map<string, number>();
   for (const layer of unit)
     if (needsHessian(layer, input) || adapterBytes(layer, input.transforms) > 0) inputs.set(inputOf(layer), layer.columns);
@@ -294,33 +299,37 @@ function quantizingBytes(unit: readonly LayerPlan[], input: MemoryInput): number
   const { calibration, storedBytes } = input;
   const own = calibration === null ? unit.reduce((sum, layer) => sum + elements(layer) * sizeOf(layer), 0) : 0;
   const stored = unit.reduce((sum, layer) => sum + storedBytes(layer), 0);
-  const one = (layer: LayerPlan): number => {
-    const mn = elements(layer);
-    // NVFP4 divides by F32 scales, so the weight that comes back is F32 before it is rounded to BF16.
-    const isTwoLevel = layer.scheme?.weights?.strategy === 'tensor_group';
-    const shared =
-      blocks(1, mn) +
-      blocks(1, mn * sizeOf(layer)) +
-      (isTwoLevel ? blocks(1, 4 * mn) + blocks(1, mn / 4) : 0) +
-      (input.onCuda ? rangeBytes(layer) : 0);
-    if (!needsHessian(layer, input)) return shared;
-    // Other solvers hold one more product of n², and up to two more weights (a corrected one, a second solution).
-    const isGptq = layer.quantizer === null || layer.quantizer.name === 'gptq';
-    return (
-      shared +
-      blocks(isGptq ? 2 : 3, 4 * layer.columns ** 2) +
-      Math.max(blocks(isGptq ? 3 : 5, 4 * mn), input.onCuda ? vptqBytes(layer) : 0)
-    );
-  };
   const residual = (layer: LayerPlan): number => (adapterBytes(layer, input.transforms) > 0 ? blocks(2, 4 * elements(layer)) : 0);
-  return own + stored + adaptersOf(unit, input) + Math.max(0, ...unit.map((layer) => Math.max(one(layer), residual(layer))));
+  return (
+    own + stored + adaptersOf(unit, input) + Math.max(0, ...unit.map((layer) => Math.max(solvingBytes(layer, input), residual(layer))))
+  );
+}
+
+/** Of one layer, beside its weight and its Hessian. */
+export function solvingBytes(layer: LayerPlan, input: MemoryInput): number {
+  const mn = elements(layer);
+  // NVFP4 divides by F32 scales, so the weight that comes back is F32 before it is rounded to BF16.
+  const isTwoLevel = layer.scheme?.weights?.strategy === 'tensor_group';
+  const shared =
+    blocks(1, mn) +
+    blocks(1, mn * sizeOf(layer)) +
+    (isTwoLevel ? blocks(1, 4 * mn) + blocks(1, mn / 4) : 0) +
+    (input.onCuda ? rangeBytes(layer) : 0);
+  if (!needsHessian(layer, input)) return shared;
+  // Other solvers hold one more product of n², and up to two more weights (a corrected one, a second solution).
+  const isGptq = layer.quantizer === null || layer.quantizer.name === 'gptq';
+  return (
+    shared +
+    blocks(isGptq ? 2 : 3, 4 * layer.columns ** 2) +
+    Math.max(blocks(isGptq ? 3 : 5, 4 * mn), input.onCuda ? vptqBytes(layer) : 0)
+  );
 }
 
 const adaptersOf = (unit: readonly LayerPlan[], { transforms }: MemoryInput): number =>
   unit.reduce((sum, layer) => sum + adapterBytes(layer, transforms), 0);
 
 /** Norm and logits of a batch, and the head's weight as stored and in F32. */
-function headBytes(facts: ArchitectureFacts, input: MemoryInput, rows: RowsEstimate): number {
+export function headBytes(facts: ArchitectureFacts, input: MemoryInput, rows: RowsEstimate): number {
   const { hidden_size: d, vocab_size: V, lm_head } = facts;
   const head = input.layers.find((layer) => layer.name === lm_head);
   const T = batchOf(rows);
@@ -363,15 +372,15 @@ function vptqBytes(layer: LayerPlan): number {
 }
 
 /** What the worker finishes as one: the layers of a block, and every layer outside of the blocks by itself. */
-function unitsOf(changed: readonly LayerPlan[]): LayerPlan[][] {
+export function unitsOf(changed: readonly LayerPlan[]): LayerPlan[][] {
   return [...blocksOf(changed), ...changed.filter((layer) => layer.block === null).map((layer) => [layer])];
 }
 
 /** The layers of each block. */
-const blocksOf = (layers: readonly LayerPlan[]): LayerPlan[][] => [...groupBy(layers, ({ block }) => block).values()];
+export const blocksOf = (layers: readonly LayerPlan[]): LayerPlan[][] => [...groupBy(layers, ({ block }) => block).values()];
 
 /** 0 for none; a model may have more units than a call has room for arguments. */
-const largestOf = <Item>(items: readonly Item[], bytes: (item: Item) => number): number =>
+export const largestOf = <Item>(items: readonly Item[], bytes: (item: Item) => number): number =>
   items.reduce((most, item) => Math.max(most, bytes(item)), 0);
 
-const sizeOf = (layer: LayerPlan): number => sizeOfDtype(layer.dtype);
+export const sizeOf = (layer: LayerPlan): number => sizeOfDtype(layer.dtype);

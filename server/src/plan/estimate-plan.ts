@@ -39,6 +39,9 @@ export interface EstimateInput {
   memoryLimit: number;
 }
 
+/** All but what an analysis of the plan would take. */
+export type RunEstimate = Omit<PlanEstimate, 'analysis'>;
+
 export function estimatePlan({
   model,
   layers,
@@ -50,7 +53,7 @@ export function estimatePlan({
   transforms = [],
   pruning = [],
   memoryLimit,
-}: EstimateInput): PlanEstimate {
+}: EstimateInput): RunEstimate {
   const before = model.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const quantized = layers.filter((layer) => layer.scheme?.weights && !sharesStored(layer, layers));
   const stored = (layer: LayerPlan): number =>

@@ -1,7 +1,7 @@
 // The estimate of peak memory against what runs were measured to take: within one and a half times, either way.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { LayerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
+import type { LayerPlan, PrunerPlan, QuantizationScheme } from '../../../schemas/src/generated/plan.js';
 import { estimatePlan } from '../../../server/src/plan/estimate-plan.js';
 import { weightArgs } from '../../support/layer-plan.js';
 import { describedLlama, layersOf, type ModelSizes } from '../../support/plan-inputs.js';
@@ -166,6 +166,11 @@ test('each stage is named in words that follow "while"', () => {
   assert.equal(estimate(m512, 'rtn', null, null).peak_memory_stage, 'quantizing a block');
   assert.equal(estimate(m512, 'gptq', rows, null).peak_memory_stage, 'calibrating a block');
   assert.equal(estimate(m2048, 'gptq', rows, null).peak_memory_stage, 'quantizing a block');
+  const model = describedLlama(m512);
+  const layers = layersOf(model, scheme(4), 'rtn').map((layer) => ({ ...layer, scheme: null, quantizer: null }));
+  const pruning = [{ layers }] as unknown as PrunerPlan[];
+  const pruned = estimatePlan({ model, layers, calibration: null, evaluation: null, pruning, memoryLimit: 16e9 });
+  assert.equal(pruned.peak_memory_stage, 'pruning a block');
   assert.equal(estimate({ ...m512, vocabulary: 200_000 }, 'gptq', rows, rows).peak_memory_stage, 'evaluating the head');
 });
 

@@ -1,10 +1,25 @@
 // What is asked of an analysis, where it stands, and what decides its figures.
 import { createHash } from 'node:crypto';
+import type { needOf } from '../../../schemas/src/analysis-measures.js';
+import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import type { DatasetPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { stateOfModel } from '../jobs/model-state.js';
 import { hashOfWork } from '../jobs/run-journal.js';
 import type { Device } from '../tensor/tensor.js';
 import type { AskedAnalysis } from './check-analysis.js';
+
+export interface AnalysisWatch {
+  onProgress(fraction: number, message: string): void;
+  /** At the moment when it is found. */
+  onProblem?(problem: RunProblem): void;
+  throwIfCancelled(): void;
+}
+
+/** The plan with the memory of what is asked for in place of that of a run; nothing to measure: as it is. */
+export const planWithNeed = (plan: QuantizationPlan, need: ReturnType<typeof needOf>): QuantizationPlan => ({
+  ...plan,
+  estimate: { ...plan.estimate, ...need },
+});
 
 export interface AnalysisInput extends AskedAnalysis {
   /** Keep each quantized weight, so that any mix of them can be measured at once. */
@@ -12,7 +27,7 @@ export interface AnalysisInput extends AskedAnalysis {
   device: Device;
   kind: 'cpu' | 'cuda';
   version: string;
-  watch: { onProgress(fraction: number, message: string): void; throwIfCancelled(): void };
+  watch: AnalysisWatch;
 }
 
 export const analysisDir = (plan: QuantizationPlan): string => `${plan.output.dir}.analysis`;

@@ -4,7 +4,7 @@
 // Cost: the rows pass through the model once, each layer is quantized once for every number of bits; end to end, each candidate of block b also costs the
 // blocks from b on, so that a model of B blocks with c candidates in each runs about c · B / 2 times.
 import path from 'node:path';
-import { measuredText } from '../../../schemas/src/analysis-measures.js';
+import { analysisNeed, measuredText } from '../../../schemas/src/analysis-measures.js';
 import type { DatasetPlan, LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { embedRows, propagateBlock } from '../calibration/calibrate-block.js';
@@ -18,7 +18,7 @@ import { hessiansOf } from '../jobs/operations-estimate.js';
 import { stepsOf } from '../jobs/quantized-so-far.js';
 import { activationBudget, partOf } from '../memory/activation-budget.js';
 import { MemoryGovernor } from '../memory/memory-governor.js';
-import { analysisDir, analysisWork, type AnalysisInput } from './analysis-input.js';
+import { analysisDir, analysisWork, planWithNeed, type AnalysisInput } from './analysis-input.js';
 import { AnalysisJournal, type EndToEndFacts } from './analysis-journal.js';
 import { checkAnalysis } from './check-analysis.js';
 import { EndToEnd } from './end-to-end.js';
@@ -41,25 +41,25 @@ export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
   await verifyModelFiles(plan.model);
   const dir = analysisDir(plan);
   const text = endToEnd ? measuredText(plan) : null;
-  const journal = await AnalysisJournal.open(dir, await analysisWork(plan, text, kind, version));
-  const analysis = new Analysis(input, layers, journal);
-  const found = await withinMemory(plan, [input.device], () => inTemporaryFolder(dir, (folder) => analysis.run(folder, text)));
-  await writeAnalysis({
-    ...input,
-    dir,
-    layers,
-    journal,
-    endToEnd: found,
-    bits,
-    fisher: analysis.gradients.fisher,
-    noHessian: analysis.gradients.noHessian,
+  const { fisher, hessianProbes = 0 } = input;
+  const limited = planWithNeed(plan, analysisNeed(plan, { end_to_end: endToEnd, fisher, hessian_probes: hessianProbes }));
+  const problems: RunProblem[] = [];
+  const tell = (problem: RunProblem): void => {
+    problems.push(problem);
+    input.watch.onProblem?.(problem);
+  };
+  return withinMemory(limited, [input.device], tell, async () => {
+    const journal = await AnalysisJournal.open(dir, await analysisWork(plan, text, kind, version));
+    const analysis = new Analysis(input, layers, journal, tell);
+    const found = await inTemporaryFolder(dir, (folder) => analysis.run(folder, text));
+    const { fisher, noHessian } = analysis.gradients;
+    await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits, fisher, noHessian });
+    return { dir, resumed: journal.resumed, problems };
   });
-  return { dir, resumed: journal.resumed, problems: analysis.problems };
 }
 
 /** Rows on their way through the model, and what is measured at each layer. */
 class Analysis {
-  readonly problems: RunProblem[] = [];
   readonly gradients: GradientMeasures;
   private readonly measures: LayerMeasures;
   private readonly missing: MissingCandidates;
@@ -69,8 +69,9 @@ class Analysis {
     private readonly input: AnalysisInput,
     layers: readonly LayerPlan[],
     private readonly journal: AnalysisJournal,
+    private readonly tell: (problem: RunProblem) => void,
   ) {
-    this.governor = new MemoryGovernor([input.device], (problem) => this.problems.push(problem));
+    this.governor = new MemoryGovernor([input.device], tell);
     this.missing = new MissingCandidates(input, journal);
     this.gradients = new GradientMeasures(input, layers, journal, this.missing);
     this.measures = new LayerMeasures(input, layers, journal, this.missing, this.gradients);
@@ -83,7 +84,7 @@ class Analysis {
     const units = planUnits({ ...plan, transforms: [], pruning: [] });
     using tokens =
       plan.calibration && (await loadTokenBatches(plan.calibration, plan.model, [device], { batchTokens: governor.batchTokens }));
-    tokens?.problems.forEach((problem) => this.problems.push(problem));
+    tokens?.problems.forEach(this.tell);
     const whole = activationBudget(device, 1, plan.model, plan.layers, availableMemory(plan), tokens?.largest ?? usualBatch);
     // The rows of the calibration take one half, those of the measurement end to end the other.
     const budget = partOf(whole, 2);

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { AllocationError, ParetoCurve } from '../../../schemas/src/allocate-bits.js';
-import { measuredText } from '../../../schemas/src/analysis-measures.js';
+import { measuredText, needOf } from '../../../schemas/src/analysis-measures.js';
 import type { DatasetPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { SensitivityAnalysis } from '../../../schemas/src/generated/sensitivity.js';
 import type { BitCriterion, BitSearch, MeasuredBits } from '../../../schemas/src/protocol/client-worker.js';
@@ -21,7 +21,7 @@ import { activationBudget } from '../memory/activation-budget.js';
 import { MemoryGovernor } from '../memory/memory-governor.js';
 import { usualBatch } from '../calibration/token-batches.js';
 import type { Device } from '../tensor/tensor.js';
-import { analysisDir, analysisWork } from './analysis-input.js';
+import { analysisDir, analysisWork, planWithNeed, type AnalysisWatch } from './analysis-input.js';
 import { AnalysisJournal, type MeasuredMix } from './analysis-journal.js';
 import { EndToEnd } from './end-to-end.js';
 import { assembledModel, isThere, type KeptWeight } from './kept-weights.js';
@@ -37,23 +37,28 @@ export interface SearchInput {
   device: Device;
   kind: 'cpu' | 'cuda';
   version: string;
-  watch: { onProgress(fraction: number, message: string): void; throwIfCancelled(): void };
+  watch: AnalysisWatch;
 }
 
 export async function searchBits(input: SearchInput): Promise<{ search: BitSearch; problems: RunProblem[] }> {
-  const problems: RunProblem[] = [];
-  const governor = new MemoryGovernor([input.device], (problem) => problems.push(problem));
-  return { search: await withinMemory(input.plan, [input.device], () => search(input, governor)), problems };
-}
-
-async function search(input: SearchInput, governor: MemoryGovernor): Promise<BitSearch> {
-  const { plan, device, watch } = input;
-  const dir = analysisDir(plan);
-  const text = measuredText(plan);
+  const text = measuredText(input.plan);
   if (text === null)
     throw runFailure.analysisImpossible(
       'A search measures on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither: add one.',
     );
+  const problems: RunProblem[] = [];
+  const tell = (problem: RunProblem): void => {
+    problems.push(problem);
+    input.watch.onProblem?.(problem);
+  };
+  const governor = new MemoryGovernor([input.device], tell);
+  const limited = planWithNeed(input.plan, needOf(input.plan, ['search']));
+  return { search: await withinMemory(limited, [input.device], tell, () => search(input, text, governor)), problems };
+}
+
+async function search(input: SearchInput, text: DatasetPlan, governor: MemoryGovernor): Promise<BitSearch> {
+  const { plan, device, watch } = input;
+  const dir = analysisDir(plan);
   const journal = await findJournal(input, dir, text);
   const analysis = await readAnalysis(dir);
   const groups = solved(dir, () => bitGroups(analysis, input.metric ?? bestMetric(analysis)));

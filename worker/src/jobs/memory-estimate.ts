@@ -76,14 +76,17 @@ export function limitMemory(
   }
 }
 
-/** `work` under such a limit, which ends with it. */
+/** `work` under such a limit, which ends with it; what `checkMemory` finds comes first. */
 export async function withinMemory<T>(
   plan: Parameters<typeof limitMemory>[0],
   devices: readonly Device[],
+  tell: (problem: RunProblem) => void,
   work: () => Promise<T>,
 ): Promise<T> {
   limitMemory(plan, devices);
   try {
+    const short = checkMemory(plan, devices);
+    if (short !== null) tell(short);
     return await work();
   } finally {
     for (const { native } of devices) native.limitMemory(0);

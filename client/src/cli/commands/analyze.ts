@@ -1,12 +1,14 @@
 // `bitwright analyze RECIPE`: what quantizing each layer alone costs, for every number of bits.
 import path from 'node:path';
+import { analysisNeed, mixedBitsNote } from '../../../../schemas/src/analysis-measures.js';
 import type { SensitivityAnalysis } from '../../../../schemas/src/generated/sensitivity.js';
 import { RunFailureError } from '../../../../schemas/src/run-failure.js';
 import { traceText } from '../../../../schemas/src/suggest-bits.js';
 import { deviceOption, exitCode, outOption, recipeOptions, UsageError, type Command, type Invocation } from '../command.js';
 import { counted, table, type Column } from '../format-text.js';
 import { onInterrupt } from '../interrupt.js';
-import { problemLines, whyNoPlan } from '../problem-text.js';
+import { memoryLines } from '../memory-text.js';
+import { problemLines, showTold, whyNoPlan } from '../problem-text.js';
 import { startServer, startWorkerProcess } from '../processes.js';
 import { resolveRecipe } from '../recipe-file.js';
 import { readAnalysis } from '../report-file.js';
@@ -46,6 +48,14 @@ llama-quantize and GGUFModifier.`,
       terminal.err(`Nothing was analyzed: ${whyNoPlan(resolved.problems)}`);
       return exitCode.problems;
     }
+    const asked = {
+      end_to_end: invocation.flag('end-to-end'),
+      fisher: invocation.flag('fisher'),
+      hessian_probes: invocation.count('hessian-trace') ?? 0,
+    };
+    for (const line of memoryLines(plan, analysisNeed(plan, asked))) terminal.err(line);
+    const note = mixedBitsNote(plan);
+    if (note !== null) terminal.err(`note  ${note}`);
     const worker = await startWorkerProcess(() => undefined);
     const abort = new AbortController();
     const progress = terminal.progress();
@@ -55,12 +65,10 @@ llama-quantize and GGUFModifier.`,
         {
           plan,
           bits,
-          end_to_end: invocation.flag('end-to-end'),
-          fisher: invocation.flag('fisher'),
-          hessian_probes: invocation.count('hessian-trace') ?? 0,
+          ...asked,
           keep_weights: invocation.flag('keep-weights'),
         },
-        { signal: abort.signal, onProgress: ({ fraction, message }) => progress.update(fraction, null, message) },
+        { signal: abort.signal, onProgress: (told) => showTold(progress, told) },
       );
       progress.end();
       if ('cancelled' in result) {
@@ -68,7 +76,6 @@ llama-quantize and GGUFModifier.`,
         return exitCode.interrupted;
       }
       if ('failure' in result) throw new RunFailureError(result.failure);
-      for (const { severity, code, message } of result.problems) terminal.err(`${severity} ${code}  ${message}`);
       const analysis = await readAnalysis(result.dir);
       if (invocation.flag('json')) terminal.json(analysis);
       else for (const line of analysisLines(analysis, result)) terminal.out(line);
