@@ -27,6 +27,7 @@ import {
   type MemoryStage,
   type RowsEstimate,
 } from './estimate-memory.js';
+import { memoryNeed } from './estimate-plan.js';
 import { storedBytes } from './estimate-size.js';
 
 /** As in the worker's gradient-measures.ts: tokens of a batch that a tape records. */
@@ -41,22 +42,14 @@ export function analysisNeeds(input: Omit<MemoryInput, 'storedBytes'>, bytesAfte
   const alike = { ...input, storedBytes: storedAtMost, transforms: [], pruned: new Set(measured.map(({ name }) => name)) };
   const units = unitsOf(measured);
   const least = (rows: RowsEstimate | null): RowsEstimate | null => rows && { ...rows, isLeast: true };
-  const [cpu, cuda] = [alike, { ...alike, memoryLimit: 0, onCuda: true }].map((one) => [
+  const stages = (one: MemoryInput): [Stages, Stages] => [
     stagesOf(one, units, bytesAfter),
     stagesOf({ ...one, calibration: least(one.calibration), evaluation: least(one.evaluation) }, units, bytesAfter),
-  ]);
-  const needOf = (found: Stages[] | undefined, measure: AnalysisNeed['measure']): MemoryNeed => {
-    const [peak, smallest] = (found ?? []).map((stages) =>
-      (stages[measure] ?? []).reduce((most, stage) => (stage.bytes > most.bytes ? stage : most)),
-    );
-    return {
-      peak_memory_bytes: peak?.bytes ?? 0,
-      peak_memory_stage: peak?.name ?? '',
-      least_memory_bytes: smallest?.bytes ?? 0,
-      least_memory_stage: smallest?.name ?? '',
-    };
-  };
-  return (Object.keys(cpu?.[0] ?? {}) as AnalysisNeed['measure'][]).map((measure) => ({
+  ];
+  const [cpu, cuda] = [stages(alike), stages({ ...alike, memoryLimit: 0, onCuda: true })];
+  const needOf = ([usual, smallest]: [Stages, Stages], measure: AnalysisNeed['measure']): MemoryNeed =>
+    memoryNeed(usual[measure] ?? [], smallest[measure] ?? []);
+  return (Object.keys(cpu[0]) as AnalysisNeed['measure'][]).map((measure) => ({
     measure,
     ...needOf(cpu, measure),
     cuda: needOf(cuda, measure),

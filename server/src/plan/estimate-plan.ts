@@ -10,14 +10,7 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { isRotation, isScaling, isSolved } from '../../../schemas/src/modifiers.js';
-import {
-  leastMemoryStages,
-  memoryStages,
-  type GenerationEstimate,
-  type MemoryInput,
-  type MemoryStage,
-  type RowsEstimate,
-} from './estimate-memory.js';
+import { leastMemoryStages, memoryStages, type GenerationEstimate, type MemoryStage, type RowsEstimate } from './estimate-memory.js';
 import { adapterBytes, inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
 
 export interface EstimateInput {
@@ -85,12 +78,13 @@ export function estimatePlan({
     if (layer.scheme === null && layer.tied_to !== null && pruned.has(layer.name))
       after += layer.rows * layer.columns * sizeOfDtype(layer.dtype);
   const memory = { model, layers, calibration, evaluation, generation, canary, transforms, pruned, memoryLimit, storedBytes: stored };
+  const onCuda = { ...memory, memoryLimit: 0, onCuda: true };
   return {
     weights_bytes_before: before,
     weights_bytes_after: after,
     bits_per_weight: weights === 0 ? 8 * sizeOfDtype(model.dtype) : bits / weights,
-    ...memoryNeed(memory, after),
-    cuda: memoryNeed({ ...memory, memoryLimit: 0, onCuda: true }, after),
+    ...memoryNeed(memoryStages(memory, after), leastMemoryStages(memory, after)),
+    cuda: memoryNeed(memoryStages(onCuda, after), leastMemoryStages(onCuda, after)),
     disk_bytes: 2 * after + quantized.length * besideLayerBytes + (rotation === undefined ? 0 : before + head),
     operations:
       operations(model.architecture, layers, calibration, readings, canary) + transformOperations(layers, calibration, transforms),
@@ -103,8 +97,9 @@ export function estimatePlan({
  */
 const besideLayerBytes = 32e3;
 
-function memoryNeed(input: MemoryInput, after: number): MemoryNeed {
-  const [peak, least] = [largestOf(memoryStages(input, after)), largestOf(leastMemoryStages(input, after))];
+/** Of the stages, and of those of the same work when it has given up what it can. */
+export function memoryNeed(stages: readonly MemoryStage[], leastStages: readonly MemoryStage[]): MemoryNeed {
+  const [peak, least] = [largestOf(stages), largestOf(leastStages)];
   return {
     peak_memory_bytes: peak.bytes,
     peak_memory_stage: peak.name,
