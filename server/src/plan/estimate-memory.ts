@@ -319,9 +319,7 @@ export function solvingBytes(layer: LayerPlan, input: MemoryInput): number {
   // Other solvers hold one more product of n², and up to two more weights (a corrected one, a second solution).
   const isGptq = layer.quantizer === null || layer.quantizer.name === 'gptq';
   return (
-    shared +
-    blocks(isGptq ? 2 : 3, 4 * layer.columns ** 2) +
-    Math.max(blocks(isGptq ? 3 : 5, 4 * mn), input.onCuda ? vptqBytes(layer) : 0)
+    shared + blocks(isGptq ? 2 : 3, 4 * layer.columns ** 2) + Math.max(blocks(isGptq ? 3 : 5, 4 * mn), input.onCuda ? vptqBytes(layer) : 0)
   );
 }
 
