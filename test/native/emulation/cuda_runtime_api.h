@@ -58,8 +58,8 @@ void wait_for_launches(int64_t n);
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
 void block_barrier();
 void warp_barrier();
-/// 32 words for the warp of the running thread, and its lane.
-uint32_t* warp_words();
+/// 32 words for the next exchange in the warp of the running thread, which stay as they are until the one after the next begins; and its lane.
+uint32_t* next_warp_words();
 int lane();
 
 }  // namespace emulation
@@ -75,11 +75,12 @@ inline void __syncthreads() { emulation::block_barrier(); }
 template <class Word>
 Word __shfl_xor_sync(unsigned, Word value, int distance) {
   static_assert(sizeof(Word) == 4);
-  std::memcpy(emulation::warp_words() + emulation::lane(), &value, 4);
+  // One barrier is enough: who writes these words again has met the barrier of another exchange, and so have all who read them.
+  uint32_t* const words = emulation::next_warp_words();
+  std::memcpy(words + emulation::lane(), &value, 4);
   emulation::warp_barrier();
   Word other;
-  std::memcpy(&other, emulation::warp_words() + (emulation::lane() ^ distance), 4);
-  emulation::warp_barrier();
+  std::memcpy(&other, words + (emulation::lane() ^ distance), 4);
   return other;
 }
 

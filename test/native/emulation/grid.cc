@@ -25,8 +25,9 @@ constexpr unsigned lanes = 32;
 
 enum class State { runnable, at_block_barrier, at_warp_barrier, ended };
 
-/// A fiber runs one thread after the other until one meets a barrier; that one then owns it.
+/// A fiber runs one thread after the other until one meets a barrier; that one then owns it. One that has no thread waits for those of the next block: to begin it again would take system calls.
 struct Fiber {
+  bool has_begun = false;
   ucontext_t start;
   jmp_buf here;
   std::unique_ptr<char[]> stack{new char[stack_bytes]};
@@ -35,6 +36,7 @@ struct Fiber {
 struct Thread {
   State state = State::ended;
   Fiber* fiber = nullptr;
+  bool odd_exchange = false;
 };
 
 std::vector<std::unique_ptr<Fiber>> idle;
@@ -58,7 +60,7 @@ void enter() {
     threads[current].fiber = nullptr;
     if (next == threads.size()) {
       idle.emplace_back(own);
-      _longjmp(scheduler, 1);
+      if (_setjmp(own->here) == 0) _longjmp(scheduler, 1);
     } else {
       become(next++);
       threads[current].fiber = own;
@@ -72,6 +74,11 @@ void wait(State state) {
   if (_setjmp(own.fiber->here) == 0) _longjmp(scheduler, 1);
 }
 
+/// Goes on with a fiber. A function of its own: what its caller holds in registers is as it was when it comes back.
+__attribute__((noinline)) void go_on(Fiber* fiber) {
+  if (_setjmp(scheduler) == 0) _longjmp(fiber->here, 1);
+}
+
 /// Begins the next thread, and those after it up to the first that waits.
 __attribute__((noinline)) void begin() {
   if (idle.empty()) idle.push_back(std::make_unique<Fiber>());
@@ -79,6 +86,8 @@ __attribute__((noinline)) void begin() {
   idle.pop_back();
   become(next++);
   threads[current].fiber = fiber;
+  if (fiber->has_begun) return go_on(fiber);
+  fiber->has_begun = true;
   getcontext(&fiber->start);
   fiber->start.uc_stack.ss_sp = fiber->stack.get();
   fiber->start.uc_stack.ss_size = stack_bytes;
@@ -95,15 +104,9 @@ void release(unsigned first, unsigned end, State barrier) {
     if (threads[i].state == barrier) threads[i].state = State::runnable;
 }
 
-/// Goes on with a thread. A function of its own: what its caller holds in registers is as it was when it comes back.
-__attribute__((noinline)) void resume(unsigned i) {
-  become(i);
-  if (_setjmp(scheduler) == 0) _longjmp(threads[i].fiber->here, 1);
-}
-
 void run_block() {
   const unsigned n = static_cast<unsigned>(threads.size());
-  for (Thread& thread : threads) thread = {State::runnable, nullptr};
+  for (Thread& thread : threads) thread = {State::runnable, nullptr, false};
   next = 0;
   while (next < n) begin();
   bool ran = true;
@@ -113,7 +116,8 @@ void run_block() {
     ran = false;
     for (unsigned i = 0; i < n; ++i)
       if (threads[i].state == State::runnable) {
-        resume(i);
+        become(i);
+        go_on(threads[i].fiber);
         ran = true;
       }
   }
@@ -136,7 +140,7 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<vo
   most_ahead = std::max<int64_t>(most_ahead, ++launched - waited_for);
   const unsigned n_threads = block.x * block.y * block.z;
   threads.assign(n_threads, {});
-  words.assign(n_threads + lanes, 0);
+  words.assign(2 * (n_threads + lanes), 0);
   shared.assign(shared_bytes, 0xcb);
   dynamic_shared = shared.data();
   work = &thread;
@@ -152,7 +156,11 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<vo
 
 void block_barrier() { wait(State::at_block_barrier); }
 void warp_barrier() { wait(State::at_warp_barrier); }
-uint32_t* warp_words() { return words.data() + current / lanes * lanes; }
+uint32_t* next_warp_words() {
+  bool& odd = threads[current].odd_exchange;
+  odd = !odd;
+  return words.data() + (2 * (current / lanes) + (odd ? 1 : 0)) * lanes;
+}
 int lane() { return static_cast<int>(current % lanes); }
 
 }  // namespace emulation

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { repositoryRoot } from '../../support/shared.js';
 import { inTemporaryFolder, readTensors, resolvePlan, runToCompletion, type StoredTensor } from '../../support/worker-run.js';
@@ -63,7 +63,7 @@ function someRows(dir: string, name: string, n: number): string {
   return file;
 }
 
-/** Few tokens: the emulation takes its time. */
+/** Few tokens, and no error through depth, which has both backends in test/worker/evaluate/error-depth.test.ts: the emulation takes its time. */
 async function outcomeOn(kind: 'cpu' | 'cuda', dir: string, modifiers: string, isCalibrated: boolean): Promise<Outcome> {
   const output = path.join(dir, kind);
   const dataset = someRows(dir, 'calibration.jsonl', 6);
@@ -74,6 +74,7 @@ async function outcomeOn(kind: 'cpu' | 'cuda', dir: string, modifiers: string, i
     ...(isCalibrated ? { calibration: { dataset, text_column: 'text', num_calibration_samples: 6, max_seq_length: 64 } } : {}),
     evaluate: { dataset: someRows(dir, 'validation.jsonl', 3), max_seq_length: 64 },
   });
+  delete plan.depth;
   const { report } = await runToCompletion(plan, { kind });
   return { report, tensors: await readTensors(path.join(output, 'model.safetensors')) };
 }
@@ -125,21 +126,24 @@ const bounds: Readonly<Record<Likeness, { layer: (name: string) => number; sum: 
   },
 };
 
-for (const [name, { modifiers, likeness }] of Object.entries(recipes))
-  test(`${name}: ${titles[likeness]}`, () =>
-    inTemporaryFolder(async (dir) => {
-      const isCalibrated = likeness !== 'exact';
-      const cpu = await outcomeOn('cpu', dir, modifiers, isCalibrated);
-      const cuda = await outcomeOn('cuda', dir, modifiers, isCalibrated);
-      assert.equal(cuda.report.device.kind, 'cuda');
-      assertLikeErrors(cpu.report, cuda.report, bounds[likeness].layer);
-      assertLikeSums(cpu.report, cuda.report, bounds[likeness].sum);
-      const [expected, perplexity] = [cpu, cuda].map(({ report }) => report.quality?.after?.perplexity ?? NaN) as [number, number];
-      assert.ok(
-        Math.abs(perplexity / expected - 1) <= bounds[likeness].perplexity,
-        `perplexity ${perplexity}, on the processor ${expected}`,
-      );
-      if (likeness === 'exact')
-        for (const [tensor, { bytes }] of cpu.tensors)
-          assert.ok(cuda.tensors.get(tensor)?.bytes.equals(bytes), `the bytes of ${tensor} differ`);
-    }));
+// The emulation of a device is one thread: two of them side by side.
+describe('the processor and CUDA', { concurrency: 2 }, () => {
+  for (const [name, { modifiers, likeness }] of Object.entries(recipes))
+    test(`${name}: ${titles[likeness]}`, () =>
+      inTemporaryFolder(async (dir) => {
+        const isCalibrated = likeness !== 'exact';
+        const cpu = await outcomeOn('cpu', dir, modifiers, isCalibrated);
+        const cuda = await outcomeOn('cuda', dir, modifiers, isCalibrated);
+        assert.equal(cuda.report.device.kind, 'cuda');
+        assertLikeErrors(cpu.report, cuda.report, bounds[likeness].layer);
+        assertLikeSums(cpu.report, cuda.report, bounds[likeness].sum);
+        const [expected, perplexity] = [cpu, cuda].map(({ report }) => report.quality?.after?.perplexity ?? NaN) as [number, number];
+        assert.ok(
+          Math.abs(perplexity / expected - 1) <= bounds[likeness].perplexity,
+          `perplexity ${perplexity}, on the processor ${expected}`,
+        );
+        if (likeness === 'exact')
+          for (const [tensor, { bytes }] of cpu.tensors)
+            assert.ok(cuda.tensors.get(tensor)?.bytes.equals(bytes), `the bytes of ${tensor} differ`);
+      }));
+});
