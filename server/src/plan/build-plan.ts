@@ -20,7 +20,7 @@ import { canaryOf, canaryPasses } from './resolve-canary.js';
 import { depthPlan } from './plan-depth.js';
 import { analysisNeeds } from './estimate-analysis.js';
 import { estimatePlan, type EstimateInput, type RunEstimate } from './estimate-plan.js';
-import type { RowsEstimate } from './estimate-memory.js';
+import { type RowsEstimate } from './memory-terms.js';
 import { needsCalibration } from './needs-calibration.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import type { Resolution, ResolvedTransform } from './resolution.js';

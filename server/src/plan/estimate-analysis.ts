@@ -4,29 +4,20 @@
 import { hasGradient } from '../../../schemas/src/analysis-measures.js';
 import type { AnalysisNeed, ArchitectureFacts, LayerPlan, MemoryNeed } from '../../../schemas/src/generated/plan.js';
 import {
-  alwaysBytes,
   batchOf,
   blocks,
   blocksOf,
-  blockWeights,
-  cacheShare,
-  cachedBytes,
   elements,
-  headBytes,
-  hessianBytes,
-  idleBytes,
   largestOf,
-  passedWeights,
-  productBytes,
   sizeOf,
-  solvingBytes,
-  summingBytes,
   unitsOf,
-  workingBytes,
   type MemoryInput,
   type MemoryStage,
   type RowsEstimate,
-} from './estimate-memory.js';
+} from './memory-terms.js';
+import { blockWeights, cachedBytes, cacheShare, headBytes, passedWeights, productBytes, workingBytes } from './memory-of-passes.js';
+import { hessianBytes, solvingBytes, summingBytes } from './memory-of-layers.js';
+import { alwaysBytes, idleBytes } from './estimate-memory.js';
 import { memoryNeed } from './estimate-plan.js';
 import { storedBytes } from './estimate-size.js';
 

@@ -10,7 +10,8 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { isRotation, isScaling, isSolved } from '../../../schemas/src/modifiers.js';
-import { leastMemoryStages, memoryStages, type GenerationEstimate, type MemoryStage, type RowsEstimate } from './estimate-memory.js';
+import { type GenerationEstimate, type MemoryStage, type RowsEstimate } from './memory-terms.js';
+import { leastMemoryStages, memoryStages } from './estimate-memory.js';
 import { adapterBytes, inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
 
 export interface EstimateInput {
