@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { isAtWork } from '../../schemas/src/run-process.js';
 import { readRunningMark, RUNNING_FILE } from '../../schemas/src/unfinished-run.js';
 
 export const UNFINISHED_GLOB = `**/*.run/${RUNNING_FILE}`;
@@ -27,9 +29,25 @@ export async function readUnfinishedRun(file: string): Promise<UnfinishedRun | n
   const dir = path.dirname(file);
   const mark = readRunningMark((await textOf(file)) ?? '');
   if (mark === null) return null;
-  const { pid, ...facts } = mark;
+  const { pid: _pid, ...facts } = mark;
   const lines = ((await textOf(path.join(dir, 'journal.jsonl'))) ?? '').split('\n').length - 1;
-  return { dir, name: path.basename(dir).replace(/\.run$/, ''), ...facts, n_finished: lines, isRunning: isAlive(pid) };
+  return { dir, name: path.basename(dir).replace(/\.run$/, ''), ...facts, n_finished: lines, isRunning: await isAtWork(mark) };
+}
+
+/** As often as a process is asked for that nobody here has started: nothing on the disk tells of its end when it is killed. */
+const lookDelay = 1000;
+
+/** The run when its process is gone; null when it has ended in order, or another run has its folder. */
+export async function interruptedRun(run: UnfinishedRun): Promise<UnfinishedRun | null> {
+  let now = run;
+  while (now.isRunning) {
+    // Nobody stays alive to look.
+    await setTimeout(lookDelay, undefined, { ref: false });
+    const next = await readUnfinishedRun(path.join(run.dir, RUNNING_FILE));
+    if (next?.run_id !== run.run_id) return null;
+    now = next;
+  }
+  return now;
 }
 
 /** Whether the run would go on where it was, or begin anew because the recipe says something else now. */
@@ -42,14 +60,5 @@ async function textOf(file: string): Promise<string | null> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    // It belongs to someone else, and is there.
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

@@ -3,7 +3,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { RUNNING_FILE } from '../../../schemas/src/unfinished-run.js';
 import type { RunController } from '../run-controller.js';
-import { isSameRecipe, readUnfinishedRun, UNFINISHED_GLOB, type UnfinishedRun } from '../unfinished-runs.js';
+import { interruptedRun, isSameRecipe, readUnfinishedRun, UNFINISHED_GLOB, type UnfinishedRun } from '../unfinished-runs.js';
 
 export async function continueRun(controller: RunController, known: UnfinishedRun): Promise<void> {
   // What was offered may have been taken up elsewhere since.
@@ -56,28 +56,30 @@ async function isSureOfChange(run: UnfinishedRun, document: vscode.TextDocument)
 
 const toldKey = 'toldInterruptedRuns';
 
-/** Tells once of each run that was interrupted, as by a reload of this window. */
+/** Tells once of each run that was interrupted, as by a reload of this window; one whose process still ends, when it has. */
 export async function offerToContinue(context: vscode.ExtensionContext, controller: RunController): Promise<void> {
   const files = await vscode.workspace.findFiles(UNFINISHED_GLOB, '**/node_modules/**', 100);
-  const found = await Promise.all(files.map(({ fsPath }) => readUnfinishedRun(fsPath)));
-  const interrupted = found.filter((run) => run !== null && !run.isRunning) as UnfinishedRun[];
-  const told = new Set(context.workspaceState.get<string[]>(toldKey, []));
-  const untold = interrupted.filter(({ run_id }) => !told.has(run_id));
-  await context.workspaceState.update(
-    toldKey,
-    interrupted.map(({ run_id }) => run_id),
+  const found = (await Promise.all(files.map(({ fsPath }) => readUnfinishedRun(fsPath)))).filter((run) => run !== null);
+  const told = context.workspaceState.get<string[]>(toldKey, []);
+  const known = new Set(told.filter((id) => found.some(({ run_id }) => run_id === id)));
+  await Promise.all(
+    found.map(async (run) => {
+      const interrupted = await interruptedRun(run);
+      if (interrupted === null || known.has(run.run_id)) return;
+      known.add(run.run_id);
+      await context.workspaceState.update(toldKey, [...known]);
+      void offer(controller, interrupted);
+    }),
   );
+}
+
+async function offer(controller: RunController, run: UnfinishedRun): Promise<void> {
   const action = vscode.l10n.t('Continue Run');
-  for (const run of untold)
-    void vscode.window
-      .showWarningMessage(
-        vscode.l10n.t(
-          'The run of {0} was interrupted: {1} of {2} parts are finished and kept.',
-          run.recipe === null ? run.name : path.basename(run.recipe),
-          run.n_finished,
-          run.n_units,
-        ),
-        action,
-      )
-      .then((choice) => (choice === action ? continueRun(controller, run) : undefined));
+  const text = vscode.l10n.t(
+    'The run of {0} was interrupted: {1} of {2} parts are finished and kept.',
+    run.recipe === null ? run.name : path.basename(run.recipe),
+    run.n_finished,
+    run.n_units,
+  );
+  if ((await vscode.window.showWarningMessage(text, action)) === action) await continueRun(controller, run);
 }

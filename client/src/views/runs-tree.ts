@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { views } from '../manifest.js';
 import { NOT_REPORTS, readRun, REPORT_GLOB, sortedRuns, type RunRecord } from '../run-records.js';
-import { readUnfinishedRun, UNFINISHED_GLOB, type UnfinishedRun } from '../unfinished-runs.js';
+import { interruptedRun, readUnfinishedRun, UNFINISHED_GLOB, type UnfinishedRun } from '../unfinished-runs.js';
 
 export interface RunsTree extends vscode.Disposable {
   refresh(): void;
@@ -28,9 +28,23 @@ export function createRunsTree(openCommand: string): RunsTree {
     clearTimeout(timer);
     timer = setTimeout(() => changed.fire(), changeDelay);
   };
+  /** Ids of the runs at work that the list shows. */
+  const watched = new Set<string>();
+  const watchEnd = async (run: UnfinishedRun): Promise<void> => {
+    if (!run.isRunning || watched.has(run.run_id)) return;
+    watched.add(run.run_id);
+    await interruptedRun(run);
+    watched.delete(run.run_id);
+    refreshSoon();
+  };
+  const list = async (): Promise<RunItem[]> => {
+    const items = await readRuns();
+    for (const item of items) if ('unfinished' in item) void watchEnd(item.unfinished);
+    return items;
+  };
   const provider: vscode.TreeDataProvider<RunItem> = {
     onDidChangeTreeData: changed.event,
-    getChildren: async (item) => (item === undefined ? readRuns() : []),
+    getChildren: async (item) => (item === undefined ? list() : []),
     getTreeItem: (item) => runItem(item, openCommand),
   };
   const view = vscode.window.createTreeView(views.runs, { treeDataProvider: provider, canSelectMany: true });

@@ -4,6 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { runFailure } from '../../../schemas/src/run-failure.js';
+import { isAtWork, processBegan } from '../../../schemas/src/run-process.js';
 import { readRunningMark, RUNNING_FILE, type RunningMark } from '../../../schemas/src/unfinished-run.js';
 import { writeFailure, writeSynced } from '../checkpoint/durable-file.js';
 import type { RunContext } from '../run-context.js';
@@ -40,7 +41,8 @@ async function writeMark(file: string, text: string): Promise<void> {
 /** Whether it is there and its process is gone; throws where its process is there. */
 async function isLeft(file: string): Promise<boolean> {
   const mark = await settledMark(file);
-  if (mark && (await isAtWork(mark))) throw runFailure.outputInUse(path.dirname(file), mark);
+  // A run of this very process is none that could collide: a worker has one at a time.
+  if (mark && mark.pid !== process.pid && (await isAtWork(mark))) throw runFailure.outputInUse(path.dirname(file), mark);
   return mark !== undefined;
 }
 
@@ -65,27 +67,6 @@ async function settledMark(file: string): Promise<RunningMark | null | undefined
   if (mark !== null) return mark;
   await setTimeout(200);
   return read();
-}
-
-/** A run of this very process is none that could collide: a worker has one at a time. */
-async function isAtWork({ pid, process_began }: RunningMark): Promise<boolean> {
-  if (pid === process.pid) return false;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    // EPERM: it belongs to someone else, and is there.
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
-  }
-  const began = await processBegan(pid);
-  return began === null ? process_began === undefined : began === (process_began ?? began);
-}
-
-/** Clock ticks from the start of the system; null where the system does not say, or the process has ended and waits for its parent. */
-async function processBegan(pid: number): Promise<string | null> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-  // The name of the program stands in brackets and may hold anything; behind it come the state and, as the twentieth, the beginning (proc_pid_stat(5)).
-  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ') ?? [];
-  return fields[0] === 'Z' ? null : (fields[19] ?? null);
 }
 
 /** When the report says how the run ended. */
