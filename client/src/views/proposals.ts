@@ -41,8 +41,9 @@ export function createProposals(): Proposals {
     count += 1;
     const uri = vscode.Uri.from({ scheme: PROPOSAL_SCHEME, path: document.uri.path, query: String(count) });
     texts.set(uri.toString(), after);
+    let own: Pending | null = null;
     const decided = new Promise<boolean>((resolve) => {
-      pending = { uri, settle: resolve };
+      pending = own = { uri, settle: resolve };
     });
     await vscode.commands.executeCommand('setContext', contextKeys.proposalShown, true);
     const shown = vscode.window.visibleTextEditors.find((editor) => editor.document.uri.toString() === document.uri.toString());
@@ -56,9 +57,11 @@ export function createProposals(): Proposals {
       if (choice !== undefined && pending?.uri === uri) pending.settle(choice === apply);
     });
     const accepted = await decided;
-    pending = null;
     texts.delete(uri.toString());
-    await vscode.commands.executeCommand('setContext', contextKeys.proposalShown, false);
+    if (pending === own) {
+      pending = null;
+      await vscode.commands.executeCommand('setContext', contextKeys.proposalShown, false);
+    }
     for (const tab of tabsOf(uri)) await vscode.window.tabGroups.close(tab);
     return accepted;
   }
