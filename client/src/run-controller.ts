@@ -217,7 +217,9 @@ export function createRunController({ context, server, status, reports, sensitiv
         return;
       }
       active.cancelled = true;
-      await active.cancel?.();
+      const asked = active.cancel?.();
+      status.cancelling();
+      await asked;
     },
     restartWorker,
     dispose: killWorker,

@@ -10,6 +10,8 @@ export interface RunStatus extends vscode.Disposable {
   begin(kind: RunKind, title: string, onCancel: () => void): void;
   show(event: RunEvent): void;
   progress(fraction: number, message: string, etaSeconds: number | null): void;
+  /** Until `ended`: what is at work is finished or left first, which may take a while. */
+  cancelling(): void;
   ended(): void;
 }
 
@@ -28,6 +30,7 @@ export function createRunStatus(): RunStatus {
   let finish: (() => void) | null = null;
   let shown = 0;
   let kind: RunKind = 'quantize';
+  let isCancelled = false;
   const ended = (): void => {
     finish?.();
     finish = null;
@@ -38,6 +41,7 @@ export function createRunStatus(): RunStatus {
     begin(begun, title, onCancel) {
       ended();
       shown = 0;
+      isCancelled = false;
       kind = begun;
       item.text = `$(loading~spin) ${kind === 'analyze' ? vscode.l10n.t('Analyzing') : vscode.l10n.t('Quantizing')}`;
       item.tooltip =
@@ -56,6 +60,10 @@ export function createRunStatus(): RunStatus {
       if (event.kind === 'progress') progress(event.fraction, event.message, event.eta_seconds);
     },
     progress,
+    cancelling() {
+      isCancelled = true;
+      item.text = `$(loading~spin) ${vscode.l10n.t('Cancelling')}`;
+    },
     ended,
     dispose() {
       ended();
@@ -67,6 +75,7 @@ export function createRunStatus(): RunStatus {
     const message = `${percent} % ${text}${remaining(etaSeconds)}`;
     report?.report({ message, increment: Math.max(0, percent - shown) });
     shown = Math.max(shown, percent);
+    if (isCancelled) return;
     item.text = `$(loading~spin) ${kind === 'analyze' ? vscode.l10n.t('Analyzing {0} %', percent) : vscode.l10n.t('Quantizing {0} %', percent)}`;
     item.tooltip =
       kind === 'quantize'
