@@ -61,7 +61,7 @@ function runStories() {
     const names = readdirSync(dir).filter((name) => name.endsWith('.test.js'));
     return names.map((name) => path.join(dir, name));
   });
-  const options = ['--test', '--test-reporter=./scripts/test-reporter.mjs', '--test-concurrency=1', '--test-timeout=300000'];
+  const options = ['--test', '--test-reporter=./scripts/test-reporter.mjs', '--test-concurrency=1', '--test-timeout=600000'];
   const { stdout } = spawnSync(process.execPath, [...options, ...files], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],

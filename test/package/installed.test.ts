@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { runBitwright } from '../support/bitwright-process.js';
 import { packageFile } from '../support/package-file.js';
-import { openVscodeWindow } from '../support/vscode-window.js';
+import { openVscodeWindow, runPatience } from '../support/vscode-window.js';
 
 test('installed from its package, the extension quantizes two examples', async (context) => {
   await using window = await openVscodeWindow({ package: packageFile });
@@ -25,7 +25,7 @@ test('installed from its package, the extension quantizes two examples', async (
     await window.open(`${name}.quant.yaml`);
     await window.page.locator('.codelens-decoration', { hasText: 'of 30 layers' }).waitFor();
     await window.run('Bitwright: Quantize');
-    await window.page.locator('.tab.active', { hasText: `Report: ${name}` }).waitFor();
+    await window.page.locator('.tab.active', { hasText: `Report: ${name}` }).waitFor({ timeout: runPatience });
     await window.webview().locator('#heatmap .cell').first().waitFor();
     const workers = window.workers();
     assert.equal(workers.length, 1, 'the worker of the installed extension');

@@ -1,5 +1,7 @@
 // What every page of the extension must pass: axe and its width in four themes, wide and narrow, all of it by keyboard, and a policy that runs no name.
 import assert from 'node:assert/strict';
+import { setTimeout } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { FrameLocator, Page } from 'playwright-core';
 import { axeViolations } from './axe.js';
 import { pageThemes, type WebviewWindow } from './webview-window.js';
@@ -61,8 +63,19 @@ export async function placesKept(page: Page | FrameLocator): Promise<void> {
     // A movement is told with the next frame.
     await frame();
     await frame();
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => window.setTimeout(resolve, 300));
   });
+}
+
+/** Until what is looked at is as it should be: places and pictures are there some frames after the page that holds them. */
+export async function assertSettles(look: () => Promise<unknown>, wanted: unknown, message?: string): Promise<void> {
+  const end = Date.now() + 60_000;
+  let seen = await look();
+  while (!isDeepStrictEqual(seen, wanted) && Date.now() < end) {
+    await setTimeout(50);
+    seen = await look();
+  }
+  assert.deepEqual(seen, wanted, message);
 }
 
 /** A name that would run if it were taken for markup. */

@@ -3,8 +3,9 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { chromium, errors, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
+import { chromium, type Browser, type FrameLocator, type Locator, type Page } from 'playwright-core';
 import { takePicture } from './picture.js';
+import { chooseFromList, chooseFromMenu } from './quick-input.js';
 
 const root = path.join(__dirname, '..', '..', '..');
 
@@ -31,12 +32,18 @@ export interface VscodeWindow extends AsyncDisposable {
   /** Where the extension of this window stands. */
   readonly extension: string;
   open(file: string): Promise<void>;
+  /** Opens a file that has a page for an editor. */
+  openPage(file: string): Promise<FrameLocator>;
   /** Reloads the window, as the command of that name does; its editors and views come back. */
   reload(): Promise<void>;
   /** Runs a command from the palette by its title. */
   run(title: string): Promise<void>;
-  /** A notification toast that holds the text. */
+  /** A notification that holds the text, and is in sight. */
   notification(text: string | RegExp): Locator;
+  /** Presses a button of a notification that was in sight, and may have gone since into the list of them. */
+  answer(text: string | RegExp, button: string): Promise<void>;
+  /** Shows or hides what stands beside the editors. */
+  showSideBar(shown: boolean): Promise<void>;
   /** Right-clicks and chooses from the menu. */
   chooseFromMenu(of: Locator, label: string): Promise<void>;
   /** The page inside the visible webview. */
@@ -47,6 +54,9 @@ export interface VscodeWindow extends AsyncDisposable {
   /** Writes build/pictures/NAME.png. */
   takePicture(name: string, clip?: { x: number; y: number; width: number; height: number }): Promise<void>;
 }
+
+/** Milliseconds for what a run or an analysis of the examples does: seconds on a machine that has nothing else to do. */
+export const runPatience = 240_000;
 
 const settings = {
   'workbench.colorTheme': 'Dark Modern',
@@ -86,6 +96,19 @@ function makeWorkspace(files: Record<string, string>): string {
 const writeSettings = (folder: string, values: object): void =>
   writeFileSync(path.join(folder, '.vscode', 'settings.json'), JSON.stringify(values, null, 2));
 
+/** In the page, before its own scripts: settings that stand from the first. Those of a folder are read when the window has opened its start page and side bars already. */
+function setDefaults(defaults: Record<string, unknown>): void {
+  if (window !== window.top) return;
+  const observer = new MutationObserver(() => {
+    const configuration = document.getElementById('vscode-workbench-web-configuration');
+    if (configuration === null) return;
+    observer.disconnect();
+    const given = JSON.parse(configuration.dataset['settings'] ?? '{}') as object;
+    configuration.dataset['settings'] = JSON.stringify({ ...given, configurationDefaults: defaults });
+  });
+  observer.observe(document, { childList: true, subtree: true });
+}
+
 export interface WindowOptions {
   /** A .vsix to install; else the extension is laid out as it would be packaged. */
   package?: string;
@@ -121,7 +144,10 @@ export async function openVscodeWindow({
     browser = await chromium.launch({ executablePath: script.installBrowser(), args: script.browserArguments });
     const page = await browser.newPage({ viewport: { width, height } });
     page.setDefaultTimeout(60_000);
-    await page.goto(`${server.address}/?folder=${encodeURIComponent(folder)}`, { waitUntil: 'commit' });
+    await page.addInitScript(setDefaults, settings);
+    const payload = JSON.stringify([['skipWelcome', 'true']]);
+    const query = new URLSearchParams({ folder, payload });
+    await page.goto(`${server.address}/?${query.toString()}`, { waitUntil: 'commit' });
     await page.locator('.monaco-workbench .part.statusbar').waitFor();
     await page.locator('.explorer-folders-view .monaco-list-row').first().waitFor();
     return vscodeWindow(page, folder, extension, async () => {
@@ -137,62 +163,28 @@ export async function openVscodeWindow({
 }
 
 function vscodeWindow(page: Page, folder: string, extension: string, close: () => Promise<void>): VscodeWindow {
-  const quickInput = page.locator('.quick-input-widget input');
-  const pick = async (key: string, text: string): Promise<void> => {
-    const ask = (open: () => Promise<void>) => async (): Promise<void> => {
-      await open();
-      await quickInput.waitFor({ timeout: 10_000 });
-      await quickInput.fill(text, { timeout: 5_000 });
-    };
-    // A webview that is drawn anew takes the focus, and with it the key or the list; the field in the title opens the same.
-    const byKey = ask(() => page.keyboard.press(key));
-    const byTitle = ask(() => page.locator('.command-center-quick-pick').click());
-    for (let attempts = 0; !(await inTime(attempts % 2 === 0 ? byKey : byTitle)); attempts += 1) {
-      if (attempts === 5) throw new Error(`The list of ${text} did not open.`);
-      await page.keyboard.press('Escape');
-    }
-    await page.locator('.quick-input-list .monaco-list-row').first().waitFor();
-  };
-  const run = async (title: string): Promise<void> => {
-    const command = page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first();
-    await pick('F1', `>${title}`);
-    // A list that was made before the extension was known does not grow, and one closes when a page takes the focus: it is asked for again.
-    for (let attempts = 0; attempts < 10; attempts += 1) {
-      if (await inTime(() => command.click({ timeout: 5_000 }))) return;
-      await page.keyboard.press('Escape');
-      await pick('F1', `>${title}`);
-    }
-    await command.click();
-  };
-  /** In a new window it may come late, settings or not. */
-  const closeWelcome = async (): Promise<void> => {
-    const tab = page.locator('.tabs-container .tab', { hasText: 'Welcome' });
-    // A walkthrough that a story has opened has the same title.
-    if (!(await tab.isVisible()) || (await page.locator('.getting-started-step').count()) > 0) return;
-    await tab.click({ button: 'middle' });
-    await tab.waitFor({ state: 'detached' });
-  };
-  /** Opens by itself in a new window, empty. Hiding it closes what hovers, so it goes before a story begins. */
-  const hideSideBar = async (): Promise<void> => {
-    const bar = page.locator('.part.auxiliarybar');
-    if (!(await bar.isVisible())) return;
-    await run('View: Hide Secondary Side Bar');
-    await bar.waitFor({ state: 'hidden' });
+  const webview = (): FrameLocator => page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame');
+  const notification = (text: string | RegExp): Locator =>
+    page.locator('.notifications-toasts, .notifications-center').locator('.notification-list-item', { hasText: text });
+  const run = (title: string): Promise<void> => chooseFromList(page, 'F1', `>${title}`, title);
+  const choose = async (file: string): Promise<void> => {
+    const name = path.basename(file);
+    await chooseFromList(page, 'Control+P', file, name);
+    await page.locator('.tabs-container .tab.active', { hasText: name }).waitFor();
   };
   return {
     page,
     folder,
     extension,
     async open(file) {
-      await hideSideBar();
-      await pick('Control+P', file);
-      await page
-        .locator('.quick-input-list .monaco-list-row', { hasText: path.basename(file) })
-        .first()
-        .click();
-      await page.locator('.tabs-container .tab.active', { hasText: path.basename(file) }).waitFor();
+      await choose(file);
       await page.locator('.editor-instance .view-lines .view-line').first().waitFor();
-      await closeWelcome();
+    },
+    async openPage(file) {
+      await choose(file);
+      const opened = webview();
+      await opened.locator('h1', { hasText: path.basename(file) }).waitFor();
+      return opened;
     },
     async reload() {
       const loaded = page.waitForEvent('load');
@@ -201,16 +193,19 @@ function vscodeWindow(page: Page, folder: string, extension: string, close: () =
       await page.locator('.monaco-workbench .part.statusbar').waitFor();
     },
     run,
-    notification: (text) => page.locator('.notifications-toasts .notification-list-item', { hasText: text }),
-    async chooseFromMenu(of, label) {
-      await of.click({ button: 'right' });
-      const item = page.locator('.monaco-menu .action-label', { hasText: label });
-      await item.waitFor();
-      // A menu of VS Code hears no button in its first 100 ms, lest the click that opened it chooses.
-      await page.waitForTimeout(300);
-      await item.click();
+    notification,
+    async answer(text, button) {
+      // A message with a choice that nobody makes goes after 10 s, into the list of them.
+      if (!(await notification(text).isVisible())) await run('Notifications: Show Notifications');
+      await notification(text).getByRole('button', { name: button }).click();
     },
-    webview: () => page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame'),
+    async showSideBar(shown) {
+      const bar = page.locator('.part.sidebar');
+      if ((await bar.isVisible()) !== shown) await run('View: Toggle Primary Side Bar Visibility');
+      await bar.waitFor({ state: shown ? 'visible' : 'hidden' });
+    },
+    chooseFromMenu: (of, label) => chooseFromMenu(page, of, label),
+    webview,
     async setTheme(theme) {
       writeSettings(folder, { ...settings, 'workbench.colorTheme': theme });
       const kind = {
@@ -222,24 +217,9 @@ function vscodeWindow(page: Page, folder: string, extension: string, close: () =
       await page.locator(`.monaco-workbench.${kind}`).waitFor();
     },
     workers: () => processesRunning(path.join(extension, 'dist', 'worker', 'main.js')),
-    async takePicture(name, clip) {
-      await hideSideBar();
-      await closeWelcome();
-      await takePicture(page, name, { animations: 'disabled', ...(clip === undefined ? {} : { clip }) });
-    },
+    takePicture: (name, clip) => takePicture(page, name, { animations: 'disabled', ...(clip === undefined ? {} : { clip }) }),
     [Symbol.asyncDispose]: close,
   };
-}
-
-/** Whether it is done before the time-out that it has set itself. */
-async function inTime(work: () => Promise<void>): Promise<boolean> {
-  try {
-    await work();
-    return true;
-  } catch (error) {
-    if (error instanceof errors.TimeoutError) return false;
-    throw error;
-  }
 }
 
 /** Processes with the script on their command line (Linux, as the VS Code server here). */

@@ -26,8 +26,7 @@ describe('language-model tools', () => {
     assert.match(await ask('bitwright_suggest', { recipe, budget: '4.25bpw' }), /bitwright analyze[^]*Exit code 1\.$/);
   });
 
-  it('analyze measures the layers, and suggest then writes an edit from it', async function () {
-    this.timeout(240_000);
+  it('analyze measures the layers, and suggest then writes an edit from it', async () => {
     const folder = vscode.workspace.workspaceFolders?.[0];
     assert.ok(folder);
     const before = await vscode.workspace.fs.readFile(vscode.Uri.joinPath(folder.uri, recipe));

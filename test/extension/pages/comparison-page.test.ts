@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import type { RecipeLine } from '../../../schemas/src/protocol/client-webview.js';
-import { assertNothingRuns, checkThemes, evilName, exportAll, placesKept, tabTo } from '../../support/page-checks.js';
+import { assertNothingRuns, assertSettles, checkThemes, evilName, exportAll, placesKept, tabTo } from '../../support/page-checks.js';
 import { reportLayers, runReport } from '../../support/report-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
@@ -130,6 +130,6 @@ test('the layer of the keyboard, the opened table and the place in the page outl
   await show(window);
   assert.ok(await page.locator('#table').isVisible());
   assert.equal(await page.locator('.cell[tabindex="0"]').getAttribute('data-key'), 'model.layers.3.mlp.up_proj');
-  assert.equal(await page.evaluate(() => Math.round(scrollY)), 444);
+  await assertSettles(() => page.evaluate(() => Math.round(scrollY)), 444);
   assert.deepEqual(await page.evaluate(() => (JSON.parse(sessionStorage.getItem('state') ?? '{}') as { saved: unknown }).saved), saved);
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModelFileFacts } from '../../../schemas/src/protocol/model-file-page.js';
 import { axeViolations } from '../../support/axe.js';
-import { assertNothingRuns, checkThemes, evilName, exportAll, placesKept, tabTo } from '../../support/page-checks.js';
+import { assertNothingRuns, assertSettles, checkThemes, evilName, exportAll, placesKept, tabTo } from '../../support/page-checks.js';
 import { layerName } from '../../support/sensitivity-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
@@ -202,5 +202,5 @@ test('filter, order, what was chosen and the place in the table outlive a reload
   assert.equal(await page.locator('#filter').inputValue(), 'proj');
   assert.equal(await page.locator('[data-head="name"]').getAttribute('aria-sort'), 'descending');
   assert.equal(await page.locator('#tensor h2').textContent(), `${layerName(20, 'q_proj')}.weight`);
-  assert.equal(await page.locator('#grid').evaluate((grid) => grid.scrollTop), before);
+  await assertSettles(() => page.locator('#grid').evaluate((grid) => grid.scrollTop), before);
 });

@@ -3,7 +3,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { errorDepth } from '../../support/depth-fixture.js';
-import { assertNothingRuns, checkThemes, cutWithoutSign, evilName, exportAll, placesKept, tabTo } from '../../support/page-checks.js';
+import {
+  assertNothingRuns,
+  assertSettles,
+  checkThemes,
+  cutWithoutSign,
+  evilName,
+  exportAll,
+  placesKept,
+  tabTo,
+} from '../../support/page-checks.js';
 import { awqTransform, pictured, reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
@@ -193,8 +202,8 @@ test('what was chosen, its order and the place in the page outlive a reload', as
   assert.equal(await page.locator('#table thead th').first().getAttribute('aria-sort'), 'ascending');
   await page.locator('#layer h3', { hasText: 'model.layers.1.mlp.up_proj' }).waitFor();
   assert.ok(!(await page.locator('#log-counts').isChecked()));
-  assert.equal(await page.evaluate(() => Math.round(scrollY)), 333);
-  assert.equal(await page.locator('#table').evaluate((table) => table.scrollTop), 90);
+  await assertSettles(() => page.evaluate(() => Math.round(scrollY)), 333);
+  await assertSettles(() => page.locator('#table').evaluate((table) => table.scrollTop), 90);
   // What the host needs to open the page again stands there too.
   assert.equal(await page.evaluate(() => (JSON.parse(sessionStorage.getItem('state') ?? '{}') as { saved: unknown }).saved), saved);
 });

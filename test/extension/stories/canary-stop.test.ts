@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { openVscodeWindow } from '../../support/vscode-window.js';
+import { openVscodeWindow, runPatience } from '../../support/vscode-window.js';
 
 /** Behind block 0 the divergence of this model in 3 bits is 0.003 nats, behind block 2 0.006. */
 const recipe = `model: models/stories-and-sums-1m
@@ -33,7 +33,7 @@ test('a canary stops a run, and its page says why and what to do', async () => {
   await window.open('watched.quant.yaml');
   await page.locator('.codelens-decoration', { hasText: '28 of 30 layers' }).waitFor();
   await window.run('Bitwright: Quantize');
-  await window.notification('The canary stopped the run behind block 2 of 4').waitFor();
+  await window.notification('The canary stopped the run behind block 2 of 4').waitFor({ timeout: runPatience });
   assert.ok(!existsSync(path.join(folder, 'out', 'watched')), 'nothing stands there as if whole');
   await window.run('Notifications: Clear All Notifications');
   await window.run('Bitwright: Show Run in Progress');
@@ -51,7 +51,7 @@ test('a canary stops a run, and its page says why and what to do', async () => {
     assert.match(said, part);
   await live.locator('#canary tbody tr').nth(2).waitFor();
   await live.locator('#problems .error', { hasText: 'canary-stopped' }).waitFor();
-  await page.keyboard.press('Control+B');
+  await window.showSideBar(false);
   for (const [theme, name] of [
     ['Dark Modern', 'run-canary-stopped'],
     ['Light Modern', 'run-canary-stopped-light'],

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { openVscodeWindow } from '../../support/vscode-window.js';
+import type { Locator } from 'playwright-core';
+import { openVscodeWindow, runPatience } from '../../support/vscode-window.js';
 
 const recipe = `model: models/stories-and-sums-1m
 output:
@@ -39,12 +40,11 @@ test('gates are decided by a run, then by its report', async () => {
   const runId = (): string => (JSON.parse(readFileSync(report, 'utf8')) as { run_id: string }).run_id;
 
   await window.run('Test: Run All Tests');
-  await window.notification('Quantized.').waitFor();
-  const failed = items.filter({ hasText: 'max_perplexity' });
-  await page.locator('.test-explorer .monaco-list-row[aria-label*="(Failed)"]').first().waitFor();
-  assert.match((await failed.first().getAttribute('aria-label')) ?? '', /Failed/);
-  for (const name of ['max_size', 'max_bits_per_weight'])
-    assert.match((await items.filter({ hasText: name }).first().getAttribute('aria-label')) ?? '', /Passed/, name);
+  await window.notification('Quantized.').waitFor({ timeout: runPatience });
+  const told = (gate: string, verdict: string): Locator =>
+    page.locator(`.test-explorer .monaco-list-row[aria-label*="${verdict}"]`, { hasText: gate });
+  await told('max_perplexity', 'Failed').first().waitFor();
+  for (const name of ['max_size', 'max_bits_per_weight']) await told(name, 'Passed').first().waitFor();
   const first = runId();
   await window.run('Notifications: Clear All Notifications');
   await page.locator('.tab', { hasText: 'gates.quant.yaml' }).click();

@@ -2,26 +2,25 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { assertUndisturbed, finishedBlocks, longOutput, longRecipe, longRunFiles } from '../../support/long-run.js';
-import { openVscodeWindow } from '../../support/vscode-window.js';
+import { assertUndisturbed, holdRun, longOutput, longRecipe, longRunFiles } from '../../support/long-run.js';
+import { openVscodeWindow, runPatience } from '../../support/vscode-window.js';
 
 test('cancel, resume, kill the worker, resume: the same bytes', async () => {
   await using window = await openVscodeWindow({ files: longRunFiles() });
   const { page } = window;
   await window.open(longRecipe);
   await window.run('Bitwright: Quantize');
-  await finishedBlocks(window, 1);
+  const first = await holdRun(window, 1);
   await window.notification('Quantizing long.quant.yaml').getByRole('button', { name: 'Cancel' }).click();
-  const cancelled = window.notification('The run was cancelled');
-  await cancelled.waitFor();
+  await page.locator('.statusbar-item', { hasText: 'Cancelling' }).waitFor();
+  first.release();
+  await window.notification('The run was cancelled').waitFor({ timeout: runPatience });
   await window.takePicture('cancelled');
   assert.ok(!existsSync(longOutput(window)), 'a cancelled run leaves no checkpoint');
 
-  await cancelled.getByRole('button', { name: 'Resume' }).click();
-  await finishedBlocks(window, 2);
-  const workers = window.workers();
-  assert.equal(workers.length, 1, 'one worker');
-  process.kill(workers[0] ?? 0, 'SIGKILL');
+  await window.answer('The run was cancelled', 'Resume');
+  const second = await holdRun(window, 2);
+  process.kill(second.worker, 'SIGKILL');
   const killed = window.notification(/worker/i);
   await killed.waitFor();
   await window.takePicture('worker-killed');
@@ -35,8 +34,8 @@ test('cancel, resume, kill the worker, resume: the same bytes', async () => {
   await page.keyboard.press('Backspace');
   await page.locator('.editor-instance .squiggly-error').first().waitFor({ state: 'detached' });
 
-  await killed.getByRole('button', { name: 'Run Again' }).click();
-  await window.notification('Quantized.').waitFor();
+  await window.answer(/worker/i, 'Run Again');
+  await window.notification('Quantized.').waitFor({ timeout: runPatience });
   assert.deepEqual(window.workers().length, 1);
 
   await assertUndisturbed(window);
@@ -47,11 +46,10 @@ test('the window is reloaded in the middle of a run: it stands in the list as in
   const { page } = window;
   await window.open(longRecipe);
   await window.run('Bitwright: Quantize');
-  await finishedBlocks(window, 1);
-  const [worker] = window.workers();
+  using held = await holdRun(window, 1);
   await window.reload();
+  await held.outliveHost();
   assert.ok(!existsSync(longOutput(window)), 'a run that lost its window leaves no checkpoint');
-  for (let waits = 0; waits < 300 && window.workers().includes(worker ?? 0); waits += 1) await page.waitForTimeout(200);
   assert.deepEqual(window.workers(), [], 'the worker ends with its window');
 
   const told = window.notification('The run of long.quant.yaml was interrupted');
@@ -62,8 +60,10 @@ test('the window is reloaded in the middle of a run: it stands in the list as in
   await window.takePicture('interrupted-run');
   await row.hover();
   await row.locator('.action-label[aria-label="Continue Run"]').click();
+  using continued = await holdRun(window, 2);
   await page.locator('.monaco-list-row[role="treeitem"]', { hasText: /longrunning/ }).waitFor();
-  await window.notification('Quantized.').waitFor({ timeout: 120_000 });
+  continued.release();
+  await window.notification('Quantized.').waitFor({ timeout: runPatience });
   await row.waitFor({ state: 'detached' });
   await page.locator('.monaco-list-row[role="treeitem"]', { hasText: /long.*bits per weight/ }).waitFor();
   await assertUndisturbed(window);
@@ -74,12 +74,13 @@ test('the page of a run outlives its window: interrupted as the disk tells, cont
   const { page } = window;
   await window.open(longRecipe);
   await window.run('Bitwright: Quantize');
+  using held = await holdRun(window, 1);
   await page.locator('.statusbar-item', { hasText: /Quantizing \d+ %/ }).click();
   await page.locator('.tab.active', { hasText: 'Run in Progress' }).waitFor();
   const live = window.webview();
   await live.locator('#heatmap .cell-fill').first().waitFor();
-  await finishedBlocks(window, 1);
   await window.reload();
+  await held.outliveHost();
   await page.locator('.tab', { hasText: 'Run in Progress' }).click();
   // At work until the worker has noticed that its window is gone.
   await live.locator('.state', { hasText: 'Interrupted: its process is gone' }).waitFor();
@@ -89,7 +90,7 @@ test('the page of a run outlives its window: interrupted as the disk tells, cont
   await window.run('Notifications: Clear All Notifications');
   await window.takePicture('run-interrupted');
   await live.locator('#continue').click();
-  await window.notification('Quantized.').waitFor({ timeout: 120_000 });
+  await window.notification('Quantized.').waitFor({ timeout: runPatience });
   await page.locator('.tab', { hasText: 'Run in Progress' }).click();
   await live.locator('.state', { hasText: 'Done.' }).waitFor();
   assert.equal(await live.locator('#heatmap .cell-fill').count(), 28);

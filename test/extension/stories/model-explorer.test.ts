@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import type { FrameLocator, Locator } from 'playwright-core';
+import type { Locator } from 'playwright-core';
 import { runReport } from '../../support/report-fixture.js';
 import { repositoryRoot } from '../../support/shared.js';
 import { openVscodeWindow, type ColorTheme, type VscodeWindow } from '../../support/vscode-window.js';
@@ -14,19 +14,6 @@ const themes: readonly (readonly [ColorTheme, string])[] = [
   ['Light Modern', '-light'],
   ['Default High Contrast', '-high-contrast'],
 ];
-
-async function openFile(window: VscodeWindow, name: string): Promise<FrameLocator> {
-  const { page } = window;
-  await page.keyboard.press('Control+P');
-  const input = page.locator('.quick-input-widget input');
-  await input.fill(name);
-  await page.locator('.quick-input-list .monaco-list-row', { hasText: name }).first().waitFor();
-  await page.keyboard.press('Enter');
-  await page.locator('.tab.active', { hasText: name }).waitFor();
-  const file = window.webview();
-  await file.locator('h1', { hasText: name }).waitFor();
-  return file;
-}
 
 const showView = async (window: VscodeWindow): Promise<void> =>
   window.page.locator('.activitybar .action-label[aria-label^="Bitwright"]').click();
@@ -90,7 +77,7 @@ test('a safetensors file: table, filter, keyboard, statistics on demand, layers 
   const { page } = window;
   await window.open('w4a16-gptq.quant.yaml');
   await page.locator('.codelens-decoration', { hasText: '28 of 30 layers' }).waitFor();
-  const file = await openFile(window, 'model.safetensors');
+  const file = await window.openPage('model.safetensors');
   await file.locator('#filter').fill('layers.2 down_proj');
   const row = file.locator('#rows .row').first();
   await row.locator('.name', { hasText: 'model.layers.2.mlp.down_proj.weight' }).waitFor();
@@ -114,7 +101,7 @@ test('a safetensors file: table, filter, keyboard, statistics on demand, layers 
   await page.locator('.tab.active', { hasText: 'w4a16-gptq.quant.yaml' }).waitFor();
   await page.locator('.view-line', { hasText: 'model.layers.0.mlp.down_proj' }).first().waitFor();
   await page.locator('.tab', { hasText: 'model.safetensors' }).click();
-  await page.keyboard.press('Control+B');
+  await window.showSideBar(false);
   await page.setViewportSize({ width: 410, height: 860 });
   await file.locator('#rows .row').first().waitFor();
   const overflow = await file.locator('body').evaluate((body) => body.scrollWidth - body.clientWidth);
@@ -124,7 +111,7 @@ test('a safetensors file: table, filter, keyboard, statistics on demand, layers 
 
 test('names are data: markup in names of tensors and metadata is shown and not run', async () => {
   await using window = await openVscodeWindow({ files: { 'weird.safetensors': weirdSafetensors() } });
-  const file = await openFile(window, 'weird.safetensors');
+  const file = await window.openPage('weird.safetensors');
   await file.locator('#rows .row').first().waitFor();
   for (const name of weirdNames) {
     const row = file.locator('#rows .row', { hasText: name });
@@ -141,13 +128,13 @@ test('GGUF and ONNX files: metadata and types, and a sentence in place of statis
   await using window = await openVscodeWindow({ width: 1400, height: 860 });
   for (const name of ['small.gguf', 'small.onnx', 'weights.bin'])
     copyFileSync(path.join(repositoryRoot, 'test', 'golden', 'model-files', name), path.join(window.folder, name));
-  const gguf = await openFile(window, 'small.gguf');
+  const gguf = await window.openPage('small.gguf');
   await gguf.locator('.row', { hasText: 'blk.3.attn_q.weight' }).click();
   assert.match((await gguf.locator('#tensor').textContent()) ?? '', /Q4_K.*4 × 256.*Statistics of GGUF tensors cannot be computed yet/);
   await gguf.locator('header summary').click();
   await gguf.locator('.metadata tr', { hasText: 'tokenizer.ggml.tokens' }).locator('td', { hasText: '100 × string: "token 0"' }).waitFor();
   await window.takePicture('model-file-gguf');
-  const onnx = await openFile(window, 'small.onnx');
+  const onnx = await window.openPage('small.onnx');
   await onnx.locator('.row', { hasText: 'weights.bin at 16' }).click();
   assert.match((await onnx.locator('.facts').first().textContent()) ?? '', /ai\.onnx 21, com\.example 1/);
 });
@@ -180,6 +167,7 @@ test('runs: newest first, report, delete with confirmation', async () => {
   await window.takePicture('runs');
   await runs.first().click();
   await page.locator('.tab.active', { hasText: 'Report: w4a16' }).waitFor();
+  await window.webview().locator('#heatmap .cell').first().waitFor();
   await window.chooseFromMenu(runs.nth(1), 'Delete Run');
   await page.locator('.monaco-dialog-box', { hasText: 'The checkpoint beside it stays' }).waitFor();
   await page.locator('.monaco-dialog-box .monaco-button', { hasText: 'Delete Run' }).click();

@@ -3,21 +3,24 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { openVscodeWindow } from '../../support/vscode-window.js';
+import { holdRun } from '../../support/long-run.js';
+import { openVscodeWindow, runPatience } from '../../support/vscode-window.js';
 
 test('quantize from the palette, then read the report', async () => {
   await using window = await openVscodeWindow();
-  const { page } = window;
+  const { page, folder } = window;
   await window.open('w4a16-gptq.quant.yaml');
   await page.locator('.codelens-decoration', { hasText: '28 of 30 layers' }).waitFor();
   await window.run('Bitwright: Quantize');
+  using held = await holdRun(window, 1, path.join(folder, 'out', 'w4a16-gptq'));
   await window.notification('Quantizing w4a16-gptq.quant.yaml').waitFor();
   await page.locator('.statusbar-item', { hasText: /Quantizing \d+ %/ }).waitFor();
   await window.takePicture('progress');
-  await page.locator('.tab.active', { hasText: 'Report: w4a16-gptq' }).waitFor();
+  held.release();
+  await page.locator('.tab.active', { hasText: 'Report: w4a16-gptq' }).waitFor({ timeout: runPatience });
   await window.notification('Quantized.').waitFor();
   for (const file of ['config.json', 'model.safetensors', 'tokenizer.json'])
-    assert.ok(existsSync(path.join(window.folder, 'out', 'w4a16-gptq', file)), file);
+    assert.ok(existsSync(path.join(folder, 'out', 'w4a16-gptq', file)), file);
 
   const report = window.webview();
   const cells = report.locator('#heatmap .cell');
@@ -42,7 +45,7 @@ test('quantize from the palette, then read the report', async () => {
   await report.locator(`.cell[data-key="${worstLayer}"]`).click();
   await report.locator('#weights h3', { hasText: worstLayer }).waitFor();
   await page.mouse.move(0, 0);
-  await page.keyboard.press('Control+B');
+  await window.showSideBar(false);
   await window.run('Notifications: Clear All Notifications');
   for (const [theme, name] of [
     ['Dark Modern', 'report'],

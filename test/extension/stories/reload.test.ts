@@ -1,11 +1,11 @@
 // Story: report, sensitivity and comparison come back with what was chosen, sorted, filtered and scrolled to, after the pages are loaded again and after the whole window is.
-import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { FrameLocator } from 'playwright-core';
-import { placesKept } from '../../support/page-checks.js';
+import { assertSettles, placesKept } from '../../support/page-checks.js';
 import { reportLayers, runReport } from '../../support/report-fixture.js';
 import { sensitivityAnalysis } from '../../support/sensitivity-fixture.js';
+import { clickAndLeave } from '../../support/quick-input.js';
 import { openVscodeWindow, type VscodeWindow } from '../../support/vscode-window.js';
 
 const recipe = 'w4a16-gptq.quant.yaml';
@@ -93,7 +93,7 @@ const pages: Page[] = [
       await window.run('Bitwright: Compare Runs');
       for (const question of ['Which run?', 'Compared with which runs?']) {
         await window.page.locator(`.quick-input-widget input[placeholder="${question}"]`).waitFor();
-        await window.page.locator('.quick-input-list .monaco-list-row', { hasText: recipe }).first().click();
+        await clickAndLeave(window.page.locator('.quick-input-list .monaco-list-row', { hasText: recipe }).first());
       }
       // Of those that it is compared with there may be several.
       await window.page.keyboard.press('Enter');
@@ -122,6 +122,10 @@ test('pages come back as they were: loaded again, and with the whole window', as
     await frame.locator(drawn).first().waitFor();
     return frame;
   };
+  const cameBack = async (one: Page, when: string): Promise<void> => {
+    const frame = await shown(one);
+    await assertSettles(() => one.look(frame), before.get(one.title), when);
+  };
   for (const one of pages) {
     await one.open(window);
     await tab(window, one.title).waitFor();
@@ -133,22 +137,9 @@ test('pages come back as they were: loaded again, and with the whole window', as
     await frame.locator('html').evaluate((html) => html.setAttribute('data-before', ''));
     await window.run('Developer: Reload Webviews');
     await frame.locator('html:not([data-before])').waitFor({ state: 'attached' });
-    assert.deepEqual(await settled(one, await shown(one), before.get(one.title)), before.get(one.title), `${one.title}, loaded again`);
+    await cameBack(one, `${one.title}, loaded again`);
   }
-  for (const one of pages)
-    assert.deepEqual(await settled(one, await shown(one), before.get(one.title)), before.get(one.title), `${one.title}, hidden and shown`);
+  for (const one of pages) await cameBack(one, `${one.title}, hidden and shown`);
   await window.reload();
-  for (const one of pages)
-    assert.deepEqual(await settled(one, await shown(one), before.get(one.title)), before.get(one.title), `${one.title}, after the window`);
+  for (const one of pages) await cameBack(one, `${one.title}, after the window`);
 });
-
-/** Pictures and places are there some frames after the page. */
-async function settled(one: Page, frame: FrameLocator, wanted: unknown): Promise<unknown> {
-  let seen: unknown;
-  for (let looks = 0; looks < 20; looks += 1) {
-    seen = await one.look(frame);
-    if (JSON.stringify(seen) === JSON.stringify(wanted)) break;
-    await new Promise((resolve) => setTimeout(resolve, 250));
-  }
-  return seen;
-}

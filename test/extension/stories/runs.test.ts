@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { finishedBlocks, longRecipe, longRunFiles } from '../../support/long-run.js';
+import { holdRun, longRecipe, longRunFiles } from '../../support/long-run.js';
 import { runReport } from '../../support/report-fixture.js';
-import { openVscodeWindow, type VscodeWindow } from '../../support/vscode-window.js';
+import { openVscodeWindow, runPatience, type VscodeWindow } from '../../support/vscode-window.js';
 
 async function showRuns({ page }: VscodeWindow) {
   await page.locator('.activitybar .action-label[aria-label^="Bitwright"]').click();
@@ -19,29 +19,34 @@ test('watch a run, cancel it, run it to its end, run it again from its lock', as
   const { page, folder } = window;
   await window.open(longRecipe);
   await window.run('Bitwright: Quantize');
+  // A run continues after whole blocks, and a cell is filled before its block is finished.
+  using first = await holdRun(window, 1);
   await page.locator('.statusbar-item', { hasText: /Quantizing \d+ %/ }).click();
   await page.locator('.tab.active', { hasText: 'Run in Progress' }).waitFor();
   const live = window.webview();
   const filled = live.locator('#heatmap .cell-fill');
   const cells = live.locator('#heatmap .cell');
-  await filled.first().waitFor();
+  await filled.nth(6).waitFor();
   assert.equal(await cells.count(), 28);
   const n_first = await filled.count();
   assert.ok(n_first < 28, `${n_first} cells filled at the first look`);
   await live.locator('#stages tr', { hasText: 'quantize' }).waitFor();
   await live.locator('#memory', { hasText: 'at most, of' }).waitFor();
   await window.takePicture('run-live');
-  // A run continues after whole blocks, and a cell is filled before its block is finished.
-  await finishedBlocks(window, 1);
+  first.release();
+  using second = await holdRun(window, 2);
+  await filled.nth(13).waitFor();
   await live.locator('#cancel').click();
-  await live.locator('.state', { hasText: 'Cancelled. What is finished is kept' }).waitFor();
+  await page.locator('.statusbar-item', { hasText: 'Cancelling' }).waitFor();
+  second.release();
+  await live.locator('.state', { hasText: 'Cancelled. What is finished is kept' }).waitFor({ timeout: runPatience });
   assert.ok(await live.locator('#cancel').isHidden());
 
   // The next run takes the page over: it begins with the cells that are finished, and fills the rest.
   await window.open(longRecipe);
   await window.run('Notifications: Clear All Notifications');
   await window.run('Bitwright: Quantize');
-  await window.notification('Quantized.').waitFor();
+  await window.notification('Quantized.').waitFor({ timeout: runPatience });
   await page.locator('.tab', { hasText: 'Run in Progress' }).click();
   await live.locator('.state', { hasText: 'Done.' }).waitFor();
   assert.equal(await filled.count(), 28);
@@ -51,7 +56,9 @@ test('watch a run, cancel it, run it to its end, run it again from its lock', as
   const runs = await showRuns(window);
   await window.chooseFromMenu(runs.first(), 'Re-run and Confirm Bit-Identical');
   await window.notification('Running out/long.run again').waitFor();
-  await window.notification(/out\/long\.run is bit-identical: \d+ files and \d+ tensors came out as before/).waitFor();
+  await window
+    .notification(/out\/long\.run is bit-identical: \d+ files and \d+ tensors came out as before/)
+    .waitFor({ timeout: runPatience });
   await window.takePicture('run-verified');
   // The report of the cancelled run is kept; of the run that was done again nothing is.
   assert.deepEqual(readdirSync(path.join(folder, 'out')).sort(), ['long', 'long.history', 'long.run']);
@@ -75,7 +82,10 @@ test('three chosen runs compared from the list', async () => {
   const { page } = window;
   const runs = await showRuns(window);
   await runs.nth(2).waitFor();
+  // A click opens the report, whose page takes the focus when it is there: a menu that is open then closes.
   await runs.nth(0).click();
+  await page.locator('.tab.active', { hasText: 'Report: c' }).waitFor();
+  await window.webview().locator('#heatmap .cell').first().waitFor();
   await runs.nth(2).click({ modifiers: ['Shift'] });
   await window.chooseFromMenu(runs.nth(1), 'Compare Runs');
   await page.locator('.tab.active', { hasText: 'Comparison of Runs' }).waitFor();
@@ -84,7 +94,7 @@ test('three chosen runs compared from the list', async () => {
   const rowsOf = comparison.locator('#all tbody tr');
   assert.equal(await rowsOf.count(), 3);
   assert.match((await rowsOf.nth(1).textContent()) ?? '', /2\.5000 best/);
-  await page.keyboard.press('Control+B');
+  await window.showSideBar(false);
   for (const [theme, name] of [
     ['Dark Modern', 'comparison-three'],
     ['Light Modern', 'comparison-three-light'],
@@ -92,12 +102,11 @@ test('three chosen runs compared from the list', async () => {
   ] as const) {
     await window.setTheme(theme);
     await rowsOf.first().waitFor();
-    await page.waitForTimeout(500);
     await window.takePicture(name);
   }
 
   // One row: the others are asked for. And what the menu did before it still does: the question before a run is deleted.
-  await page.keyboard.press('Control+B');
+  await window.showSideBar(true);
   await window.chooseFromMenu(runs.nth(1), 'Delete Run');
   await page.locator('.monaco-dialog-box', { hasText: 'Delete the run b?' }).waitFor();
   await page.keyboard.press('Escape');

@@ -4,7 +4,8 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
-import { openVscodeWindow } from '../../support/vscode-window.js';
+import { clickAndLeave } from '../../support/quick-input.js';
+import { openVscodeWindow, runPatience } from '../../support/vscode-window.js';
 
 const recipe = 'w4a16-gptq.quant.yaml';
 
@@ -15,7 +16,7 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
   const { page, folder } = window;
   await window.open(recipe);
   await page.locator('.codelens-decoration', { hasText: '28 of 30 layers' }).waitFor();
-  await page.keyboard.press('Control+B');
+  await window.showSideBar(false);
 
   // Gradients need rows, and this recipe has none: said at once, and nothing begins.
   await window.open('w8a16-rtn.quant.yaml');
@@ -30,7 +31,7 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
 
   // The run as it is: what is to become better.
   await window.run('Bitwright: Quantize');
-  await window.notification('Quantized.').waitFor();
+  await window.notification('Quantized.').waitFor({ timeout: runPatience });
   const first = reportOf(path.join(folder, 'out', 'w4a16-gptq.run'));
 
   await window.open(recipe);
@@ -44,7 +45,7 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
   await measure('Predicted loss').click();
   await page.keyboard.press('Enter');
   await page.locator('.statusbar-item', { hasText: /Analyzing \d+ %/ }).waitFor();
-  await page.locator('.tab.active', { hasText: 'Sensitivity: w4a16-gptq' }).waitFor();
+  await page.locator('.tab.active', { hasText: 'Sensitivity: w4a16-gptq' }).waitFor({ timeout: runPatience });
   assert.ok(existsSync(path.join(folder, 'out', 'w4a16-gptq.analysis', 'sensitivity.json')));
   const heat = window.webview();
   await heat.locator('#summary', { hasText: '28 layers. Worst by predicted loss change (Fisher) with 4 bits' }).waitFor();
@@ -72,7 +73,7 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
   await page.locator('.editor.modified .view-lines', { hasText: 'int8' }).waitFor();
   await page.waitForTimeout(500);
   await window.takePicture('sensitivity-preview');
-  await window.notification('5 layers. Change the recipe so?').locator('.monaco-button', { hasText: 'Apply' }).click();
+  await window.answer('5 layers. Change the recipe so?', 'Apply');
   await proposal.waitFor({ state: 'detached' });
 
   // The heatmap follows: what is raised shows its new bits, and the recipe has no problem.
@@ -92,7 +93,7 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
 
   await window.run('Bitwright: Quantize');
   await page.locator('.statusbar-item', { hasText: /Quantizing \d+ %/ }).waitFor();
-  await window.notification('Quantized.').waitFor();
+  await window.notification('Quantized.').waitFor({ timeout: runPatience });
   const second = reportOf(path.join(folder, 'out', 'w4a16-gptq.run'));
   const raised = second.layers.filter(({ scheme }) => scheme?.startsWith('int8'));
   assert.deepEqual(raised.map(({ name }) => name.replace('model.layers.', '')).sort(), [
@@ -113,7 +114,7 @@ test('analyze, raise the three worst layers, quantize, compare', async () => {
   // The last run, and the one before it.
   for (const question of ['Which run?', 'Compared with which runs?']) {
     await page.locator(`.quick-input-widget input[placeholder="${question}"]`).waitFor();
-    await page.locator('.quick-input-list .monaco-list-row', { hasText: recipe }).first().click();
+    await clickAndLeave(page.locator('.quick-input-list .monaco-list-row', { hasText: recipe }).first());
   }
   await page.keyboard.press('Enter');
   await page.locator('.tab.active', { hasText: 'Comparison of Runs' }).waitFor();

@@ -4,7 +4,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { Locator } from 'playwright-core';
-import { openVscodeWindow } from '../../support/vscode-window.js';
+import { assertSettles } from '../../support/page-checks.js';
+import { openVscodeWindow, runPatience } from '../../support/vscode-window.js';
 
 const root = path.join(__dirname, '..', '..', '..', '..');
 const read = (file: string): unknown => JSON.parse(readFileSync(path.join(root, file), 'utf8'));
@@ -37,8 +38,6 @@ test('the walkthrough leads to a first quantized model and marks what has been d
     await shown.first().waitFor();
   };
   const inspect = async (title: string): Promise<void> => {
-    // The start page of a new window may come late, and over the steps.
-    if (await step(title).isDisabled()) await open();
     if ((await step(title).getAttribute('aria-expanded')) !== 'true') await step(title).locator('.step-title').click();
     await step(title).locator('.monaco-button').first().waitFor();
   };
@@ -101,8 +100,7 @@ test('the walkthrough leads to a first quantized model and marks what has been d
   await page.locator('.view-line', { hasText: 'path/to/model' }).waitFor();
   await window.run('View: Revert and Close Editor');
   await open();
-  await isDone('Write a recipe');
-  assert.deepEqual(await titlesDone(), ['Write a recipe']);
+  await assertSettles(titlesDone, ['Write a recipe']);
 
   await press('Mend what would go wrong', 'Show Problems');
   await page.locator('.markers-panel').waitFor();
@@ -110,23 +108,22 @@ test('the walkthrough leads to a first quantized model and marks what has been d
   await pressAndChoose('See the plan', 'Show Plan', 'w8a16-rtn');
   await page.locator('.tab.active', { hasText: 'plan' }).waitFor();
   await pressAndChoose('Quantize', 'Quantize', 'w8a16-rtn');
-  await page.locator('.tab.active', { hasText: 'Report: w8a16-rtn' }).waitFor();
+  await page.locator('.tab.active', { hasText: 'Report: w8a16-rtn' }).waitFor({ timeout: runPatience });
   await window.webview().locator('#heatmap .cell').first().waitFor();
   assert.ok(existsSync(path.join(window.folder, 'out', 'w8a16-rtn', 'model.safetensors')));
   await window.run('View: Close Editor');
   await press('See which layer hurts', 'Open Report');
   await page.locator('.tab.active', { hasText: 'Report: w8a16-rtn' }).waitFor();
   await open();
-  await isDone('See which layer hurts');
-  assert.deepEqual(
-    await titlesDone(),
+  await assertSettles(
+    titlesDone,
     steps.slice(0, 5).map(({ title }) => title),
   );
 
   await pressAndChoose('Measure how sensitive each layer is', 'Analyze Layer Sensitivity', 'w4a16-gptq');
   await page.locator('.quick-input-list .monaco-list-row', { hasText: 'Predicted loss' }).waitFor();
   await page.keyboard.press('Enter');
-  await page.locator('.tab.active', { hasText: 'Sensitivity' }).waitFor();
+  await page.locator('.tab.active', { hasText: 'Sensitivity' }).waitFor({ timeout: runPatience });
   await window.run('View: Close Editor');
   await pressAndChoose('Give every layer its bits', 'Open Sensitivity Heatmap', 'w4a16-gptq');
   await page.locator('.tab.active', { hasText: 'Sensitivity' }).waitFor();
