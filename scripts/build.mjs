@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, wr
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { languageClientParts } from './language-client-parts.mjs';
-import { shortSchema } from './short-schema.mjs';
+import { shortFields, shortSchema } from './short-schema.mjs';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const inRoot = (...parts) => path.join(root, ...parts);
@@ -69,7 +69,7 @@ function bundleOptions(outDir, sourcemap) {
   ];
 }
 
-/** Nothing asks which draft a schema follows. Those of plans, reports, analyses and locks are short (short-schema.mjs), and without descriptions, which no editor shows. */
+/** Nothing asks which draft a schema follows. Most are short (short-schema.mjs); those of plans, reports, analyses and locks are without descriptions, which no editor shows. */
 const shortSchemas = {
   name: 'short-schemas',
   setup({ onLoad }) {
@@ -78,7 +78,8 @@ const shortSchemas = {
       const dropped = ['$schema', ...(isShort ? ['description', 'title'] : [])];
       const keep = (key, value) => (dropped.includes(key) && typeof value === 'string' ? undefined : value);
       const schema = JSON.parse(readFileSync(file, 'utf8'), keep);
-      return { contents: JSON.stringify(isShort ? shortSchema(schema) : schema), loader: 'json' };
+      const isModifier = /[\\/](quantizers|transforms|pruning)[\\/]/.test(file);
+      return { contents: JSON.stringify(isShort ? shortSchema(schema) : isModifier ? shortFields(schema) : schema), loader: 'json' };
     });
   },
 };

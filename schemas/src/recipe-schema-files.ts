@@ -34,6 +34,7 @@ import quipSchema from '../recipe/transforms/quip.schema.json';
 import smoothquantSchema from '../recipe/transforms/smoothquant.schema.json';
 import spinquantSchema from '../recipe/transforms/spinquant.schema.json';
 import varianceCorrectionSchema from '../recipe/transforms/variance-correction.schema.json';
+import { wholeFields } from './whole-schema.js';
 
 const quantizerParts = [
   rtnSchema,
@@ -51,7 +52,9 @@ const quantizerParts = [
 const transformParts = [smoothquantSchema, awqSchema, hadamardSchema, duquantSchema, logEqualizationSchema, quipSchema, spinquantSchema];
 const correctionParts = [biasCorrectionSchema, varianceCorrectionSchema, lowRankResidualSchema, outlierSplitSchema];
 const pruningParts = [sparsegptSchema, wandaSchema, magnitudePruningSchema, constantPruningSchema, reapSchema];
-const recipeParts = [
+const modifierParts = [...quantizerParts, ...transformParts, ...correctionParts, ...pruningParts];
+const otherParts = [
+  recipeSchema,
   calibrationSchema,
   canarySchema,
   evaluateSchema,
@@ -59,14 +62,13 @@ const recipeParts = [
   outputSchema,
   schemeSchema,
   modifierFieldsSchema,
-  ...quantizerParts,
-  ...transformParts,
-  ...correctionParts,
-  ...pruningParts,
 ];
 
 /** For editor features, which look fields up in it. */
 export const recipeSchemaFiles = {
   entry: recipeSchema.$id,
-  files: Object.fromEntries([recipeSchema, ...recipeParts].map((part) => [part.$id, part as object])),
+  files: Object.fromEntries([
+    ...otherParts.map((part) => [part.$id, part as object] as const),
+    ...modifierParts.map((part) => [part.$id, wholeFields(part)] as const),
+  ]),
 };

@@ -16,3 +16,12 @@ export function wholeSchema<T>(schema: T): T {
   const required = Object.keys(properties).filter((name) => !optional.includes(name));
   return { ...rest, type: 'object', additionalProperties: false, properties, required } as T;
 }
+
+/** Puts back where the shared fields of a modifier are defined. A whole schema stays as it is. */
+export function wholeFields({ properties, ...rest }: { properties: Record<string, unknown> }): object {
+  const whole = Object.entries(properties).map(([name, field]): [string, unknown] => [
+    name,
+    field === 0 ? { $ref: `../modifier-fields.schema.json#/$defs/${name}` } : field,
+  ]);
+  return { ...rest, properties: Object.fromEntries(whole) };
+}
