@@ -1,6 +1,6 @@
 // k-means of weighted points: Σ_i w_i ‖x_i - c_label(i)‖² made small, by Lloyd's iterations (Lloyd 1982) from a k-means++ start (Arthur and Vassilvitskii 2007).
 //
-//   start       the first centroid is a point drawn, every further one a point drawn by w_i ‖x_i - nearest centroid‖², w_i here one for all that weigh anything
+//   start       the first centroid is a point drawn by its weight, every further one a point drawn by w_i ‖x_i - nearest centroid‖², w_i here rounded to a power of two
 //   iteration   every point to its nearest centroid, every centroid to the weighted mean of its points; one without points to the point with the largest error
 //   end         after `iterations`, or when one has gained less than `tolerance` of the error
 //

@@ -54,9 +54,9 @@ BITWRIGHT_PORTABLE inline double sum_in_order(const Value* values, int64_t n) {
   return sum;
 }
 
-/// What a point's weight counts for where points are drawn: nothing or one. A draw follows sums over all points, and so the last bit of any of them: weights from a Hessian that was summed in another order,
-/// or behind a layer with one index that fell the other way, would draw other points, and with them another codebook. Where a codebook begins is spread over the points; where it ends is weighed.
-BITWRIGHT_PORTABLE inline float drawing_weight(float weight) { return weight > 0 ? 1.0f : 0.0f; }
+/// What a point's weight counts for where points are drawn: the power of two next to it, between 2/3 and 4/3 of it. A draw follows sums over all points, and so the last bit of any of them; weights from
+/// a Hessian that was summed in another order would draw other points nearly always, and so do only where one of them lies at the middle of two powers.
+BITWRIGHT_PORTABLE inline float drawing_weight(float weight) { return float_of((bits_of(weight) + 0x00400000u) & 0x7f800000u); }
 
 /// An index drawn with a chance in proportion to `values`, whose tiles have these sums; -1 where all are zero. `random` in [0, 1).
 BITWRIGHT_PORTABLE inline int64_t drawn_point(double random, const float* values, int64_t n, const double* sums, int64_t n_tiles) {
