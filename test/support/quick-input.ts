@@ -1,5 +1,6 @@
 // VS Code's lists that are typed into: of commands, of files. What is wanted is chosen once, and only when it stands there.
-import { errors, type Locator, type Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
+import { inTime } from './in-time.js';
 
 /** Milliseconds in which a window that is at work hears a key, or shows a row that is there; longer with each attempt. */
 const patience = 5_000;
@@ -48,15 +49,4 @@ export async function chooseFromMenu(page: Page, of: Locator, label: string): Pr
     await page.keyboard.press('Escape');
   }
   throw new Error(`The menu did not offer ${label}.`);
-}
-
-/** Whether it is done before the time-out that it has set itself. */
-async function inTime(work: () => Promise<void>): Promise<boolean> {
-  try {
-    await work();
-    return true;
-  } catch (error) {
-    if (error instanceof errors.TimeoutError) return false;
-    throw error;
-  }
 }

@@ -54,7 +54,7 @@ export async function askMeasures(plan: QuantizationPlan, bits: readonly number[
       l10n.t('of the whole model, end to end'),
       textObstacle(plan),
       l10n.t(
-        'Time: half the model for each of {0} candidates, on {1}. Memory: about {2}.',
+        'Time: {0} times half of the model, on {1}. Memory: about {2}.',
         candidates,
         rowsText(measuredText(plan)),
         memoryOf('end_to_end'),
@@ -64,11 +64,7 @@ export async function askMeasures(plan: QuantizationPlan, bits: readonly number[
   const chosen = await vscode.window.showQuickPick(items, {
     canPickMany: true,
     title: l10n.t('Analyze Layer Sensitivity'),
-    placeHolder: l10n.t(
-      'Each layer alone is measured with {0} bits, in about {1} of memory. What else?',
-      bits.join(', '),
-      memoryOf('layers'),
-    ),
+    placeHolder: l10n.t('Each layer alone, {0} bits: about {1}. What else?', bits.join(', '), memoryOf('layers')),
   });
   const impossible = chosen?.find(({ obstacle }) => obstacle !== null);
   if (impossible) void vscode.window.showErrorMessage(impossible.obstacle ?? '');

@@ -179,7 +179,7 @@ test('a layer, a problem and a model named as markup are shown and not run', asy
   await page.locator('.problems li', { hasText: evilName }).first().waitFor();
   await page.locator('h1 .model', { hasText: evilName }).waitFor();
   await page.locator('.cell.selected').hover();
-  assert.match((await page.locator('#tooltip').textContent()) ?? '', /onerror/);
+  await page.locator('#tooltip', { hasText: 'onerror' }).waitFor();
   await assertNothingRuns(window);
 });
 

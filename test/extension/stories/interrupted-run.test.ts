@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
+import { hoverUntil } from '../../support/hover.js';
 import { assertUndisturbed, holdRun, longOutput, longRecipe, longRunFiles } from '../../support/long-run.js';
 import { openVscodeWindow, runPatience } from '../../support/vscode-window.js';
 
@@ -58,8 +59,9 @@ test('the window is reloaded in the middle of a run: it stands in the list as in
   const row = page.locator('.monaco-list-row[role="treeitem"]', { hasText: /longinterrupted, \d of \d parts finished/ });
   await row.waitFor();
   await window.takePicture('interrupted-run');
-  await row.hover();
-  await row.locator('.action-label[aria-label="Continue Run"]').click();
+  const again = row.locator('.action-label[aria-label="Continue Run"]');
+  await hoverUntil(row, again);
+  await again.click();
   using continued = await holdRun(window, 2);
   await page.locator('.monaco-list-row[role="treeitem"]', { hasText: /longrunning/ }).waitFor();
   continued.release();

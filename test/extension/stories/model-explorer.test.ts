@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { Locator } from 'playwright-core';
+import { hoverUntil } from '../../support/hover.js';
 import { runReport } from '../../support/report-fixture.js';
 import { repositoryRoot } from '../../support/shared.js';
 import { openVscodeWindow, type ColorTheme, type VscodeWindow } from '../../support/vscode-window.js';
@@ -50,8 +51,9 @@ test('the tree shows what the recipe does to each layer, and adds layers to it',
   }
   await window.setTheme('Dark Modern');
   await layer.focus();
-  await layer.hover();
-  await layer.locator('.action-label[aria-label="Add to Ignore"]').click();
+  const ignore = layer.locator('.action-label[aria-label="Add to Ignore"]');
+  await hoverUntil(layer, ignore);
+  await ignore.click();
   await treeRow(window, /down_proj.*ignored/)
     .first()
     .waitFor();

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import { hoverUntil } from '../../support/hover.js';
 import { openVscodeWindow, runPatience } from '../../support/vscode-window.js';
 
 const recipe = `model: models/stories-and-sums-1m
@@ -31,8 +32,10 @@ test('hints, lenses, hover and a quick fix with preview', async () => {
   assert.match((await lens.textContent()) ?? '', /Quantize.*Show plan/);
 
   // What a pattern matches, under the pointer.
-  await page.locator('.view-line span span', { hasText: 'down_proj' }).last().hover();
-  await page.locator('.monaco-hover:visible', { hasText: 'Matches 4 of 30 layers' }).waitFor();
+  await hoverUntil(
+    page.locator('.view-line span span', { hasText: 'down_proj' }).last(),
+    page.locator('.monaco-hover:visible', { hasText: 'Matches 4 of 30 layers' }),
+  );
   await window.takePicture('hints');
   await page.keyboard.press('Escape');
 
