@@ -63,6 +63,7 @@ export async function askMeasures(plan: QuantizationPlan, bits: readonly number[
   ];
   const chosen = await vscode.window.showQuickPick(items, {
     canPickMany: true,
+    ignoreFocusOut: true,
     title: l10n.t('Analyze Layer Sensitivity'),
     placeHolder: l10n.t('Each layer alone, {0} bits: about {1}. What else?', bits.join(', '), memoryOf('layers')),
   });

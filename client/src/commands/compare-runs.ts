@@ -41,11 +41,15 @@ export async function compareRuns(panels: ComparisonPanels, chosen: readonly Run
   const [only] = runs;
   const first =
     items.find(({ dir }) => dir === only) ??
-    (await vscode.window.showQuickPick(items, { placeHolder: vscode.l10n.t('Which run?'), matchOnDescription: true }));
+    (await vscode.window.showQuickPick(items, {
+      placeHolder: vscode.l10n.t('Which run?'),
+      matchOnDescription: true,
+      ignoreFocusOut: true,
+    }));
   if (first === undefined) return;
   const others = await vscode.window.showQuickPick(
     items.filter(({ dir }) => dir !== first.dir),
-    { placeHolder: vscode.l10n.t('Compared with which runs?'), matchOnDescription: true, canPickMany: true },
+    { placeHolder: vscode.l10n.t('Compared with which runs?'), matchOnDescription: true, canPickMany: true, ignoreFocusOut: true },
   );
   if (others !== undefined && others.length > 0) panels.open([first.dir, ...others.map(({ dir }) => dir)]);
 }

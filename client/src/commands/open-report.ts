@@ -28,6 +28,6 @@ export async function openReport(controller: RunController, reports: ReportPanel
     description: vscode.workspace.asRelativePath(dir),
     dir,
   }));
-  const choice = await vscode.window.showQuickPick(items, { placeHolder: vscode.l10n.t('Which report?') });
+  const choice = await vscode.window.showQuickPick(items, { placeHolder: vscode.l10n.t('Which report?'), ignoreFocusOut: true });
   if (choice !== undefined) await reports.open(choice.dir);
 }

@@ -20,7 +20,8 @@ export async function recipeOf(uri: vscode.Uri | string | undefined): Promise<vs
   }
   const choice = await vscode.window.showQuickPick(
     found.map((recipe) => ({ label: vscode.workspace.asRelativePath(recipe), recipe })),
-    { placeHolder: vscode.l10n.t('Which recipe?') },
+    // A step of the walkthrough is drawn anew when its command begins, and takes the focus from the list.
+    { placeHolder: vscode.l10n.t('Which recipe?'), ignoreFocusOut: true },
   );
   return choice === undefined ? null : vscode.workspace.openTextDocument(choice.recipe);
 }
