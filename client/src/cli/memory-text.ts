@@ -1,8 +1,8 @@
 // What an analysis or a search is going to take of memory, and what there is of it, said before it begins.
-import os from 'node:os';
 import type { needOf } from '../../../schemas/src/analysis-measures.js';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { memoryNeedOf, parseDeviceChoice } from '../../../schemas/src/device-choice.js';
+import { freeHostMemory } from '../../../schemas/src/free-memory.js';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 
 /** Nothing where nothing is known. */
@@ -11,7 +11,7 @@ export function memoryLines(plan: QuantizationPlan, need: ReturnType<typeof need
   const { peak_memory_bytes, peak_memory_stage } = memoryNeedOf({ device: plan.device, estimate: { ...plan.estimate, ...need } });
   const onCuda = parseDeviceChoice(plan.device)?.kind === 'cuda';
   const [key, most] = onCuda ? ['max_device_memory', plan.max_device_memory_bytes] : ['max_memory', plan.max_memory_bytes];
-  const free = onCuda ? Infinity : typeof process.availableMemory === 'function' ? process.availableMemory() : os.freemem();
+  const free = onCuda ? Infinity : freeHostMemory();
   const limit = most !== null && most <= free ? `; ${key} allows ${bytesText(most)}` : onCuda ? '' : `; ${bytesText(free)} is free`;
   return [`Memory       about ${bytesText(peak_memory_bytes)} at most, while ${peak_memory_stage}${limit}`];
 }

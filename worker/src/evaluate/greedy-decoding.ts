@@ -8,7 +8,7 @@ import type { ArchitectureFacts, ModelDescription } from '../../../schemas/src/g
 import { runFailure } from '../../../schemas/src/run-failure.js';
 import { packDocuments } from '../calibration/token-batches.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
-import { freeHostMemory } from '../jobs/memory-estimate.js';
+import { freeHostMemory } from '../../../schemas/src/free-memory.js';
 import type { AttentionOptions, DecoderModel, TokenBatch } from '../models/model.js';
 import { openDecoder } from '../models/open-decoder.js';
 import { argmax, attention, cachedAttention, embedding, storeRows } from '../tensor/operations/forward.js';

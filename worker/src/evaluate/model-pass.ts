@@ -11,7 +11,7 @@ import type { TokenBatches } from '../calibration/token-batches.js';
 import { modelTensors, openTensorReader } from '../checkpoint/tensor-reader.js';
 import type { LoadedWeights } from '../checkpoint/loaded-weights.js';
 import { loadCopies, type WeightCopies } from '../checkpoint/weight-copies.js';
-import { freeHostMemory } from '../jobs/memory-estimate.js';
+import { freeHostMemory } from '../../../schemas/src/free-memory.js';
 import { activationBudget } from '../memory/activation-budget.js';
 import { manyLogits, type MemoryGovernor } from '../memory/memory-governor.js';
 import type { TokenBatch } from '../models/model.js';

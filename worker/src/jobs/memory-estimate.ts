@@ -1,6 +1,6 @@
 // What the plan needs against what the machine has, before the run and measured during it.
-import os from 'node:os';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
+import { freeHostMemory } from '../../../schemas/src/free-memory.js';
 import type { MemoryNeed, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { processBytes } from '../../../schemas/src/process-bytes.js';
@@ -8,9 +8,6 @@ import { roomForRun } from '../../../schemas/src/room-for-run.js';
 import type { NativeDevice } from '../native-core.js';
 import type { Device } from '../tensor/tensor.js';
 import { runFailure } from '../../../schemas/src/run-failure.js';
-
-/** Control groups counted in. */
-export const freeHostMemory = (): number => (typeof process.availableMemory === 'function' ? process.availableMemory() : os.freemem());
 
 /** The tighter of the memory that is free here and the plan's own limit. */
 export const availableMemory = (plan: Pick<QuantizationPlan, 'max_memory_bytes'>): number =>

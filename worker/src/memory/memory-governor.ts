@@ -10,7 +10,7 @@ import { cachesOf, type CalibrationRows } from '../calibration/calibrate-block.j
 import { halveBatches } from '../calibration/halve-batches.js';
 import type { SpreadRows } from '../calibration/spread-rows.js';
 import { usualBatch, type TokenBatches } from '../calibration/token-batches.js';
-import { freeHostMemory } from '../jobs/memory-estimate.js';
+import { freeHostMemory } from '../../../schemas/src/free-memory.js';
 import { leastRows } from '../models/by-rows.js';
 import type { TokenBatch } from '../models/model.js';
 import type { Device } from '../tensor/tensor.js';
