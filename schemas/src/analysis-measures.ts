@@ -89,6 +89,12 @@ export const analysisNeed = (
     ...(asked.hessian_probes > 0 ? (['hessian_trace'] as const) : []),
   ]);
 
+/** The plan with the memory of what is asked for in place of that of a run; nothing to measure: as it is. */
+export const planWithNeed = (plan: QuantizationPlan, need: ReturnType<typeof needOf>): QuantizationPlan => ({
+  ...plan,
+  estimate: { ...plan.estimate, ...need },
+});
+
 /** What an analysis of quantized inputs is not good for, as a sentence; null: its layers' bits can be mixed. */
 export function mixedBitsNote({ layers }: Pick<QuantizationPlan, 'layers'>): string | null {
   const layer = layers.find(({ scheme }) => scheme?.input_activations && scheme.weights);

@@ -1,5 +1,5 @@
 // What an analysis or a search is going to take of memory, and what there is of it, said before it begins.
-import type { needOf } from '../../../schemas/src/analysis-measures.js';
+import { planWithNeed, type needOf } from '../../../schemas/src/analysis-measures.js';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { memoryNeedOf, parseDeviceChoice } from '../../../schemas/src/device-choice.js';
 import { freeHostMemory } from '../../../schemas/src/free-memory.js';
@@ -8,7 +8,7 @@ import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 /** Nothing where nothing is known. */
 export function memoryLines(plan: QuantizationPlan, need: ReturnType<typeof needOf>): string[] {
   if (need === null) return [];
-  const { peak_memory_bytes, peak_memory_stage } = memoryNeedOf({ device: plan.device, estimate: { ...plan.estimate, ...need } });
+  const { peak_memory_bytes, peak_memory_stage } = memoryNeedOf(planWithNeed(plan, need));
   const onCuda = parseDeviceChoice(plan.device)?.kind === 'cuda';
   const [key, most] = onCuda ? ['max_device_memory', plan.max_device_memory_bytes] : ['max_memory', plan.max_memory_bytes];
   const free = onCuda ? Infinity : freeHostMemory();

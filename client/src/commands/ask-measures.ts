@@ -7,6 +7,7 @@ import {
   mixedBitsNote,
   needOf,
   passesOfProbe,
+  planWithNeed,
   textObstacle,
   usualProbes,
 } from '../../../schemas/src/analysis-measures.js';
@@ -31,7 +32,7 @@ export async function askMeasures(plan: QuantizationPlan, bits: readonly number[
     detail: obstacle === null ? cost : l10n.t('Not with this recipe. {0}', obstacle),
   });
   const memoryOf = (which: AnalysisNeed['measure']): string =>
-    bytesText(memoryNeedOf({ device: plan.device, estimate: { ...plan.estimate, ...needOf(plan, [which]) } }).peak_memory_bytes);
+    bytesText(memoryNeedOf(planWithNeed(plan, needOf(plan, [which]))).peak_memory_bytes);
   const candidates = bits.length * plan.layers.filter(({ scheme }) => scheme?.weights).length;
   const items = [
     measure(

@@ -1,6 +1,5 @@
 // What is asked of an analysis, where it stands, and what decides its figures.
 import { createHash } from 'node:crypto';
-import type { needOf } from '../../../schemas/src/analysis-measures.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import type { DatasetPlan, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
 import { stateOfModel } from '../jobs/model-state.js';
@@ -14,12 +13,6 @@ export interface AnalysisWatch {
   onProblem?(problem: RunProblem): void;
   throwIfCancelled(): void;
 }
-
-/** The plan with the memory of what is asked for in place of that of a run; nothing to measure: as it is. */
-export const planWithNeed = (plan: QuantizationPlan, need: ReturnType<typeof needOf>): QuantizationPlan => ({
-  ...plan,
-  estimate: { ...plan.estimate, ...need },
-});
 
 export interface AnalysisInput extends AskedAnalysis {
   /** Keep each quantized weight, so that any mix of them can be measured at once. */

@@ -4,7 +4,7 @@
 // Cost: the rows pass through the model once, each layer is quantized once for every number of bits; end to end, each candidate of block b also costs the
 // blocks from b on, so that a model of B blocks with c candidates in each runs about c · B / 2 times.
 import path from 'node:path';
-import { analysisNeed, measuredText } from '../../../schemas/src/analysis-measures.js';
+import { analysisNeed, measuredText, planWithNeed } from '../../../schemas/src/analysis-measures.js';
 import type { DatasetPlan, LayerPlan } from '../../../schemas/src/generated/plan.js';
 import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { embedRows, propagateBlock } from '../calibration/calibrate-block.js';
@@ -18,7 +18,7 @@ import { hessiansOf } from '../jobs/operations-estimate.js';
 import { stepsOf } from '../jobs/quantized-so-far.js';
 import { activationBudget, partOf } from '../memory/activation-budget.js';
 import { MemoryGovernor } from '../memory/memory-governor.js';
-import { analysisDir, analysisWork, planWithNeed, type AnalysisInput } from './analysis-input.js';
+import { analysisDir, analysisWork, type AnalysisInput } from './analysis-input.js';
 import { AnalysisJournal, type EndToEndFacts } from './analysis-journal.js';
 import { checkAnalysis } from './check-analysis.js';
 import { EndToEnd } from './end-to-end.js';
