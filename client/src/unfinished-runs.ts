@@ -39,15 +39,17 @@ const lookDelay = 1000;
 
 /** The run when its process is gone; null when it has ended in order, or another run has its folder. */
 export async function interruptedRun(run: UnfinishedRun): Promise<UnfinishedRun | null> {
-  let now = run;
-  while (now.isRunning) {
+  const file = path.join(run.dir, RUNNING_FILE);
+  for (let { isRunning } = run; isRunning;) {
     // Nobody stays alive to look.
     await setTimeout(lookDelay, undefined, { ref: false });
-    const next = await readUnfinishedRun(path.join(run.dir, RUNNING_FILE));
-    if (next?.run_id !== run.run_id) return null;
-    now = next;
+    const mark = readRunningMark((await textOf(file)) ?? '');
+    if (mark?.run_id !== run.run_id) return null;
+    isRunning = await isAtWork(mark);
   }
-  return now;
+  // Its journal has grown since, and is read but once.
+  const now = run.isRunning ? await readUnfinishedRun(file) : run;
+  return now?.run_id === run.run_id ? now : null;
 }
 
 /** Whether the run would go on where it was, or begin anew because the recipe says something else now. */
