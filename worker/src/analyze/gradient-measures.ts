@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fisherCost } from '../../../schemas/src/analysis-measures.js';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
 import { ActivationCache, type ActivationBudget } from '../calibration/activation-cache.js';
-import { batchDocuments, documentsOf, type TokenBatches } from '../calibration/token-batches.js';
+import { batchDocuments, documentsIn, type TokenBatches } from '../calibration/token-batches.js';
 import { checkDisk } from '../jobs/memory-estimate.js';
 import type { MemoryGovernor } from '../memory/memory-governor.js';
 import type { DecoderModel } from '../models/model.js';
@@ -49,7 +49,7 @@ export class GradientMeasures {
     governor: MemoryGovernor,
   ): Promise<void> {
     const { device: on } = this.input;
-    using own = batchDocuments(documentsOf(tokens), [on], { batchTokens: recordedBatch });
+    using own = batchDocuments(tokens.batches.flatMap(documentsIn), [on], { batchTokens: recordedBatch });
     // What stands between blocks is the pass's own; of these rows the governor has the batches.
     using cache = new ActivationCache(on, dir, { device: 0, host: 0 });
     const part = { model: decoder, device: on, cache, original: null, batches: own.batches, onBatch: () => undefined };

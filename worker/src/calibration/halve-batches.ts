@@ -1,7 +1,7 @@
 // Batches of fewer documents, where one of many needs more memory than there is. Documents keep their order and are never cut.
 import type { TokenBatch } from '../models/model.js';
 import type { Device } from '../tensor/tensor.js';
-import { packDocuments } from './token-batches.js';
+import { documentsIn, packDocuments } from './token-batches.js';
 
 export interface HalvedBatches {
   batches: TokenBatch[];
@@ -24,11 +24,11 @@ export function halveBatches(batches: readonly TokenBatch[], device: Device): Ha
 
 /** Cut at the border of documents that is nearest to the middle. */
 function halvesOf(batch: TokenBatch, device: Device): TokenBatch[] {
-  const { offsets, tokens, nTokens, firstDocument } = batch;
+  const { offsets, nTokens, firstDocument } = batch;
   const distance = (border: number): number => Math.abs((offsets[border] ?? 0) - nTokens / 2);
   let cut = 1;
   for (let border = 2; border < offsets.length - 1; border += 1) if (distance(border) < distance(cut)) cut = border;
-  const documents = offsets.slice(1).map((end, index) => tokens.slice(offsets[index], end));
+  const documents = documentsIn(batch);
   for (const tensor of [batch.ids, batch.positionIds, batch.documentOffsets]) tensor.dispose();
   return [packDocuments(documents.slice(0, cut), device, firstDocument), packDocuments(documents.slice(cut), device, firstDocument + cut)];
 }

@@ -76,9 +76,9 @@ export function batchDocuments(
   return made;
 }
 
-/** As they were given to `batchDocuments`. */
-export const documentsOf = ({ batches }: Pick<TokenBatches, 'batches'>): Int32Array[] =>
-  batches.flatMap(({ tokens, offsets }) => offsets.slice(1).map((end, index) => tokens.slice(offsets[index], end)));
+/** The tokens of each, as they were packed. */
+export const documentsIn = ({ tokens, offsets }: Pick<TokenBatch, 'tokens' | 'offsets'>): Int32Array[] =>
+  offsets.slice(1).map((end, index) => tokens.slice(offsets[index], end));
 
 /** Tokens of every row that is used, in the order of use. */
 async function tokenizeRows(
