@@ -104,7 +104,7 @@ export interface AnalyzeParams {
   keep_weights: boolean;
 }
 /** `resumed`: candidates that an earlier analysis had measured. */
-export type AnalyzeResult = { dir: string; resumed: number; problems: RunProblem[] } | { failure: RunFailure };
+export type AnalyzeResult = { dir: string; resumed: number } | { failure: RunFailure };
 
 /**
  * Host to worker: the fewest bits, along the Pareto curve of an analysis with kept weights, with which the whole model still meets a criterion on the text
@@ -141,7 +141,7 @@ export interface BitSearch {
   chosen: number | null;
   exhausted: boolean;
 }
-export type SearchBitsResult = { search: BitSearch; problems: RunProblem[] } | { failure: RunFailure };
+export type SearchBitsResult = { search: BitSearch } | { failure: RunFailure };
 
 /** Host to worker: statistics and histogram of one tensor, for `inspect --layer`. */
 export const inspectTensorRequest = 'worker/inspectTensor';

@@ -48,17 +48,16 @@ function heard(plan: QuantizationPlan, kind: 'cpu' | 'cuda', limits: Partial<Qua
       };
       const { end_to_end = false, fisher = false, hessian_probes = 0, search = false } = wish;
       const given = { plan: { ...plan, ...limits }, device, kind, version: 'test', watch };
-      const { problems } = search
-        ? await searchBits({ ...given, criterion: { metric: 'mean_kld', most: 10 }, evaluations: 2, metric: null })
-        : await analyze({
+      await (search
+        ? searchBits({ ...given, criterion: { metric: 'mean_kld', most: 10 }, evaluations: 2, metric: null })
+        : analyze({
             ...given,
             bits: kind === 'cpu' ? [4, 8] : [4],
             endToEnd: end_to_end,
             fisher,
             hessianProbes: hessian_probes,
             keepWeights: true,
-          });
-      assert.deepEqual(problems, all);
+          }));
       return { first: first ?? null, all, peak: device.native.memory().peak_bytes };
     },
     1,

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { RunProblem } from '../../../schemas/src/generated/report.js';
 import { asSensitivity } from '../../../schemas/src/validate.js';
 import type { LayerSensitivity } from '../../../schemas/src/generated/sensitivity.js';
 import { analyze } from '../../../worker/src/analyze/analyze.js';
@@ -33,9 +34,14 @@ async function analyzed(
   return withDevice(
     async (device) => {
       device.native.resetPeakMemory();
-      const watch = { onProgress: () => undefined, throwIfCancelled: () => undefined };
+      const problems: RunProblem[] = [];
+      const watch = {
+        onProgress: () => undefined,
+        onProblem: (problem: RunProblem) => void problems.push(problem),
+        throwIfCancelled: () => undefined,
+      };
       const { endToEnd = false, fisher = false, hessianProbes = 0 } = wish;
-      const { dir, problems } = await analyze({
+      const { dir } = await analyze({
         plan: limited(plan, bytes),
         bits: [4],
         endToEnd,

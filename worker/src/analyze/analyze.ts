@@ -31,7 +31,6 @@ import { writeAnalysis } from './write-analysis.js';
 export interface FinishedAnalysis {
   dir: string;
   resumed: number;
-  problems: RunProblem[];
 }
 
 export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
@@ -43,18 +42,14 @@ export async function analyze(input: AnalysisInput): Promise<FinishedAnalysis> {
   const text = endToEnd ? measuredText(plan) : null;
   const { fisher, hessianProbes = 0 } = input;
   const limited = planWithNeed(plan, analysisNeed(plan, { end_to_end: endToEnd, fisher, hessian_probes: hessianProbes }));
-  const problems: RunProblem[] = [];
-  const tell = (problem: RunProblem): void => {
-    problems.push(problem);
-    input.watch.onProblem?.(problem);
-  };
+  const tell = (problem: RunProblem): void => input.watch.onProblem?.(problem);
   return withinMemory(limited, [input.device], tell, async () => {
     const journal = await AnalysisJournal.open(dir, await analysisWork(plan, text, kind, version));
     const analysis = new Analysis(input, layers, journal, tell);
     const found = await inTemporaryFolder(dir, (folder) => analysis.run(folder, text));
     const { fisher, noHessian } = analysis.gradients;
     await writeAnalysis({ ...input, dir, layers, journal, endToEnd: found, bits, fisher, noHessian });
-    return { dir, resumed: journal.resumed, problems };
+    return { dir, resumed: journal.resumed };
   });
 }
 

@@ -40,20 +40,16 @@ export interface SearchInput {
   watch: AnalysisWatch;
 }
 
-export async function searchBits(input: SearchInput): Promise<{ search: BitSearch; problems: RunProblem[] }> {
+export async function searchBits(input: SearchInput): Promise<{ search: BitSearch }> {
   const text = measuredText(input.plan);
   if (text === null)
     throw runFailure.analysisImpossible(
       'A search measures on the text of evaluate.kl_divergence or evaluate.perplexity, and the recipe has neither: add one.',
     );
-  const problems: RunProblem[] = [];
-  const tell = (problem: RunProblem): void => {
-    problems.push(problem);
-    input.watch.onProblem?.(problem);
-  };
+  const tell = (problem: RunProblem): void => input.watch.onProblem?.(problem);
   const governor = new MemoryGovernor([input.device], tell);
   const limited = planWithNeed(input.plan, needOf(input.plan, ['search']));
-  return { search: await withinMemory(limited, [input.device], tell, () => search(input, text, governor)), problems };
+  return { search: await withinMemory(limited, [input.device], tell, () => search(input, text, governor)) };
 }
 
 async function search(input: SearchInput, text: DatasetPlan, governor: MemoryGovernor): Promise<BitSearch> {
