@@ -641,8 +641,8 @@ def main():
                 milliseconds = None if make is None else clock.milliseconds(make())
             except torch.cuda.OutOfMemoryError:
                 milliseconds, remark = None, "out of memory"
-            except RuntimeError as error:
-                milliseconds, remark = None, str(error).splitlines()[0]
+            except Exception as error:  # a PyTorch without one of the functions loses that rung alone; it is told at the end
+                milliseconds, remark = None, f"{type(error).__name__}: {error}".splitlines()[0]
             if milliseconds is None and remark != "out of memory":
                 failed.append(f"{' of '.join(key)}: {remark}")
             if device.type == "cuda":
