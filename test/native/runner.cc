@@ -2,7 +2,10 @@
 // Backends: cpu; cuda, emulated (the same kernels compiled for the processor, see emulation/); cuda. Options: --json FILE writes every outcome; --only TEXT, once or more often, runs the cases with this in their name; --backend NAME runs on one backend alone.
 #include "runner.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <set>
@@ -25,6 +28,7 @@ std::vector<Named>& all_cases() {
 /// The device of the pass that is not the processor's; opening one takes longer than most cases.
 std::unique_ptr<bitwright::Device> other_device;
 std::shared_ptr<const bitwright::BackendLibrary> other_library;
+std::string other_path;
 
 /// Operations whose results are the processor's to the bit: they move, compare or count, or round each step as quantizers/grid.h says.
 bool is_exact(const std::string& operation, const std::vector<Array>& inputs, const Options& options) {
@@ -207,6 +211,15 @@ std::string first_failure(const std::vector<std::pair<std::string, std::vector<A
   });
 }
 
+/// What threads did to each other without a barrier since the last question (emulation/races.cc); nothing where the running library does not look for it.
+std::string races() {
+  if (!other_device || other_path != BITWRIGHT_RACES_LIBRARY) return "";
+  void* const library = dlopen(other_path.c_str(), RTLD_NOW | RTLD_NOLOAD);
+  const auto found = reinterpret_cast<const char* (*)()>(dlsym(library, "bitwright_emulated_races"));
+  dlclose(library);
+  return found();
+}
+
 void expect_close(const Array& result, const std::vector<double>& reference, double bound, double absolute) {
   expect(result.spec.count() == static_cast<int64_t>(reference.size()), "result " + result.spec.text() + " where " + std::to_string(reference.size()) + " values were expected");
   double largest = 0;
@@ -219,9 +232,13 @@ void expect_close(const Array& result, const std::vector<double>& reference, dou
 }
 
 void expect_refused(const std::string& operation, const std::vector<Array>& inputs, const Options& options, const std::string& part) {
+  const std::string before = races();
+  expect(before.empty(), before);
   try {
     run(operation, inputs, options, 1);
   } catch (const Failure& failure) {
+    // What a call has left on a device that refuses it afterwards is thrown away.
+    races();
     expect(failure.text.find(part) != std::string::npos, "refused with \"" + failure.text + "\", which does not say \"" + part + "\"");
     return;
   }
@@ -247,6 +264,7 @@ using namespace bitwright_test;
 
 struct Outcome {
   std::string backend, name, outcome, text;
+  double seconds = 0;
 };
 
 std::string json_text(const std::string& text) {
@@ -264,7 +282,7 @@ void write_json(const std::string& path, const std::vector<Outcome>& outcomes) {
   file << "[";
   for (size_t i = 0; i < outcomes.size(); ++i)
     file << (i > 0 ? ",\n" : "\n") << "{\"backend\": " << json_text(outcomes[i].backend) << ", \"case\": " << json_text(outcomes[i].name) << ", \"outcome\": \"" << outcomes[i].outcome
-         << "\", \"text\": " << json_text(outcomes[i].text) << "}";
+         << "\", \"seconds\": " << outcomes[i].seconds << ", \"text\": " << json_text(outcomes[i].text) << "}";
   file << "\n]\n";
   file.close();
   if (!file || std::rename((path + ".part").c_str(), path.c_str()) != 0) std::printf("%s cannot be written\n", path.c_str());
@@ -282,7 +300,15 @@ std::string open_library(const std::string& path, const std::string& absent) {
   if (!backend) return status.message;
   other_device = std::make_unique<bitwright::Device>(std::move(backend));
   other_library = library;
+  other_path = path;
   return "";
+}
+
+std::string open_backend(const std::string& backend) {
+  if (backend == "cpu") return "";
+  if (backend == "cuda") return open_library(BITWRIGHT_CUDA_LIBRARY, BITWRIGHT_CUDA_ABSENT);
+  if (backend == "cuda, emulated") return open_library(BITWRIGHT_EMULATED_LIBRARY, "it is not built (BITWRIGHT_EMULATION=OFF)");
+  return open_library(BITWRIGHT_RACES_LIBRARY, "it is not built (BITWRIGHT_EMULATED_RACES=OFF, or another compiler than GCC)");
 }
 
 bool is_asked_for(const std::string& name, const std::vector<std::string>& parts) {
@@ -292,6 +318,8 @@ bool is_asked_for(const std::string& name, const std::vector<std::string>& parts
 Outcome run_case(const std::string& backend, const Named& named) {
   try {
     named.body();
+    const std::string found = races();
+    expect(found.empty(), found);
     return {backend, named.name, "passed", ""};
   } catch (const Failure& failure) {
     std::printf("FAILED on %s: %s: %s\n", backend.c_str(), named.name.c_str(), failure.text.c_str());
@@ -316,19 +344,21 @@ int main(int n_arguments, char** arguments) {
     else if (name == "--backend") wanted = arguments[i + 1];
   }
   std::vector<Outcome> outcomes;
-  for (const std::string backend : {"cpu", "cuda, emulated", "cuda"}) {
+  for (const std::string backend : {"cpu", "cuda, emulated", "cuda, races", "cuda"}) {
     if (!wanted.empty() && wanted != backend) continue;
-    const std::string absent = backend == "cpu" ? "" : backend == "cuda" ? open_library(BITWRIGHT_CUDA_LIBRARY, BITWRIGHT_CUDA_ABSENT) : open_library(BITWRIGHT_EMULATED_LIBRARY, "it is not built (BITWRIGHT_EMULATION=OFF)");
+    const std::string absent = open_backend(backend);
     if (!absent.empty()) std::printf("The backend %s cannot be used: %s\n", backend.c_str(), absent.c_str());
     for (const Named& named : all_cases()) {
       if (!is_asked_for(named.name, only) || (backend != "cpu" && named.where == Where::once)) continue;
       if (absent.empty()) {
+        const auto begin = std::chrono::steady_clock::now();
         outcomes.push_back(run_case(backend, named));
+        outcomes.back().seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
         if (!json.empty()) write_json(json, outcomes);
         continue;
       }
-      // A GPU may be missing; the emulation only where nobody wanted it.
-      const bool may_be_absent = backend == "cuda" || std::string(BITWRIGHT_EMULATED_LIBRARY).empty();
+      // A GPU may be missing; an emulation only where nobody wanted it.
+      const bool may_be_absent = backend == "cuda" || std::string(backend == "cuda, races" ? BITWRIGHT_RACES_LIBRARY : BITWRIGHT_EMULATED_LIBRARY).empty();
       std::printf("%s on %s: %s\n", may_be_absent ? "SKIPPED" : "FAILED", backend.c_str(), named.name.c_str());
       outcomes.push_back({backend, named.name, may_be_absent ? "skipped" : "failed", absent});
     }

@@ -1,5 +1,6 @@
 // CUDA's words on a processor, so that the kernels of the CUDA backend run where no GPU is: memory is the host's, a stream works at the call, a block's threads
-// are fibers that take turns at barriers (grid.cc). What it shows: indices, barriers, arithmetic, the queue around them. What it cannot: speed, races, cuBLAS.
+// are fibers that take turns at barriers (grid.cc). What it shows: indices, barriers, arithmetic, the queue around them. races.cc, linked into a second library, adds the accesses that no barrier
+// orders. What it cannot: speed, cuBLAS.
 // Only what the backend uses is here.
 #pragma once
 #include <math.h>
@@ -57,10 +58,8 @@ void wait_for_launches(int64_t n);
 /// Runs `thread` for every thread of every block. Ends the program when threads of a block wait at different barriers.
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
 void block_barrier();
-void warp_barrier();
-/// 32 words for the next exchange in the warp of the running thread, which stay as they are until the one after the next begins; and its lane.
-uint32_t* next_warp_words();
-int lane();
+/// What the thread in the lane that is lane ^ distance of the running one's gives for its own word.
+uint32_t exchange(uint32_t word, int distance);
 
 }  // namespace emulation
 
@@ -75,30 +74,50 @@ inline void __syncthreads() { emulation::block_barrier(); }
 template <class Word>
 Word __shfl_xor_sync(unsigned, Word value, int distance) {
   static_assert(sizeof(Word) == 4);
-  // One barrier is enough: who writes these words again has met the barrier of another exchange, and so have all who read them.
-  uint32_t* const words = emulation::next_warp_words();
-  std::memcpy(words + emulation::lane(), &value, 4);
-  emulation::warp_barrier();
-  Word other;
-  std::memcpy(&other, words + (emulation::lane() ^ distance), 4);
-  return other;
+  uint32_t word;
+  std::memcpy(&word, &value, 4);
+  word = emulation::exchange(word, distance);
+  std::memcpy(&value, &word, 4);
+  return value;
 }
+
+namespace emulation {
+
+#ifdef BITWRIGHT_EMULATED_RACES
+/// Tells races.cc, which else does not see what the functions below touch.
+void atomic_access(const void* memory, size_t size);
+#define BITWRIGHT_UNSEEN __attribute__((noinline, no_sanitize("thread")))
+#else
+inline void atomic_access(const void*, size_t) {}
+#define BITWRIGHT_UNSEEN
+#endif
+
+/// Puts fn of what is there in its place; answers what was there.
+template <class T, class Fn>
+BITWRIGHT_UNSEEN T atomically(T* at, const Fn& fn) {
+  atomic_access(at, sizeof(T));
+  const T old = *at;
+  *at = fn(old);
+  return old;
+}
+
+}  // namespace emulation
 
 template <class T>
 T atomicMin(T* at, T value) {
-  return std::exchange(*at, value < *at ? value : *at);
+  return emulation::atomically(at, [value](T old) { return value < old ? value : old; });
 }
 template <class T>
 T atomicMax(T* at, T value) {
-  return std::exchange(*at, value > *at ? value : *at);
+  return emulation::atomically(at, [value](T old) { return value > old ? value : old; });
 }
 template <class T>
 T atomicAdd(T* at, T value) {
-  return std::exchange(*at, *at + value);
+  return emulation::atomically(at, [value](T old) { return old + value; });
 }
 template <class T>
 T atomicExch(T* at, T value) {
-  return std::exchange(*at, value);
+  return emulation::atomically(at, [value](T) { return value; });
 }
 
 inline const char* cudaGetErrorName(cudaError_t) { return "emulated"; }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda_runtime_api.h"
+#include "races.h"
 
 namespace emulation {
 
@@ -100,14 +101,20 @@ __attribute__((noinline)) void begin() {
 void release(unsigned first, unsigned end, State barrier) {
   for (unsigned i = first; i < end; ++i)
     if (threads[i].state != barrier && threads[i].state != State::ended) return;
+  bool has_released = false;
   for (unsigned i = first; i < end; ++i)
-    if (threads[i].state == barrier) threads[i].state = State::runnable;
+    if (threads[i].state == barrier) {
+      threads[i].state = State::runnable;
+      has_released = true;
+    }
+  if (has_released && barrier == State::at_block_barrier) races_cross_barrier();
 }
 
 void run_block() {
   const unsigned n = static_cast<unsigned>(threads.size());
   for (Thread& thread : threads) thread = {State::runnable, nullptr, false};
   next = 0;
+  races_begin_block();
   while (next < n) begin();
   bool ran = true;
   while (ran) {
@@ -146,22 +153,33 @@ void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<vo
   work = &thread;
   block_size = block;
   grid_size = grid;
+  races_begin_launch(shared.data(), shared.size());
+  races_watch(true);
   for (unsigned z = 0; z < grid.z; ++z)
     for (unsigned y = 0; y < grid.y; ++y)
       for (unsigned x = 0; x < grid.x; ++x) {
         block_index = dim3(x, y, z);
         run_block();
       }
+  races_watch(false);
 }
 
 void block_barrier() { wait(State::at_block_barrier); }
-void warp_barrier() { wait(State::at_warp_barrier); }
-uint32_t* next_warp_words() {
+uint32_t exchange(uint32_t word, int distance) {
+  // Two rows of words for each warp, in turns: one barrier is enough, as who writes a row again has met the barrier of the exchange between, and so have all who read it.
   bool& odd = threads[current].odd_exchange;
   odd = !odd;
-  return words.data() + (2 * (current / lanes) + (odd ? 1 : 0)) * lanes;
+  uint32_t* const row = words.data() + (2 * (current / lanes) + (odd ? 1 : 0)) * lanes;
+  const unsigned lane = current % lanes;
+  row[lane] = word;
+  wait(State::at_warp_barrier);
+  return row[lane ^ static_cast<unsigned>(distance)];
 }
-int lane() { return static_cast<int>(current % lanes); }
+unsigned running_thread() { return current; }
+bool is_on_running_stack(const void* memory) {
+  const char* const stack = threads[current].fiber->stack.get();
+  return memory >= stack && memory < stack + stack_bytes;
+}
 
 }  // namespace emulation
 

@@ -55,6 +55,9 @@ void for_rows(Context& context, int64_t rows, int64_t columns, const Fn& fn) {
 /// Leaves word of a value that is wrong.
 __device__ inline void report(FaultSlot* slot, int64_t place, uint32_t bits) { atomicMin(slot, static_cast<FaultSlot>(place) << 32 | bits); }
 
+/// Sets a flag, 0 before, that other threads may set too.
+__device__ inline void raise_flag(int32_t* flag) { atomicMax(flag, int32_t{1}); }
+
 /// All threads of a block get `merge` over their values. `shared` holds one Value for each warp; the block has a multiple of 32 threads, at most 1024.
 template <class Value, class Merge>
 __device__ Value over_block(Value value, Value* shared, const Merge& merge) {

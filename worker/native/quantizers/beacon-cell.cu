@@ -27,7 +27,7 @@ struct BeaconWalk : BeaconCell {
   __device__ void leave(int64_t row, const Row& kept) const {
     B[row] = kept.B;
     D[row] = kept.D;
-    if (kept.changed != 0) *changed = 1;
+    if (kept.changed != 0) raise_flag(changed);
   }
   __device__ void take(Row& kept, const BeaconStep& step) const {
     kept.B = step.B;
@@ -130,7 +130,7 @@ void move_zero_points(Context& context, const BeaconCell& cell) {
         const BeaconStep step = step_of({0.0f, static_cast<float>(sums.b), static_cast<float>(sums.e), zero_point - cell.qmax, zero_point - cell.qmin, 0.0f, static_cast<float>(*cell.total)}, cell.B[row], cell.D[row], cell.unit[row]);
         cell.zero_step[row] = step.code;
         cell.zero_point[row] = zero_point - step.code;
-        if (step.code != 0) *cell.changed = 1;
+        if (step.code != 0) raise_flag(cell.changed);
       });
   for_rows(context, cell.m, cell.padded, [=] __device__(int64_t k, int64_t row) {
     const float step = cell.zero_step[row];

@@ -45,7 +45,7 @@ bool factor(Context& context, int64_t n, const float* H, const int32_t* permutat
   context.clear(failed + 1, sizeof(int32_t));
   for_rows(context, n, n, [=] __device__(int64_t i, int64_t j) {
     const float value = j < i ? 0.0f : static_cast<float>(A[(n - 1 - i) * n + (n - 1 - j)]);
-    if (!isfinite(value)) atomicExch(failed + 1, 1);
+    if (!isfinite(value)) raise_flag(failed + 1);
     R[i * n + j] = value;
   });
   int32_t outcome[2] = {};

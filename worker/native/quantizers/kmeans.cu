@@ -264,7 +264,7 @@ void lift_weights(Context& context, const float* given, int64_t n, float* weight
   int32_t* weighs = flag.data();
   context.clear(weighs, sizeof(int32_t));
   for_each(context, n, [=] __device__(int64_t i) {
-    if (given[i] > 0 && *weighs == 0) atomicExch(weighs, int32_t{1});
+    if (given[i] > 0) raise_flag(weighs);
   });
   for_each(context, n, [=] __device__(int64_t i) { weights[i] = *weighs != 0 ? given[i] : 1.0f; });
 }

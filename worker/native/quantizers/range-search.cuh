@@ -117,7 +117,7 @@ void keep_better(Context& context, int64_t n_cells, const double* errors, const 
     best[i] = error;
     kept[i].mn = rounded_to<T>(full[i].mn * p);
     kept[i].mx = rounded_to<T>(full[i].mx * p);
-    atomicExch(&progress->has_improved, 1);
+    raise_flag(&progress->has_improved);
   });
 }
 
