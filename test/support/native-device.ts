@@ -8,8 +8,13 @@ import { Device } from '../../worker/src/tensor/tensor.js';
 import { repositoryRoot } from './shared.js';
 
 const addon = path.join(repositoryRoot, 'dist', 'native', 'bitwright.node');
-/** The CUDA backend compiled for the processor; made by scripts/build-native.mjs. */
-export const emulatedCuda = path.join(repositoryRoot, 'build', 'native', 'emulated-cuda.so');
+/** The CUDA backend compiled for the processor; made by scripts/build-native.mjs. With BITWRIGHT_EMULATED_STREAMS the one whose streams lag (worker/native/README.md). */
+export const emulatedCuda = path.join(
+  repositoryRoot,
+  'build',
+  'native',
+  process.env['BITWRIGHT_EMULATED_STREAMS'] === undefined ? 'emulated-cuda.so' : 'emulated-cuda-late.so',
+);
 
 /** The addon in a folder of its own, beside it as the CUDA backend what `library` names. */
 export async function withCore<T>(library: string | null, work: (core: NativeCore) => Promise<T>): Promise<T> {

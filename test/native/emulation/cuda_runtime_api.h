@@ -1,6 +1,6 @@
-// CUDA's words on a processor, so that the kernels of the CUDA backend run where no GPU is: memory is the host's, a stream works at the call, a block's threads
-// are fibers that take turns at barriers (grid.cc). What it shows: indices, barriers, arithmetic, the queue around them. races.cc, linked into a second library, adds the accesses that no barrier
-// orders. What it cannot: speed, cuBLAS.
+// CUDA's words on a processor, so that the kernels of the CUDA backend run where no GPU is: memory is the host's, streams work at the call or as late as CUDA's rules allow (streams.cc), a block's threads
+// are fibers that take turns at barriers (grid.cc). What it shows: indices, barriers, arithmetic, the queue around them, and, in a library of its own, accesses that no barrier orders (races.cc). What it
+// cannot: speed, cuBLAS.
 // Only what the backend uses is here.
 #pragma once
 #include <math.h>
@@ -20,16 +20,13 @@
 #define __launch_bounds__(...)
 #define CUDART_VERSION 13000
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidDevice = 101 };
+enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidDevice = 101, cudaErrorNotReady = 600 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor, cudaDevAttrComputeCapabilityMinor };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 using cudaStream_t = struct CUstream_st*;
-struct CUevent_st {
-  int64_t n_launched = 0;
-};
-using cudaEvent_t = CUevent_st*;
+using cudaEvent_t = struct CUevent_st*;
 
 struct dim3 {
   unsigned x, y, z;
@@ -52,9 +49,10 @@ inline int n_devices() {
 
 extern dim3 thread_index, block_index, block_size, grid_size;
 extern unsigned char* dynamic_shared;
-/// Launches so far. A launch that the host has not waited for may lie before a device still: grid.cc keeps how many that were at the most.
-int64_t n_launched();
-void wait_for_launches(int64_t n);
+/// Puts work behind what the stream has to do; a copy has an engine of its own, beside the one of kernels.
+void enqueue(cudaStream_t stream, bool is_copy, std::function<void()> work);
+/// Ends the program with a sentence where a device of the played capability would refuse the launch; counts it.
+void check_launch(dim3 grid, dim3 block, size_t shared_bytes, const void* kernel);
 /// Runs `thread` for every thread of every block. Ends the program when threads of a block wait at different barriers.
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread);
 void block_barrier();
@@ -123,82 +121,49 @@ T atomicExch(T* at, T value) {
 inline const char* cudaGetErrorName(cudaError_t) { return "emulated"; }
 inline const char* cudaGetErrorString(cudaError_t) { return "emulated"; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline cudaError_t cudaSetDevice(int index) { return index >= 0 && index < emulation::n_devices() ? cudaSuccess : cudaErrorInvalidDevice; }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   *value = attribute == cudaDevAttrComputeCapabilityMajor ? emulation::capability() / 10 : emulation::capability() % 10;
   return cudaSuccess;
 }
+/// What a kernel may have of dynamic shared memory: 48 KB before this is called for it.
+cudaError_t set_most_shared(const void* kernel, int bytes);
 template <class T>
-cudaError_t cudaFuncSetAttribute(T, cudaFuncAttribute, int) {
-  return cudaSuccess;
+cudaError_t cudaFuncSetAttribute(T kernel, cudaFuncAttribute, int bytes) {
+  return set_most_shared(reinterpret_cast<const void*>(kernel), bytes);
 }
-/// Fresh memory holds no zeros, so that what is read before it is written shows; each block is one of malloc's, so that a memory checker sees its borders.
-inline cudaError_t cudaMalloc(void** block, size_t bytes) {
-  *block = std::malloc(bytes);
-  std::memset(*block, 0xcb, bytes);
-  return cudaSuccess;
-}
+cudaError_t cudaSetDevice(int index);
+cudaError_t cudaMalloc(void** block, size_t bytes);
 template <class T>
 cudaError_t cudaMalloc(T** block, size_t bytes) {
   return cudaMalloc(reinterpret_cast<void**>(block), bytes);
 }
-inline cudaError_t cudaMallocHost(void** block, size_t bytes) { return cudaMalloc(block, bytes); }
-inline cudaError_t cudaFree(void* block) {
-  std::free(block);
-  return cudaSuccess;
-}
-inline cudaError_t cudaFreeHost(void* block) { return cudaFree(block); }
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  std::memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
-  std::memset(to, value, bytes);
-  return cudaSuccess;
-}
-inline cudaError_t cudaMemset2DAsync(void* to, size_t pitch, int value, size_t width, size_t height, cudaStream_t) {
-  for (size_t row = 0; row < height; ++row) std::memset(static_cast<char*>(to) + row * pitch, value, width);
-  return cudaSuccess;
-}
-inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t*, unsigned) { return cudaSuccess; }
+cudaError_t cudaMallocHost(void** block, size_t bytes);
+cudaError_t cudaFree(void* block);
+cudaError_t cudaFreeHost(void* block);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaMemset2DAsync(void* to, size_t pitch, int value, size_t width, size_t height, cudaStream_t stream);
 /// As much as a program here will not fill: what runs out is the limit of a device.
 inline cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   *free = *total = size_t{16} << 30;
   return cudaSuccess;
 }
-inline cudaError_t cudaDeviceSynchronize() {
-  emulation::wait_for_launches(emulation::n_launched());
-  return cudaSuccess;
-}
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
-inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaDeviceSynchronize(); }
-inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new CUevent_st{};
-  return cudaSuccess;
-}
+cudaError_t cudaDeviceSynchronize();
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 inline cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
-inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->n_launched = emulation::n_launched();
-  return cudaSuccess;
-}
-inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  emulation::wait_for_launches(event->n_launched);
-  return cudaSuccess;
-}
-inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t, cudaEvent_t) {
-  *milliseconds = 1;
-  return cudaSuccess;
-}
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end);
 
 namespace bitwright::cuda {
-class Context;
-template <class... Parameters>
-void launch(Context&, dim3 grid, dim3 block, size_t shared_bytes, void (*kernel)(Parameters...), std::type_identity_t<Parameters>... arguments) {
-  emulation::run_grid(grid, block, shared_bytes, [&] { kernel(arguments...); });
+template <class Context, class... Parameters>
+void launch(Context& context, dim3 grid, dim3 block, size_t shared_bytes, void (*kernel)(Parameters...), std::type_identity_t<Parameters>... arguments) {
+  emulation::check_launch(grid, block, shared_bytes, reinterpret_cast<const void*>(kernel));
+  emulation::enqueue(context.stream(), false, [=] { emulation::run_grid(grid, block, shared_bytes, [&] { kernel(arguments...); }); });
 }
 }  // namespace bitwright::cuda

@@ -3,8 +3,6 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
-#include <algorithm>
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -18,8 +16,6 @@ dim3 thread_index, block_index, block_size, grid_size;
 unsigned char* dynamic_shared = nullptr;
 
 namespace {
-
-std::atomic<int64_t> launched{0}, waited_for{0}, most_ahead{0};
 
 constexpr size_t stack_bytes = 128 << 10;
 constexpr unsigned lanes = 32;
@@ -137,14 +133,10 @@ void run_block() {
 
 }  // namespace
 
-int64_t n_launched() { return launched; }
-void wait_for_launches(int64_t n) { waited_for = std::max<int64_t>(waited_for, n); }
-
 void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
   // Several devices have a thread each, and what stands above, like the shared memory of kernels, is there once.
   static std::mutex one_at_a_time;
   const std::lock_guard lock(one_at_a_time);
-  most_ahead = std::max<int64_t>(most_ahead, ++launched - waited_for);
   const unsigned n_threads = block.x * block.y * block.z;
   threads.assign(n_threads, {});
   words.assign(2 * (n_threads + lanes), 0);
@@ -182,6 +174,3 @@ bool is_on_running_stack(const void* memory) {
 }
 
 }  // namespace emulation
-
-/// How many launches the host was ahead of what it had waited for, at the most since the last question.
-extern "C" __attribute__((visibility("default"))) int64_t bitwright_emulated_most_ahead() { return emulation::most_ahead.exchange(0); }

@@ -1,19 +1,19 @@
-// What the emulation puts in the place of the driver, of cuBLAS and of the device's memory: one device or BITWRIGHT_EMULATED_DEVICES of them, matrix products in plain loops with sums in F32, and
-// tensors that end at a page which nobody may touch, so that a kernel that reads or writes behind one ends the program.
-#include <sys/mman.h>
-#include <unistd.h>
-
+// What the emulation puts in the place of the driver and of cuBLAS: one device or BITWRIGHT_EMULATED_DEVICES of them, and matrix products in plain loops with sums in F32.
 #include <algorithm>
 #include <cstdio>
 
 #include "cuda/cublas.h"
 #include "cuda/driver.h"
-#include "cuda/memory.h"
 #include "library_types.h"
 
 #include "core/dtype.h"
 
 namespace bitwright::cuda {
+
+struct cublasContext {
+  cudaStream_t stream = nullptr;
+};
+
 namespace {
 
 /// Element (row, column) of op(A), A as cuBLAS counts it: columns first.
@@ -36,7 +36,7 @@ void multiply(int ta, int tb, int m, int n, int k, Real alpha, const void* A, in
     }
 }
 
-int gemm_ex(CublasHandle, int ta, int tb, int m, int n, int k, const void* alpha, const void* A, int a_type, int lda, const void* B, int b_type, int ldb, const void* beta, void* C, int c_type, int ldc,
+int gemm_ex(CublasHandle handle, int ta, int tb, int m, int n, int k, const void* alpha, const void* A, int a_type, int lda, const void* B, int b_type, int ldb, const void* beta, void* C, int c_type, int ldc,
             int compute, int) {
   // The combinations that cuBLAS knows of those that are asked for; leading dimensions as it demands them.
   const bool is_double = a_type == CUDA_R_64F && b_type == CUDA_R_64F && c_type == CUDA_R_64F && compute == cublas_value::compute_f64;
@@ -44,74 +44,34 @@ int gemm_ex(CublasHandle, int ta, int tb, int m, int n, int k, const void* alpha
   const bool is_bf16 = a_type == CUDA_R_16BF && b_type == CUDA_R_16BF && c_type == CUDA_R_32F && compute == cublas_value::compute_f32 && emulation::capability() >= 80;
   const bool fits = lda >= (ta == cublas_value::transposed ? k : m) && ldb >= (tb == cublas_value::transposed ? n : k) && ldc >= m && m > 0 && n > 0 && k > 0;
   if (!fits || !(is_double || is_float || is_bf16)) return 7;
-  if (is_double) multiply<double>(ta, tb, m, n, k, *static_cast<const double*>(alpha), A, a_type, lda, B, b_type, ldb, *static_cast<const double*>(beta), static_cast<double*>(C), ldc);
-  else multiply<float>(ta, tb, m, n, k, *static_cast<const float*>(alpha), A, a_type, lda, B, b_type, ldb, *static_cast<const float*>(beta), static_cast<float*>(C), ldc);
+  const auto put = [&](auto factor, auto* result) {
+    using Real = std::remove_reference_t<decltype(*result)>;
+    // The factors are the host's, and read at the call.
+    const Real by = *static_cast<const Real*>(factor), keep = *static_cast<const Real*>(beta);
+    emulation::enqueue(handle->stream, false, [=] { multiply<Real>(ta, tb, m, n, k, by, A, a_type, lda, B, b_type, ldb, keep, result, ldc); });
+  };
+  if (is_double) put(alpha, static_cast<double*>(C));
+  else put(alpha, static_cast<float*>(C));
   return cublas_value::success;
 }
 
 }  // namespace
 
-namespace {
-
-struct Mapping {
-  size_t bytes, offset;
-};
-Mapping mapping_of(int64_t bytes) {
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), used = (static_cast<size_t>(bytes) + 15) / 16 * 16, pages = (used + page - 1) / page * page;
-  return {pages + page, pages - used};
-}
-
-}  // namespace
-
-// Nothing is kept, so that a use after the end shows.
-DeviceMemory::~DeviceMemory() = default;
-void DeviceMemory::release_all() {}
-uint64_t DeviceMemory::last_use(const void*) const { return 0; }
-int64_t DeviceMemory::left(int64_t free_on_device) const {
-  std::lock_guard lock(mutex_);
-  return limit_ == 0 ? free_on_device : std::max<int64_t>(0, limit_ - held_bytes_);
-}
-
-int64_t DeviceMemory::peak(bool begins_anew) {
-  std::lock_guard lock(mutex_);
-  if (begins_anew) peak_bytes_ = held_bytes_;
-  return peak_bytes_;
-}
-
-void* DeviceMemory::take(int64_t bytes) {
-  const Mapping mapping = mapping_of(bytes);
-  std::lock_guard lock(mutex_);
-  if (!fits(static_cast<size_t>(bytes))) return nullptr;
-  void* begin = mmap(nullptr, mapping.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (begin == MAP_FAILED) return nullptr;
-  held_bytes_ += bytes;
-  count_peak();
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  // Fresh memory holds no zeros, so that what is read before it is written shows.
-  std::memset(begin, 0xcb, mapping.bytes - page);
-  mprotect(static_cast<char*>(begin) + mapping.bytes - page, page, PROT_NONE);
-  return static_cast<char*>(begin) + mapping.offset;
-}
-
-void DeviceMemory::give(void* block, int64_t bytes) {
-  const Mapping mapping = mapping_of(bytes);
-  if (block == nullptr) return;
-  munmap(static_cast<char*>(block) - mapping.offset, mapping.bytes);
-  std::lock_guard lock(mutex_);
-  held_bytes_ -= bytes;
-}
-
-PinnedMemory::~PinnedMemory() = default;
-void PinnedMemory::release_all() {}
-void* PinnedMemory::take(int64_t bytes) { return std::malloc(static_cast<size_t>(std::max<int64_t>(1, bytes))); }
-void PinnedMemory::give(void* block, int64_t) { std::free(block); }
-
 const Cublas* load_cublas(Status&) {
   static const Cublas functions = [] {
     Cublas all;
-    all.create = [](CublasHandle*) { return cublas_value::success; };
-    all.destroy = [](CublasHandle) { return cublas_value::success; };
-    all.set_stream = [](CublasHandle, cudaStream_t) { return cublas_value::success; };
+    all.create = [](CublasHandle* handle) {
+      *handle = new cublasContext;
+      return cublas_value::success;
+    };
+    all.destroy = [](CublasHandle handle) {
+      delete handle;
+      return cublas_value::success;
+    };
+    all.set_stream = [](CublasHandle handle, cudaStream_t stream) {
+      handle->stream = stream;
+      return cublas_value::success;
+    };
     all.set_workspace = [](CublasHandle, void*, size_t) { return cublas_value::success; };
     all.gemm_ex = gemm_ex;
     return all;

@@ -1,0 +1,46 @@
+# The CUDA backend compiled for the processor: its kernels run where no GPU is. Included by worker/native/CMakeLists.txt, whose folders these are; names the libraries in EMULATED_LIBRARY,
+# LATE_LIBRARY and, with GCC, RACES_LIBRARY.
+set(EMULATION ${CMAKE_CURRENT_LIST_DIR})
+file(GLOB KERNELS CONFIGURE_DEPENDS */*.cu)
+set(EMULATED_KERNELS "")
+foreach(KERNEL ${KERNELS})
+  file(RELATIVE_PATH NAME ${CMAKE_CURRENT_SOURCE_DIR} ${KERNEL})
+  string(REPLACE "/" "-" NAME ${NAME})
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/emulated/${NAME}.cc CONTENT "#include \"cuda_runtime.h\"\n#include \"${KERNEL}\"\n")
+  list(APPEND EMULATED_KERNELS ${CMAKE_BINARY_DIR}/emulated/${NAME}.cc)
+endforeach()
+set(EMULATED_HOST cuda/backend.cc cuda/context.cc cuda/operations.cc ${EMULATION}/grid.cc ${EMULATION}/stand-ins.cc)
+
+# Compiles a target's sources with CUDA's words as they are meant here, and names it where it is a library.
+function(emulate TARGET FILE)
+  target_include_directories(${TARGET} BEFORE PRIVATE ${EMULATION} ${CMAKE_CURRENT_SOURCE_DIR})
+  target_compile_options(${TARGET} PRIVATE -Wno-unknown-pragmas -Wno-restrict)
+  if(FILE)
+    set_target_properties(${TARGET} PROPERTIES PREFIX "" OUTPUT_NAME ${FILE})
+    add_dependencies(native-tests ${TARGET})
+  endif()
+endfunction()
+
+# Twice: with memory whose blocks end at a closed page, and with the backend's own beside streams that lag (streams.cc).
+add_library(emulated_kernels OBJECT ${EMULATED_KERNELS} ${EMULATED_HOST})
+emulate(emulated_kernels "")
+add_library(emulated_cuda MODULE $<TARGET_OBJECTS:emulated_kernels> ${EMULATION}/streams.cc ${EMULATION}/guarded-memory.cc)
+target_compile_definitions(emulated_cuda PRIVATE BITWRIGHT_GUARDED_MEMORY)
+emulate(emulated_cuda emulated-cuda)
+set(EMULATED_LIBRARY ${CMAKE_BINARY_DIR}/emulated-cuda.so)
+add_library(emulated_cuda_late MODULE $<TARGET_OBJECTS:emulated_kernels> ${EMULATION}/streams.cc cuda/memory.cc)
+emulate(emulated_cuda_late emulated-cuda-late)
+set(LATE_LIBRARY ${CMAKE_BINARY_DIR}/emulated-cuda-late.so)
+
+# And once more with a call before each access of a kernel to memory, which GCC makes for another purpose (races.cc).
+if(BITWRIGHT_EMULATED_RACES AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_library(watched_kernels OBJECT ${EMULATED_KERNELS} ${EMULATION}/planted-races.cc)
+  emulate(watched_kernels "")
+  target_compile_options(watched_kernels PRIVATE -fsanitize=thread --param=tsan-instrument-func-entry-exit=0 -g1)
+  add_library(emulated_cuda_races MODULE $<TARGET_OBJECTS:watched_kernels> ${EMULATED_HOST} ${EMULATION}/streams.cc ${EMULATION}/guarded-memory.cc ${EMULATION}/races.cc)
+  emulate(emulated_cuda_races emulated-cuda-races)
+  foreach(TARGET watched_kernels emulated_cuda_races)
+    target_compile_definitions(${TARGET} PRIVATE BITWRIGHT_EMULATED_RACES BITWRIGHT_GUARDED_MEMORY)
+  endforeach()
+  set(RACES_LIBRARY ${CMAKE_BINARY_DIR}/emulated-cuda-races.so)
+endif()
