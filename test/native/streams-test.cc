@@ -168,4 +168,30 @@ const Case large_cases("streams: a tensor larger than all pieces of pinned memor
   }
 });
 
+const Case stale_cases("streams: a fill is waited for where fills that nobody used lay in the same memory before", [] {
+  const std::unique_ptr<bitwright::Device> device = fresh_device();
+  constexpr int64_t half = int64_t{8} << 20;
+  const auto filled = [&](int64_t bytes, uint8_t value) {
+    const std::vector<uint8_t> content(static_cast<size_t>(bytes), value);
+    return device->from_bytes({DType::U8, {bytes}}, content.data());
+  };
+  // What the limit leaves has room for the large one when the small ones are given back to the device, which likely puts it in their place.
+  device->limit((int64_t{32} << 20) + 2 * half);
+  for (const uint8_t value : {uint8_t{1}, uint8_t{2}}) {
+    const bitwright::Tensor one = filled(half, value), other = filled(half, value);
+    device->release(one);
+    device->release(other);
+  }
+  const bitwright::Tensor whole = filled(2 * half, 3);
+  std::vector<bitwright::Tensor> part;
+  expect(device->enqueue("narrow", {whole}, options({{"start", static_cast<double>(half)}, {"length", static_cast<double>(half)}}), part).ok(), "narrow");
+  std::promise<std::string> promise;
+  device->read(part[0], [&](const Status& status, const std::vector<uint8_t>& bytes) {
+    const bool is_whole = status.ok() && std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 3; });
+    promise.set_value(is_whole ? "" : status.ok() ? "the second half is not there" : status.message);
+  });
+  const std::string told = promise.get_future().get();
+  expect(told.empty(), told);
+});
+
 }  // namespace

@@ -115,12 +115,6 @@ cudaEvent_t Context::take_event() {
 }
 
 cudaStream_t Context::stream_to_fill(const void* block) {
-  // An earlier fill of the block that nobody waited for goes first by itself: it is on the same stream.
-  std::erase_if(filled_, [&](const Filled& filled) {
-    if (block < filled.begin || block >= filled.end) return false;
-    events_.push_back(filled.done);
-    return true;
-  });
   if (memory_.last_use(block) > settled_calls_) {
     const cudaEvent_t used = take_event();
     check(cudaEventRecord(used, stream_), "cudaEventRecord");
@@ -175,7 +169,14 @@ void Context::fill(void* to, int64_t bytes, const std::function<bool(void*, int6
   if (!is_beside) return;
   const cudaEvent_t done = take_event();
   check(cudaEventRecord(done, stream), "cudaEventRecord");
-  filled_.push_back({static_cast<const char*>(to), static_cast<const char*>(to) + bytes, done});
+  const char *const begin = static_cast<const char*>(to), *const end = begin + bytes;
+  // Earlier fills of this memory that nobody waited for have gone first by themselves: they are on the same stream. Their blocks may have been others.
+  std::erase_if(filled_, [&](const Filled& filled) {
+    if (filled.end <= begin || end <= filled.begin) return false;
+    events_.push_back(filled.done);
+    return true;
+  });
+  filled_.push_back({begin, end, done});
 }
 
 void Context::fetch(void* to, const void* from, int64_t bytes) {
