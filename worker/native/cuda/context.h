@@ -100,6 +100,8 @@ class Context {
   /// Waits like settle and ends the running operation with what it finds: before a decision that rests on numbers from the device.
   void settle_here() {
     if (std::string fault = settle(); !fault.empty()) throw Failure{std::move(fault), true};
+    // What the operation still enqueues has not been waited for.
+    memory_.count_call();
   }
   /// Between the steps of a long operation: ends it when it is cancelled. Holds the host back until the device is at most a few steps behind: without that all steps
   /// would be enqueued long before anybody cancels. So are short operations, `calls_a_step` at a time, and the queue in front of them looks whether they are wanted.
