@@ -19,7 +19,8 @@ struct Figure {
   double bytes;
 };
 
-std::vector<Figure> figures() {
+/// Before compute capability 8.0 a device has no products of BF16: a weight is copied as F32 instead of the input being split, and inputs of a Hessian are not split.
+std::vector<Figure> figures(bool has_bf16) {
   const Array x = normal(DType::F32, {T, 128}, 1), few = tokens_of(I, 300, 3), H = gram(few, few), C = gram(normal(DType::F32, {300, I}, 4), few);
   const Array weight = normal(DType::BF16, {O, I}, 5, 0.1), plain = normal(DType::F32, {O, I}, 5, 0.1), square = array_of(DType::F32, {128, 128}, [](int64_t) { return 0.0; });
   const Options damping = options({{"dampening_frac", 0.01}}), channel = grid_options(4, false), mean = options({{"decay", 0.5}, {"weight", 1.0}});
@@ -49,11 +50,11 @@ std::vector<Figure> figures() {
   };
   const double of_pairs = O * I / 2.0, of_eights = O * I / 8.0;
   return {
-      {"linear", {x, normal(DType::BF16, {8, 128}, 2), none()}, {}, 6.0 * rows * 128},
+      {"linear", {x, normal(DType::BF16, {8, 128}, 2), none()}, {}, has_bf16 ? 6.0 * rows * 128 : 4.0 * 8 * 128},
       {"linear", {normal(DType::F32, {3, I}, 2), normal(DType::F16, {O, I}, 2), none()}, {}, 4.0 * O * I},
-      {"linear_backward", {x, normal(DType::BF16, {128, 8}, 2)}, {}, 6.0 * rows * 128},
-      {"hessian_accumulate", {square, x}, mean, 4.0 * 128 * 128 + 4.0 * rows * 128},
-      {"cross_hessian_accumulate", {square, x, x}, mean, 8.0 * rows * 128},
+      {"linear_backward", {x, normal(DType::BF16, {128, 8}, 2)}, {}, has_bf16 ? 6.0 * rows * 128 : 4.0 * 128 * 8},
+      {"hessian_accumulate", {square, x}, mean, 4.0 * 128 * 128 + (has_bf16 ? 4.0 * rows * 128 : 0)},
+      {"cross_hessian_accumulate", {square, x, x}, mean, has_bf16 ? 8.0 * rows * 128 : 0},
       {"fisher_accumulate", {array_of(DType::F32, {8, 128}, [](int64_t) { return 0.0; }), gradient, x}, {}, 4.0 * 8 * 128},
       {"attention_backward", {q, q, q, ints({2}, {0, 500}), q}, options({{"n_heads", 4.0}, {"n_kv_heads", 4.0}, {"head_dim", 4.0}, {"scale", 0.5}, {"sliding_window", 0.0}}), 16.0 * 500 * 4},
       {"gptq_factor", {H, none()}, damping, 4.0 * I * I + 512.0 * I},
@@ -121,7 +122,7 @@ const Case scratch_cases("scratch: operations of a CUDA device take what their f
   if (library == nullptr) return;
   Status status;
   bitwright::Device device(library->open(0, status));
-  for (const Figure& figure : figures()) {
+  for (const Figure& figure : figures(std::stod(library->devices()[0].compute_capability) >= 8)) {
     const int64_t taken = taken_beside(device, figure);
     // Numbers of each row and column are not counted, and a device gives out blocks of an eighth of a power of two.
     const double most = 1.125 * figure.bytes + 24e3;

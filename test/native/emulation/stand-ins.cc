@@ -85,6 +85,7 @@ void describe(int index, bitwright_device_info& info) {
   info = {};
   info.memory_bytes = -1;
   std::snprintf(info.name, sizeof info.name, "CUDA, emulated");
+  std::snprintf(info.compute_capability, sizeof info.compute_capability, "%d.%d", emulation::capability() / 10, emulation::capability() % 10);
   info.usable = index >= 0 && index < emulation::n_devices();
 }
 
