@@ -4,9 +4,12 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { SpreadStatistics } from '../../../worker/src/calibration/spread-statistics.js';
 import { adapterOf } from '../../../worker/src/jobs/adapt-layer.js';
 import { measurePerplexity } from '../../../worker/src/evaluate/perplexity.js';
 import { withAdapter } from '../../../worker/src/checkpoint/adapter-folder.js';
+import { cast } from '../../../worker/src/tensor/operations/storage.js';
+import type { Tensor } from '../../../worker/src/tensor/tensor.js';
 import { correctedRun, manyRows, told } from '../../support/corrected-run.js';
 import { describedModel, forwardPass } from '../../support/forward-pass.js';
 import { withDevice } from '../../support/native-device.js';
@@ -124,6 +127,45 @@ test('zeros, one token, and the same bytes at any thread count', () =>
     }
     assert.ok(bytes[0]!.equals(bytes[1]!));
   }));
+
+for (const dtype of ['F32', 'BF16', 'F16'] as const)
+  test(`weights in ${dtype}: the adapter has what quantization took from the outlier columns, and the residual nothing of them`, () =>
+    withDevice(async (device) => {
+      const layer = { name: 'a', rows: 2, columns: 3 } as LayerPlan;
+      const of = (...values: number[]): Tensor => {
+        using wide = device.fromFloats([2, 3], Float32Array.from(values));
+        return cast(wide, dtype);
+      };
+      using w = of(1, 2, 3, 4, 5, 6);
+      using what = of(1, 1.5, 4, 4, 5.5, 4);
+      const statistics = { inputLargest: () => Promise.resolve(Float32Array.of(1, 1, 9)) } as unknown as SpreadStatistics;
+      const base = { modifier: 'M', recipe_path: [], layers: ['a'] };
+      const outliers = { name: 'outlier-split' as const, ...base, threshold: 6, max_columns: 1 };
+      const residual = { name: 'low-rank-residual' as const, ...base, rank: 1, weighting: 'none' as const };
+      for (const [plans, expected] of [
+        [[outliers], [0, 0, -1, 0, 0, 2]],
+        [
+          [outliers, residual],
+          [0, 0.5, -1, 0, -0.5, 2],
+        ],
+      ] as const) {
+        const { tensors, problems } = await adapterOf(plans, layer, w, what, null, statistics);
+        assert.deepEqual(problems, []);
+        const [A = [], B = []] = await Promise.all(tensors.map(({ tensor }) => tensor.readFloats()));
+        assert.deepEqual(
+          tensors.map(({ tensor }) => tensor.dtype),
+          [dtype, dtype],
+        );
+        for (const { tensor } of tensors) tensor.dispose();
+        const rank = plans.length;
+        const product = [0, 1].flatMap((row) =>
+          [0, 1, 2].map((column) =>
+            Array.from({ length: rank }, (_, r) => B[row * rank + r]! * A[r * 3 + column]!).reduce((a, b) => a + b),
+          ),
+        );
+        product.forEach((value, i) => assert.ok(Math.abs(value - expected[i]!) < 0.01, `${plans.length} of it: ${product.join(' ')}`));
+      }
+    }));
 
 test('a layer that no row reached is told', () =>
   withDevice(async (device) => {

@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { LayerPlan } from '../../../schemas/src/generated/plan.js';
+import type { SpreadStatistics } from '../../../worker/src/calibration/spread-statistics.js';
 import { LoadedWeights } from '../../../worker/src/checkpoint/loaded-weights.js';
 import { correctedBias as correctLayerBias, correctedScale } from '../../../worker/src/jobs/correct-layer.js';
 import { correctedBias } from '../../../worker/src/transforms/bias-correction.js';
+import { cast } from '../../../worker/src/tensor/operations/storage.js';
 import { varianceKept } from '../../../worker/src/transforms/variance-correction.js';
 import { correctedRun, inputsOf, manyRows, outputsOf, told, type CorrectedWish } from '../../support/corrected-run.js';
 import { llamaRoles } from '../../support/llama-roles.js';
@@ -19,26 +21,32 @@ const int = (bits: number, strategy = 'channel', more = ''): string =>
 const rtn = (bits: number): string => `QuantizationModifier: ${int(bits)}`;
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-test('the corrected bias is that of a sum in double', () =>
-  withDevice(async (device) => {
-    const random = seededRandom(3);
-    const [m, n] = [37, 65];
-    const floats = (length: number): Float32Array => Float32Array.from({ length }, () => random() - 0.4);
-    const [W, What, old] = [floats(m * n), floats(m * n), floats(m)];
-    const means = { input: Float64Array.from(floats(n)), quantized: Float64Array.from(floats(n)) };
-    using w = device.fromFloats([m, n], W);
-    using what = device.fromFloats([m, n], What);
-    using bias = device.fromFloats([m], old);
-    const { bias: corrected, rms, largest } = await correctedBias(w, what, means, bias);
-    const values = await corrected.readFloats();
-    corrected.dispose();
-    const shifts = Array.from({ length: m }, (_, o) =>
-      sum(Array.from({ length: n }, (_, i) => W[o * n + i]! * means.input[i]! - What[o * n + i]! * means.quantized[i]!)),
-    );
-    shifts.forEach((shift, o) => assert.ok(Math.abs(values[o]! - (old[o]! + shift)) < 1e-6, `${o}: ${values[o]}`));
-    assert.ok(Math.abs(rms - Math.sqrt(sum(shifts.map((shift) => shift * shift)) / m)) < 1e-9);
-    assert.ok(Math.abs(largest - Math.max(...shifts.map(Math.abs))) < 1e-9);
-  }));
+for (const dtype of ['F32', 'BF16', 'F16'] as const)
+  test(`the corrected bias is that of a sum in double, the old one in ${dtype}`, () =>
+    withDevice(async (device) => {
+      const random = seededRandom(3);
+      const [m, n] = [37, 65];
+      const floats = (length: number): Float32Array => Float32Array.from({ length }, () => random() - 0.4);
+      const [W, What, old] = [floats(m * n), floats(m * n), floats(m)];
+      const means = { input: Float64Array.from(floats(n)), quantized: Float64Array.from(floats(n)) };
+      using w = device.fromFloats([m, n], W);
+      using what = device.fromFloats([m, n], What);
+      using wide = device.fromFloats([m], old);
+      using bias = cast(wide, dtype);
+      const rounded = await bias.readFloats();
+      const { bias: corrected, rms, largest } = await correctedBias(w, what, means, bias);
+      const values = await corrected.readFloats();
+      corrected.dispose();
+      const shifts = Array.from({ length: m }, (_, o) =>
+        sum(Array.from({ length: n }, (_, i) => W[o * n + i]! * means.input[i]! - What[o * n + i]! * means.quantized[i]!)),
+      );
+      rounded.forEach((value, o) =>
+        assert.ok(Math.abs(value - old[o]!) <= Math.abs(old[o]!) / 256, `${o}: ${value}, before its rounding ${old[o]}`),
+      );
+      shifts.forEach((shift, o) => assert.ok(Math.abs(values[o]! - (rounded[o]! + shift)) < 1e-6, `${o}: ${values[o]}`));
+      assert.ok(Math.abs(rms - Math.sqrt(sum(shifts.map((shift) => shift * shift)) / m)) < 1e-9);
+      assert.ok(Math.abs(largest - Math.max(...shifts.map(Math.abs))) < 1e-9);
+    }));
 
 for (const quantizer of [rtn(3), `GPTQModifier: ${int(3)}`, `HQQModifier: ${int(3)}`])
   test(`the mean of every output of the first block is the original's: ${quantizer.split(':')[0]}`, () =>
@@ -253,3 +261,22 @@ test('a layer that no row reached is left as it is, and told', () =>
       })),
     );
   }));
+
+for (const dtype of ['BF16', 'F16'] as const)
+  test(`a corrected bias that does not fit ${dtype} ends the run with its channel`, () =>
+    withDevice(async (device) => {
+      const layer = { name: 'model.layers.0.mlp.up_proj', rows: 3, columns: 1 } as LayerPlan;
+      const largest = dtype === 'F16' ? 65504 : 3.38e38;
+      using w = device.fromFloats([3, 1], Float32Array.of(0, 0, largest));
+      using what = device.fromFloats([3, 1], new Float32Array(3));
+      using old = device.fromFloats([3], Float32Array.of(1, 1, largest));
+      using weights = new LoadedWeights();
+      weights.add(`${layer.name}.bias`, cast(old, dtype));
+      const means = { input: Float64Array.of(1), quantized: Float64Array.of(1), n_tokens: 1000 };
+      const statistics = { inputMeans: () => Promise.resolve(means) } as unknown as SpreadStatistics;
+      const plan = { name: 'bias-correction' as const, modifier: 'M', recipe_path: [], layers: [layer.name], added: [], switches: [] };
+      await assert.rejects(
+        correctLayerBias([plan], layer, w, what, weights, statistics),
+        new RegExp(`its corrected bias of channel 2 does not fit ${dtype}`),
+      );
+    }));

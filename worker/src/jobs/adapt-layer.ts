@@ -59,7 +59,7 @@ export async function adapterOf(
             plan,
           );
         left?.dispose();
-        left = await without(columns, W, What);
+        left = own.some(({ name }) => name === 'low-rank-residual') ? await without(columns, W, What) : null;
         continue;
       }
       const { error_before, error_after, ...product } = await transforms['low-rank-residual'].residualOf(

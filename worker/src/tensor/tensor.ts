@@ -90,7 +90,13 @@ export class Tensor implements Disposable {
     return this.device.native.read(this.handle);
   }
 
+  /** Of any type of floats. */
   async readFloats(): Promise<Float32Array> {
+    if (this.dtype !== 'F32') {
+      const [wide] = this.device.enqueue('cast', [this], { dtype: 'F32' });
+      using own = wide!;
+      return await own.readFloats();
+    }
     const bytes = await this.read();
     return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   }
