@@ -16,6 +16,7 @@ interface Results {
   ladder: unknown;
   torch: unknown;
   blocks: unknown;
+  recipes: unknown;
 }
 
 const outcomes = ({ steps }: Results): Record<string, string> =>
@@ -25,6 +26,7 @@ const outcomes = ({ steps }: Results): Record<string, string> =>
 const writes = (json: string): string => `for last; do :; done; echo '${json}' > "$last.part"; mv "$last.part" "$last"\n`;
 
 interface Suite {
+  dir: string;
   run(
     steps?: readonly string[],
     environment?: Record<string, string>,
@@ -58,12 +60,14 @@ async function withSuite(work: (suite: Suite) => void): Promise<void> {
     write(path.join(build, 'native-tests'), writes('[]'));
     write(path.join(build, 'cuda-ladder'), writes('{"rungs": []}'));
     write(path.join(build, 'cuda-blocks'), writes('{"blocks": 32}'));
+    write(path.join(bin, 'node'), 'exit 1\n');
     work({
+      dir,
       program: (name, body) => write(path.join(existsSync(path.join(bin, name)) ? bin : build, name), body),
       run: (steps = [], environment = {}) => {
         const { status, stdout, stderr } = spawnSync(path.join(native, 'gpu-suite.sh'), [out, ...steps], {
           encoding: 'utf8',
-          env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, BITWRIGHT_PYTHON: '', ...environment },
+          env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, BITWRIGHT_PYTHON: '', BITWRIGHT_NODE: '', ...environment },
         });
         const text = stdout + stderr;
         const file = path.join(out, 'gpu-suite.json');
@@ -75,15 +79,17 @@ async function withSuite(work: (suite: Suite) => void): Promise<void> {
   });
 }
 
-test('every step passes, without PyTorch too: two files in the folder, one to be committed', () =>
+test('every step passes, without PyTorch and Node too: two files in the folder, one to be committed', () =>
   withSuite(({ run }) => {
     const { code, results, files, text } = run();
     assert.equal(code, 0, text);
     assert.deepEqual(files, ['gpu-suite.json', 'gpu-suite.log']);
     assert.match(text, /To be committed: bench\/results\/gpu-suite-card-1\.json/);
-    const { torch, ...others } = outcomes(results);
+    const { torch, recipes, ...others } = outcomes(results);
     assert.deepEqual(others, { conformance: 'passed', ladder: 'passed', blocks: 'passed', memcheck: 'passed', racecheck: 'passed' });
     assert.match(torch ?? '', /^not there \(/);
+    assert.match(recipes ?? '', /^not run, node is .*, and the command line needs Node 20\.19 or newer$/);
+    assert.equal(results.recipes, null);
     assert.deepEqual([results.conformance, results.ladder, results.torch, results.blocks], [[], { rungs: [] }, null, { blocks: 32 }]);
   }));
 
@@ -104,6 +110,42 @@ test('a step that fails, writes half a file or takes too long is told, and the o
     assert.equal(outcomes(again.results)['memcheck'], 'failed with code 9');
     assert.equal(outcomes(again.results)['conformance'], 'failed with code 139', 'as the call before left it');
     assert.match(run(['blocks', 'none']).text, /there is no step none; the steps are conformance /);
+  }));
+
+test('recipes says what it lacks, one thing after the other, and runs when all was carried along', () =>
+  withSuite(({ dir, run, program }) => {
+    const outcome = (environment: Record<string, string> = {}): { code: number | null; outcome: string | undefined; results: Results } => {
+      const { code, results } = run(['recipes'], environment);
+      return { code, outcome: outcomes(results)['recipes'], results };
+    };
+    const carry = (name: string): void => {
+      mkdirSync(path.dirname(path.join(dir, name)), { recursive: true });
+      writeFileSync(path.join(dir, name), 'not a program');
+    };
+    const own = { BITWRIGHT_NODE: process.execPath };
+    assert.deepEqual(
+      outcome({ BITWRIGHT_NODE: '/no/node' }).outcome,
+      'not run, there is no program /no/node; BITWRIGHT_NODE names a Node 20.19 or newer',
+    );
+    program('node', 'case $1 in --version) echo v18.20.8;; *) exit 1;; esac\n');
+    assert.equal(outcome().outcome, 'not run, node is v18.20.8, and the command line needs Node 20.19 or newer');
+    assert.equal(outcome(own).outcome, 'not run, bench/cuda/recipes.mjs was not carried along');
+    carry('bench/cuda/recipes.mjs');
+    assert.equal(outcome(own).outcome, 'not run, examples was not carried along');
+    mkdirSync(path.join(dir, 'examples'));
+    for (const part of ['cli/bitwright.js', 'server/main.js', 'worker/main.js', 'native/bitwright.node']) {
+      assert.equal(outcome(own).outcome, `not run, dist/${part} was not carried along; npm run build makes it`);
+      carry(`dist/${part}`);
+    }
+    const broken = outcome(own);
+    assert.match(broken.outcome ?? '', /^not run, dist\/native\/bitwright\.node does not load here: .*(file too short|invalid ELF header)/);
+    assert.equal(broken.code, 0, 'what is not there fails nothing');
+    program('node', `[ "$1" = -e ] || { ${writes('{"recipes": {"a": 1}}').trim()}; }\n`);
+    const passed = outcome();
+    assert.deepEqual([passed.code, passed.outcome, passed.results.recipes], [0, 'passed', { recipes: { a: 1 } }]);
+    program('node', `[ "$1" = -e ] || { ${writes('{"recipes": {"a": 2}}').trim()}; exit 1; }\n`);
+    const failed = outcome();
+    assert.deepEqual([failed.code, failed.outcome, failed.results.recipes], [1, 'failed with code 1', { recipes: { a: 2 } }]);
   }));
 
 test('without a device that can be used the reason stands in the file', () =>

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds and runs all that needs a GPU, on a machine with CMake, a C++ compiler and CUDA alone. Its steps, in this order: conformance (every case of test/native on
 # CUDA, against float64 references and the processor), ladder (the bench of each operation), torch (the ladder's rungs in PyTorch, where a Python has it with CUDA),
-# blocks (four blocks of a 7B-shaped model), memcheck and racecheck (a reduced set of cases under compute-sanitizer).
+# blocks (four blocks of a 7B-shaped model), recipes (the command line end to end on every recipe of examples/, where Node and dist/ were carried along), memcheck and
+# racecheck (a reduced set of cases under compute-sanitizer).
 # Writes FOLDER/gpu-suite.json and FOLDER/gpu-suite.log, both after each step: what is there when the machine is taken away is whole. The JSON also goes to
 # bench/results/gpu-suite-DEVICE.json beside the repository's benches, which is to be committed.
 #
@@ -9,6 +10,7 @@
 #                                                   STEP: these alone; results of the others stay as the last call has left them
 #   BITWRIGHT_SUITE_SECONDS                         when to end, counted from the beginning, build and all: what has not begun by then is left out; no end unless set
 #   BITWRIGHT_PYTHON                                the Python that has PyTorch: else python3, then python
+#   BITWRIGHT_NODE                                  the Node for the command line: else node
 #
 # Exit codes: 0 all passed, 1 something failed or was not finished, 2 cannot be built here, 3 built, but there is no CUDA device that can be used (the cases are
 # listed as skipped).
@@ -16,7 +18,7 @@ set -euo pipefail
 
 native=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${1:-$native/../../build/gpu-suite}
-all_steps=(conformance ladder torch blocks memcheck racecheck)
+all_steps=(conformance ladder torch blocks recipes memcheck racecheck)
 steps=("${@:2}")
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -106,7 +108,8 @@ write_results() {
       separator=,
     done
     printf '},\n"conformance": %s,\n"ladder": %s,\n' "$(json_file "$found/conformance.json")" "$(json_file "$found/ladder.json")"
-    printf '"torch": %s,\n"blocks": %s\n}\n' "$(json_file "$found/torch.json")" "$(json_file "$found/blocks.json")"
+    printf '"torch": %s,\n"blocks": %s,\n' "$(json_file "$found/torch.json")" "$(json_file "$found/blocks.json")"
+    printf '"recipes": %s\n}\n' "$(json_file "$found/recipes.json")"
   } >"$out/gpu-suite.json.part"
   mv "$out/gpu-suite.json.part" "$out/gpu-suite.json"
 }
@@ -167,6 +170,31 @@ run_torch() {
   if [ -n "$why" ]; then note torch "$why" 0; else step torch 300 "$python" "$script" "$found/ladder.json" "$found/torch.json"; fi
 }
 
+# Every recipe of examples/ by the command line. A machine for CUDA has neither Node nor what npm makes: both are carried along, or it is said what is missing.
+run_recipes() {
+  local node=${BITWRIGHT_NODE:-node} root=$native/../.. why="" part
+  local is_new='const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)'
+  local loads='try { require(process.argv[1]) } catch ({ message }) { console.log(message.split("\n")[0]) }'
+  if ! command -v "$node" >/dev/null; then why="there is no program $node; BITWRIGHT_NODE names a Node 20.19 or newer"
+  elif ! "$node" -e "$is_new" >/dev/null 2>&1; then why="$node is $("$node" --version 2>&1 | tail -n 1 || true), and the command line needs Node 20.19 or newer"
+  fi
+  for part in bench/cuda/recipes.mjs examples; do
+    [ -n "$why" ] || [ -e "$root/$part" ] || why="$part was not carried along"
+  done
+  for part in cli/bitwright.js server/main.js worker/main.js native/bitwright.node; do
+    [ -n "$why" ] || [ -f "$root/dist/$part" ] || why="dist/$part was not carried along; npm run build makes it"
+  done
+  if [ -z "$why" ]; then
+    # Built with a newer glibc than there is here, for one.
+    why=$("$node" -e "$loads" "$root/dist/native/bitwright.node" 2>/dev/null || true)
+    [ -z "$why" ] || why="dist/native/bitwright.node does not load here: $why"
+  fi
+  rm -f "$found/recipes.json"
+  if [ -n "$why" ]; then note recipes "not run, $why" 0
+  else step recipes 420 "$node" "$root/bench/cuda/recipes.mjs" "$build/bitwright-cuda.so" "$found/recipes.json"
+  fi
+}
+
 # Cases that reach every kind of kernel and stay small: a checked kernel runs many times slower.
 reduced=(--only "attention with heads" --only "gptq_factor at full tiles" --only "by permutation and group table" --only "hessian_accumulate where" --only "packing round-trips"
   --only "the mse search per tensor" --only "columns over many rows" --only "cross_entropy agrees" --only "histogram counts" --only "compare gives sums" --only "rmsnorm agrees" --only "told by the next read"
@@ -194,6 +222,7 @@ for name in "${steps[@]}"; do
       ladder) step ladder 300 "$build/cuda-ladder" "$build/bitwright-cuda.so" "$found/ladder.json" ;;
       torch) run_torch ;;
       blocks) step blocks 300 "$build/cuda-blocks" "$build/bitwright-cuda.so" "$found/blocks.json" ;;
+      recipes) run_recipes ;;
       *) run_sanitizer "$name" ;;
     esac
   fi
