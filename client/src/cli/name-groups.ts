@@ -1,32 +1,59 @@
-// Names that differ in one block number only, told as one line: model.layers.{0–31}.mlp.up_proj.
+// Names that differ in the numbers of blocks and experts only, told as one line: model.layers.{3–60}.mlp.experts.{0–255}.up_proj.
+import { groupBy } from '../../../schemas/src/group-by.js';
 
 export interface NameGroup<Item> {
   name: string;
   items: Item[];
 }
 
-/** Groups in order of first appearance; `kindOf` keeps apart what must not share a line. */
+/** Groups in order of first appearance, each of every combination of the numbers in its name; `kindOf` keeps apart what must not share a line. */
 export function groupByName<Item>(
   items: readonly Item[],
   nameOf: (item: Item) => string,
   kindOf: (item: Item) => string,
 ): NameGroup<Item>[] {
-  const groups = new Map<string, Item[]>();
+  const groups = new Map<string, Numbered<Item>[]>();
   for (const item of items) {
-    const key = `${nameOf(item).replace(firstNumber, '.*.')}\n${kindOf(item)}`;
+    const name = nameOf(item);
+    const numbers = [...name.matchAll(number)].map(([, digits]) => Number(digits));
+    const key = `${name.replace(number, '.*')}\n${kindOf(item)}`;
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
-    else group.push(item);
+    if (group === undefined) groups.set(key, [{ item, numbers }]);
+    else group.push({ item, numbers });
   }
-  return [...groups.values()].map((members) => ({ name: groupName(members.map(nameOf)), items: members }));
+  return [...groups.values()].flatMap((members) =>
+    productsOf(members, 0).map(({ ranges, items }) => {
+      const left = [...ranges];
+      return { name: nameOf(items[0] as Item).replace(number, () => `.${left.shift()}`), items };
+    }),
+  );
 }
 
-const firstNumber = /\.(\d+)\./;
+const number = /\.(\d+)(?=\.)/g;
 
-function groupName(names: readonly string[]): string {
-  const first = names[0] ?? '';
-  if (names.length === 1) return first;
-  return first.replace(firstNumber, `.{${numberRanges(names.map((name) => Number(firstNumber.exec(name)?.[1] ?? -1)))}}.`);
+interface Numbered<Item> {
+  item: Item;
+  numbers: number[];
+}
+
+interface Product<Item> {
+  ranges: string[];
+  items: Item[];
+}
+
+/** Members that have the same numbers up to `at` → as few sets of all combinations as hold them, first numbers with the same rest together. */
+function productsOf<Item>(members: readonly Numbered<Item>[], at: number): Product<Item>[] {
+  if (at >= (members[0]?.numbers.length ?? 0)) return [{ ranges: [], items: members.map(({ item }) => item) }];
+  const byNumber = groupBy(members, ({ numbers }) => numbers[at] ?? 0);
+  const rests = [...byNumber].map(([value, own]) => ({ value, rest: productsOf(own, at + 1) }));
+  return [...groupBy(rests, ({ rest }) => rest.map(({ ranges }) => ranges.join('.')).join(' ')).values()].flatMap((alike) => {
+    const values = alike.map(({ value }) => value);
+    const range = values.length === 1 ? `${values[0]}` : `{${numberRanges(values)}}`;
+    return (alike[0]?.rest ?? []).map(({ ranges }, index) => ({
+      ranges: [range, ...ranges],
+      items: alike.flatMap(({ rest }) => rest[index]?.items ?? []),
+    }));
+  });
 }
 
 /** 0,1,2,5 → `0–2,5`. */
