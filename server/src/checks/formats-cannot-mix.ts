@@ -1,6 +1,7 @@
 // Storage formats that no one checkpoint can hold: a config.json names one library, which reads all of it; a GGUF file knows its own blocks alone.
 import { isAdapter } from '../../../schemas/src/modifiers.js';
 import type { Problem } from '../../../schemas/src/problem.js';
+import { layersByScheme } from '../plan/assign-layers.js';
 import type { RecipeModifier } from '../plan/read-modifiers.js';
 import type { Resolution } from '../plan/resolution.js';
 import type { Check } from './check.js';
@@ -46,9 +47,8 @@ export const formatsCannotMix: Check = {
 /** Libraries → the first modifier that stores layers as each does. */
 function ownersOf({ quantization, layers }: Resolution): Map<string, RecipeModifier> {
   const storedBy = new Map<string, string>();
-  for (const { quantizer, scheme } of layers)
-    if (quantizer !== null && scheme !== null && scheme.weights !== null)
-      storedBy.set(quantizer.recipe_path.join('/'), libraryOf(scheme.format));
+  for (const [scheme, [layer]] of layersByScheme(layers))
+    if (layer?.quantizer && scheme.weights !== null) storedBy.set(layer.quantizer.recipe_path.join('/'), libraryOf(scheme.format));
   const owners = new Map<string, RecipeModifier>();
   for (const { modifier } of quantization) {
     const library = storedBy.get(modifier.path.join('/'));

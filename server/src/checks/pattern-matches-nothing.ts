@@ -2,7 +2,7 @@
 import type { Problem, ProblemFix, ProblemSeverity } from '../../../schemas/src/problem.js';
 import type { NamedModule } from '../../../schemas/src/model/match-targets.js';
 import { containersMatching } from '../plan/container-modules.js';
-import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
+import { matchesOf, modulesOf, rolesOf } from '../plan/pattern-matches.js';
 import type { PatternMatch, Resolution } from '../plan/resolution.js';
 import { weightsBeyondNamed } from '../plan/weights-beyond-matrices.js';
 import { nearestName } from '../recipe/did-you-mean.js';
@@ -111,9 +111,8 @@ const comparedModules = 2000;
 /** A class or a full name as it stands; the last part of a name as a pattern on the ends of names. */
 function nearestOf(body: string, modules: readonly NamedModule[]): { text: string; count: number } | null {
   const classes = [...new Set(modules.map((module) => module.class))].filter((name) => name !== 'Other');
-  const roles = [...new Set(modules.map((module) => module.name.slice(module.name.lastIndexOf('.') + 1)))];
   const names = modules.slice(0, comparedModules).map((module) => module.name);
-  const near = nearestName(body, [...classes, ...names, ...roles]);
+  const near = nearestName(body, [...classes, ...names, ...rolesOf(modules)]);
   if (near === null) return null;
   const exact = modules.filter((module) => module.name === near || module.class === near).length;
   return exact > 0 ? { text: near, count: exact } : firstMatching([`re:.*${near}$`], modules);

@@ -13,6 +13,7 @@ export const weightsNotMatrices: Check = {
   run({ model, quantization: [first] }) {
     if (model === null || model.quantization !== null || first === undefined) return [];
     const weights = weightsBeyond(model);
+    if (weights.length === 0) return [];
     const sum = (of: readonly { bytes: number }[]): number => of.reduce((total, { bytes }) => total + bytes, 0);
     const share = sum(weights) / sum(model.tensors);
     if (!(share > WORTH_TELLING)) return [];

@@ -5,6 +5,7 @@ import type { Check } from './check.js';
 export const zerosNotKept: Check = {
   code: 'zeros-not-kept',
   run: ({ pruning, layers, modifiers }) => {
+    if (pruning.length === 0) return [];
     const keeping = keepsZeros.map((name) => quantizerFacts[name].modifier).join(', ');
     return modifiers.flatMap(({ name: modifier, path }) => {
       const own = new Set(

@@ -53,9 +53,15 @@ function resultOf({ result, schemeOf }: Claim, layer: LayerPlan, model: ModelDes
   return { scheme, quantizer: scheme.weights ? result.quantizer : null };
 }
 
-/** Layers that have one scheme, in the order of the layers. Each group's scheme is an object of its own, so equal schemes of two groups stay apart. */
-export function layersByScheme(layers: readonly LayerPlan[]): Map<QuantizationScheme, LayerPlan[]> {
-  return groupBy(layers, ({ scheme }) => scheme);
+const layersOfSchemes = new WeakMap<readonly LayerPlan[], ReadonlyMap<QuantizationScheme, readonly LayerPlan[]>>();
+
+/** Layers that have one scheme, in the order of the layers. Each group's scheme is an object of its own, so equal schemes of two groups stay apart. Made once for all checks. */
+export function layersByScheme(layers: readonly LayerPlan[]): ReadonlyMap<QuantizationScheme, readonly LayerPlan[]> {
+  const known = layersOfSchemes.get(layers);
+  if (known !== undefined) return known;
+  const found = groupBy(layers, ({ scheme }) => scheme);
+  layersOfSchemes.set(layers, found);
+  return found;
 }
 
 interface ModelLayers {

@@ -3,6 +3,7 @@
 // test/server/plan/estimate-analysis.test.ts and test/worker/analyze/estimate.test.ts.
 import { hasGradient } from '../../../schemas/src/analysis-measures.js';
 import type { AnalysisNeed, ArchitectureFacts, LayerPlan, MemoryNeed } from '../../../schemas/src/generated/plan.js';
+import { layersOfDistinctBlocks } from './distinct-blocks.js';
 import {
   batchOf,
   blocks,
@@ -28,9 +29,10 @@ type Stages = Partial<Record<AnalysisNeed['measure'], MemoryStage[]>>;
 
 /** `evaluation`: the text that the whole model is measured on. */
 export function analysisNeeds(input: Omit<MemoryInput, 'storedBytes'>, bytesAfter: number): AnalysisNeed[] {
-  const measured = input.layers.filter((layer) => layer.scheme?.weights);
+  const layers = layersOfDistinctBlocks(input.layers, [], new Set());
+  const measured = layers.filter((layer) => layer.scheme?.weights);
   // Every layer that is measured has a Hessian, as if it were pruned; transforms are not applied.
-  const alike = { ...input, storedBytes: storedAtMost, transforms: [], pruned: new Set(measured.map(({ name }) => name)) };
+  const alike = { ...input, layers, storedBytes: storedAtMost, transforms: [], pruned: new Set(measured.map(({ name }) => name)) };
   const units = unitsOf(measured);
   const least = (rows: RowsEstimate | null): RowsEstimate | null => rows && { ...rows, isLeast: true };
   const stages = (one: MemoryInput): [Stages, Stages] => [

@@ -10,6 +10,7 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { isRotation, isScaling, isSolved } from '../../../schemas/src/modifiers.js';
+import { layersOfDistinctBlocks } from './distinct-blocks.js';
 import { type GenerationEstimate, type MemoryStage, type RowsEstimate } from './memory-terms.js';
 import { leastMemoryStages, memoryStages } from './estimate-memory.js';
 import { adapterBytes, inputBytes, sizeOfDtype, storedBytes } from './estimate-size.js';
@@ -78,7 +79,19 @@ export function estimatePlan({
   for (const layer of layers)
     if (layer.scheme === null && layer.tied_to !== null && pruned.has(layer.name))
       after += layer.rows * layer.columns * sizeOfDtype(layer.dtype);
-  const memory = { model, layers, calibration, evaluation, generation, canary, transforms, pruned, memoryLimit, storedBytes: stored };
+  const distinct = layersOfDistinctBlocks(layers, transforms, pruned);
+  const memory = {
+    model,
+    layers: distinct,
+    calibration,
+    evaluation,
+    generation,
+    canary,
+    transforms,
+    pruned,
+    memoryLimit,
+    storedBytes: stored,
+  };
   const onCuda = { ...memory, memoryLimit: 0, onCuda: true };
   return {
     weights_bytes_before: before,

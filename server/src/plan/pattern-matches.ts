@@ -74,6 +74,9 @@ function findMatches(entry: string, modules: readonly NamedModule[], index: Modu
   return (roles.length === 1 ? (byRole.get(only) ?? []) : modules).filter(matcher);
 }
 
+/** The last parts of their names, each once. */
+export const rolesOf = (modules: readonly NamedModule[]): string[] => [...indexOf(modules).byRole.keys()];
+
 function indexOf(modules: readonly NamedModule[]): ModuleIndex {
   const known = indexOfModules.get(modules);
   if (known !== undefined) return known;

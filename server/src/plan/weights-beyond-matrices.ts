@@ -10,13 +10,20 @@ export interface WeightBeyond {
   bytes: number;
 }
 
-/** Position embeddings and class tokens, one row of which is all there is, are no weights of a layer. */
-export function weightsBeyond({ tensors, model_type }: ModelDescription): readonly WeightBeyond[] {
-  return tensors.flatMap(({ name: tensor, shape, bytes }) => {
+const beyondOfModel = new WeakMap<ModelDescription, readonly WeightBeyond[]>();
+
+/** Position embeddings and class tokens, one row of which is all there is, are no weights of a layer. Made once for a model. */
+export function weightsBeyond(model: ModelDescription): readonly WeightBeyond[] {
+  const known = beyondOfModel.get(model);
+  if (known !== undefined) return known;
+  const { tensors, model_type } = model;
+  const found = tensors.flatMap(({ name: tensor, shape, bytes }) => {
     const name = tensor.replace(/\.weight$/, '');
     const isBeyond = shape.length > 2 ? shape[0] !== 1 : shape.length === 2 && isConv1d(model_type, name);
     return isBeyond ? [{ name, n_dims: shape.length, bytes }] : [];
   });
+  beyondOfModel.set(model, found);
+  return found;
 }
 
 /** What an entry of targets or ignore names among them: by full name, by pattern, or by class as PyTorch and transformers have it. */
