@@ -1,5 +1,6 @@
 // A model as a tree: blocks → modules → tensors, by the names of the tensors, with what a recipe makes of each layer. Pure.
 import { bytesText } from '../../schemas/src/bytes-text.js';
+import { readNameFilter } from '../../schemas/src/name-filter.js';
 import type { LayerInForce, RecipeRule } from '../../schemas/src/protocol/client-server.js';
 
 export interface ModelNode {
@@ -26,6 +27,19 @@ interface Building {
   name: string;
   children: Map<string, Building>;
   tensor: NamedTensors['tensors'][number] | null;
+}
+
+/** The tree of a model with a filter, kept while neither changes: a recipe that is typed changes what is said of the layers, and not the layers. */
+export function keptModelNodes(): (model: NamedTensors, filterText: string) => ModelNode {
+  const kept = new WeakMap<NamedTensors, { filterText: string; root: ModelNode }>();
+  return (model, filterText) => {
+    const known = kept.get(model);
+    if (known?.filterText === filterText) return known.root;
+    const filter = filterText === '' ? null : readNameFilter(filterText);
+    const root = modelNodes(model, filter === null || 'error' in filter ? undefined : filter.fits);
+    kept.set(model, { filterText, root });
+    return root;
+  };
 }
 
 export function modelNodes(model: NamedTensors, fits: (name: string) => boolean = () => true): ModelNode {

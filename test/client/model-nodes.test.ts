@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   describeNode,
+  keptModelNodes,
   layersOfTensors,
   modelNodes,
   outcomeOf,
@@ -121,4 +122,16 @@ test('a hundred thousand tensors are a tree in less than two seconds of the proc
   assert.equal(modelNodes({ tensors: many, modules: {} }).n_tensors, many.length);
   const { user } = process.cpuUsage(began);
   assert.ok(user < 2e6, `${user / 1000} ms`);
+});
+
+test('a tree is kept while the model and the filter are the same', () => {
+  const nodesOf = keptModelNodes();
+  const all = nodesOf(model, '');
+  assert.equal(nodesOf(model, ''), all);
+  const filtered = nodesOf(model, 'down_proj');
+  assert.equal(filtered.n_tensors, 4);
+  assert.equal(nodesOf(model, 'down_proj'), filtered);
+  assert.notEqual(nodesOf({ ...model }, 'down_proj'), filtered);
+  assert.deepEqual(nodesOf(model, ''), all);
+  assert.deepEqual(nodesOf(model, '/(/'), all);
 });

@@ -5,7 +5,7 @@ import { readNameFilter } from '../../../schemas/src/name-filter.js';
 import { LAYERS_MIME } from '../../../schemas/src/protocol/model-file-page.js';
 import type { ActiveRecipe } from '../active-recipe.js';
 import { contextKeys, MODEL_FILE_VIEW, views } from '../manifest.js';
-import { modelNodes } from '../model-nodes.js';
+import { keptModelNodes } from '../model-nodes.js';
 import type { ServerClient } from '../server-client.js';
 import { modelItem, namesIn, nodeItem, type ModelItem } from './model-items.js';
 import { openedModels } from './opened-models.js';
@@ -24,6 +24,7 @@ export interface ModelTree extends vscode.Disposable {
 }
 
 const editDelay = 400;
+const noTensors = { tensors: [], modules: {} };
 
 export function createModelTree(context: vscode.ExtensionContext, server: ServerClient, recipe: ActiveRecipe): ModelTree {
   const changed = new vscode.EventEmitter<void>();
@@ -34,11 +35,8 @@ export function createModelTree(context: vscode.ExtensionContext, server: Server
   let asked = 0;
   let timer: NodeJS.Timeout | undefined;
 
-  const rootOf = (shown: ShownModel): ModelItem => {
-    const filter = readNameFilter(filterText);
-    const fits = 'error' in filter ? undefined : filter.fits;
-    return { shown, node: modelNodes(shown.tensors ?? { tensors: [], modules: {} }, fits), parent: null };
-  };
+  const nodesOf = keptModelNodes();
+  const rootOf = (shown: ShownModel): ModelItem => ({ shown, node: nodesOf(shown.tensors ?? noTensors, filterText), parent: null });
   const provider: vscode.TreeDataProvider<ModelItem> = {
     onDidChangeTreeData: changed.event,
     getChildren: (item) =>

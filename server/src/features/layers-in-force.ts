@@ -2,15 +2,17 @@
 import type { LayerInForce, LayerRulesResult, RecipeRule } from '../../../schemas/src/protocol/client-server.js';
 import { presetDescription, presetNames, presetBody } from '../plan/presets.js';
 import { schemeText } from '../plan/scheme-text.js';
-import { decidingRule, rulesOfLayer, type LayerRule } from '../plan/layer-rules.js';
+import { decidingRules, type LayerRule } from '../plan/layer-rules.js';
 import { modulesOf } from '../plan/pattern-matches.js';
 import type { Resolution } from '../plan/resolution.js';
 
 export function layersInForce({ layers, model, quantization, document }: Resolution): Omit<LayerRulesResult, 'errors'> {
   const rules: RecipeRule[] = [];
   const indices = new Map<string, number>();
-  const byName = new Map((model === null ? [] : modulesOf(model)).map((module) => [module.name, module]));
-  const indexOf = (rule: LayerRule): number => {
+  const modules = model === null ? [] : modulesOf(model);
+  const deciding = decidingRules(quantization, modules);
+  const byName = new Map(modules.map(({ name, index }) => [name, deciding[index] ?? null]));
+  const indexOfRule = (rule: LayerRule): number => {
     const key = JSON.stringify(rule.path);
     const known = indices.get(key);
     if (known !== undefined) return known;
@@ -28,17 +30,28 @@ export function layersInForce({ layers, model, quantization, document }: Resolut
     indices.set(key, rules.length - 1);
     return rules.length - 1;
   };
+  const indexOf = once(indexOfRule);
+  const textOf = once(schemeText);
   const inForce = layers.map(({ name, scheme }): LayerInForce => {
-    const module = byName.get(name);
-    const rule = module === undefined ? null : decidingRule(rulesOfLayer(quantization, module));
+    const rule = byName.get(name) ?? null;
     return {
       name,
-      scheme: scheme === null ? null : schemeText(scheme),
+      scheme: scheme === null ? null : textOf(scheme),
       num_bits: scheme?.weights?.num_bits ?? null,
       rule: rule === null ? null : indexOf(rule),
     };
   });
   return { rules, layers: inForce, presets: assignablePresets };
+}
+
+/** Layers share their schemes and rules: what is made of one is made once. */
+function once<Of, Made>(make: (of: Of) => Made): (of: Of) => Made {
+  const made = new Map<Of, Made>();
+  return (of) => {
+    const known = made.get(of) ?? make(of);
+    made.set(of, known);
+    return known;
+  };
 }
 
 const assignablePresets = presetNames

@@ -1,6 +1,7 @@
 // Every entry of targets and ignore that names a layer, and what became of it: why the layer gets the scheme that it gets. The order is that of assignedBy in assign-layers.ts.
 import { compileTarget, targetRank, type NamedModule } from '../../../schemas/src/model/match-targets.js';
 import type { RecipePath } from '../../../schemas/src/problem.js';
+import { matchesOf, type ModelModule } from './pattern-matches.js';
 import type { SchemeGroup } from './expand-scheme.js';
 import type { RecipeModifier } from './read-modifiers.js';
 import type { PatternMatch, ResolvedModifier } from './resolution.js';
@@ -43,6 +44,23 @@ export function rulesOfLayer(quantization: readonly ResolvedModifier[], module: 
 /** The rule that gives the layer its scheme; else the last one that keeps it from getting one; null where none names it. */
 export function decidingRule(rules: readonly LayerRule[]): LayerRule | null {
   return rules.find(({ outcome }) => outcome === 'holds') ?? rules.findLast(({ outcome }) => outcome === 'leaves-out') ?? null;
+}
+
+/** The deciding rule of each module, in their order. Those that the same entries name in the same way share it: a model has tens of thousands, and few ways. */
+export function decidingRules(quantization: readonly ResolvedModifier[], modules: readonly ModelModule[]): (LayerRule | null)[] {
+  const named = modules.map((module): string => module.class);
+  for (const { patterns } of quantization)
+    for (const { entry, path } of patterns)
+      for (const module of matchesOf(entry, modules)) named[module.index] += `\n${path.join('/')} ${targetRank(entry, module)}`;
+  const known = new Map<string, LayerRule | null>();
+  return modules.map((module, index) => {
+    const key = named[index] ?? '';
+    const rule = known.get(key);
+    if (rule !== undefined) return rule;
+    const found = decidingRule(rulesOfLayer(quantization, module));
+    known.set(key, found);
+    return found;
+  });
 }
 
 function rulesOfModifier({ modifier, groups, patterns }: ResolvedModifier, module: NamedModule): LayerRule[] {

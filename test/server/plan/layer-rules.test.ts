@@ -1,7 +1,7 @@
 // The rules that name a layer agree with the scheme that it gets, whatever the recipe.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decidingRule, rulesOfLayer } from '../../../server/src/plan/layer-rules.js';
+import { decidingRule, decidingRules, rulesOfLayer } from '../../../server/src/plan/layer-rules.js';
 import { modulesOf } from '../../../server/src/plan/pattern-matches.js';
 import { seededRandom } from '../../support/random.js';
 import { checkIn, inFolder } from '../../support/recipe-fixture.js';
@@ -42,8 +42,10 @@ test('300 recipes of groups, ignores and modifiers: the rule that holds is where
       const { resolution } = await checkIn(dir, JSON.stringify({ model: 'model', q_stage: stage }));
       const { model, layers, quantization } = resolution;
       assert.ok(model);
+      const modules = modulesOf(model);
+      const all = decidingRules(quantization, modules);
       for (const layer of layers) {
-        const module = modulesOf(model).find(({ name }) => name === layer.name);
+        const module = modules.find(({ name }) => name === layer.name);
         assert.ok(module);
         const rules = rulesOfLayer(quantization, module);
         for (const { outcome } of rules) outcomes.add(outcome);
@@ -51,6 +53,7 @@ test('300 recipes of groups, ignores and modifiers: the rule that holds is where
         assert.ok(holding.length <= 1);
         assert.equal(holding[0]?.group?.scheme ?? null, layer.scheme, `${layer.name} of ${JSON.stringify(stage)}`);
         const deciding = decidingRule(rules);
+        assert.deepEqual(all[module.index], deciding);
         if (layer.scheme !== null) assert.equal(deciding, holding[0]);
         else assert.ok(deciding === null || deciding.outcome === 'leaves-out');
       }
