@@ -15,18 +15,63 @@ export interface LayerPlaces {
   places: { row: number; column: number }[];
 }
 
-export function placeLayers(layers: readonly PlacedLayer[]): LayerPlaces {
+/** A cell of a heatmap, and the layers that it stands for. */
+export interface LayerCell<L> {
+  row: number;
+  column: number;
+  /** The worst of them. */
+  layer: L;
+  n: number;
+}
+
+/** More cells than this nobody tells apart, and a browser takes seconds for them. */
+const mostCells = 5000;
+/** More rows of a table than this are not drawn at once. */
+export const mostRows = 1000;
+
+export interface PlacedCells<L> extends Pick<LayerPlaces, 'rows' | 'columns'> {
+  cells: LayerCell<L>[];
+  /** The cell of each layer, in the order given. */
+  cellOf: LayerCell<L>[];
+}
+
+/** A cell for each layer; of models with more the experts of a block share one, which stands for the worst of them. */
+export function placeCells<L extends PlacedLayer>(layers: readonly L[], badnessOf: (layer: L) => number): PlacedCells<L> {
+  const { rows, columns, places } = placeLayers(layers, layers.length > mostCells);
+  const cells = new Map<number, LayerCell<L>>();
+  const cellOf = layers.map((layer, at) => {
+    const place = places[at] ?? { row: 0, column: 0 };
+    const key = place.row * columns.length + place.column;
+    const cell = cells.get(key) ?? { ...place, layer, n: 0 };
+    cell.n += 1;
+    if (badnessOf(layer) > badnessOf(cell.layer)) cell.layer = layer;
+    cells.set(key, cell);
+    return cell;
+  });
+  return { rows, columns, cells: [...cells.values()], cellOf };
+}
+
+/** For the label of a cell. */
+export const cellName = ({ layer, n }: LayerCell<PlacedLayer>): string =>
+  n === 1 ? layer.name : `${layer.name}, the worst of ${n} layers`;
+
+/** `together`: layers whose names differ in a number alone, such as those of experts, have one column. */
+export function placeLayers(layers: readonly PlacedLayer[], together = false): LayerPlaces {
   const parts = layers.map(partsOf);
   const stacks = unique(parts.flatMap(({ stack }) => (stack === null ? [] : [stack])));
   const rowOf = ({ stack, block }: LayerParts): string => (stack === null ? 'other' : `${stackName(stack, stacks)} ${block}`);
   const shared = sharedRoles(parts.map((part) => [rowOf(part), part.role]));
-  const columnOf = ({ role, rest }: LayerParts): string => (shared.has(role) ? rest : role);
+  const columnOf = ({ role, rest }: LayerParts): string => (!shared.has(role) ? role : together ? rest.replace(/\.\d+(?=\.)/g, '') : rest);
   const stackAt = ({ stack }: LayerParts): number => (stack === null ? stacks.length : stacks.indexOf(stack));
   // Other roles follow by name.
   const roleAt = ({ role }: LayerParts): number => (roleOrder.includes(role) ? roleOrder.indexOf(role) : roleOrder.length);
-  const rows = unique([...parts].sort((a, b) => stackAt(a) - stackAt(b) || a.block - b.block).map(rowOf));
+  const rows = firstOfEach(parts, rowOf)
+    .sort((a, b) => stackAt(a) - stackAt(b) || a.block - b.block)
+    .map(rowOf);
   const byName = new Intl.Collator('en', { numeric: true });
-  const columns = unique([...parts].sort((a, b) => roleAt(a) - roleAt(b) || byName.compare(columnOf(a), columnOf(b))).map(columnOf));
+  const columns = firstOfEach(parts, columnOf)
+    .sort((a, b) => roleAt(a) - roleAt(b) || byName.compare(columnOf(a), columnOf(b)))
+    .map(columnOf);
   const [rowAt, columnAt] = [placesOf(rows), placesOf(columns)];
   return {
     rows,
@@ -70,6 +115,11 @@ function sharedRoles(pairs: readonly (readonly [string, string])[]): Set<string>
   }
   return shared;
 }
+
+/** There are a hundred times fewer rows and columns than layers: these are sorted. */
+const firstOfEach = <T>(items: readonly T[], keyOf: (item: T) => string): T[] => [
+  ...new Map([...items].reverse().map((item) => [keyOf(item), item])).values(),
+];
 
 const unique = <T>(values: readonly T[]): T[] => [...new Set(values)];
 

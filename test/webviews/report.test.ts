@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toMarkup, type Drawing } from '../../client/webviews/plot/element.js';
-import { drawHeatmap, rankOf, scaleOf, worstOf } from '../../client/webviews/report/error-heatmap.js';
+import { drawHeatmap, heatCells, rankOf, scaleOf, worstOf } from '../../client/webviews/report/error-heatmap.js';
 import { drawDetails, drawTooltip } from '../../client/webviews/report/layer-details.js';
 import { placeLayers } from '../../client/webviews/layer-places.js';
 import { drawTable, orderOr, sortLayers, tableColumns } from '../../client/webviews/report/layer-table.js';
-import { metrics, metricsOf, secondsText, trim } from '../../client/webviews/report/metrics.js';
+import { metrics, metricsOf, secondsText, trim, type Metric } from '../../client/webviews/report/metrics.js';
 import { drawSummary } from '../../client/webviews/report/summary.js';
 import { drawRotations } from '../../client/webviews/report/rotation-table.js';
 import { drawTransforms } from '../../client/webviews/report/transform-table.js';
@@ -131,6 +131,57 @@ test('roles stand in the order in which a block computes, blocks by number, what
   assert.deepEqual(rows, ['block 2', 'block 10', 'other']);
   assert.deepEqual(columns, ['q_proj', 'k_proj', 'gate_up_proj', 'down_proj', 'alpha', 'lm_head', 'zeta']);
   assert.deepEqual(places[1], { row: 1, column: 3 });
+});
+
+/** Blocks of 256 experts with three projections, and one whose error is the largest of its kind. */
+const manyExperts = (n_blocks: number): LayerMetrics[] =>
+  Array.from({ length: n_blocks }, (_, block) =>
+    Array.from({ length: 256 }, (__, expert) =>
+      ['gate_proj', 'up_proj', 'down_proj'].map((role) =>
+        layerMetrics(`model.layers.${block}.mlp.experts.${expert}.${role}`, {
+          block,
+          role,
+          relative_output_error: expert === 77 ? 0.5 : 0.001,
+        }),
+      ),
+    ),
+  )
+    .flat(2)
+    .concat(Array.from({ length: n_blocks }, (_, block) => layerMetrics(`model.layers.${block}.mlp.shared_experts.up_proj`, { block })));
+
+test('of 46,000 layers the experts of a block share a cell, which is that of the worst; every layer has its cell', () => {
+  const layers = manyExperts(60);
+  const { rows, columns, cells, cellOf } = heatCells(layers, outputError);
+  assert.equal(rows.length, 60);
+  assert.deepEqual(columns, ['mlp.experts.gate_proj', 'mlp.experts.up_proj', 'mlp.shared_experts.up_proj', 'mlp.experts.down_proj']);
+  assert.equal(cells.length, 240);
+  assert.equal(cellOf.length, layers.length);
+  for (const [at, { layer, n }] of cellOf.entries()) {
+    const [one, shown] = [layers[at]!, layer];
+    assert.deepEqual([shown.block, shown.role], [one.block, one.role]);
+    assert.equal(n, one.name.includes('shared') ? 1 : 256);
+    if (n > 1) assert.match(shown.name, /experts\.77\./);
+  }
+  const picture = toMarkup(drawHeatmap(layers, outputError, 'dark', 900));
+  assert.equal(picture.match(/data-key=/g)?.length, 240);
+  assert.match(picture, /model\.layers\.9\.mlp\.experts\.77\.up_proj, the worst of 256 layers: 50/);
+  assert.match(toMarkup(drawTooltip(layers[0]!, layers, outputError, 256)), /The worst of 256 layers in this cell/);
+  const table = toMarkup(drawTable(layers, { key: 'name', descending: false }, null, 1000));
+  assert.equal(table.match(/<tr data-key=/g)?.length, 1000);
+  assert.match(table, /46140 quantized layers, the first 1000 in this order/);
+  assert.equal(heatCells(layers.slice(0, 5000), outputError).cells.length, 5000);
+});
+
+test('the worst layer and the cells are found in one pass of the layers', () => {
+  const reads = (n_blocks: number): number => {
+    let n_reads = 0;
+    const counting: Metric = { ...outputError, valueOf: (layer) => ((n_reads += 1), outputError.valueOf(layer)) };
+    const layers = manyExperts(n_blocks).map((layer, at) => ({ ...layer, relative_output_error: at }));
+    assert.equal(worstOf(layers, counting)?.name, layers.at(-1)?.name);
+    heatCells(layers, counting);
+    return n_reads;
+  };
+  assert.ok(reads(40) <= 5 * 40 * 769);
 });
 
 test('no layer hides another: experts, cross-attention, two stacks', () => {

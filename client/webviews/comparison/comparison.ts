@@ -3,7 +3,7 @@ import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
 import type { RecipeLine } from '../../../schemas/src/protocol/client-webview.js';
 import { qualityMetrics } from '../../../schemas/src/quality-metrics.js';
-import { placeLayers } from '../layer-places.js';
+import { mostRows, placeCells } from '../layer-places.js';
 import { drawCells, drawLegend } from '../plot/cells.js';
 import type { Theme } from '../plot/color-ramp.js';
 import { draw, type Drawing } from '../plot/element.js';
@@ -125,21 +125,25 @@ const trimmed = (value: number): string =>
 
 /** Equal is the middle of the colours. */
 function ratioScale(pairs: readonly LayerPair[]): Scale {
-  const widest = Math.max(0.1, ...pairs.flatMap(({ ratio }) => (ratio !== null && ratio > 0 ? [Math.abs(Math.log10(ratio))] : [])));
+  const widest = pairs.reduce((most, { ratio }) => (ratio !== null && ratio > 0 ? Math.max(most, Math.abs(Math.log10(ratio))) : most), 0.1);
   return linearScale(-widest, widest);
 }
 
+/** How much a layer changed; most, where it has another scheme and no error. */
+const weightOf = ({ ratio, a, b }: LayerPair): number =>
+  ratio !== null && ratio > 0 ? Math.abs(Math.log(ratio)) : a?.scheme === b?.scheme ? 0 : Infinity;
+
 export function drawDifferences(pairs: readonly LayerPair[], metric: Metric, theme: Theme, width: number): Drawing {
-  const { rows, columns, places } = placeLayers(pairs);
+  const { rows, columns, cells: placed } = placeCells(pairs, weightOf);
   const schemeOf = (layer: LayerMetrics | null): string => layer?.scheme ?? 'as it was';
   const textOf = ({ b, ratio }: LayerPair): string => (ratio === null ? (b === null ? '16b' : '–') : ratio <= 0 ? '0' : ratioText(ratio));
-  const cells = pairs.map((pair, at) => ({
-    row: places[at]?.row ?? 0,
-    column: places[at]?.column ?? 0,
+  const cells = placed.map(({ row, column, layer: pair, n }) => ({
+    row,
+    column,
     value: pair.ratio === null || pair.ratio <= 0 ? null : Math.log10(pair.ratio),
     text: textOf(pair),
     // What is seen is part of what is said, so that a cell can be named by voice.
-    label: `${pair.name}: ${textOf(pair)}. ${valueText(metric, pair.a)} as ${schemeOf(pair.a)}, then ${valueText(metric, pair.b)} as ${schemeOf(pair.b)}`,
+    label: `${pair.name}${n === 1 ? '' : `, which changed most of ${n} layers`}: ${textOf(pair)}. ${valueText(metric, pair.a)} as ${schemeOf(pair.a)}, then ${valueText(metric, pair.b)} as ${schemeOf(pair.b)}`,
     key: pair.name,
   }));
   return drawCells({
@@ -203,10 +207,9 @@ export function drawPairTooltip(pair: LayerPair, metric: Metric): Drawing {
 
 /** The layers that changed most, as a table. */
 export function drawPairTable(pairs: readonly LayerPair[], metric: Metric): Drawing {
-  const weight = ({ ratio, a, b }: LayerPair): number =>
-    ratio !== null && ratio > 0 ? Math.abs(Math.log(ratio)) : a?.scheme === b?.scheme ? 0 : Infinity;
   const rows = [...pairs]
-    .sort((x, y) => weight(y) - weight(x))
+    .sort((x, y) => weightOf(y) - weightOf(x))
+    .slice(0, mostRows)
     .map((pair) =>
       draw(
         'tr',
@@ -223,7 +226,11 @@ export function drawPairTable(pairs: readonly LayerPair[], metric: Metric): Draw
   return draw(
     'table',
     {},
-    draw('caption', {}, `${counted(pairs.length, 'layer')} of two runs, by how much changed`),
+    draw(
+      'caption',
+      {},
+      `${counted(pairs.length, 'layer')} of two runs, by how much changed${pairs.length > mostRows ? `, the first ${mostRows}` : ''}`,
+    ),
     draw('thead', {}, draw('tr', {}, ...heads.map((head, at) => draw('th', { scope: 'col', class: at > 2 ? 'numeric' : '' }, head)))),
     draw('tbody', {}, ...rows),
   );

@@ -5,7 +5,7 @@ import type { Theme } from '../plot/color-ramp.js';
 import type { Drawing } from '../plot/element.js';
 import { linearScale, logScale } from '../plot/scale.js';
 import type { Scale } from '../plot/scale.js';
-import { placeLayers } from '../layer-places.js';
+import { cellName, placeCells, type PlacedCells } from '../layer-places.js';
 import { counted, isBetterHigher } from './metrics.js';
 import type { Metric } from './metrics.js';
 
@@ -13,23 +13,37 @@ import type { Metric } from './metrics.js';
 export function scaleOf(layers: readonly LayerMetrics[], metric: Metric): Scale {
   const values = layers.map((layer) => metric.valueOf(layer)).filter((value) => value !== null);
   const positive = values.filter((value) => value > 0);
-  if (metric.scale === 'log' && positive.length > 0) return logScale(Math.min(...positive), Math.max(...positive));
-  return values.length === 0 ? linearScale(0, 1) : linearScale(Math.min(...values), Math.max(...values));
+  if (metric.scale === 'log' && positive.length > 0) return logScale(leastOf(positive), mostOf(positive));
+  return values.length === 0 ? linearScale(0, 1) : linearScale(leastOf(values), mostOf(values));
 }
 
-export function drawHeatmap(layers: readonly LayerMetrics[], metric: Metric, theme: Theme, width: number): Drawing {
-  const { rows, columns, places } = placeLayers(layers);
-  const cells = layers.map((layer, i) => {
+/** A call has no room for as many arguments as a model may have layers. */
+const leastOf = (values: readonly number[]): number => values.reduce((least, value) => Math.min(least, value));
+const mostOf = (values: readonly number[]): number => values.reduce((most, value) => Math.max(most, value));
+
+export const heatCells = (layers: readonly LayerMetrics[], metric: Metric): PlacedCells<LayerMetrics> =>
+  placeCells(layers, (layer) => badnessOf(layer, metric));
+
+export function drawHeatmap(
+  layers: readonly LayerMetrics[],
+  metric: Metric,
+  theme: Theme,
+  width: number,
+  heat = heatCells(layers, metric),
+): Drawing {
+  const { rows, columns, cells: placed } = heat;
+  const cells = placed.map((cell) => {
+    const { layer, row, column } = cell;
     const value = metric.valueOf(layer);
     const text = value === null ? '–' : metric.format(value);
     const short = value === null ? '–' : metric.short(value);
     return {
-      row: places[i]?.row ?? 0,
-      column: places[i]?.column ?? 0,
+      row,
+      column,
       value,
       text: short,
       // What is seen is part of what is said, so that a cell can be named by voice.
-      label: `${layer.name}: ${short}. ${metric.name} ${text}, ${layer.scheme ?? 'unquantized'}`,
+      label: `${cellName(cell)}: ${short}. ${metric.name} ${text}, ${layer.scheme ?? 'unquantized'}`,
       key: layer.name,
     };
   });
@@ -52,10 +66,15 @@ export function rankOf(layer: LayerMetrics, layers: readonly LayerMetrics[], met
 
 /** The layer of rank 1; of equal ones the first. */
 export const worstOf = (layers: readonly LayerMetrics[], metric: Metric): LayerMetrics | undefined =>
-  layers.find((layer) => rankOf(layer, layers, metric) === 1);
+  layers
+    .filter((layer) => metric.valueOf(layer) !== null)
+    .reduce<LayerMetrics | undefined>(
+      (worst, layer) => (worst && badnessOf(worst, metric) >= badnessOf(layer, metric) ? worst : layer),
+      undefined,
+    );
 
 /** Higher is worse; without a value nothing is. */
-function badnessOf(layer: LayerMetrics, metric: Metric): number {
+export function badnessOf(layer: LayerMetrics, metric: Metric): number {
   const value = metric.valueOf(layer);
   return value === null ? -Infinity : isBetterHigher(metric) ? -value : value;
 }

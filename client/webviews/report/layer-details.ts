@@ -12,7 +12,8 @@ import type { Metric } from './metrics.js';
 /** A report of another version may name a method that this one does not have. */
 const methods: Readonly<Record<string, QuantizerFacts | undefined>> = quantizerFacts;
 
-export function drawTooltip(layer: LayerMetrics, layers: readonly LayerMetrics[], metric: Metric): Drawing {
+/** `n`: layers that the cell stands for. */
+export function drawTooltip(layer: LayerMetrics, layers: readonly LayerMetrics[], metric: Metric, n = 1): Drawing {
   const value = metric.valueOf(layer);
   const rank = rankOf(layer, layers, metric);
   const place = rank === null ? '' : `, number ${rank} of ${layers.length} from the worst`;
@@ -20,6 +21,7 @@ export function drawTooltip(layer: LayerMetrics, layers: readonly LayerMetrics[]
     'div',
     {},
     draw('strong', {}, layer.name),
+    ...(n > 1 ? [draw('div', {}, `The worst of ${n} layers in this cell`)] : []),
     draw('div', {}, `${layer.rows} × ${layer.columns}, ${layer.scheme ?? 'unquantized'}`),
     draw('div', {}, `${metric.name}: ${value === null ? 'not measured' : metric.format(value)}${place}`),
     draw('div', { class: 'definition' }, metric.definition),

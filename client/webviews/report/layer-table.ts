@@ -76,6 +76,8 @@ export function orderOr(order: TableOrder, layers: readonly LayerMetrics[], metr
   return { key: metric.key, descending: !isBetterHigher(metric) };
 }
 
+const byText = new Intl.Collator(undefined, { numeric: true });
+
 export function sortLayers(layers: readonly LayerMetrics[], columns: readonly TableColumn[], order: TableOrder): LayerMetrics[] {
   const column = columns.find(({ key }) => key === order.key);
   if (column === undefined) return [...layers];
@@ -84,9 +86,7 @@ export function sortLayers(layers: readonly LayerMetrics[], columns: readonly Ta
     const [x, y] = [column.valueOf(a), column.valueOf(b)];
     // Without a value comes last in either direction.
     if (x === null || y === null) return x === y ? 0 : x === null ? 1 : -1;
-    return (
-      sign * (typeof x === 'number' && typeof y === 'number' ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true }))
-    );
+    return sign * (typeof x === 'number' && typeof y === 'number' ? x - y : byText.compare(String(x), String(y)));
   });
 }
 
@@ -103,7 +103,8 @@ export const layerTable = (name: string, layers: readonly LayerMetrics[]): Pictu
   };
 };
 
-export function drawTable(layers: readonly LayerMetrics[], order: TableOrder, selected: string | null): Drawing {
+/** The first `most` in their order. */
+export function drawTable(layers: readonly LayerMetrics[], order: TableOrder, selected: string | null, most = Infinity): Drawing {
   const columns = tableColumns(layers);
   const heads = columns.map(({ key, title, help, numeric }) => {
     const direction = order.key === key ? (order.descending ? 'descending' : 'ascending') : 'none';
@@ -114,21 +115,23 @@ export function drawTable(layers: readonly LayerMetrics[], order: TableOrder, se
       draw('button', { type: 'button', 'data-sort': key, title: help }, title + arrow),
     );
   });
-  const rows = sortLayers(layers, columns, order).map((layer) =>
-    draw(
-      'tr',
-      { 'data-key': layer.name, class: layer.name === selected ? 'selected' : '' },
-      ...columns.map((column, index) =>
-        index === 0
-          ? draw('th', { scope: 'row' }, draw('button', { type: 'button', 'data-layer': layer.name }, layer.name))
-          : draw('td', { class: column.numeric ? 'numeric' : '' }, column.textOf(layer)),
+  const rows = sortLayers(layers, columns, order)
+    .slice(0, most)
+    .map((layer) =>
+      draw(
+        'tr',
+        { 'data-key': layer.name, class: layer.name === selected ? 'selected' : '' },
+        ...columns.map((column, index) =>
+          index === 0
+            ? draw('th', { scope: 'row' }, draw('button', { type: 'button', 'data-layer': layer.name }, layer.name))
+            : draw('td', { class: column.numeric ? 'numeric' : '' }, column.textOf(layer)),
+        ),
       ),
-    ),
-  );
+    );
   return draw(
     'table',
     {},
-    draw('caption', {}, counted(layers.length, 'quantized layer')),
+    draw('caption', {}, `${counted(layers.length, 'quantized layer')}${layers.length > most ? `, the first ${most} in this order` : ''}`),
     draw('thead', {}, draw('tr', {}, ...heads)),
     draw('tbody', {}, ...rows),
   );

@@ -2,10 +2,12 @@
 import './report.css';
 import './block-line.css';
 import type { LayerMetrics, RunReport } from '../../../schemas/src/generated/report.js';
+import { readNameFilter } from '../../../schemas/src/name-filter.js';
 import { readToWebview, type FromWebview, type ToWebview } from '../../../schemas/src/protocol/client-webview.js';
 import { cellAfterKey } from '../cell-keys.js';
 import { openChannel } from '../channel.js';
 import { wireExports } from '../export-menu.js';
+import { mostRows, type PlacedCells } from '../layer-places.js';
 import { keepPlaces, type Places } from '../kept-places.js';
 import { restoredFields } from '../kept-state.js';
 import { drawLegend } from '../plot/cells.js';
@@ -17,7 +19,7 @@ import { themeNow } from '../theme.js';
 import { drawCanary } from './canary-plot.js';
 import { depthKey, depthPanel, redrawDepth } from './depth-panel.js';
 import { layerErrorText } from './depth-plot.js';
-import { drawHeatmap, scaleOf, worstOf } from './error-heatmap.js';
+import { drawHeatmap, heatCells, scaleOf, worstOf } from './error-heatmap.js';
 import { drawDetails, drawTooltip } from './layer-details.js';
 import { drawTable, layerTable, orderOr } from './layer-table.js';
 import type { TableOrder } from './layer-table.js';
@@ -36,6 +38,8 @@ interface Choice {
   order: TableOrder;
   logCounts: boolean;
   level: Level;
+  /** Of the table. */
+  filter: string;
   places: Places;
   /** What the host opens again after a reload of the window. */
   saved: string | null;
@@ -49,9 +53,13 @@ let choice: Choice = {
   order: { key: 'relative_output_error', descending: true },
   logCounts: true,
   level: 'tensor',
+  filter: '',
   places: {},
   saved: null,
 };
+let heat: PlacedCells<LayerMetrics> | null = null;
+/** Of the table. */
+let shownRows = mostRows;
 const files = new Map<string, Promise<ArrayBuffer>>();
 
 const channel = openChannel<ToWebview, FromWebview>(readToWebview, receive);
@@ -65,7 +73,10 @@ channel.send({ kind: 'ready' });
 function receive(message: ToWebview): void {
   if (message.kind === 'reveal-layer') return select(message.layer, true);
   if (message.kind !== 'show-report') return;
-  if (report?.run_id !== message.report.run_id) files.clear();
+  if (report?.run_id !== message.report.run_id) {
+    files.clear();
+    shownRows = mostRows;
+  }
   report = message.report;
   arrays = message.arrays;
   keep({ saved: message.saved });
@@ -103,15 +114,31 @@ function render(shown: RunReport): void {
     void redrawAllWeights();
   });
   document.getElementById('all-weights')?.addEventListener('toggle', () => void redrawAllWeights());
+  const filterBox = document.getElementById('filter');
+  if (filterBox instanceof HTMLInputElement) {
+    filterBox.value = choice.filter;
+    filterBox.addEventListener('input', () => {
+      keep({ filter: filterBox.value });
+      filterBox.setAttribute('aria-invalid', String('error' in readNameFilter(choice.filter)));
+      shownRows = mostRows;
+      redrawTable();
+    });
+  }
   redrawPictures();
   redrawTable();
+}
+
+/** What the table has, in any order. */
+function listed({ layers }: RunReport): readonly LayerMetrics[] {
+  const filter = readNameFilter(layers.length > mostRows ? choice.filter : '');
+  return 'error' in filter ? layers : layers.filter(({ name }) => filter.fits(name));
 }
 
 async function redrawAllWeights(): Promise<void> {
   const details = document.getElementById('all-weights');
   if (report === null || !(details instanceof HTMLDetailsElement) || !details.open) return;
   try {
-    fill('minis', await drawAllLayers(report.layers, choice.logCounts, read));
+    fill('minis', await drawAllLayers(listed(report).slice(0, shownRows), choice.logCounts, read));
   } catch (error) {
     fill(
       'minis',
@@ -136,7 +163,10 @@ function select(layer: string, focus: boolean): void {
   if (focus) cellOf(layer)?.focus();
 }
 
-const cellOf = (layer: string): SVGElement | null => document.querySelector<SVGElement>(`.cell[data-key="${CSS.escape(layer)}"]`);
+function cellOf(layer: string): SVGElement | null {
+  const at = report?.layers.findIndex(({ name }) => name === layer) ?? -1;
+  return document.querySelector<SVGElement>(`.cell[data-key="${CSS.escape(heat?.cellOf[at]?.layer.name ?? layer)}"]`);
+}
 
 function redrawCanary({ canary }: RunReport): void {
   if (canary) fill('canary', drawCanary(canary, Math.max(260, document.getElementById('canary')?.clientWidth ?? 0)));
@@ -152,9 +182,11 @@ function redrawPictures(): void {
   if (metric === undefined || layer === undefined || heatmap === null) return;
   const hadFocus = document.activeElement?.classList.contains('cell') === true;
   const width = Math.max(260, heatmap.clientWidth);
+  heat = heatCells(layers, metric);
+  const unit = heat.cells.length < layers.length ? `${metric.unit}, of the worst layer in each cell` : metric.unit;
   const legend = drawLegend(scaleOf(layers, metric), themeNow(), metric.format, Math.min(width, 420));
-  const legendLine = draw('div', { class: 'legend-line' }, legend, draw('span', { class: 'unit' }, metric.unit));
-  const picture = draw('div', {}, drawHeatmap(layers, metric, themeNow(), width), legendLine);
+  const legendLine = draw('div', { class: 'legend-line' }, legend, draw('span', { class: 'unit' }, unit));
+  const picture = draw('div', {}, drawHeatmap(layers, metric, themeNow(), width, heat), legendLine);
   fill('heatmap', { ...picture, table: layerTable(`${metric.name} of each layer`, layers) });
   const cell = cellOf(layer.name);
   cell?.classList.add('selected');
@@ -241,7 +273,10 @@ function redrawTable(): void {
   if (report === null || report.layers.length === 0) return;
   const focused = document.activeElement instanceof HTMLElement ? { ...document.activeElement.dataset } : {};
   const order = orderOr(choice.order, report.layers, chosenMetric(report.layers));
-  fill('table', drawTable(report.layers, order, chosenLayer(report.layers)?.name ?? null));
+  const layers = listed(report);
+  const table = drawTable(layers, order, chosenLayer(report.layers)?.name ?? null, shownRows);
+  const more = draw('button', { type: 'button', class: 'plain', 'data-more': '' }, `Show ${mostRows} more`);
+  fill('table', table, ...(layers.length > shownRows ? [more] : []));
   const again =
     focused['sort'] !== undefined
       ? `[data-sort="${CSS.escape(focused['sort'])}"]`
@@ -254,12 +289,15 @@ function redrawTable(): void {
 page.addEventListener('click', (event) => {
   const target =
     event.target instanceof Element
-      ? event.target.closest<HTMLElement | SVGElement>('[data-key], [data-sort], [data-layer], [data-recipe]')
+      ? event.target.closest<HTMLElement | SVGElement>('[data-key], [data-sort], [data-layer], [data-recipe], [data-more]')
       : null;
   if (target === null) return;
-  const { key, sort, layer, recipe } = target.dataset;
+  const { key, sort, layer, recipe, more } = target.dataset;
   if (recipe !== undefined) channel.send({ kind: 'open-recipe', layer: recipe });
-  else if (sort !== undefined) {
+  else if (more !== undefined) {
+    shownRows += mostRows;
+    redrawTable();
+  } else if (sort !== undefined) {
     const isText = sort === 'name' || sort === 'scheme';
     const shown = report && orderOr(choice.order, report.layers, chosenMetric(report.layers));
     change({ order: { key: sort, descending: shown?.key === sort ? !shown.descending : !isText } });
@@ -282,5 +320,7 @@ page.addEventListener('keydown', (event) => {
 explainCells((key) => {
   const layer = report?.layers.find(({ name }) => name === key);
   const metric = report && (chosenMetric(report.layers) ?? metrics[0]);
-  return report && layer && metric ? drawTooltip(layer, report.layers, metric) : null;
+  return report && layer && metric
+    ? drawTooltip(layer, report.layers, metric, heat?.cells.find((cell) => cell.layer === layer)?.n ?? 1)
+    : null;
 });

@@ -1,6 +1,7 @@
 // The static parts of the report page: panels with their heads and choices, and the places that pictures and tables are drawn into.
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { drawExport } from '../export-menu.js';
+import { mostRows } from '../layer-places.js';
 import { draw, type Drawing } from '../plot/element.js';
 import { levels } from './layer-pictures.js';
 import { metricsOf } from './metrics.js';
@@ -8,6 +9,13 @@ import { drawSummary } from './summary.js';
 
 /** Panels of wide tables: the keyboard scrolls them too. */
 const scrolled: ReadonlySet<string> = new Set(['canary', 'rotations', 'transforms', 'table']);
+
+const filterBox = draw('input', {
+  id: 'filter',
+  type: 'search',
+  'aria-label': 'Filter layers',
+  placeholder: 'Words or /expression/',
+});
 
 export function drawPage(shown: RunReport): Drawing[] {
   const section = (id: string, title: string, ...more: Drawing[]): Drawing =>
@@ -57,7 +65,7 @@ export function drawPage(shown: RunReport): Drawing[] {
             drawExport('Weights of all layers'),
             draw('div', { id: 'minis' }),
           ),
-          section('table', 'Layers'),
+          section('table', 'Layers', ...(shown.layers.length > mostRows ? [filterBox] : [])),
         ]),
   ];
 }

@@ -2,11 +2,11 @@
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { LayerMetrics } from '../../../schemas/src/generated/report.js';
 import { stageSecondsLeft, type LiveRun } from '../../../schemas/src/live-run.js';
-import { placeLayers } from '../layer-places.js';
+import { cellName, mostRows, placeCells } from '../layer-places.js';
 import { drawCells } from '../plot/cells.js';
 import type { Theme } from '../plot/color-ramp.js';
 import { draw, type Drawing } from '../plot/element.js';
-import { scaleOf } from '../report/error-heatmap.js';
+import { badnessOf, scaleOf } from '../report/error-heatmap.js';
 import { counted, metrics, secondsText, type Metric } from '../report/metrics.js';
 
 const finished = ({ layers }: LiveRun): LayerMetrics[] => layers.flatMap(({ metrics: found }) => (found === null ? [] : [found]));
@@ -108,16 +108,21 @@ export function drawStages(run: LiveRun): Drawing {
 }
 
 export function drawLiveCells(run: LiveRun, metric: Metric, theme: Theme, width: number): Drawing {
-  const { rows, columns, places } = placeLayers(run.layers);
-  const cells = run.layers.map(({ name, metrics: found }, at) => {
+  const {
+    rows,
+    columns,
+    cells: placed,
+  } = placeCells(run.layers, ({ metrics: found }) => (found === null ? -Infinity : badnessOf(found, metric)));
+  const cells = placed.map((cell) => {
+    const { row, column, layer } = cell;
+    const { name, metrics: found } = layer;
     const value = found === null ? null : metric.valueOf(found);
-    const place = places[at] ?? { row: 0, column: 0 };
     const text = found === null ? '' : value === null ? '–' : metric.short(value);
     const label =
       found === null
-        ? `${name}: not finished`
-        : `${name}: ${text}. ${metric.name} ${value === null ? '–' : metric.format(value)}, ${found.scheme ?? 'unquantized'}`;
-    return { ...place, value, text, label, key: name };
+        ? `${cellName(cell)}: not finished`
+        : `${cellName(cell)}: ${text}. ${metric.name} ${value === null ? '–' : metric.format(value)}, ${found.scheme ?? 'unquantized'}`;
+    return { row, column, value, text, label, key: name };
   });
   const n_done = finished(run).length;
   return drawCells({
@@ -141,7 +146,7 @@ export function drawLiveProblems({ problems }: LiveRun): Drawing {
 }
 
 export function drawLiveTable(run: LiveRun, metric: Metric): Drawing {
-  const rows = run.layers.map(({ name, metrics: found }) => {
+  const rows = run.layers.slice(0, mostRows).map(({ name, metrics: found }) => {
     const value = found === null ? null : metric.valueOf(found);
     return draw(
       'tr',
@@ -154,7 +159,7 @@ export function drawLiveTable(run: LiveRun, metric: Metric): Drawing {
   return draw(
     'table',
     {},
-    draw('caption', {}, 'Layers of the run'),
+    draw('caption', {}, `Layers of the run${run.layers.length > mostRows ? `, the first ${mostRows} of ${run.layers.length}` : ''}`),
     draw(
       'thead',
       {},

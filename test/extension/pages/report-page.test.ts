@@ -13,7 +13,7 @@ import {
   placesKept,
   tabTo,
 } from '../../support/page-checks.js';
-import { awqTransform, pictured, reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
+import { awqTransform, layerMetrics, pictured, reportArrays, reportLayers, runReport } from '../../support/report-fixture.js';
 import { openWebviewWindow, type WebviewWindow } from '../../support/webview-window.js';
 
 const saved = '/checkpoints/mine.run';
@@ -216,4 +216,31 @@ test('a report without layers, and an array that is not there, are said in words
   await window.send({ kind: 'show-report', report: runReport(), arrays: { base64: {} }, saved });
   await page.locator('#weights .empty', { hasText: 'The histogram cannot be read: arrays.bin is not in this file' }).waitFor();
   assert.equal((await window.sent('page-error')).length, 1);
+});
+
+test('a report of 45,000 layers is a page of some thousand elements, and every layer is found in it', async () => {
+  await using window = await openWebviewWindow('report');
+  const { page } = window;
+  const layers = Array.from({ length: 58 }, (_, block) =>
+    Array.from({ length: 256 }, (__, expert) =>
+      ['gate_proj', 'up_proj', 'down_proj'].map((role) =>
+        layerMetrics(`model.layers.${block}.mlp.experts.${expert}.${role}`, { block, role, relative_output_error: (expert + 1) / 1000 }),
+      ),
+    ),
+  ).flat(2);
+  await show(window, runReport({ layers }));
+  assert.equal(await page.locator('.cell').count(), 58 * 3);
+  const caption = page.locator('#table caption');
+  assert.equal(await caption.textContent(), '44544 quantized layers, the first 1000 in this order');
+  assert.ok((await page.evaluate(() => document.querySelectorAll('*').length)) < 20_000);
+  await page.locator('[data-more]').click();
+  assert.equal(await page.locator('#table tbody tr').count(), 2000);
+  await page.locator('#filter').fill('layers.17. experts.200. up');
+  assert.equal(await caption.textContent(), '1 quantized layer');
+  await page.locator('#table [data-layer]').click();
+  assert.equal(await page.locator('#layer h3').textContent(), 'model.layers.17.mlp.experts.200.up_proj');
+  // Its cell is that of the block's experts.
+  assert.equal(await page.locator('.cell.selected').getAttribute('data-key'), 'model.layers.17.mlp.experts.255.up_proj');
+  await page.locator('.cell.selected').hover();
+  assert.match((await page.locator('#tooltip').textContent()) ?? '', /The worst of 256 layers in this cell/);
 });
