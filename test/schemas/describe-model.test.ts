@@ -110,3 +110,19 @@ test('weights without a config.json are told to have none, and one without model
       `${model} has no config.json, which says what the architecture is`,
     );
   }));
+
+test('a model quantized by what is not read: what to name in its place, and how that of DeepSeek is made', () =>
+  inFolder({ model: tinyLlama() }, async (dir) => {
+    const model = path.join(dir, 'model');
+    const quantizedBy = (quant_method: string): Promise<string> => {
+      writeFileSync(path.join(model, 'config.json'), JSON.stringify({ model_type: 'llama', quantization_config: { quant_method } }));
+      return told(model);
+    };
+    const read = 'and of quantized models only those of compressed-tensors, bitsandbytes in nf4 and vptq are read';
+    assert.ok((await quantizedBy('gptq')).endsWith(`: the model is quantized with "gptq", ${read}. Name the model that it was made from.`));
+    assert.ok(
+      (await quantizedBy('fp8')).endsWith(
+        `"fp8", ${read}. Convert it to BF16 (for DeepSeek: inference/fp8_cast_bf16.py of DeepSeek-V3), remove quantization_config from its config.json, and name that folder.`,
+      ),
+    );
+  }));

@@ -103,12 +103,12 @@ function readBitsAndBytes(config: Json, modules: readonly NamedModule[], tensorN
     return { error: 'the model is quantized with bitsandbytes otherwise than in nf4, which alone is read of its formats' };
   const states = new Set(tensorNames.filter((name) => name.endsWith('.weight.quant_state.bitsandbytes__nf4')));
   const scheme = nf4Scheme(config['bnb_4bit_use_double_quant'] === true);
-  const stored = modules.filter(({ name }) => states.has(`${name}.weight.quant_state.bitsandbytes__nf4`));
+  const isStored = ({ name }: NamedModule): boolean => states.has(`${name}.weight.quant_state.bitsandbytes__nf4`);
   return {
     quantization: {
       format: 'bitsandbytes',
-      ignore: modules.filter((module) => module.class === 'Linear' && !stored.includes(module)).map(({ name }) => name),
-      layers: Object.fromEntries(stored.map(({ name }) => [name, scheme])),
+      ignore: modules.filter((module) => module.class === 'Linear' && !isStored(module)).map(({ name }) => name),
+      layers: Object.fromEntries(modules.filter(isStored).map(({ name }) => [name, scheme])),
     },
   };
 }
@@ -123,7 +123,7 @@ export function readQuantizationConfig(
   if (config['quant_method'] === 'vptq') return readVptq(config, modules);
   if (config['quant_method'] !== 'compressed-tensors')
     return {
-      error: `the model is quantized with ${JSON.stringify(config['quant_method'])}; only compressed-tensors checkpoints, those of bitsandbytes in nf4, those of vptq, and unquantized models are read`,
+      error: `the model is quantized with ${JSON.stringify(config['quant_method'])}, and of quantized models only those of compressed-tensors, bitsandbytes in nf4 and vptq are read. ${config['quant_method'] === 'fp8' ? 'Convert it to BF16 (for DeepSeek: inference/fp8_cast_bf16.py of DeepSeek-V3), remove quantization_config from its config.json, and name that folder' : 'Name the model that it was made from'}`,
     };
   const groups: Group[] = [];
   for (const [name, value] of Object.entries(isObject(config['config_groups']) ? config['config_groups'] : {})) {

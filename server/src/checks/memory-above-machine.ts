@@ -2,7 +2,8 @@
 // memory the editor does not know, above max_device_memory, and always a warning, as the worker refuses nothing there.
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { parseDeviceChoice } from '../../../schemas/src/device-choice.js';
-import { estimateOf, memoryLimit } from '../plan/build-plan.js';
+import { estimateOf, leastOfAnyRows, memoryLimit } from '../plan/build-plan.js';
+import { needsCalibration } from '../plan/needs-calibration.js';
 import { bytesOf, textOf } from '../recipe/coerce.js';
 import type { Check } from './check.js';
 
@@ -19,8 +20,14 @@ export const memoryAboveMachine: Check = {
     const limit = isCuda ? (cap ?? Infinity) : memoryLimit(resolution);
     if (peak <= limit) return [];
     const has = `${cap === null ? 'this machine has' : `${key} allows`} ${bytesText(limit)}`;
-    const advice = `Lower calibration.max_seq_length or num_calibration_samples${cap === null ? '' : `, or raise ${key}`}`;
+    const raise = cap === null ? '' : `, or raise ${key}`;
+    const advice = `Lower calibration.max_seq_length or num_calibration_samples${raise}`;
     const isPossible = isCuda || least <= limit;
+    const without = needsCalibration(resolution) === null ? '' : ', or take QuantizationModifier with a scheme that needs no rows';
+    const instead =
+      isPossible || leastOfAnyRows(resolution, isCuda) <= limit
+        ? advice
+        : `That is what one block takes, however few and short the rows. Run it on a machine with more memory${without}${raise}`;
     return [
       {
         code: 'memory-above-machine',
@@ -29,7 +36,7 @@ export const memoryAboveMachine: Check = {
         at: 'value',
         message: isPossible
           ? `${sentenceOf(peak_memory_stage)} needs about ${bytesText(peak)} of memory, ${has}. The run will put hidden states into files and pass fewer rows at a time, with which it needs about ${bytesText(least)} and takes longer. ${advice} to save that time.`
-          : `${sentenceOf(least_memory_stage)} needs about ${bytesText(least)} of memory at the least, ${has}. ${advice}.`,
+          : `${sentenceOf(least_memory_stage)} needs about ${bytesText(least)} of memory at the least, ${has}. ${instead}.`,
       },
     ];
   },

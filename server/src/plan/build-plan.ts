@@ -110,6 +110,20 @@ export function estimateOf(resolution: Resolution): RunEstimate {
   return estimate;
 }
 
+/** Bytes that it would take at the least with a single token: what no choice of rows goes below. */
+export function leastOfAnyRows(resolution: Resolution, onCuda: boolean): number {
+  const input = estimateInput(resolution);
+  const one = { samples: 1, tokens: 1, totalTokens: 1 };
+  const few = <Rows>(rows: Rows | null | undefined): (Rows & typeof one) | null => (rows ? { ...rows, ...one } : null);
+  const { cuda, least_memory_bytes } = estimatePlan({
+    ...input,
+    calibration: few(input.calibration),
+    evaluation: few(input.evaluation),
+    canary: few(input.canary),
+  });
+  return onCuda ? cuda.least_memory_bytes : least_memory_bytes;
+}
+
 function analysisInput(resolution: Resolution) {
   const { texts, transforms = [], ...input } = estimateInput(resolution);
   return { ...input, transforms, evaluation: mostOf(texts) };

@@ -37,6 +37,21 @@ test('between what a run takes and what it takes at the least: a warning with wh
     assert.match(error, /^error \w.* needs about .* of memory at the least, max_memory allows .*\. Lower .*, or raise max_memory\.$/);
   }));
 
+test('what no choice of rows changes is not told as if it did: sums over rows, and a block without any', () =>
+  inLongRows(async (dir) => {
+    const told = async (text: string): Promise<string[]> =>
+      (await checkIn(dir, text)).problems.filter(({ code }) => code === 'memory-above-machine').map(({ message }) => message);
+    const [solved = ''] = await told(recipe('max_memory: 60MB\n'));
+    assert.match(
+      solved,
+      /at the least, max_memory allows 60\.0 MB\. That is what one block takes, however few and short the rows\. Run it on a machine with more memory, or take QuantizationModifier with a scheme that needs no rows, or raise max_memory\.$/,
+    );
+    const [free = ''] = await told(
+      'model: model\noutput: {dir: out}\nmax_memory: 60MB\nq_stage:\n  q_modifiers:\n    QuantizationModifier: {scheme: W8A16, ignore: [lm_head]}\n',
+    );
+    assert.match(free, /however few and short the rows\. Run it on a machine with more memory, or raise max_memory\.$/);
+  }));
+
 test('on CUDA devices it is their own estimate, and max_device_memory that it is held against', () =>
   inLongRows(async (dir) => {
     const told = async (more: string): Promise<string[]> =>
