@@ -1,5 +1,5 @@
 // Runs on disk: the report beside each checkpoint and the reports of earlier runs into the same folder, as a list with the newest first.
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { RunReport } from '../../schemas/src/generated/report.js';
 
@@ -43,6 +43,31 @@ export async function readRun(file: string): Promise<ReadRun> {
       fault: `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}. Delete it, or run the recipe again.`,
     };
   }
+}
+
+/** Reports of large models have tens of megabytes. */
+const readAtOnce = 8;
+
+/** Reads reports, each again only where its file is another than the last time; a list of runs asks for all of them whenever one changes. */
+export function keptRuns(read = readRun): (files: readonly string[]) => Promise<ReadRun[]> {
+  let kept = new Map<string, { mark: string; found: ReadRun }>();
+  return async (files) => {
+    const next: typeof kept = new Map();
+    const found: ReadRun[] = [];
+    const look = async (file: string): Promise<ReadRun> => {
+      const { size, mtimeMs, ino } = (await stat(file).catch(() => null)) ?? {};
+      const mark = `${size} ${mtimeMs} ${ino}`;
+      const known = kept.get(file);
+      const one = known?.mark === mark ? known.found : await read(file);
+      // What could not be read may be readable the next time.
+      if ('run' in one) next.set(file, { mark, found: one });
+      return one;
+    };
+    for (let first = 0; first < files.length; first += readAtOnce)
+      found.push(...(await Promise.all(files.slice(first, first + readAtOnce).map(look))));
+    kept = next;
+    return found;
+  };
 }
 
 /** null where the file is another one. */

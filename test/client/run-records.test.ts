@@ -1,10 +1,10 @@
 // The list of runs: read from reports on disk, sorted, and what is no report told.
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { readRun, sortedRuns, type RunRecord } from '../../client/src/run-records.js';
+import { keptRuns, readRun, sortedRuns, type RunRecord } from '../../client/src/run-records.js';
 import { runReport } from '../support/report-fixture.js';
 
 async function readFrom(parts: string[], text: string): ReturnType<typeof readRun> {
@@ -57,5 +57,46 @@ test('what is no report says so', async () => {
     const found = await readFrom(['a.run'], text);
     assert.ok('fault' in found);
     assert.match(found.fault, /report\.json (cannot be read|is no report of a run).*Delete it, or run the recipe again\./);
+  }
+});
+
+test('of 300 runs a list reads again the one whose report is another, and those that could not be read', async () => {
+  const root = mkdtempSync(path.join(os.tmpdir(), 'bitwright-runs-'));
+  try {
+    const files = Array.from({ length: 300 }, (_, at) => path.join(root, `r${at}.run`, 'report.json'));
+    const write = (file: string, seconds: number): void => {
+      mkdirSync(path.dirname(file), { recursive: true });
+      writeFileSync(`${file}.new`, JSON.stringify(runReport({ finished_at: '2026-01-01T00:00:00.000Z', seconds })));
+      renameSync(`${file}.new`, file);
+    };
+    files.forEach((file) => write(file, 1));
+    writeFileSync(files[7]!, '{');
+    let n_together = 0;
+    const asked: { file: string; together: number }[] = [];
+    const list = keptRuns(async (file) => {
+      n_together += 1;
+      asked.push({ file, together: n_together });
+      const found = await readRun(file);
+      n_together -= 1;
+      return found;
+    });
+    const first = await list(files);
+    assert.equal(asked.length, 300);
+    assert.ok(Math.max(...asked.map(({ together }) => together)) <= 8, 'reports are not all held at once');
+    asked.length = 0;
+    write(files[3]!, 2);
+    const second = await list(files.slice(0, -1));
+    assert.deepEqual(
+      asked.map(({ file }) => file),
+      [files[3], files[7]],
+    );
+    const changed = second[3]!;
+    assert.ok('run' in changed && changed.run.seconds === 2);
+    assert.deepEqual(
+      second.filter((_, at) => at !== 3),
+      first.slice(0, -1).filter((_, at) => at !== 3),
+    );
+  } finally {
+    rmSync(root, { recursive: true });
   }
 });

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import { views } from '../manifest.js';
-import { NOT_REPORTS, readRun, REPORT_GLOB, sortedRuns, type RunRecord } from '../run-records.js';
+import { keptRuns, NOT_REPORTS, REPORT_GLOB, sortedRuns, type RunRecord } from '../run-records.js';
 import { interruptedRun, readUnfinishedRun, UNFINISHED_GLOB, type UnfinishedRun } from '../unfinished-runs.js';
 
 export interface RunsTree extends vscode.Disposable {
@@ -37,8 +37,9 @@ export function createRunsTree(openCommand: string): RunsTree {
     watched.delete(run.run_id);
     refreshSoon();
   };
+  const readReports = keptRuns();
   const list = async (): Promise<RunItem[]> => {
-    const items = await readRuns();
+    const items = await readRuns(readReports);
     for (const item of items) if ('unfinished' in item) void watchEnd(item.unfinished);
     return items;
   };
@@ -98,10 +99,10 @@ export function createRunsTree(openCommand: string): RunsTree {
 export const dirOf = (item: RunItem): string => ('run' in item ? item.run.dir : 'unfinished' in item ? item.unfinished.dir : item.dir);
 const nameOf = (item: RunItem): string | null => ('run' in item ? item.run.name : 'unfinished' in item ? item.unfinished.name : null);
 
-async function readRuns(): Promise<RunItem[]> {
+async function readRuns(readReports: ReturnType<typeof keptRuns>): Promise<RunItem[]> {
   const filesOf = (glob: string): Thenable<vscode.Uri[]> => vscode.workspace.findFiles(glob, NOT_REPORTS, mostReports);
   const [files, marks] = await Promise.all([filesOf(REPORT_GLOB), filesOf(UNFINISHED_GLOB)]);
-  const read = await Promise.all(files.map(({ fsPath }) => readRun(fsPath)));
+  const read = await readReports(files.map(({ fsPath }) => fsPath));
   const unfinished = (await Promise.all(marks.map(({ fsPath }) => readUnfinishedRun(fsPath)))).filter((run) => run !== null);
   // A report in their folder is that of a part of the run.
   const atWork = new Set(unfinished.map(({ dir }) => dir));
