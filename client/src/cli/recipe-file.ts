@@ -27,11 +27,21 @@ export async function recipesAt(file: string): Promise<string[]> {
   return found.flat();
 }
 
-export async function resolveRecipe(server: ServerProcess, file: string, invocation: Invocation): Promise<ResolvedRecipe> {
+export async function resolveRecipe(
+  server: ServerProcess,
+  file: string,
+  invocation: Invocation,
+  problemsOnly = false,
+): Promise<ResolvedRecipe> {
   const absolute = path.resolve(file);
   const read = await readText(absolute);
   if (typeof read !== 'string') return { file, source: '', replaced: {}, plan: null, problems: [read] };
-  const result = await server.resolvePlan({ uri: pathToFileURL(absolute).href, text: read, overrides: overridesOf(invocation) });
+  const result = await server.resolvePlan({
+    uri: pathToFileURL(absolute).href,
+    text: read,
+    overrides: overridesOf(invocation),
+    problemsOnly,
+  });
   return { file, source: read, replaced: replacedBy(invocation), ...result };
 }
 

@@ -15,9 +15,11 @@ export interface ResolvePlanParams {
   text?: string;
   /** What a plain llm-compressor recipe does not say; these win over the recipe. */
   overrides?: { model?: string; dataset?: string; output_dir?: string; device?: string };
+  /** The plan, tens of megabytes of a large model, is not sent. */
+  problemsOnly?: boolean;
 }
 export interface ResolvePlanResult {
-  /** null when an error-level problem stands in the way. */
+  /** null when an error-level problem stands in the way, or only problems were asked for. */
   plan: QuantizationPlan | null;
   problems: ProblemWithRange[];
 }

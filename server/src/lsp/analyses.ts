@@ -106,7 +106,7 @@ export function createAnalyses(): Analyses {
       if (typeof text !== 'string') return { plan: null, problems: [text] };
       models.lookAgain(); // a run follows
       const { plan, problems } = await analyse(text, params.uri, params.overrides);
-      return { plan, problems };
+      return { plan: params.problemsOnly === true ? null : plan, problems };
     },
     assignBits: async (params, openText) => {
       const text = params.text ?? openText ?? (await readRecipe(params.uri));

@@ -157,6 +157,16 @@ test('resolvePlan: a plan, or the problems in its way; overrides win', async () 
   const good = await server.request<ResolvePlanResult>(resolvePlanRequest, { uri, text: recipe('{scheme: W8A8, ignore: [lm_head]}') });
   assert.equal(good.plan?.layers.filter((layer) => layer.scheme !== null).length, 14, JSON.stringify(good.problems));
   assert.equal(good.plan?.output.dir, path.join(folder, 'out'));
+  const told = await server.request<ResolvePlanResult>(resolvePlanRequest, {
+    uri,
+    text: recipe('{scheme: W8A8, ignore: [lm_hea]}'),
+    problemsOnly: true,
+  });
+  assert.equal(told.plan, null);
+  assert.deepEqual(
+    told.problems.map(({ code }) => code),
+    ['ignore-matches-nothing'],
+  );
   const bad = await server.request<ResolvePlanResult>(resolvePlanRequest, { uri, text: recipe('{scheme: W9}') });
   assert.equal(bad.plan, null);
   assert.ok(bad.problems.some(({ severity }) => severity === 'error'));
