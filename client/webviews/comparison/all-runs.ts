@@ -2,7 +2,7 @@
 import { bytesText } from '../../../schemas/src/bytes-text.js';
 import type { RunReport } from '../../../schemas/src/generated/report.js';
 import { qualityMetrics } from '../../../schemas/src/quality-metrics.js';
-import { draw, type Drawing } from '../plot/element.js';
+import { draw, drawTableOf, type Drawing } from '../plot/element.js';
 import { secondsText, trim } from '../report/metrics.js';
 import { isLowerBetter, nameOf, whenOf } from './comparison.js';
 
@@ -55,21 +55,5 @@ export function drawAllRuns(reports: readonly RunReport[]): Drawing {
       }),
     ),
   );
-  return draw(
-    'table',
-    {},
-    draw('caption', {}, `Quality, size and time of ${reports.length} runs, by time`),
-    draw(
-      'thead',
-      {},
-      draw(
-        'tr',
-        {},
-        ...['Run', ...columns.map(({ name }) => name)].map((head, at) =>
-          draw('th', { scope: 'col', class: at > 0 ? 'numeric' : '' }, head),
-        ),
-      ),
-    ),
-    draw('tbody', {}, ...rows),
-  );
+  return drawTableOf(`Quality, size and time of ${reports.length} runs, by time`, ['Run', ...columns.map(({ name }) => name)], 1, rows);
 }

@@ -6,7 +6,7 @@ import { qualityMetrics } from '../../../schemas/src/quality-metrics.js';
 import { mostRows, placeCells } from '../layer-places.js';
 import { drawCells, drawLegend } from '../plot/cells.js';
 import type { Theme } from '../plot/color-ramp.js';
-import { draw, type Drawing } from '../plot/element.js';
+import { draw, drawTableOf, type Drawing } from '../plot/element.js';
 import { linearScale, type Scale } from '../plot/scale.js';
 import { counted, secondsText, trim, type Metric } from '../report/metrics.js';
 
@@ -223,16 +223,11 @@ export function drawPairTable(pairs: readonly LayerPair[], metric: Metric): Draw
       ),
     );
   const heads = ['Layer', 'Scheme A', 'Scheme B', `${metric.name} A`, `${metric.name} B`, 'B over A'];
-  return draw(
-    'table',
-    {},
-    draw(
-      'caption',
-      {},
-      `${counted(pairs.length, 'layer')} of two runs, by how much changed${pairs.length > mostRows ? `, the first ${mostRows}` : ''}`,
-    ),
-    draw('thead', {}, draw('tr', {}, ...heads.map((head, at) => draw('th', { scope: 'col', class: at > 2 ? 'numeric' : '' }, head)))),
-    draw('tbody', {}, ...rows),
+  return drawTableOf(
+    `${counted(pairs.length, 'layer')} of two runs, by how much changed${pairs.length > mostRows ? `, the first ${mostRows}` : ''}`,
+    heads,
+    3,
+    rows,
   );
 }
 

@@ -26,6 +26,20 @@ export const draw = (tag: string, attributes: Drawing['attributes'] = {}, ...chi
   children,
 });
 
+/** A table; from column `numeric` on its heads stand over numbers. */
+export const drawTableOf = (caption: string, heads: readonly string[], numeric: number, rows: readonly Drawing[]): Drawing =>
+  draw(
+    'table',
+    {},
+    draw('caption', {}, caption),
+    draw(
+      'thead',
+      {},
+      draw('tr', {}, ...heads.map((head, at) => draw('th', { scope: 'col', class: at >= numeric ? 'numeric' : '' }, head))),
+    ),
+    draw('tbody', {}, ...rows),
+  );
+
 const svgTags = new Set(['svg', 'g', 'rect', 'line', 'path', 'text', 'title', 'defs', 'linearGradient', 'stop', 'circle']);
 
 export function toDom(document: Document, { tag, attributes, children, table }: Drawing): Element {

@@ -5,7 +5,7 @@ import { stageSecondsLeft, type LiveRun } from '../../../schemas/src/live-run.js
 import { cellName, mostRows, placeCells } from '../layer-places.js';
 import { drawCells } from '../plot/cells.js';
 import type { Theme } from '../plot/color-ramp.js';
-import { draw, type Drawing } from '../plot/element.js';
+import { draw, drawTableOf, type Drawing } from '../plot/element.js';
 import { badnessOf, scaleOf } from '../report/error-heatmap.js';
 import { counted, metrics, secondsText, type Metric } from '../report/metrics.js';
 
@@ -98,13 +98,7 @@ export function drawStages(run: LiveRun): Drawing {
     );
   });
   const heads = ['Stage', 'State', 'Times', 'So far', 'Left, about'];
-  return draw(
-    'table',
-    {},
-    draw('caption', {}, 'Stages of the run; what is left by the mean of the blocks so far'),
-    draw('thead', {}, draw('tr', {}, ...heads.map((head, at) => draw('th', { scope: 'col', class: at > 1 ? 'numeric' : '' }, head)))),
-    draw('tbody', {}, ...rows),
-  );
+  return drawTableOf('Stages of the run; what is left by the mean of the blocks so far', heads, 2, rows);
 }
 
 export function drawLiveCells(run: LiveRun, metric: Metric, theme: Theme, width: number): Drawing {
@@ -156,19 +150,6 @@ export function drawLiveTable(run: LiveRun, metric: Metric): Drawing {
       draw('td', { class: 'numeric' }, value === null ? '–' : metric.format(value)),
     );
   });
-  return draw(
-    'table',
-    {},
-    draw('caption', {}, `Layers of the run${run.layers.length > mostRows ? `, the first ${mostRows} of ${run.layers.length}` : ''}`),
-    draw(
-      'thead',
-      {},
-      draw(
-        'tr',
-        {},
-        ...['Layer', 'Scheme', metric.name].map((head, at) => draw('th', { scope: 'col', class: at > 1 ? 'numeric' : '' }, head)),
-      ),
-    ),
-    draw('tbody', {}, ...rows),
-  );
+  const part = run.layers.length > mostRows ? `, the first ${mostRows} of ${run.layers.length}` : '';
+  return drawTableOf(`Layers of the run${part}`, ['Layer', 'Scheme', metric.name], 2, rows);
 }
