@@ -90,17 +90,26 @@ export function startClient(command, args, settings = {}) {
 }
 
 function readMessages(stream, receive) {
-  let kept = Buffer.alloc(0);
+  let chunks = [];
+  let [held, wanted] = [0, 0];
   stream.on('data', (chunk) => {
-    kept = kept.length === 0 ? chunk : Buffer.concat([kept, chunk]);
+    chunks.push(chunk);
+    held += chunk.length;
+    // Answers of tens of megabytes come in pieces of 64 kB, which are joined once.
+    if (held < wanted) return;
+    let kept = Buffer.concat(chunks);
+    wanted = 0;
     for (;;) {
       const end = kept.indexOf('\r\n\r\n');
-      if (end < 0) return;
+      if (end < 0) break;
       const length = Number(/Content-Length: (\d+)/i.exec(kept.subarray(0, end).toString())[1]);
-      if (kept.length < end + 4 + length) return;
-      const body = kept.subarray(end + 4, end + 4 + length).toString();
-      kept = kept.subarray(end + 4 + length);
-      receive(JSON.parse(body));
+      wanted = end + 4 + length;
+      if (kept.length < wanted) break;
+      receive(JSON.parse(kept.subarray(end + 4, wanted).toString()));
+      kept = kept.subarray(wanted);
+      wanted = 0;
     }
+    chunks = [kept];
+    held = kept.length;
   });
 }
