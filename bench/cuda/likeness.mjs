@@ -9,7 +9,7 @@ export const perCent = (part) => `${Number((100 * part).toPrecision(3))} %`;
 const ofFirstBlock = (name) => name.startsWith('model.layers.0.');
 const isFirstInput = (name) => /\.layers\.0\..*\.[qkv]_proj$/.test(name);
 
-/** What the issue demands of all. */
+/** What is demanded of all. */
 const demanded = { layer: 0.01, perplexity: 0.002 };
 
 /** `layer`: of a layer's error; `sum`: of all of them; `perplexity`. */
