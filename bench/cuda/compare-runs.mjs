@@ -2,7 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
-/** Of these two, which every report has, the issue of the CUDA backend demands likeness. */
+/** Of these two, which every report has, likeness is demanded. */
 export const layerErrors = ['relative_output_error', 'weight_mse'];
 
 const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
