@@ -120,14 +120,34 @@ test('cells: each inside its row and column, text in all or in none, no fill wit
   assert.equal(all(narrow, ({ attributes }) => attributes['role'] === 'gridcell').length, 4);
 });
 
-test('labels of many columns do not lie on each other', () => {
-  const columns = Array.from({ length: 192 }, (_, i) => `mlp.experts.${i}.gate_proj`);
-  const cells = columns.map((_, i) => cell(0, i));
-  const drawing = drawCells({ title: 't', rows: ['block 0'], columns, cells, scale: linearScale(0, 192), theme: 'light', width: 800 });
-  const labels = all(drawing, ({ attributes }) => attributes['text-anchor'] === 'middle' && attributes['class'] === 'axis-label');
-  assert.ok(labels.length > 10 && labels.length < columns.length);
-  const spans = labels.map(({ attributes, children }) => ({ x: Number(attributes['x']), half: 3 * String(children[0]).length }));
-  for (const [i, span] of spans.entries()) assert.ok(i === 0 || span.x - span.half >= (spans[i - 1]?.x ?? 0) + (spans[i - 1]?.half ?? 0));
+test('labels of columns that would touch stand upright, each above its column, and lie down where there is room', () => {
+  const headsOf = (columns: readonly string[], width: number): Record<string, unknown>[] =>
+    all(
+      drawCells({
+        title: 't',
+        rows: ['block 0'],
+        columns,
+        cells: columns.map((_, i) => cell(0, i)),
+        scale: linearScale(0, 192),
+        theme: 'light',
+        width,
+      }),
+      ({ attributes }) => attributes['aria-hidden'] === 'true' && attributes['class'] === 'axis-label',
+    ).map(({ attributes, children }) => ({ ...attributes, text: String(children[0]) }));
+  const many = headsOf(
+    Array.from({ length: 192 }, (_, i) => `mlp.experts.${i}.gate_proj`),
+    800,
+  );
+  assert.equal(many.length, 192);
+  assert.equal(many[191]?.['text'], 'mlp.experts.191.gate');
+  for (const [i, { x, y, transform }] of many.entries()) {
+    assert.equal(transform, `rotate(-90 ${Number(x)} ${Number(y)})`);
+    assert.ok(Number(y) > 6 * 20, 'the longest has room above');
+    assert.ok(i === 0 || Number(x) - Number(many[i - 1]?.['x']) > 13, 'a line of text is no wider than its column');
+  }
+  const [long] = headsOf(['model.encoder.layer.attention.output.dense_proj', 'b'], 200);
+  assert.equal(long?.['text'], '…ntion.output.dense_proj', 'its end tells it from others');
+  assert.ok(headsOf(['q_proj', 'k_proj', 'v_proj'], 400).every(({ transform }) => transform === undefined));
 });
 
 test('the legend: every theme from low to high, ticks that do not touch', () => {

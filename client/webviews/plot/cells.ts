@@ -30,27 +30,31 @@ export interface CellMatrix {
 
 /** Few rows are drawn tall, so that a small model fills its panel too. */
 const rowHeightOf = (n_rows: number): number => Math.round(Math.min(44, Math.max(24, 320 / Math.max(1, n_rows))));
-const headHeight = 28;
+const lowestHead = 28;
 const longestColumnLabel = 9;
+/** In characters; of a longer one its end is shown. */
+const longestUpright = 24;
 
-export function drawCells({ title, rows, columns, cells, scale, theme, width }: CellMatrix): Drawing {
+export function drawCells({ title, rows, columns: names, cells, scale, theme, width }: CellMatrix): Drawing {
   const longestRow = Math.max(0, ...rows.map((row) => row.length));
   const rowLabelWidth = Math.min(120, 14 + 7 * longestRow);
-  const cellWidth = Math.max(14, (width - rowLabelWidth) / Math.max(1, columns.length));
+  const cellWidth = Math.max(14, (width - rowLabelWidth) / Math.max(1, names.length));
   const rowHeight = rowHeightOf(rows.length);
+  const short = cellWidth < 7 * Math.max(...names.map((name) => Math.min(longestColumnLabel, name.length)));
+  const columns = short ? names.map((name) => name.replace(/_proj$/, '')) : names;
+  // Labels that would touch each other stand upright, all of them.
+  const upright = columns.some((text, i) => i > 0 && 3 * (text.length + columns[i - 1]!.length) > cellWidth);
+  const headHeight = upright ? 12 + 6 * Math.min(longestUpright, Math.max(...columns.map((text) => text.length))) : lowestHead;
   const height = headHeight + rows.length * rowHeight;
   // Text in some cells only would look like a mistake.
   const fits = cells.every((cell) => cell.text.length * 6.6 < cellWidth - 6);
-  const short = cellWidth < 7 * Math.max(...columns.map((column) => Math.min(longestColumnLabel, column.length)));
-  let labelledTo = rowLabelWidth;
-  const heads = columns.flatMap((column, i) => {
-    const x = rowLabelWidth + (i + 0.5) * cellWidth;
-    const text = short ? column.replace(/_proj$/, '') : column;
-    // Many columns: a label that would touch the one before is left to the cells' own.
-    if (i > 0 && x - 3 * text.length < labelledTo) return [];
-    labelledTo = x + 3 * text.length;
-    return draw('text', { class: 'axis-label', x: round(x), y: headHeight - 9, 'text-anchor': 'middle', 'aria-hidden': 'true' }, text);
-  });
+  const heads = columns.map((text, i) =>
+    draw(
+      'text',
+      { class: 'axis-label', ...placeOfHead(rowLabelWidth + (i + 0.5) * cellWidth, headHeight, upright), 'aria-hidden': 'true' },
+      upright && text.length > longestUpright ? `…${text.slice(1 - longestUpright)}` : text,
+    ),
+  );
   const byRow = rows.map((row, r) => {
     const own = cells.filter((cell) => cell.row === r);
     const label = draw(
@@ -85,6 +89,13 @@ export function drawCells({ title, rows, columns, cells, scale, theme, width }: 
     ...heads,
     ...byRow,
   );
+}
+
+/** Below the label the column begins: in its middle, or up from it. */
+function placeOfHead(x: number, headHeight: number, upright: boolean) {
+  if (!upright) return { x: round(x), y: headHeight - 9, 'text-anchor': 'middle' };
+  const [at, y] = [round(x + 4), headHeight - 6];
+  return { x: at, y, transform: `rotate(-90 ${at} ${y})` };
 }
 
 interface CellBox {
