@@ -8,15 +8,25 @@ import { deviceSetting } from './settings.js';
 /** What is no error of a recipe and still leaves it without a plan. */
 const withoutPlan: ReadonlySet<string> = new Set(['recipe-not-saved', 'model-not-resolved', 'output-dir-missing', 'calibration-missing']);
 
-/** null after its problems were shown. */
-export async function planOfRecipe(server: ServerClient, document: vscode.TextDocument): Promise<QuantizationPlan | null> {
+export type WantedPlan = 'plan-to-run' | 'plan-to-show';
+
+/** null after its problems were shown. One to show is there too where this machine has too little for it, which is said. */
+export async function planOfRecipe(
+  server: ServerClient,
+  document: vscode.TextDocument,
+  wanted: WantedPlan = 'plan-to-run',
+): Promise<QuantizationPlan | null> {
   const device = deviceSetting(document.uri);
   const { plan, problems } = await server.resolvePlan({
     uri: document.uri.toString(),
     text: document.getText(),
+    wanted,
     ...(device === 'auto' ? {} : { overrides: { device } }),
   });
+  const error = problems.find(({ severity }) => severity === 'error');
   if (plan === null) showNoPlan(problems);
+  else if (error !== undefined)
+    void vscode.window.showWarningMessage(vscode.l10n.t('This machine cannot run the plan. {0}', error.message));
   return plan;
 }
 

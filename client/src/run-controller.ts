@@ -7,7 +7,7 @@ import type { RunEvent, RunFailure } from '../../schemas/src/run-event.js';
 import { RunFailureError } from '../../schemas/src/run-failure.js';
 import { askMeasures } from './commands/ask-measures.js';
 import { commands, contextKeys } from './manifest.js';
-import { planOfRecipe } from './plan-of-recipe.js';
+import { planOfRecipe, type WantedPlan } from './plan-of-recipe.js';
 import { keepLastReport } from './report-history.js';
 import { runMessages, showBusy, showNotOnDisk, showUntrusted, type RunAgain } from './run-messages.js';
 import type { ServerClient } from './server-client.js';
@@ -22,7 +22,7 @@ import type { WorkerHost } from './worker-host.js';
 
 export interface RunController extends vscode.Disposable {
   /** The plan of an open recipe, or null after its problems were shown. */
-  planOf(document: vscode.TextDocument): Promise<QuantizationPlan | null>;
+  planOf(document: vscode.TextDocument, wanted?: WantedPlan): Promise<QuantizationPlan | null>;
   start(document: vscode.TextDocument): Promise<void>;
   /** The same, and how it ended; null where it did not begin. */
   runToEnd(document: vscode.TextDocument): Promise<RunEnded | null>;
@@ -66,7 +66,7 @@ const failureOf = (error: unknown): RunFailure =>
 export function createRunController({ context, server, status, reports, sensitivity, page, log }: RunControllerParts): RunController {
   const { ensureWorker, restartWorker, killWorker } = windowWorker(context, log, onEvent);
   const { showCompleted, showCancelled, showFailure } = runMessages(log);
-  const planOf = (document: vscode.TextDocument): Promise<QuantizationPlan | null> => planOfRecipe(server, document);
+  const planOf: RunController['planOf'] = (document, wanted) => planOfRecipe(server, document, wanted);
   let active: ActiveRun | null = null;
   let lastReport: string | null = null;
 

@@ -212,6 +212,29 @@ test('plan for a reader tells layers by block, sizes and memory', async () => {
   assert.match(stdout, /^Kept +.*lm_head/m);
 });
 
+test('what this machine has too little for is planned all the same, for another, and not run', async () => {
+  writeFileSync(path.join(folder, 'large.quant.yaml'), `max_memory: 1MB\n${readFileSync(path.join(folder, 'good.quant.yaml'), 'utf8')}`);
+  const { code, stdout, stderr } = await run('plan', 'large.quant.yaml');
+  assert.equal(code, 1);
+  assert.match(stdout, /^Quantize +14 of 16 layers$/m);
+  assert.match(stderr, /error memory-above-machine /);
+  assert.match(stderr, /^This machine cannot run it: 1 error\.$/m);
+  const both = await run('plan', '--json', 'large.quant.yaml');
+  assert.equal(both.code, 1);
+  const { plan, problems } = JSON.parse(both.stdout) as ResolvePlanResult;
+  assert.equal(plan?.layers.length, 16);
+  assert.deepEqual(
+    problems.map(({ code: found }) => found),
+    ['memory-above-machine'],
+  );
+  const quantized = await run('quantize', 'large.quant.yaml');
+  assert.equal(quantized.code, 1);
+  assert.match(quantized.stderr, /^Nothing was run: 1 error\.$/m);
+  const spoilt = readFileSync(path.join(folder, 'large.quant.yaml'), 'utf8').replace('W8A8', 'W8A99');
+  writeFileSync(path.join(folder, 'spoilt.quant.yaml'), spoilt);
+  assert.match((await run('plan', 'spoilt.quant.yaml')).stderr, /^No plan: 2 errors/m);
+});
+
 test('a plain llm-compressor recipe needs --model and --out to be planned, and says so', async () => {
   const without = await run('plan', 'plain.yaml');
   assert.equal(without.code, 1);

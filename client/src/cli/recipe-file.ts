@@ -31,7 +31,7 @@ export async function resolveRecipe(
   server: ServerProcess,
   file: string,
   invocation: Invocation,
-  problemsOnly = false,
+  wanted: ResolvePlanParams['wanted'] = 'plan-to-run',
 ): Promise<ResolvedRecipe> {
   const absolute = path.resolve(file);
   const read = await readText(absolute);
@@ -40,7 +40,7 @@ export async function resolveRecipe(
     uri: pathToFileURL(absolute).href,
     text: read,
     overrides: overridesOf(invocation),
-    problemsOnly,
+    wanted,
   });
   return { file, source: read, replaced: replacedBy(invocation), ...result };
 }

@@ -7,6 +7,6 @@ import { recipeOf } from './recipe-of.js';
 export async function showPlan(controller: RunController, preview: PlanPreview, uri?: vscode.Uri | string): Promise<void> {
   const document = await recipeOf(uri);
   if (document === null) return;
-  const plan = await controller.planOf(document);
+  const plan = await controller.planOf(document, 'plan-to-show');
   if (plan !== null) await preview.show(document.uri, plan);
 }

@@ -15,11 +15,14 @@ export interface ResolvePlanParams {
   text?: string;
   /** What a plain llm-compressor recipe does not say; these win over the recipe. */
   overrides?: { model?: string; dataset?: string; output_dir?: string; device?: string };
-  /** The plan, tens of megabytes of a large model, is not sent. */
-  problemsOnly?: boolean;
+  /**
+   * A plan to run unless it says so. To show, it may be one that this machine has too little memory or disk for: runs are planned on other machines than those
+   * that do them. For problems alone none is sent, which is tens of megabytes for a large model.
+   */
+  wanted?: 'plan-to-run' | 'plan-to-show' | 'problems';
 }
 export interface ResolvePlanResult {
-  /** null when an error-level problem stands in the way, or only problems were asked for. */
+  /** null when an error-level problem stands in the way, or only problems are wanted. */
   plan: QuantizationPlan | null;
   problems: ProblemWithRange[];
 }

@@ -18,7 +18,11 @@ export interface CheckedRecipe {
   problems: ProblemWithRange[];
   /** null when a problem of severity error stands in the way, or the recipe names no model or output. */
   plan: QuantizationPlan | null;
+  /** Errors stand in the way, and all of them say that this machine has too little of something: elsewhere the plan would be one. */
+  onlyMachineErrors: boolean;
 }
+
+const machineErrors: ReadonlySet<string> = new Set(['memory-above-machine', 'not-enough-disk']);
 
 /** `tell` gets the errors that the text alone shows, before the model is looked at. */
 export async function checkRecipe(
@@ -35,10 +39,12 @@ export async function checkRecipe(
   const all = unreadable
     ? problems
     : distinct([...problems, ...resolution.problems, ...allChecks.flatMap((check) => check.run(resolution))]);
-  const plan = all.some(({ severity }) => severity === 'error') ? null : buildPlan(resolution);
+  const errors = all.filter(({ severity }) => severity === 'error');
+  const plan = errors.length > 0 ? null : buildPlan(resolution);
+  const onlyMachineErrors = errors.length > 0 && errors.every(({ code }) => machineErrors.has(code));
   // The same text must give the same problems: the places asked before the pattern proved too slow are asked again.
   if (tooSlowEntries() > tooSlowBefore) return checkRecipe(text, context);
-  return { document, resolution, problems: applySuppressions(document.text, document.attachRanges(all)), plan };
+  return { document, resolution, problems: applySuppressions(document.text, document.attachRanges(all)), plan, onlyMachineErrors };
 }
 
 /** The schema and the expansion may say the same of one place. */

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { TextDocument } from 'vscode-languageserver-textdocument';
-import type { ModelDescription, QuantizationPlan } from '../../../schemas/src/generated/plan.js';
+import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { locateModel } from '../../../schemas/src/model/hub-cache.js';
 import { nodeFiles } from '../../../schemas/src/model/model-files.js';
 import type { Problem } from '../../../schemas/src/problem.js';
@@ -22,24 +22,19 @@ import type {
   ResolvePlanResult,
 } from '../../../schemas/src/protocol/client-server.js';
 import { roomForRun } from '../../../schemas/src/room-for-run.js';
-import { checkRecipe } from '../checks/check-recipe.js';
+import { checkRecipe, type CheckedRecipe } from '../checks/check-recipe.js';
 import { assignBits } from '../features/assign-bits.js';
 import { editLayers } from '../features/edit-layers.js';
 import { judgeEditedLayers } from '../features/judge-edited-layers.js';
 import { layersInForce } from '../features/layers-in-force.js';
-import type { Resolution } from '../plan/resolution.js';
+import { buildPlan } from '../plan/build-plan.js';
 import type { ResolveContext } from '../plan/resolve-context.js';
-import type { RecipeDocument } from '../recipe/recipe-document.js';
 import { createDatasetCache } from './dataset-cache.js';
 import { filePathOf } from './file-path.js';
 import { createModelCache } from './model-cache.js';
 
-export interface Analysis {
-  document: RecipeDocument;
-  problems: ProblemWithRange[];
-  plan: QuantizationPlan | null;
+export interface Analysis extends CheckedRecipe {
   model: ModelDescription | null;
-  resolution: Resolution;
 }
 
 export interface Analyses {
@@ -83,8 +78,8 @@ export function createAnalyses(): Analyses {
       readHead,
       ...(overrides === undefined ? {} : { overrides }),
     };
-    const { document, problems, plan, resolution } = await checkRecipe(text, context, tell);
-    return { document, problems, plan, model: resolution.model, resolution };
+    const checked = await checkRecipe(text, context, tell);
+    return { ...checked, model: checked.resolution.model };
   };
   const analysisOf: Analyses['of'] = (text, tell) => {
     const known = kept.get(text.uri);
@@ -105,8 +100,9 @@ export function createAnalyses(): Analyses {
       const text = params.text ?? openText ?? (await readRecipe(params.uri));
       if (typeof text !== 'string') return { plan: null, problems: [text] };
       models.lookAgain(); // a run follows
-      const { plan, problems } = await analyse(text, params.uri, params.overrides);
-      return { plan: params.problemsOnly === true ? null : plan, problems };
+      const { plan, problems, resolution, onlyMachineErrors } = await analyse(text, params.uri, params.overrides);
+      if (params.wanted === 'problems') return { plan: null, problems };
+      return { plan: params.wanted === 'plan-to-show' && onlyMachineErrors ? buildPlan(resolution) : plan, problems };
     },
     assignBits: async (params, openText) => {
       const text = params.text ?? openText ?? (await readRecipe(params.uri));

@@ -160,7 +160,7 @@ test('resolvePlan: a plan, or the problems in its way; overrides win', async () 
   const told = await server.request<ResolvePlanResult>(resolvePlanRequest, {
     uri,
     text: recipe('{scheme: W8A8, ignore: [lm_hea]}'),
-    problemsOnly: true,
+    wanted: 'problems',
   });
   assert.equal(told.plan, null);
   assert.deepEqual(

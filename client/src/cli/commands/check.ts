@@ -19,7 +19,7 @@ Exits with 1 when a problem of severity error is among them.`,
     const server = await startServer();
     try {
       const recipes = [];
-      for (const file of await recipesOf(invocation.operands)) recipes.push(await resolveRecipe(server, file, invocation, true));
+      for (const file of await recipesOf(invocation.operands)) recipes.push(await resolveRecipe(server, file, invocation, 'problems'));
       const all = recipes.flatMap(({ problems }) => problems);
       if (invocation.flag('json'))
         terminal.json(recipes.flatMap(({ file, problems }) => problems.map((problem) => listedProblem(file, problem))));

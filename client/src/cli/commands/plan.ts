@@ -15,7 +15,7 @@ import { gatesText } from '../../../../schemas/src/quality-gates.js';
 import { deviceOption, exitCode, outOption, recipeOptions, type Command } from '../command.js';
 import { change, counted, schemeText, table, thousands } from '../format-text.js';
 import { groupByName } from '../name-groups.js';
-import { problemLines, whyNoPlan } from '../problem-text.js';
+import { hasErrors, problemCounts, problemLines, whyNoPlan } from '../problem-text.js';
 import { startServer } from '../processes.js';
 import { resolveRecipe } from '../recipe-file.js';
 
@@ -23,7 +23,7 @@ export const planCommand: Command = {
   name: 'plan',
   synopsis: 'RECIPE',
   summary: 'Show what a run would do: layers, schemes, sizes, memory.',
-  description: `Problems go to stderr. With --json: {"plan", "problems"}; plan is null when an error stands in the way (exit code 1).`,
+  description: `Problems go to stderr. With --json: {"plan", "problems"}; plan is null when an error stands in the way. Too little memory or disk on this machine leaves the plan as it is. Exit code 1 with an error.`,
   operands: { least: 1, most: 1 },
   options: {
     out: outOption,
@@ -33,15 +33,16 @@ export const planCommand: Command = {
   run: async (invocation, terminal) => {
     const server = await startServer();
     try {
-      const recipe = await resolveRecipe(server, invocation.operands[0] ?? '', invocation);
+      const recipe = await resolveRecipe(server, invocation.operands[0] ?? '', invocation, 'plan-to-show');
       const { plan, problems } = recipe;
       if (invocation.flag('json')) terminal.json({ plan, problems });
       else {
         for (const problem of problems) for (const line of problemLines(recipe, problem)) terminal.err(line);
         if (plan === null) terminal.err(`No plan: ${whyNoPlan(problems)}`);
         else for (const line of planLines(plan)) terminal.out(line);
+        if (plan !== null && hasErrors(problems)) terminal.err(`This machine cannot run it: ${problemCounts(problems)}.`);
       }
-      return plan === null ? exitCode.problems : exitCode.success;
+      return hasErrors(problems) || plan === null ? exitCode.problems : exitCode.success;
     } finally {
       await server.stop();
     }
