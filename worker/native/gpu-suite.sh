@@ -202,7 +202,7 @@ reduced=(--only "attention with heads" --only "gptq_factor at full tiles" --only
   --only "hadamard_transform is" --only "rotate is" --only "logit_divergence is" --only "argmax is" --only "store_rows writes" --only "cached_attention is" --only "column_moments_accumulate"
   --only "from rounded parts" --only "corrected_weight solves" --only "quantize_gpfq follows" --only "COMQ's output error" --only "COMQ, GPFQ and Qronos with dead" --only "Beacon's start is" --only "Beacon with dead"
   --only "blockwise: the nearest value" --only "blockwise: zeros" --only "GGUF blocks: importance" --only "low_rank_residual finds" --only "prune_magnitude" --only "prune_sparsegpt: zeros that are there"
-  --only "prune_sparsegpt with a grid: rounds" --only "clip_cells cuts" --only "vptq: outliers and groups" --only "vptq_pack")
+  --only "prune_sparsegpt with a grid: rounds" --only "clip_cells cuts" --only "vptq: outliers and groups" --only "vptq_pack" --only "streams: ")
 run_sanitizer() {
   local sanitizer
   sanitizer=$(command -v compute-sanitizer || true)
