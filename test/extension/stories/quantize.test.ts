@@ -75,3 +75,26 @@ test('the plan is shown before the run', async () => {
   await plan.locator('td', { hasText: 'int8, token, at run time' }).first().waitFor();
   await window.takePicture('plan');
 });
+
+test('a plan that this machine has too little memory for is shown all the same, and not run', async () => {
+  const recipe = `model: models/stories-and-sums-1m
+max_memory: 1MB
+output:
+  dir: out/large
+
+quant_stage:
+  quant_modifiers:
+    QuantizationModifier:
+      scheme: W8A16
+      ignore: [lm_head]
+`;
+  await using window = await openVscodeWindow({ files: { 'large.quant.yaml': recipe }, width: 1600, height: 900 });
+  await window.open('large.quant.yaml');
+  await window.page.locator('.squiggly-error').first().waitFor();
+  await window.run('Bitwright: Show Plan');
+  await window.webview().locator('h1', { hasText: 'Plan of large.quant.yaml' }).waitFor();
+  await window.notification('This machine cannot run the plan. ').waitFor();
+  await window.takePicture('plan-too-large');
+  await window.run('Bitwright: Quantize');
+  await window.notification('An error in the recipe: ').waitFor();
+});
