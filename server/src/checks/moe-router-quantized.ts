@@ -1,6 +1,7 @@
 // The small matrix that chooses the experts of a token is among the quantized layers: nothing is saved, and wrong experts are chosen.
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { Problem } from '../../../schemas/src/problem.js';
+import { madeOnce } from '../../../schemas/src/made-once.js';
 import type { Check } from './check.js';
 import { ignoreEdits } from './ignore-edits.js';
 
@@ -38,18 +39,13 @@ export const moeRouterQuantized: Check = {
   },
 };
 
-const known = new WeakMap<ModelDescription, Set<string>>();
-
 /** Names of the modules that hold experts; kept as long as the model, which may have ten thousands of tensors. */
-function blocksWithExperts(model: ModelDescription): Set<string> {
-  let blocks = known.get(model);
-  if (blocks !== undefined) return blocks;
-  blocks = new Set();
+const blocksWithExperts = madeOnce((model: ModelDescription): Set<string> => {
+  const blocks = new Set<string>();
   for (const { name } of model.tensors) {
     // Granite holds all its experts in two tensors.
     const block = /^(.*?)\.(experts\.|input_linear\.)/.exec(name)?.[1];
     if (block !== undefined) blocks.add(block);
   }
-  known.set(model, blocks);
   return blocks;
-}
+});

@@ -1,6 +1,7 @@
 // Targets and ignore entries that fit the model: classes, patterns by role, layer names, each with the number of layers it matches.
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import type { RecipePath } from '../../../schemas/src/problem.js';
+import { madeOnce } from '../../../schemas/src/made-once.js';
 import { matchesOf, modulesOf } from '../plan/pattern-matches.js';
 import { literal, type CompletionEntry, type CompletionKind } from './completion-entry.js';
 import type { RecipeCursor } from './recipe-cursor.js';
@@ -49,12 +50,8 @@ const withoutModel: { choices: readonly Choice[]; layers: readonly Choice[] } = 
   layers: [],
 };
 
-const choicesOfModel = new WeakMap<ModelDescription, typeof withoutModel>();
-
 /** Made once for a model: it does not depend on what is typed. */
-function choicesOf(model: ModelDescription): typeof withoutModel {
-  const known = choicesOfModel.get(model);
-  if (known !== undefined) return known;
+const choicesOf = madeOnce((model: ModelDescription): typeof withoutModel => {
   const modules = modulesOf(model);
   const counted = (label: string, kind: CompletionKind): Choice[] => {
     const matched = matchesOf(label, modules).length;
@@ -79,9 +76,8 @@ function choicesOf(model: ModelDescription): typeof withoutModel {
       .filter((module) => module.class !== 'Other')
       .map(({ name }): Choice => ({ label: name, kind: 'layer', detail: shapeOf(name) })),
   };
-  choicesOfModel.set(model, found);
   return found;
-}
+});
 
 /** Whether a text has all letters that were typed, in their order. */
 function subsequenceTest(typed: string): (text: string) => boolean {

@@ -1,5 +1,6 @@
 // What a recipe makes of each layer of its model and which entry of targets or ignore says so: pictures draw it over their cells, and follow the cursor by it.
 import type { LayerInForce, LayerRulesResult, RecipeRule } from '../../../schemas/src/protocol/client-server.js';
+import { madeOnce } from '../../../schemas/src/made-once.js';
 import { presetDescription, presetNames, presetBody } from '../plan/presets.js';
 import { schemeText } from '../plan/scheme-text.js';
 import { decidingRules, type LayerRule } from '../plan/layer-rules.js';
@@ -30,8 +31,9 @@ export function layersInForce({ layers, model, quantization, document }: Resolut
     indices.set(key, rules.length - 1);
     return rules.length - 1;
   };
-  const indexOf = once(indexOfRule);
-  const textOf = once(schemeText);
+  // Layers share their schemes and rules.
+  const indexOf = madeOnce(indexOfRule);
+  const textOf = madeOnce(schemeText);
   const inForce = layers.map(({ name, scheme }): LayerInForce => {
     const rule = byName.get(name) ?? null;
     return {
@@ -42,16 +44,6 @@ export function layersInForce({ layers, model, quantization, document }: Resolut
     };
   });
   return { rules, layers: inForce, presets: assignablePresets };
-}
-
-/** Layers share their schemes and rules: what is made of one is made once. */
-function once<Of, Made>(make: (of: Of) => Made): (of: Of) => Made {
-  const made = new Map<Of, Made>();
-  return (of) => {
-    const known = made.get(of) ?? make(of);
-    made.set(of, known);
-    return known;
-  };
 }
 
 const assignablePresets = presetNames

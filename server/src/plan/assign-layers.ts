@@ -8,6 +8,7 @@ import type {
 } from '../../../schemas/src/generated/plan.js';
 import { groupBy } from '../../../schemas/src/group-by.js';
 import { targetRank } from '../../../schemas/src/model/match-targets.js';
+import { madeOnce } from '../../../schemas/src/made-once.js';
 import { textsOf } from '../recipe/coerce.js';
 import type { SchemeGroup } from './expand-scheme.js';
 import { matchesOf, modulesOf } from './pattern-matches.js';
@@ -53,16 +54,10 @@ function resultOf({ result, schemeOf }: Claim, layer: LayerPlan, model: ModelDes
   return { scheme, quantizer: scheme.weights ? result.quantizer : null };
 }
 
-const layersOfSchemes = new WeakMap<readonly LayerPlan[], ReadonlyMap<QuantizationScheme, readonly LayerPlan[]>>();
-
 /** Layers that have one scheme, in the order of the layers. Each group's scheme is an object of its own, so equal schemes of two groups stay apart. Made once for all checks. */
-export function layersByScheme(layers: readonly LayerPlan[]): ReadonlyMap<QuantizationScheme, readonly LayerPlan[]> {
-  const known = layersOfSchemes.get(layers);
-  if (known !== undefined) return known;
-  const found = groupBy(layers, ({ scheme }) => scheme);
-  layersOfSchemes.set(layers, found);
-  return found;
-}
+export const layersByScheme = madeOnce((layers: readonly LayerPlan[]): ReadonlyMap<QuantizationScheme, readonly LayerPlan[]> =>
+  groupBy(layers, ({ scheme }) => scheme),
+);
 
 interface ModelLayers {
   /** Of the modules that have a matrix. */
@@ -74,12 +69,8 @@ interface ModelLayers {
 /** The rows of such an embedding are no tokens, and no head shares it. */
 const isOfPlaces = (name: string): boolean => /(^|\.)wpe$|position|token_type/.test(name);
 
-const layersOfModel = new WeakMap<ModelDescription, ModelLayers>();
-
 /** Made once for a model. */
-function modelLayers(model: ModelDescription): ModelLayers {
-  const known = layersOfModel.get(model);
-  if (known !== undefined) return known;
+const modelLayers = madeOnce((model: ModelDescription): ModelLayers => {
   const modules = modulesOf(model);
   const tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
   const embedding =
@@ -106,9 +97,8 @@ function modelLayers(model: ModelDescription): ModelLayers {
       tied_to: tied,
     });
   }
-  layersOfModel.set(model, layers);
   return layers;
-}
+});
 
 /** By the index of the module. Only Linear and Embedding modules can be quantized; other classes are skipped, as in llm-compressor. */
 function claimsOf({ modifier, groups }: ModifierGroups, modules: readonly ModelModule[]): readonly (Claim | undefined)[] {

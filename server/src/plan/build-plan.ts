@@ -15,6 +15,7 @@ import type {
   TransformPlan,
 } from '../../../schemas/src/generated/plan.js';
 import { gateFacts, type GateKey } from '../../../schemas/src/quality-gates.js';
+import { madeOnce } from '../../../schemas/src/made-once.js';
 import { booleanOf, bytesOf, coerceTo, integerOf, mappingOf, numberOf, textOf } from '../recipe/coerce.js';
 import { canaryOf, canaryPasses } from './resolve-canary.js';
 import { depthPlan } from './plan-depth.js';
@@ -99,16 +100,8 @@ const bytesOfQuestion = 500;
 /** Longest document where max_seq_length does not say: few texts are longer, and a context of 131072 would make every estimate absurd. */
 const usualDocument = 8192;
 
-const estimates = new WeakMap<Resolution, RunEstimate>();
-
 /** Of a resolution with a model; made once, for the check of memory and for the plan. */
-export function estimateOf(resolution: Resolution): RunEstimate {
-  const known = estimates.get(resolution);
-  if (known !== undefined) return known;
-  const estimate = estimatePlan(estimateInput(resolution));
-  estimates.set(resolution, estimate);
-  return estimate;
-}
+export const estimateOf = madeOnce((resolution: Resolution): RunEstimate => estimatePlan(estimateInput(resolution)));
 
 /** Bytes that it would take at the least with a single token: what no choice of rows goes below. */
 export function leastOfAnyRows(resolution: Resolution, onCuda: boolean): number {

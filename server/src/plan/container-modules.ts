@@ -1,6 +1,7 @@
 // The modules of a loaded model that hold others and have no matrix of their own: attention, MLP, decoder layers, norms. Patterns may name them.
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
+import { madeOnce } from '../../../schemas/src/made-once.js';
 
 export interface ContainerModule {
   name: string;
@@ -9,25 +10,19 @@ export interface ContainerModule {
   kind: 'attention' | 'mlp' | 'layer' | 'norm' | 'other';
 }
 
-const containersOfModel = new WeakMap<ModelDescription, readonly ContainerModule[]>();
-
 /** From the names of the tensors; the same array for the same model. */
-export function containerModules(model: ModelDescription): readonly ContainerModule[] {
-  const known = containersOfModel.get(model);
-  if (known !== undefined) return known;
+export const containerModules = madeOnce((model: ModelDescription): readonly ContainerModule[] => {
   const names = new Set<string>();
   for (const name of Object.keys(model.modules))
     for (let dot = name.lastIndexOf('.'); dot > 0; dot = name.lastIndexOf('.', dot - 1)) names.add(name.slice(0, dot));
   for (const { name, shape } of model.tensors)
     if (shape.length === 1 && name.endsWith('norm.weight')) names.add(name.slice(0, -'.weight'.length));
   const prefix = /^(.+?)(?:For[A-Z]\w*|LMHeadModel|Model)$/.exec(model.architecture_name ?? '')?.[1] ?? null;
-  const containers = [...names].sort().map((name): ContainerModule => {
+  return [...names].sort().map((name): ContainerModule => {
     const kind = kindOf(name);
     return { name, kind, className: prefix === null || kind === 'other' ? null : prefix + classEndings[kind] };
   });
-  containersOfModel.set(model, containers);
-  return containers;
-}
+});
 
 const classEndings = { attention: 'Attention', mlp: 'MLP', layer: 'DecoderLayer', norm: 'RMSNorm' };
 

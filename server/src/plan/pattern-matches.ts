@@ -1,14 +1,13 @@
 // Which modules of a model an entry of targets or ignore matches, kept as long as the model: a key press changes one entry of many, and a model may have ten thousand layers.
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { compileTarget, type NamedModule } from '../../../schemas/src/model/match-targets.js';
+import { madeOnce } from '../../../schemas/src/made-once.js';
 
 /** Of a model: `index` is its place among them. */
 export interface ModelModule extends NamedModule {
   index: number;
 }
 
-const modulesOfModel = new WeakMap<ModelDescription, readonly ModelModule[]>();
-const withNormsOfModel = new WeakMap<ModelDescription, readonly NamedModule[]>();
 /** Entries that were typed on the way to others are dropped now and then. */
 const mostEntries = 5000;
 
@@ -24,25 +23,17 @@ interface ModuleIndex {
 const indexOfModules = new WeakMap<readonly NamedModule[], ModuleIndex>();
 
 /** The same array for the same model. */
-export function modulesOf(model: ModelDescription): readonly ModelModule[] {
-  const known = modulesOfModel.get(model);
-  if (known !== undefined) return known;
-  const modules = Object.entries(model.modules).map(([name, moduleClass], index) => ({ name, class: moduleClass, index }));
-  modulesOfModel.set(model, modules);
-  return modules;
-}
+export const modulesOf = madeOnce((model: ModelDescription): readonly ModelModule[] => {
+  return Object.entries(model.modules).map(([name, moduleClass], index) => ({ name, class: moduleClass, index }));
+});
 
 /** Norms behind the modules, as smoothing speaks of them. The same array for the same model. */
-export function modulesAndNormsOf(model: ModelDescription): readonly NamedModule[] {
-  const known = withNormsOfModel.get(model);
-  if (known !== undefined) return known;
+export const modulesAndNormsOf = madeOnce((model: ModelDescription): readonly NamedModule[] => {
   const norms = model.tensors
     .filter((tensor) => tensor.shape.length === 1 && tensor.name.endsWith('norm.weight'))
     .map((tensor): NamedModule => ({ name: tensor.name.slice(0, -'.weight'.length), class: 'Other' }));
-  const modules = [...modulesOf(model), ...norms];
-  withNormsOfModel.set(model, modules);
-  return modules;
-}
+  return [...modulesOf(model), ...norms];
+});
 
 /** In the order of the modules; empty for an invalid regular expression. */
 export function matchesOf<Module extends NamedModule>(entry: string, modules: readonly Module[]): readonly Module[] {

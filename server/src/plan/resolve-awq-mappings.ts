@@ -3,6 +3,7 @@
 import type { AwqPlan, LayerPlan, ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
 import type { RecipePath } from '../../../schemas/src/problem.js';
+import { madeOnce } from '../../../schemas/src/made-once.js';
 import { mappingOf, textOf, textsOf } from '../recipe/coerce.js';
 import { containerModules } from './container-modules.js';
 import { matchesOf, modulesOf } from './pattern-matches.js';
@@ -86,13 +87,13 @@ export function observedLayer({ balance_layers }: AwqPair, hook: string | null, 
   return [named, ...(named.endsWith('.mlp') ? [`${named}.gate_proj`] : [])].find((name) => model.modules[name] === 'Linear') ?? null;
 }
 
-const shapesOfModel = new WeakMap<ModelDescription, ReadonlyMap<string, readonly number[]>>();
+const shapesOf = madeOnce(
+  (model: ModelDescription): ReadonlyMap<string, readonly number[]> => new Map(model.tensors.map((tensor) => [tensor.name, tensor.shape])),
+);
 
 /** What a layer hands on and takes: rows and columns of a matrix, the length of a norm. */
 export function widthOf(name: string, model: ModelDescription): { outputs: number; inputs: number } | null {
-  const shapes = shapesOfModel.get(model) ?? new Map(model.tensors.map((tensor) => [tensor.name, tensor.shape]));
-  shapesOfModel.set(model, shapes);
-  const shape = shapes.get(`${name}.weight`);
+  const shape = shapesOf(model).get(`${name}.weight`);
   return shape === undefined ? null : { outputs: shape[0] ?? 0, inputs: shape[1] ?? shape[0] ?? 0 };
 }
 

@@ -2,6 +2,7 @@
 import type { ModelDescription } from '../../../schemas/src/generated/plan.js';
 import { isConv1d } from '../../../schemas/src/model/conv1d.js';
 import { compileTarget } from '../../../schemas/src/model/match-targets.js';
+import { madeOnce } from '../../../schemas/src/made-once.js';
 
 export interface WeightBeyond {
   name: string;
@@ -10,21 +11,15 @@ export interface WeightBeyond {
   bytes: number;
 }
 
-const beyondOfModel = new WeakMap<ModelDescription, readonly WeightBeyond[]>();
-
 /** Position embeddings and class tokens, one row of which is all there is, are no weights of a layer. Made once for a model. */
-export function weightsBeyond(model: ModelDescription): readonly WeightBeyond[] {
-  const known = beyondOfModel.get(model);
-  if (known !== undefined) return known;
+export const weightsBeyond = madeOnce((model: ModelDescription): readonly WeightBeyond[] => {
   const { tensors, model_type } = model;
-  const found = tensors.flatMap(({ name: tensor, shape, bytes }) => {
+  return tensors.flatMap(({ name: tensor, shape, bytes }) => {
     const name = tensor.replace(/\.weight$/, '');
     const isBeyond = shape.length > 2 ? shape[0] !== 1 : shape.length === 2 && isConv1d(model_type, name);
     return isBeyond ? [{ name, n_dims: shape.length, bytes }] : [];
   });
-  beyondOfModel.set(model, found);
-  return found;
-}
+});
 
 /** What an entry of targets or ignore names among them: by full name, by pattern, or by class as PyTorch and transformers have it. */
 export function weightsBeyondNamed(entry: string, model: ModelDescription): readonly WeightBeyond[] {
