@@ -11,7 +11,9 @@ import { drawSummary } from '../../client/webviews/report/summary.js';
 import { drawRotations } from '../../client/webviews/report/rotation-table.js';
 import { drawTransforms } from '../../client/webviews/report/transform-table.js';
 import { drawWeights, readArray } from '../../client/webviews/report/weight-histogram.js';
+import { drawLiveCells } from '../../client/webviews/run/live-run.js';
 import type { LayerMetrics, RunReport } from '../../schemas/src/generated/report.js';
+import { liveRun } from '../support/live-run-fixture.js';
 import { awqTransform, layerMetrics, reportLayers, runReport } from '../support/report-fixture.js';
 import { matchesSnapshot } from '../support/snapshot.js';
 
@@ -170,6 +172,19 @@ test('of 46,000 layers the experts of a block share a cell, which is that of the
   assert.equal(table.match(/<tr data-key=/g)?.length, 1000);
   assert.match(table, /46140 quantized layers, the first 1000 in this order/);
   assert.equal(heatCells(layers.slice(0, 5000), outputError).cells.length, 5000);
+});
+
+test('a run of 46,000 layers: a cell says how many are not finished, and then which of them is the worst', () => {
+  const layers = manyExperts(60);
+  const run = {
+    ...liveRun(1),
+    layers: layers.map((layer) => ({ name: layer.name, role: layer.role, block: layer.block, metrics: layer.block === 0 ? layer : null })),
+  };
+  const picture = toMarkup(drawLiveCells(run, outputError, 'dark', 900));
+  assert.equal(picture.match(/data-key=/g)?.length, 240);
+  assert.match(picture, /"model\.layers\.1\.mlp\.experts\.0\.up_proj and 255 more: not finished"/);
+  assert.match(picture, /"model\.layers\.0\.mlp\.experts\.77\.up_proj, the worst of 256 layers: 50/);
+  assert.match(picture, /"model\.layers\.1\.mlp\.shared_experts\.up_proj: not finished"/);
 });
 
 test('the worst layer and the cells are found in one pass of the layers', () => {

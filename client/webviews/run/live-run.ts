@@ -108,13 +108,13 @@ export function drawLiveCells(run: LiveRun, metric: Metric, theme: Theme, width:
     cells: placed,
   } = placeCells(run.layers, ({ metrics: found }) => (found === null ? -Infinity : badnessOf(found, metric)));
   const cells = placed.map((cell) => {
-    const { row, column, layer } = cell;
+    const { row, column, layer, n } = cell;
     const { name, metrics: found } = layer;
     const value = found === null ? null : metric.valueOf(found);
     const text = found === null ? '' : value === null ? '–' : metric.short(value);
     const label =
       found === null
-        ? `${cellName(cell)}: not finished`
+        ? `${n === 1 ? name : `${name} and ${n - 1} more`}: not finished`
         : `${cellName(cell)}: ${text}. ${metric.name} ${value === null ? '–' : metric.format(value)}, ${found.scheme ?? 'unquantized'}`;
     return { row, column, value, text, label, key: name };
   });
